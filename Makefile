@@ -1,0 +1,99 @@
+# wspushd. `make` builds the programs, `make help` lists the rest.
+#
+#   V=1        shows the commands
+#   WERROR=1   makes warnings errors
+#   BUILD=DIR  builds somewhere else
+
+VERSION := 0.1.0
+BUILD   := build
+CC      := gcc
+CFLAGS  := -O2 -g
+
+PACKAGES := libevent_core libevent_extra hiredis jansson libconfuse libssl libcrypto
+MODULES  := common proto shm worker master
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+            -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wvla -Wno-format-zero-length
+HARDEN   := -fstack-protector-strong -fPIE
+FORTIFY  := -D_FORTIFY_SOURCE=2
+
+ifdef SANITIZE
+CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FORTIFY  := # the sanitizers see more
+endif
+ifdef WERROR
+WARNINGS += -Werror
+endif
+
+CPPFLAGS_ALL := -D_GNU_SOURCE -DWSPUSHD_VERSION='"$(VERSION)"' $(FORTIFY) -I. \
+                $(shell pkg-config --cflags $(PACKAGES)) $(CPPFLAGS)
+CFLAGS_ALL   := -std=c11 $(WARNINGS) $(HARDEN) $(CFLAGS)
+LDFLAGS_ALL  := $(CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--build-id -Wl,--as-needed $(LDFLAGS)
+LIBS         := $(shell pkg-config --libs $(PACKAGES))
+
+Q := $(if $(V),,@)
+
+SERVER_SRC := $(wildcard $(MODULES:=/*.c))
+WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
+TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+# What the unit tests are linked with: everything but the main functions.
+TESTED_SRC := $(filter-out master/main.c tools/wspush.c,$(SERVER_SRC) $(WSPUSH_SRC))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all tests unit asan test check run counts format clean help
+
+all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
+
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC))
+$(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
+$(BUILD)/wspushd $(BUILD)/wspush:
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtested.a
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC   $<')
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+tests: $(TESTS) ## builds the unit tests
+
+unit: $(TESTS) ## runs the unit tests
+	$(Q)scripts/unit $(BUILD)
+
+asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests
+
+test: ## runs all tests, plain and with sanitizers, as CI does
+	$(Q)scripts/test
+
+check: ## format, static analysis, include directions, tables against documents
+	$(Q)scripts/check
+
+run: ## starts Redis and the server, ready to be tried
+	$(Q)scripts/run
+
+counts: ## counts lines, functions and tests
+	$(Q)scripts/counts
+
+format: ## formats every .c and .h
+	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
+
+clean: ## removes what was built
+	$(Q)rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+	    while IFS='	' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done

@@ -1,0 +1,148 @@
+/*
+ * What no single value shows: keys that contradict each other or need one another. Here the
+ * addresses and networks also become what the server uses. A value that config_value.c refused is
+ * passed over; it was reported with its line.
+ */
+#include "common/config_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct config_origin *origin(const struct config_load *load, const char *name)
+{
+    const struct config_section *root = &config_sections[SECTION_ROOT];
+
+    return &load->origin[config_key_find(root, name, strlen(name)) - root->key];
+}
+
+#define REPORT(load, key, ...) config_problem(load, *origin(load, key), key, __VA_ARGS__)
+
+static bool uses(const struct config *config, enum auth_method method)
+{
+    for (size_t i = 0; i < config->auth.count; i++)
+        if (config->auth_order[i] == method)
+            return true;
+    return false;
+}
+
+static void check_listen(struct config_load *load, const struct config *config)
+{
+    if (config->listen.count == 0)
+        REPORT(load, "listen", "at least one address is wanted, like 127.0.0.1:8080");
+    for (size_t i = 0; i < config->listen.count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(config->listen.item[i], config->listen.item[j]) == 0)
+                REPORT(load, "listen", "%s stands there twice",
+                       config_quoted(config->listen.item[i]));
+}
+
+static void check_paths(struct config_load *load, const struct config *config)
+{
+    if (*config->echo_path != '\0' && strcmp(config->echo_path, config->path) == 0)
+        REPORT(load, "echo_path", "is the same as path: %s", config_quoted(config->path));
+    if (config->console && strcmp(config->path, "/") == 0)
+        REPORT(load, "path", "/ is where the console would be: choose another or console = false");
+    if (config->console && strcmp(config->echo_path, "/") == 0)
+        REPORT(load, "echo_path", "/ is where the console would be");
+}
+
+static void check_insecure(struct config_load *load, const struct config *config)
+{
+    if (!uses(config, AUTH_NONE) || config->allow_insecure)
+        return;
+    for (size_t i = 0; i < config->listen.count; i++) {
+        if (config->listen_at[i].len == 0 || config->listen_at[i].loopback)
+            continue;
+        REPORT(load, "auth",
+               "with none anybody who reaches %s may be any user: set auth to jwt, session or "
+               "header, or listen on 127.0.0.1 only, or set allow_insecure = true",
+               config_quoted(config->listen.item[i]));
+        return;
+    }
+}
+
+static void check_auth(struct config_load *load, const struct config *config)
+{
+    if (config->auth.count == 0)
+        REPORT(load, "auth", "at least one way is wanted: jwt, session, header or none");
+    for (size_t i = 0; i < config->auth.count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(config->auth.item[i], config->auth.item[j]) == 0)
+                REPORT(load, "auth", "%s stands there twice", config_quoted(config->auth.item[i]));
+
+    if (uses(config, AUTH_JWT) && *config->jwt.key_file == '\0')
+        REPORT(load, "auth", "jwt needs a key: jwt { key_file = \"...\" }");
+    if (uses(config, AUTH_SESSION) && *config->session.cookie == '\0' &&
+        *config->session.header == '\0')
+        REPORT(load, "auth", "session needs a cookie or a header: session { cookie = \"sid\" }");
+    if (uses(config, AUTH_HEADER) && *config->header.name == '\0')
+        REPORT(load, "auth", "header needs its name: header { name = \"X-Auth-User\" }");
+    check_insecure(load, config);
+}
+
+static void check_processes(struct config_load *load, const struct config *config)
+{
+    if (!config->share_descriptors && config->workers != 1)
+        REPORT(load, "share_descriptors", "false works with workers = 1 only");
+}
+
+static void check_rules(struct config_load *load, const struct config *config)
+{
+    for (size_t i = 0; i < load->opcode_count; i++) {
+        const struct config_opcode_seen *seen = &load->opcode[i];
+        const struct opcode_rule *rule = config_rule(config, seen->op);
+
+        if (rule && !rule->key && rule->target != TARGET_ECHO && rule->target != TARGET_DROP)
+            config_problem(load, (struct config_origin){.line = seen->line}, NULL,
+                           "opcode %u: to is missing: stream:KEY, channel:NAME, list:KEY, echo or "
+                           "drop",
+                           seen->op);
+    }
+}
+
+/* Room for at least one, so that NULL always means that memory ran out. */
+static void *array(size_t count, size_t size)
+{
+    return calloc(count ? count : 1, size);
+}
+
+static bool parse_lists(struct config *config)
+{
+    char why[CONFIG_WHY_MAX];
+
+    config->listen_at = array(config->listen.count, sizeof *config->listen_at);
+    config->auth_order = array(config->auth.count, sizeof *config->auth_order);
+    config->trusted = array(config->trusted_proxies.count, sizeof *config->trusted);
+    if (!config->listen_at || !config->auth_order || !config->trusted)
+        return false;
+
+    for (size_t i = 0; i < config->listen.count; i++)
+        if (!config_parse_listen(config->listen.item[i], &config->listen_at[i], why))
+            config->listen_at[i].len = 0;
+    for (size_t i = 0; i < config->auth.count; i++) {
+        const int method = config_word_find(config_auth_words, config->auth.item[i]);
+
+        config->auth_order[i] = method < 0 ? AUTH_METHOD_COUNT : (enum auth_method)method;
+    }
+    for (size_t i = 0; i < config->trusted_proxies.count; i++)
+        (void)config_parse_network(config->trusted_proxies.item[i], &config->trusted[i], why);
+    return true;
+}
+
+bool config_check(struct config_load *load, struct config *config)
+{
+    char why[CONFIG_WHY_MAX];
+
+    if (!parse_lists(config))
+        return false;
+    if (*config->admin != '\0' && !config_parse_listen(config->admin, &config->admin_at, why))
+        config->admin_at.len = 0;
+    (void)config_parse_redis(config->redis, &config->redis_at, why);
+
+    check_listen(load, config);
+    check_paths(load, config);
+    check_auth(load, config);
+    check_processes(load, config);
+    check_rules(load, config);
+    return true;
+}

@@ -1,0 +1,71 @@
+/*
+ * Every key of push.conf, in one table: the fields of struct config, libconfuse's options, the
+ * bounds, `wspushd -h keys`, and the check that push.conf and docs/ agree with the code all come
+ * from here.
+ *
+ * INT (key, default, least, most, unit, reload, help)
+ * BOOL(key, default, reload, help)
+ * STR (key, default, reload, help)
+ * ENUM(key, default, values, reload, help)     values: an X-macro list of (ENUM_NAME, "word")
+ * LIST(key, default as initialisers, reload, help)
+ *
+ * reload: RELOAD takes effect on SIGHUP, RESTART needs a start of the server.
+ */
+#ifndef WSPUSHD_COMMON_CONFIG_KEYS_H
+#define WSPUSHD_COMMON_CONFIG_KEYS_H
+
+#define SLOW_POLICIES(X)   \
+    X(SLOW_CLOSE, "close") \
+    X(SLOW_DROP_OLDEST, "drop_oldest")
+#define DEVICE_POLICIES(X)     \
+    X(DEVICE_REJECT, "reject") \
+    X(DEVICE_REPLACE, "replace")
+#define LOG_LEVELS(X)            \
+    X(CONFIG_LOG_ERROR, "error") \
+    X(CONFIG_LOG_WARN, "warn")   \
+    X(CONFIG_LOG_INFO, "info")   \
+    X(CONFIG_LOG_DEBUG, "debug")
+#define AUTH_METHODS(X)        \
+    X(AUTH_JWT, "jwt")         \
+    X(AUTH_SESSION, "session") \
+    X(AUTH_HEADER, "header")   \
+    X(AUTH_NONE, "none")
+#define PAYLOAD_KINDS(X) \
+    X(KIND_ANY, "any")   \
+    X(KIND_UTF8, "utf8") \
+    X(KIND_JSON, "json")
+
+/* clang-format off */
+#define CONFIG_KEYS(INT, BOOL, STR, ENUM, LIST)                                                    \
+    LIST(listen, {"0.0.0.0:8080"}, RESTART, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"") \
+    STR (path, "/ws", RELOAD, "path of the WebSocket endpoint") \
+    STR (echo_path, "", RELOAD, "path of a plain WebSocket echo without opcodes; empty: none") \
+    INT (workers, 0, 0, 64, "processes", RESTART, "worker processes; 0: one for each core") \
+    INT (max_connections, 100000, 1, 16000000, "connections", RESTART, "clients of the whole node; more are answered 503") \
+    INT (max_message, 65536, 128, 16777216, "bytes", RELOAD, "largest message from a client; larger ones close with 1009") \
+    INT (max_push, 1048576, 1024, 16777216, "bytes", RESTART, "largest push from Redis; larger ones are dropped and counted") \
+    STR (admin, "127.0.0.1:8081", RESTART, "address of the admin HTTP interface; empty: none") \
+    STR (redis, "redis://127.0.0.1:6379/0", RELOAD, "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \
+    STR (prefix, "push:", RESTART, "what every channel's name begins with") \
+    INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most that waits for one slow client") \
+    ENUM(slow_policy, SLOW_CLOSE, SLOW_POLICIES, RELOAD, "what happens to a client at its queue_limit") \
+    INT (send_buffer, 131072, 4096, 16777216, "bytes", RESTART, "SO_SNDBUF of a client's socket: what the kernel may hold for it") \
+    INT (heartbeat, 25, 1, 3600, "seconds", RELOAD, "silence after which a client is pinged") \
+    INT (heartbeat_timeout, 10, 1, 3600, "seconds", RELOAD, "silence after the ping that closes with 4009") \
+    INT (handshake_timeout, 10, 1, 300, "seconds", RELOAD, "time a client has for its handshake") \
+    INT (drain_timeout, 10, 0, 3600, "seconds", RELOAD, "time over which a final stop spreads the reconnects") \
+    INT (watchdog, 5, 1, 300, "seconds", RELOAD, "a worker without a heartbeat for so long is killed and replaced") \
+    INT (max_devices, 0, 0, 10000, "connections", RELOAD, "connections of one user on this node; 0: no limit") \
+    ENUM(device_policy, DEVICE_REJECT, DEVICE_POLICIES, RELOAD, "what happens to a connection above max_devices") \
+    LIST(origins, {NULL}, RELOAD, "origins that browsers may connect from; empty: the same origin; \"*\": any") \
+    BOOL(console, false, RELOAD, "serve a page to try the server by hand at / of the listener") \
+    LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose X-Forwarded-For and login header are believed") \
+    LIST(auth, {"none"}, RELOAD, "ways to log in, tried in order: jwt, session, header, none") \
+    BOOL(allow_insecure, false, RELOAD, "let auth none stand on a listener that is not loopback") \
+    STR (node, "", RESTART, "this node's name in HELLO and in the log; empty: the host's name") \
+    STR (log, "", RESTART, "file for the log, reopened on SIGUSR1; empty: stderr") \
+    ENUM(log_level, CONFIG_LOG_INFO, LOG_LEVELS, RELOAD, "least weight of the lines that are logged") \
+    BOOL(share_descriptors, true, RESTART, "one descriptor table for all processes; off only under valgrind, with workers = 1")
+/* clang-format on */
+
+#endif

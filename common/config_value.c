@@ -1,0 +1,365 @@
+/*
+ * One value of push.conf or of an override: is it of the right type, within its bounds, of the
+ * right form? A value that is not is reported with its place, and libconfuse is told that all is
+ * well, so that it goes on to the next. What stands in the options then does not matter: a load
+ * with a mistake gives no configuration.
+ */
+#include "common/config_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+enum { PREFIX_MAX = 64, NODE_MAX = 63, TARGET_KEY_MAX = 512, NAME_MAX_LEN = 63 };
+
+struct config_load *config_loading;
+
+bool config_parse_u32(const char *text, size_t len, uint32_t *out)
+{
+    uint64_t number = 0;
+
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        number = number * 10 + (uint64_t)(text[i] - '0');
+        if (number > UINT32_MAX)
+            return false;
+    }
+    *out = (uint32_t)number;
+    return true;
+}
+
+bool config_refuse(char *why, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(why, CONFIG_WHY_MAX, fmt, args);
+    va_end(args);
+    return false;
+}
+
+const char *config_quoted(const char *value)
+{
+    return log_quote(value, strlen(value));
+}
+
+/* Whether the text is visible ASCII, or UTF-8 above it: no white space, no control characters. */
+static bool visible(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return false;
+    return true;
+}
+
+static bool check_listen(const char *value, char *why)
+{
+    struct listen_address address;
+
+    return config_parse_listen(value, &address, why);
+}
+
+static bool check_admin(const char *value, char *why)
+{
+    return *value == '\0' || check_listen(value, why);
+}
+
+static bool check_redis(const char *value, char *why)
+{
+    struct redis_address redis;
+
+    if (!config_parse_redis(value, &redis, why))
+        return false;
+    config_redis_free(&redis);
+    return true;
+}
+
+static bool check_network(const char *value, char *why)
+{
+    struct network network;
+
+    return config_parse_network(value, &network, why);
+}
+
+/* Where requests go. */
+
+static const struct {
+    const char *word;
+    enum request_target target;
+    bool has_key;
+} targets[] = {
+    {"stream:", TARGET_STREAM, true}, {"channel:", TARGET_CHANNEL, true},
+    {"list:", TARGET_LIST, true},     {"echo", TARGET_ECHO, false},
+    {"drop", TARGET_DROP, false},
+};
+
+bool config_parse_target(const char *text, enum request_target *target, const char **key, char *why)
+{
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
+        const char *const rest = text + strlen(targets[i].word);
+
+        if (strncmp(text, targets[i].word, strlen(targets[i].word)) != 0 ||
+            (*rest != '\0') != targets[i].has_key)
+            continue;
+        *target = targets[i].target;
+        *key = targets[i].has_key ? rest : NULL;
+        return true;
+    }
+    return config_refuse(why, "%s is none of: stream:KEY, channel:NAME, list:KEY, echo, drop",
+                         config_quoted(text));
+}
+
+static bool check_target(const char *value, char *why)
+{
+    enum request_target target;
+    const char *key = NULL;
+
+    if (!config_parse_target(value, &target, &key, why))
+        return false;
+    if (key && (!visible(key) || strlen(key) > TARGET_KEY_MAX))
+        return config_refuse(why, "%s: a key has no white space and at most %d bytes",
+                             config_quoted(value), TARGET_KEY_MAX);
+    return true;
+}
+
+static bool check_path(const char *value, char *why)
+{
+    if (*value != '/')
+        return config_refuse(why, "%s does not begin with /", config_quoted(value));
+    if (!visible(value) || strpbrk(value, "?#"))
+        return config_refuse(why, "%s: a path has no white space, no ? and no #",
+                             config_quoted(value));
+    return true;
+}
+
+static bool check_echo_path(const char *value, char *why)
+{
+    return *value == '\0' || check_path(value, why);
+}
+
+static bool check_prefix(const char *value, char *why)
+{
+    const size_t len = strlen(value);
+
+    if (len > PREFIX_MAX)
+        return config_refuse(why, "%s is longer than %d bytes", config_quoted(value), PREFIX_MAX);
+    if (!visible(value))
+        return config_refuse(why, "%s holds white space or control characters",
+                             config_quoted(value));
+    return true;
+}
+
+static bool check_node(const char *value, char *why)
+{
+    if (strlen(value) > NODE_MAX || !visible(value))
+        return config_refuse(why, "%s: a node's name has at most %d bytes and no white space",
+                             config_quoted(value), NODE_MAX);
+    return true;
+}
+
+/* RFC 6454 §6.2: scheme "://" host [ ":" port ], as a browser sends it. */
+static bool check_origin(const char *value, char *why)
+{
+    const char *host = strstr(value, "://");
+
+    if (strcmp(value, "*") == 0)
+        return true;
+    if (!host || host == value || host[3] == '\0' || strpbrk(host + 3, "/?#@") || !visible(value))
+        return config_refuse(why,
+                             "%s is no origin: write https://app.example.org, without a path, or *",
+                             config_quoted(value));
+    return true;
+}
+
+static bool check_auth(const char *value, char *why)
+{
+    char words[64];
+
+    if (config_word_find(config_auth_words, value) >= 0)
+        return true;
+    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+                         config_words_text(config_auth_words, ", ", words, sizeof words));
+}
+
+static bool check_algorithm(const char *value, char *why)
+{
+    char words[64];
+
+    if (config_word_find(config_jwt_algorithms, value) >= 0)
+        return true;
+    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+                         config_words_text(config_jwt_algorithms, ", ", words, sizeof words));
+}
+
+/* The name of a header or cookie: a token (RFC 9110 §5.6.2), or empty for none. */
+static bool check_token(const char *value, char *why)
+{
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    if (value[strspn(value, token)] != '\0')
+        return config_refuse(why, "%s cannot be the name of a header or cookie",
+                             config_quoted(value));
+    return true;
+}
+
+static bool check_rule_name(const char *value, char *why)
+{
+    if (strlen(value) > NAME_MAX_LEN || !visible(value))
+        return config_refuse(why, "%s: a name has at most %d bytes and no white space",
+                             config_quoted(value), NAME_MAX_LEN);
+    return true;
+}
+
+/* The keys of which not every string will do. */
+static const struct {
+    enum config_section_id section;
+    const char *key;
+    bool (*check)(const char *value, char *why);
+} text_checks[] = {
+    {SECTION_ROOT, "listen", check_listen},       {SECTION_ROOT, "path", check_path},
+    {SECTION_ROOT, "echo_path", check_echo_path}, {SECTION_ROOT, "admin", check_admin},
+    {SECTION_ROOT, "redis", check_redis},         {SECTION_ROOT, "prefix", check_prefix},
+    {SECTION_ROOT, "origins", check_origin},      {SECTION_ROOT, "trusted_proxies", check_network},
+    {SECTION_ROOT, "auth", check_auth},           {SECTION_ROOT, "node", check_node},
+    {SECTION_HEADER, "name", check_token},        {SECTION_JWT, "algorithm", check_algorithm},
+    {SECTION_JWT, "cookie", check_token},         {SECTION_SESSION, "cookie", check_token},
+    {SECTION_SESSION, "header", check_token},     {SECTION_SESSION, "prefix", check_prefix},
+    {SECTION_OPCODE, "name", check_rule_name},    {SECTION_OPCODE, "to", check_target},
+};
+
+static bool check_text(const struct config_section *section, const struct config_key *key,
+                       const char *value, char *why)
+{
+    for (size_t i = 0; i < sizeof text_checks / sizeof text_checks[0]; i++)
+        if (&config_sections[text_checks[i].section] == section &&
+            strcmp(text_checks[i].key, key->name) == 0)
+            return text_checks[i].check(value, why);
+    return true;
+}
+
+/* "1 second", "16777216 bytes" */
+static const char *bound_text(const struct config_key *key, long bound, char *out, size_t size)
+{
+    const size_t len = strlen(key->unit);
+    const bool one = bound == 1 && len > 0 && key->unit[len - 1] == 's';
+
+    snprintf(out, size, "%ld %.*s", bound, (int)(len - one), key->unit);
+    return out;
+}
+
+static bool check_number(const struct config_key *key, const char *value, char *why)
+{
+    const bool negative = *value == '-';
+    const size_t digits = strspn(value + negative, "0123456789");
+    char bound[64];
+
+    if (digits == 0 || value[negative + digits] != '\0')
+        return config_refuse(why, "%s is not a whole number of %s (%ld to %ld)",
+                             config_quoted(value), key->unit, key->least, key->most);
+
+    errno = 0;
+    const long number = strtol(value, NULL, 10); /* on overflow the nearest long: out of bounds */
+    if (number < key->least)
+        return config_refuse(why, "%s is below %s", config_quoted(value),
+                             bound_text(key, key->least, bound, sizeof bound));
+    if (number > key->most)
+        return config_refuse(why, "%s is above %s", config_quoted(value),
+                             bound_text(key, key->most, bound, sizeof bound));
+    return true;
+}
+
+static bool check_word(const struct config_key *key, const char *value, char *why)
+{
+    char words[128];
+
+    if (config_word_find(key->words, value) >= 0)
+        return true;
+    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+                         config_words_text(key->words, ", ", words, sizeof words));
+}
+
+bool config_value_check(const struct config_section *section, const struct config_key *key,
+                        const char *value, char *why)
+{
+    switch (key->kind) {
+    case KEY_INT:
+        return check_number(key, value, why);
+    case KEY_ENUM:
+        return check_word(key, value, why);
+    case KEY_BOOL:
+        return cfg_parse_boolean(value) >= 0 ||
+               config_refuse(why, "%s is neither true nor false", config_quoted(value));
+    case KEY_STR:
+    case KEY_LIST:
+        break;
+    }
+    return check_text(section, key, value, why);
+}
+
+/* "heartbeat", "session.prefix", "opcode 110: max" */
+static const char *full_name(const cfg_t *cfg, const struct config_section *section,
+                             const struct config_key *key, char *out, size_t size)
+{
+    if (section == &config_sections[SECTION_ROOT])
+        snprintf(out, size, "%s", key->name);
+    else if (section->titled)
+        snprintf(out, size, "%s %s: %s", section->name, cfg->title, key->name);
+    else
+        snprintf(out, size, "%s.%s", section->name, key->name);
+    return out;
+}
+
+/* Checks and reports the value of an option; NULL where it is wrong. */
+static const struct config_key *check_option(const cfg_t *cfg, const cfg_opt_t *opt,
+                                             const char *value)
+{
+    struct config_load *const load = config_loading;
+    const struct config_section *section = config_section_find(cfg->name, strlen(cfg->name));
+    const struct config_origin origin = {.line = cfg->line, .override = load->override};
+    char why[CONFIG_WHY_MAX], name[128];
+
+    if (!section)
+        section = &config_sections[SECTION_ROOT];
+
+    const struct config_key *key = config_key_find(section, opt->name, strlen(opt->name));
+    if (config_value_check(section, key, value, why))
+        return key;
+    config_problem(load, origin, full_name(cfg, section, key, name, sizeof name), "%s", why);
+    return NULL;
+}
+
+int config_parse_number(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    const struct config_key *key = check_option(cfg, opt, value);
+    long *const number = result;
+
+    *number = 0;
+    if (key)
+        *number =
+            key->kind == KEY_ENUM ? config_word_find(key->words, value) : strtol(value, NULL, 10);
+    return 0;
+}
+
+/* libconfuse wants an int here, whatever its manual says. */
+int config_parse_bool(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    int *const boolean = result;
+
+    *boolean = check_option(cfg, opt, value) ? cfg_parse_boolean(value) : 0;
+    return 0;
+}
+
+int config_parse_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+    const char **const text = result;
+
+    (void)check_option(cfg, opt, value);
+    *text = value;
+    return 0;
+}

@@ -1,0 +1,257 @@
+/*
+ * The log. A line is put together on the stack and leaves in one write(2) to a descriptor opened
+ * with O_APPEND: the kernel keeps the lines of several processes apart, and nothing is buffered
+ * that a crash could take along.
+ *
+ * All processes share one descriptor table, so the log's descriptor keeps its number for good:
+ * reopening puts the new file in the old one's place with dup3, in one step for everybody.
+ *
+ * A log that cannot be written must not stop the server: what write(2) refuses is lost. Whatever
+ * the caller passes, a line holds no control character, so nobody outside can forge a second line
+ * or steer a terminal.
+ */
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+enum {
+    LINE_MAX_BYTES = 2048,
+    QUOTE_INPUT = 256,
+    QUOTE_OUTPUT = 4 * QUOTE_INPUT + 6, /* each byte as \xNN, "..." with its quotes, NUL */
+    QUOTE_BUFFERS = 8,
+};
+
+static int log_fd = STDERR_FILENO;
+static enum log_level log_level = LOG_LEVEL_INFO;
+static char log_source[32] = "master";
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+
+int log_open(const char *path, enum log_level level)
+{
+    log_level = level;
+    if (path == NULL || *path == '\0') {
+        log_fd = STDERR_FILENO;
+        return 0;
+    }
+
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    if (fd == -1)
+        return -1;
+    if (log_fd == STDERR_FILENO) {
+        log_fd = fd;
+        return 0;
+    }
+
+    int placed = dup3(fd, log_fd, O_CLOEXEC);
+    int error = errno;
+    close(fd);
+    errno = error;
+    return placed == -1 ? -1 : 0;
+}
+
+void log_set_source(const char *name)
+{
+    snprintf(log_source, sizeof log_source, "%s", name);
+}
+
+/* snprintf's result as the bytes that are really there. */
+static size_t written(int result, size_t room)
+{
+    if (result < 0)
+        return 0;
+    return (size_t)result < room ? (size_t)result : room - 1;
+}
+
+static size_t line_head(char *line, size_t room, enum log_level level, const char *event)
+{
+    const uint64_t now = clock_wall_ms();
+    const time_t seconds = (time_t)(now / 1000);
+    struct tm utc;
+    char date[32];
+
+    gmtime_r(&seconds, &utc);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
+    return written(snprintf(line, room, "time=%s.%03uZ level=%s from=%s event=%s", date,
+                            (unsigned)(now % 1000), level_names[level], log_source, event),
+                   room);
+}
+
+/* The length without a UTF-8 sequence that the cut at the line's end tore apart. */
+static size_t whole_code_points(const char *text, size_t len)
+{
+    size_t start = len;
+
+    while (start > 0 && len - start < 3 && ((uint8_t)text[start - 1] & 0xc0) == 0x80)
+        start--;
+    if (start == 0 || (uint8_t)text[start - 1] < 0xc0)
+        return len;
+
+    const uint8_t lead = (uint8_t)text[start - 1];
+    const size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    return len - start + 1 < wanted ? start - 1 : len;
+}
+
+void log_line(enum log_level level, const char *event, const char *fmt, ...)
+{
+    char line[LINE_MAX_BYTES];
+    const size_t room = sizeof line - 1; /* one byte is for the newline */
+    const int error = errno;
+
+    if (level > log_level)
+        return;
+
+    size_t len = line_head(line, room, level, event);
+    if (*fmt != '\0' && len < room - 1) {
+        va_list args;
+
+        line[len++] = ' ';
+        va_start(args, fmt);
+        len += written(vsnprintf(line + len, room - len, fmt, args), room - len);
+        va_end(args);
+    }
+    if (len == room - 1)
+        len = whole_code_points(line, len);
+    for (size_t i = 0; i < len; i++)
+        if ((uint8_t)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    line[len++] = '\n';
+
+    while (write(log_fd, line, len) == -1 && errno == EINTR)
+        ;
+    errno = error;
+}
+
+/* Reads one code point (RFC 3629); returns its length, or 0 where the bytes are not UTF-8. proto/
+ * has a faster validator, but common/ may not know it. */
+static size_t code_point(const uint8_t *at, size_t left, uint32_t *out)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const size_t len = at[0] < 0x80   ? 1
+                       : at[0] < 0xc0 ? 0
+                       : at[0] < 0xe0 ? 2
+                       : at[0] < 0xf0 ? 3
+                       : at[0] < 0xf8 ? 4
+                                      : 0;
+
+    if (len == 0 || len > left)
+        return 0;
+    *out = len == 1 ? at[0] : at[0] & (0x7fU >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+        *out = *out << 6 | (at[i] & 0x3f);
+    }
+    if (*out < least[len] || *out > 0x10ffff || (*out >= 0xd800 && *out <= 0xdfff))
+        return 0;
+    return len;
+}
+
+/* Whether a terminal shows the code point as itself: no control characters, no line or paragraph
+ * separator, nothing that turns the direction of the text after it (UAX #9). */
+static bool harmless(uint32_t c)
+{
+    if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+        return false;
+    return !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
+}
+
+/* Appends a byte as an escape. */
+static char *escape(char *out, uint8_t byte)
+{
+    static const char letters[] = "\"\"\\\\\nn\rr\tt"; /* pairs: the byte, its letter */
+    static const char digits[] = "0123456789abcdef";
+
+    *out++ = '\\';
+    for (const char *pair = letters; *pair != '\0'; pair += 2) {
+        if ((uint8_t)pair[0] == byte) {
+            *out++ = pair[1];
+            return out;
+        }
+    }
+    *out++ = 'x';
+    *out++ = digits[byte >> 4];
+    *out++ = digits[byte & 15];
+    return out;
+}
+
+/* How many bytes to show: at most QUOTE_INPUT, and no part of a code point. */
+static size_t quote_cut(const uint8_t *at, size_t len)
+{
+    if (len <= QUOTE_INPUT)
+        return len;
+    return whole_code_points((const char *)at, QUOTE_INPUT);
+}
+
+static char *quote_bytes(char *out, const uint8_t *at, size_t len, bool *bare)
+{
+    size_t i = 0;
+
+    while (i < len) {
+        uint32_t c = 0;
+        const size_t size = code_point(at + i, len - i, &c);
+
+        if (size == 0 || !harmless(c) || c == '"' || c == '\\') {
+            for (size_t end = i + (size ? size : 1); i < end; i++)
+                out = escape(out, at[i]);
+            *bare = false;
+            continue;
+        }
+        if (c == ' ' || c == '=')
+            *bare = false;
+        memcpy(out, at + i, size);
+        out += size;
+        i += size;
+    }
+    return out;
+}
+
+const char *log_quote(const void *bytes, size_t len)
+{
+    static char buffers[QUOTE_BUFFERS][QUOTE_OUTPUT];
+    static unsigned next;
+    char *const buffer = buffers[next++ % QUOTE_BUFFERS];
+    const size_t shown = quote_cut(bytes, len);
+    bool bare = len > 0 && shown == len;
+    char *out = quote_bytes(buffer + 1, bytes, shown, &bare);
+
+    if (bare) {
+        *out = '\0';
+        return buffer + 1;
+    }
+    buffer[0] = '"';
+    if (shown < len) {
+        memcpy(out, "...", 3);
+        out += 3;
+    }
+    *out++ = '"';
+    *out = '\0';
+    return buffer;
+}
+
+bool log_allow(struct log_limit *limit, uint32_t burst, uint64_t *suppressed)
+{
+    const uint32_t now = clock_mono_s();
+
+    if (limit->second != now) {
+        limit->second = now;
+        limit->lines = 0;
+    }
+    if (limit->lines >= burst) {
+        limit->suppressed++;
+        return false;
+    }
+    limit->lines++;
+    if (suppressed)
+        *suppressed = limit->suppressed;
+    limit->suppressed = 0;
+    return true;
+}
