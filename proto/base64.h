@@ -1,0 +1,22 @@
+/* Base64 (RFC 4648 §4) for the handshake's keys and for binary payloads in JSON. */
+#ifndef WSPUSHD_PROTO_BASE64_H
+#define WSPUSHD_PROTO_BASE64_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Bytes that base64_encode writes for `len` bytes: no terminator. */
+#define BASE64_ENCODED(len) (((len) + 2) / 3 * 4)
+/* The most that base64_decode writes for `len` characters. */
+#define BASE64_DECODED(len) ((len) / 4 * 3)
+
+/* Writes BASE64_ENCODED(len) characters to `out` and returns their number. */
+size_t base64_encode(char *out, const void *bytes, size_t len);
+
+/* Decodes `len` characters, padded, without white space, with zero trailing bits.
+ * Returns the number of bytes written to `out`, or -1 where the text is not
+ * base64. `out` may be the text itself. */
+ssize_t base64_decode(void *out, const char *text, size_t len);
+
+#endif

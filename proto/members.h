@@ -1,0 +1,54 @@
+/*
+ * The members of a push's envelope; a JSON-mode message has the first four of them. Internal to
+ * proto/: message.c and envelope.c read the same opcode and payload, so they read it here.
+ */
+#ifndef WSPUSHD_PROTO_MEMBERS_H
+#define WSPUSHD_PROTO_MEMBERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/envelope.h"
+#include "proto/json.h"
+#include "proto/message.h"
+
+/* X(NAME, "name"), the commonest first. */
+#define MEMBERS(X)      \
+    X(OP, "op")         \
+    X(DATA, "data")     \
+    X(TEXT, "text")     \
+    X(B64, "b64")       \
+    X(ID, "id")         \
+    X(TTL, "ttl")       \
+    X(KEY, "key")       \
+    X(CONN, "conn")     \
+    X(EXCEPT, "except") \
+    X(USERS, "users")
+
+enum member {
+#define MEMBER_ENUM(name, text) MEMBER_##name,
+    MEMBERS(MEMBER_ENUM)
+#undef MEMBER_ENUM
+        MEMBER_COUNT
+};
+
+/* The members found in one object, by enum member. They borrow. Where one is absent its type
+ * is JSON_TYPE_NONE and the rest undefined. */
+struct members {
+    struct json_value value[MEMBER_COUNT];
+};
+
+/* Collects the members of the object in `text`; the last of a name wins, unknown ones are passed
+ * over. False where the text is not one valid object. */
+bool members_collect(struct members *members, const char *text, size_t len);
+
+/*
+ * Fills the message from op and from data, text or b64. The payload borrows from the text where it
+ * stands there as it is, and from `scratch` (as many bytes as the text) where it had to be decoded.
+ * Returns PUSH_OK or what is wrong with these four.
+ */
+enum push_error members_message(const struct members *members, struct message *message,
+                                uint8_t *scratch);
+
+#endif

@@ -1,0 +1,147 @@
+/*
+ * Messages between their two shapes: an opcode and bytes, or a JSON text. What a payload is, is
+ * looked at only where nobody knows it yet (PAYLOAD_UNKNOWN), and only when the text is written; a
+ * payload that is JSON goes into the text as it stands, without being parsed and printed again.
+ *
+ * Who may send which opcode is not decided here, and an opcode above OP_APPLICATION_MAX in a binary
+ * message is handed on: the worker answers it like any unknown one.
+ */
+#include "proto/message.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "proto/base64.h"
+#include "proto/json.h"
+#include "proto/members.h"
+#include "proto/utf8.h"
+
+const char *system_opcode_name(uint32_t op)
+{
+    static const char *const names[] = {
+#define NAME_ROW(name, number, direction, text) [number] = #name,
+        SYSTEM_OPCODES(NAME_ROW)
+#undef NAME_ROW
+    };
+    return op < sizeof names / sizeof names[0] ? names[op] : NULL;
+}
+
+static const struct {
+    const char *name, *text;
+} errors[] = {
+#define ERROR_ROW(id, code, message) [ERROR_##id] = {(code), (message)},
+    ERROR_CODES(ERROR_ROW)
+#undef ERROR_ROW
+};
+
+const char *error_code_name(enum error_code code)
+{
+    return errors[code].name;
+}
+
+const char *error_code_text(enum error_code code)
+{
+    return errors[code].text;
+}
+
+void opcode_put(uint8_t out[OPCODE_SIZE], uint32_t op)
+{
+    op = htobe32(op);
+    memcpy(out, &op, OPCODE_SIZE);
+}
+
+uint32_t opcode_get(const uint8_t in[OPCODE_SIZE])
+{
+    uint32_t op;
+    memcpy(&op, in, OPCODE_SIZE);
+    return be32toh(op);
+}
+
+bool message_from_binary(struct message *message, const uint8_t *bytes, size_t len)
+{
+    if (len < OPCODE_SIZE)
+        return false;
+    *message = (struct message){.op = opcode_get(bytes),
+                                .form = PAYLOAD_UNKNOWN,
+                                .payload = bytes + OPCODE_SIZE,
+                                .len = len - OPCODE_SIZE};
+    return true;
+}
+
+int message_from_json(struct message *message, const char *text, size_t len, uint8_t *scratch)
+{
+    struct members members;
+    if (!members_collect(&members, text, len))
+        return -1;
+    return members_message(&members, message, scratch) == PUSH_OK ? 0 : -1;
+}
+
+size_t message_json_bound(size_t len)
+{
+    /* A control character becomes "\u0001": six bytes. The array's terminator is to spare. */
+    static const char FRAME[] = "{\"op\":4294967295,\"text\":\"\"}";
+    return sizeof FRAME + 6 * len;
+}
+
+static char *put(char *out, const void *bytes, size_t len)
+{
+    memcpy(out, bytes, len);
+    return out + len;
+}
+
+static char *put_decimal(char *out, uint32_t number)
+{
+    char digits[10];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return put(out, digits + at, sizeof digits - at);
+}
+
+/* What an unknown payload can travel as. JSON must be exactly one text: inserted as it stands, it
+ * could otherwise break out of "data". */
+static enum payload_form payload_look(const struct message *message)
+{
+    if (json_valid((const char *)message->payload, message->len))
+        return PAYLOAD_JSON;
+    return utf8_valid(message->payload, message->len) ? PAYLOAD_TEXT : PAYLOAD_BINARY;
+}
+
+static char *put_payload(char *out, const struct message *message, enum payload_form form)
+{
+    const char *payload = (const char *)message->payload;
+    switch (form) {
+    case PAYLOAD_UNKNOWN:
+        break;
+    case PAYLOAD_JSON:
+        out = put(out, ",\"data\":", 8);
+        out = put(out, payload, message->len);
+        break;
+    case PAYLOAD_TEXT:
+        out = put(out, ",\"text\":", 8);
+        out += json_quote(out, payload, message->len);
+        break;
+    case PAYLOAD_BINARY:
+        out = put(out, ",\"b64\":\"", 8);
+        out += base64_encode(out, payload, message->len);
+        *out++ = '"';
+        break;
+    }
+    return out;
+}
+
+size_t message_to_json(char *out, const struct message *message)
+{
+    enum payload_form form = message->form;
+    if (message->len == 0 && form == PAYLOAD_JSON)
+        form = PAYLOAD_UNKNOWN; /* no JSON text is empty */
+    if (message->len > 0 && form == PAYLOAD_UNKNOWN)
+        form = payload_look(message);
+
+    char *at = put(out, "{\"op\":", 6);
+    at = put_decimal(at, message->op);
+    at = put_payload(at, message, form);
+    *at++ = '}';
+    return (size_t)(at - out);
+}

@@ -1,0 +1,100 @@
+/*
+ * The opcode protocol: what an application message is, and its two shapes on the wire.
+ *
+ *   binary mode, a binary frame          JSON mode, a text frame
+ *      0         4                       {"op":110,"data":{"a":1}}    the payload is JSON
+ *      +---------+-----------------+     {"op":110,"text":"..."}      UTF-8, but not JSON
+ *      | opcode  | payload ...     |     {"op":110,"b64":"..."}       anything else
+ *      | u32, BE |                 |     {"op":110}                   no payload at all
+ *      +---------+-----------------+
+ */
+#ifndef WSPUSHD_PROTO_MESSAGE_H
+#define WSPUSHD_PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The system's opcodes, 0 to 99. X(NAME, number, who may send it, what it is for) */
+#define SYSTEM_OPCODES(X)                                                                 \
+    X(ERROR, 0, TO_CLIENT, "a request was refused")                                       \
+    X(HELLO, 1, TO_CLIENT, "the connection is ready: every push reaches it from here on") \
+    X(PING, 2, EITHER, "echoed as PONG, payload as it came")                              \
+    X(PONG, 3, EITHER, "the answer to PING")                                              \
+    X(SUB, 4, TO_SERVER, "join topics")                                                   \
+    X(SUBBED, 5, TO_CLIENT, "topics joined")                                              \
+    X(UNSUB, 6, TO_SERVER, "leave topics")                                                \
+    X(UNSUBBED, 7, TO_CLIENT, "topics left")                                              \
+    X(ACCEPTED, 8, TO_CLIENT, "Redis has stored the request")                             \
+    X(GAP, 9, TO_CLIENT, "the Redis link was down: pushes may be missing")                \
+    X(AUTH, 10, TO_SERVER, "a new token before the old one expires")                      \
+    X(BYE, 11, TO_CLIENT, "the server is about to close; reconnect after the delay given")
+
+enum system_opcode {
+#define SYSTEM_OPCODE_ENUM(name, number, direction, text) OP_##name = (number),
+    SYSTEM_OPCODES(SYSTEM_OPCODE_ENUM)
+#undef SYSTEM_OPCODE_ENUM
+};
+
+enum { OP_APPLICATION_MIN = 100, OP_APPLICATION_MAX = 16777215, OPCODE_SIZE = 4 };
+
+/* "HELLO" for 1; NULL for an opcode that is not the system's. */
+const char *system_opcode_name(uint32_t op);
+
+/* The code in an ERROR's payload. X(NAME, "code", default message) */
+#define ERROR_CODES(X)                                                              \
+    X(SHORT_MESSAGE, "short_message", "a message begins with an opcode of 4 bytes") \
+    X(UNKNOWN_OPCODE, "unknown_opcode", "no such opcode")                           \
+    X(BAD_PAYLOAD, "bad_payload", "the payload is not what the opcode takes")       \
+    X(TOO_LARGE, "too_large", "the payload is larger than the opcode takes")        \
+    X(RATE_LIMITED, "rate_limited", "too many requests on this connection")         \
+    X(UNAVAILABLE, "unavailable", "the request could not be stored; try again")     \
+    X(FORBIDDEN, "forbidden", "not allowed for this user")                          \
+    X(BAD_TOPIC, "bad_topic", "no valid topic name")
+
+enum error_code {
+#define ERROR_CODE_ENUM(name, code, text) ERROR_##name,
+    ERROR_CODES(ERROR_CODE_ENUM)
+#undef ERROR_CODE_ENUM
+};
+const char *error_code_name(enum error_code code);
+const char *error_code_text(enum error_code code);
+
+/* What a payload is known to be, so that JSON mode need not look. */
+enum payload_form {
+    PAYLOAD_UNKNOWN, /* look: JSON, else UTF-8, else base64 */
+    PAYLOAD_JSON,
+    PAYLOAD_TEXT, /* valid UTF-8, to travel as "text" even where it reads as JSON */
+    PAYLOAD_BINARY,
+};
+
+struct message {
+    uint32_t op;
+    enum payload_form form;
+    const uint8_t *payload; /* borrowed */
+    size_t len;
+};
+
+void opcode_put(uint8_t out[OPCODE_SIZE], uint32_t op);
+uint32_t opcode_get(const uint8_t in[OPCODE_SIZE]);
+
+/* Reads a binary message; false where it is shorter than an opcode. */
+bool message_from_binary(struct message *message, const uint8_t *bytes, size_t len);
+
+/*
+ * Reads a JSON-mode message {"op":N,"data"|"text"|"b64":...}. b64, and text that has escapes,
+ * are decoded into `scratch` (at least `len` bytes); all else is borrowed from the text. At most
+ * one of the three; unknown members are ignored. Returns 0, or -1 where it is none: not an object,
+ * no op, op out of range, two payloads, bad base64.
+ */
+int message_from_json(struct message *message, const char *text, size_t len, uint8_t *scratch);
+
+/* The most that message_to_json writes for a payload of `len` bytes. */
+size_t message_json_bound(size_t len);
+
+/* Writes the message as a JSON-mode text to `out` (message_json_bound bytes) and returns its
+ * length. */
+size_t message_to_json(char *out, const struct message *message);
+
+#endif
