@@ -1,0 +1,148 @@
+/*
+ * Connection records: the steps of their life, references and names. Each step is one store of the
+ * word, after everything that the new state promises was written, so that a process can die at any
+ * instruction and leave a record that means something: conn_valid says what.
+ *
+ * A record is wiped when it is claimed and not when it is released: whatever a dead process left
+ * in a free record does not matter then.
+ *
+ * Looks at no socket and closes none, and does not know which moves the protocol allows.
+ */
+#include "shm/conn.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t with_state(uint64_t word, enum conn_state state)
+{
+    return word_make(word_generation(word), word_owner(word), state, word_flags(word));
+}
+
+void conn_set_state(struct conn *conn, enum conn_state state)
+{
+    conn_publish(conn, with_state(conn_word(conn), state));
+}
+
+struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint32_t now_s)
+{
+    struct conn *conn = &table[fd];
+    const uint32_t generation = word_generation(conn_word(conn));
+
+    assert(word_state(conn_word(conn)) == CONN_FREE);
+    memset((uint8_t *)conn + sizeof(conn->word), 0, sizeof(*conn) - sizeof(conn->word));
+    conn->seen = now_s;
+    conn->since = now_s;
+    conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0));
+    return (struct conn_ref){fd, generation};
+}
+
+void conn_release(struct conn *conn)
+{
+    const uint64_t word = conn_word(conn);
+
+    assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0);
+    conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0));
+}
+
+void conn_give(struct conn *conn, uint32_t owner)
+{
+    const uint64_t word = conn_word(conn);
+
+    assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0);
+    conn_publish(conn, word_make(word_generation(word), owner, CONN_MOVING, word_flags(word)));
+}
+
+struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner)
+{
+    struct conn *conn;
+    uint64_t word;
+
+    if (ref.fd >= capacity)
+        return NULL;
+    conn = &table[ref.fd];
+    word = conn_word(conn);
+    if (word_generation(word) != ref.generation || word_owner(word) != owner ||
+        word_state(word) == CONN_FREE)
+        return NULL;
+    return conn;
+}
+
+size_t conn_name(char out[CONN_NAME_MAX], uint32_t boot_id, struct conn_ref ref)
+{
+    return (size_t)snprintf(out, CONN_NAME_MAX, "%x-%x-%x", boot_id, ref.fd, ref.generation);
+}
+
+/* Reads a number as %x prints it, behind *at: 1 to 8 digits, lower case, no leading zeros. */
+static bool parse_hex(const char **at, const char *end, uint32_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *const start = *at;
+
+    *number = 0;
+    for (; *at < end; (*at)++) {
+        const char *const digit = memchr(digits, **at, 16);
+        if (digit == NULL)
+            break;
+        if (*at - start == 8 || (*at > start && *start == '0'))
+            return false;
+        *number = *number << 4 | (uint32_t)(digit - digits);
+    }
+    return *at > start;
+}
+
+static bool parse_dash(const char **at, const char *end)
+{
+    return *at < end && *(*at)++ == '-';
+}
+
+bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct conn_ref *ref)
+{
+    const char *const end = text + len;
+
+    return parse_hex(&text, end, boot_id) && parse_dash(&text, end) &&
+           parse_hex(&text, end, &ref->fd) && parse_dash(&text, end) &&
+           parse_hex(&text, end, &ref->generation) && text == end;
+}
+
+/* What each state allows. */
+enum {
+    ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED,
+    AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN | CONN_GREETING,
+};
+struct state_rule {
+    uint32_t flags;  /* that may be set */
+    bool needs_user; /* which an echo connection has never */
+};
+static const struct state_rule rules[] = {
+    [CONN_FREE] = {0, false},
+    [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED, false},
+    [CONN_MOVING] = {ALWAYS | CONN_INDEXED, true},
+    [CONN_SUBSCRIBING] = {AT_HOME, true},
+    [CONN_OPEN] = {AT_HOME | CONN_ECHO, true},
+    [CONN_CLOSING] = {AT_HOME | CONN_ECHO | CONN_REFUSED, false},
+};
+
+static bool user_valid(const struct conn *conn, uint32_t flags, bool needed)
+{
+    if (conn->user_len > USER_MAX)
+        return false;
+    if (flags & CONN_ECHO)
+        return conn->user_len == 0 && (flags & CONN_INDEXED) == 0;
+    return conn->user_len > 0 || (!needed && (flags & CONN_INDEXED) == 0);
+}
+
+bool conn_valid(const struct conn *conn, uint32_t workers)
+{
+    const uint64_t word = conn_word(conn);
+    const uint32_t state = (uint32_t)word_state(word), flags = word_flags(word);
+
+    if (state > CONN_CLOSING || (flags & ~rules[state].flags) != 0)
+        return false;
+    if (state == CONN_FREE)
+        return word_owner(word) == 0;
+    if (word_owner(word) >= workers || !user_valid(conn, flags, rules[state].needs_user))
+        return false;
+    /* Whoever has private bytes says first whose memory they are in. */
+    return conn->incarnation != 0 || ((flags & CONN_DIRTY) == 0 && conn->held == 0);
+}

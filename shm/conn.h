@@ -1,0 +1,213 @@
+/*
+ * The connection table: one record for each connection, indexed by its file descriptor. All
+ * processes share one descriptor table, so the kernel's own allocator hands out the records: who
+ * gets a number from accept4(2) has the record of that number.
+ *
+ * A connection is its record and its kernel socket, and nothing else. Private memory exists for
+ * it only while bytes of it are in flight, and then CONN_DIRTY or `held` says so.
+ *
+ *  0        8        16     20     24     28      32        36       40     44            46     48
+ *  +--------+--------+------+------+------+-------+---------+--------+------+-------------+------+
+ *  | word   | mark   | hash | next | seen | since | expires | topics | held | incarnation | port |
+ *  +--------+--------+------+------+------+-------+---------+--------+------+-------------+------+
+ *  48                                              64         65                                128
+ *  +-----------------------------------------------+----------+-----------------------------------+
+ *  | address                                       | user_len | user: 1 to 63 bytes of UTF-8      |
+ *  +-----------------------------------------------+----------+-----------------------------------+
+ *
+ * The word says in one piece what another process may want to know:
+ *
+ *    63              32 31      24 23      16 15             0
+ *    +-----------------+----------+----------+---------------+
+ *    | generation      | owner    | state    | flags         |
+ *    +-----------------+----------+----------+---------------+
+ *
+ * The states, and who moves a record on:
+ *
+ *     FREE --accept--> HANDSHAKE --user known, 101 sent--> MOVING --adopted--> SUBSCRIBING
+ *      ^                   |                                 |   by the home       |
+ *      |                   | refused                         |             Redis has confirmed,
+ *      |                   v                                 v             HELLO is sent
+ *      +---------------- CLOSING <------------------------ (any) <------------ OPEN
+ *        conn_release, close(2)                                     an echo connection goes from
+ *                                                                   HANDSHAKE to OPEN at once
+ *
+ * Only the owner writes a record. Ownership changes hands once, in MOVING: the old owner's last
+ * store is the word that names the new owner. A reference to a connection is its descriptor and
+ * its generation; the generation grows whenever the record is released, so a stale reference is
+ * recognised and never followed.
+ */
+#ifndef WSPUSHD_SHM_CONN_H
+#define WSPUSHD_SHM_CONN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { USER_MAX = 63, CONN_NAME_MAX = 32 };
+
+enum conn_state {
+    CONN_FREE,        /* no connection: of the record only the generation means anything */
+    CONN_HANDSHAKE,   /* accepted; the request head is not whole, or the login not decided */
+    CONN_MOVING,      /* upgraded, on its way to its home worker, which is already the owner */
+    CONN_SUBSCRIBING, /* at home, waiting for Redis to confirm the subscription */
+    CONN_OPEN,        /* HELLO is sent */
+    CONN_CLOSING,     /* our close frame is sent: what still comes is read and thrown away */
+};
+
+/* Bits of the word's flags, written by the owner. */
+enum conn_flag {
+    CONN_JSON = 1 << 0,      /* speaks push.json.v1 */
+    CONN_ECHO = 1 << 1,      /* on the echo path: no user, no opcodes */
+    CONN_PINGED = 1 << 2,    /* a ping is out since the last byte came */
+    CONN_WRITING = 1 << 3,   /* EPOLLOUT is armed: a backlog waits for the socket */
+    CONN_DIRTY = 1 << 4,     /* bytes of it are only in the memory of process `incarnation` */
+    CONN_UNIX = 1 << 5,      /* came over a unix socket: no address */
+    CONN_INDEXED = 1 << 6,   /* stands in its owner's user index */
+    CONN_REFUSED = 1 << 7,   /* the answer to its request is 503: accepted above the limit */
+    CONN_CLOSE_IN = 1 << 8,  /* the peer's close frame has come */
+    CONN_WATCHED = 1 << 9,   /* registered in its owner's epoll set */
+    CONN_GREETING = 1 << 10, /* its HELLO is in this turn's outbox: OPEN once it is sent */
+};
+
+struct conn {
+    _Atomic uint64_t word; /* generation, owner, state, flags */
+    uint64_t mark;         /* SUBSCRIBING: the subscription batch awaited. OPEN: source and
+                              position of the last push that the kernel took, so that a
+                              successor who reads the same bytes again does not send it again:
+                              conn_mark() */
+    uint32_t hash;         /* of the user, for the index */
+    uint32_t next;         /* next descriptor in the bucket of the user index; 0: the last */
+    uint32_t seen;         /* second (monotonic) of the last byte from the peer; CLOSING: when the
+                              close frame was sent */
+    uint32_t since;        /* second (monotonic) of the accept */
+    uint32_t expires;      /* Unix second at which the login ends; 0: never */
+    uint32_t topics;       /* first of its topic memberships; 0: none */
+    uint32_t held; /* private memory: index in a table of the process `incarnation`; 0: none */
+    uint16_t incarnation; /* process that `held` and CONN_DIRTY speak of; conn_incarnation() */
+    uint16_t port;        /* the peer's, host byte order */
+    uint8_t address[16];  /* the peer's; IPv4 as ::ffff:a.b.c.d */
+    uint8_t user_len;     /* 0: none yet */
+    char user[USER_MAX];  /* not terminated */
+};
+_Static_assert(sizeof(struct conn) == 128, "two cache lines");
+_Static_assert(offsetof(struct conn, user_len) == 64, "the name has a cache line of its own");
+
+/* A reference that can be kept and sent: what epoll hands back for a socket, too. */
+struct conn_ref {
+    uint32_t fd;
+    uint32_t generation;
+};
+
+/* The parts of a word. */
+static inline uint32_t word_generation(uint64_t word)
+{
+    return (uint32_t)(word >> 32);
+}
+static inline uint32_t word_owner(uint64_t word)
+{
+    return (uint32_t)(word >> 24) & 0xff;
+}
+static inline enum conn_state word_state(uint64_t word)
+{
+    return (enum conn_state)((word >> 16) & 0xff);
+}
+static inline uint32_t word_flags(uint64_t word)
+{
+    return (uint32_t)word & 0xffff;
+}
+static inline uint64_t word_make(uint32_t generation, uint32_t owner, enum conn_state state,
+                                 uint32_t flags)
+{
+    return (uint64_t)generation << 32 | (uint64_t)(owner & 0xff) << 24 |
+           (uint64_t)(state & 0xff) << 16 | (flags & 0xffff);
+}
+
+/* Acquire: pairs with the release in conn_publish, so that who sees a state sees all that was
+ * written before it. */
+static inline uint64_t conn_word(const struct conn *conn)
+{
+    return atomic_load_explicit(&conn->word, memory_order_acquire);
+}
+
+/* Release: pairs with the acquire in conn_word. */
+static inline void conn_publish(struct conn *conn, uint64_t word)
+{
+    atomic_store_explicit(&conn->word, word, memory_order_release);
+}
+
+static inline bool conn_has(const struct conn *conn, uint32_t flag)
+{
+    return (conn_word(conn) & flag) != 0;
+}
+/* The owner's own changes. */
+static inline void conn_set(struct conn *conn, uint32_t flag)
+{
+    conn_publish(conn, conn_word(conn) | flag);
+}
+static inline void conn_clear(struct conn *conn, uint32_t flag)
+{
+    conn_publish(conn, conn_word(conn) & ~(uint64_t)flag);
+}
+void conn_set_state(struct conn *conn, enum conn_state state);
+
+/* A worker's incarnation as records keep it: never 0, so that 0 in a record is nobody. */
+static inline uint16_t conn_incarnation(uint32_t incarnation)
+{
+    return (uint16_t)(incarnation % UINT16_MAX + 1);
+}
+
+/* Takes the free record of a descriptor that accept4(2) has just returned: HANDSHAKE, this owner,
+ * the record's generation. Returns the reference. */
+struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint32_t now_s);
+
+/* Sets the record free, with the next generation; it is out of its user index by then. The caller
+ * closes the descriptor after, never before: the moment it is closed, the number is another's. */
+void conn_release(struct conn *conn);
+
+/* Gives the record, out of any index, to `owner`, who is to adopt it: state MOVING, flags as they
+ * are. The last store of the old owner. */
+void conn_give(struct conn *conn, uint32_t owner);
+
+/* The record that a reference means if it still does and `owner` owns it, or NULL. */
+struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner);
+
+static inline struct conn_ref conn_ref(const struct conn *table, const struct conn *conn)
+{
+    return (struct conn_ref){(uint32_t)(conn - table), word_generation(conn_word(conn))};
+}
+
+/* A reference as epoll keeps it, and back. */
+static inline uint64_t conn_ref_pack(struct conn_ref ref)
+{
+    return (uint64_t)ref.generation << 32 | ref.fd;
+}
+static inline struct conn_ref conn_ref_unpack(uint64_t packed)
+{
+    return (struct conn_ref){(uint32_t)packed, (uint32_t)(packed >> 32)};
+}
+
+/* Where a push came from: `source` 1 to 255 (0: the worker's own link; else a ring), and its
+ * position in the bytes that came from there. */
+static inline uint64_t conn_mark(uint32_t source, uint64_t position)
+{
+    return (uint64_t)(source + 1) << 56 | (position & 0x00ffffffffffffffull);
+}
+/* Whether the push at `mark` was already sent on a connection whose last is `last`. A mark of
+ * another source says nothing: then it is sent. */
+static inline bool conn_mark_seen(uint64_t last, uint64_t mark)
+{
+    return last >> 56 == mark >> 56 && mark <= last;
+}
+
+/* The connection's name for the outside, "<boot>-<fd>-<generation>" in lower-case hex without
+ * leading zeros, NUL-terminated: returns its length. And back: each connection has one name, and
+ * whether it still exists is asked of conn_deref. */
+size_t conn_name(char out[CONN_NAME_MAX], uint32_t boot_id, struct conn_ref ref);
+bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct conn_ref *ref);
+
+/* Whether a record is in a state that the code above can have left it in, at any instruction. */
+bool conn_valid(const struct conn *conn, uint32_t workers);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * A ring between two workers. A position is published by one store (of `tail` by the producer, of
+ * `head` by the consumer), and what it stands for was written before: so each end can die at any
+ * instruction, and whoever attaches next finds whole entries and nothing else.
+ *
+ * Trusts what it reads: both ends are this program. Never blocks and wakes nobody; it only says
+ * when somebody is to be woken. An entry larger than ring_entry_max never fits.
+ */
+#include "shm/ring.h"
+
+/* The parts of the word that `tail` is: an entry's position is a multiple of 8. */
+static uint64_t tail_position(uint64_t tail)
+{
+    return tail & ~(uint64_t)7;
+}
+static unsigned tail_origin(uint64_t tail)
+{
+    return tail & 1;
+}
+
+/* The producer's own word: no order is needed. */
+static uint64_t own_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
+}
+
+/* Pairs with the release in ring_publish: entries before it are whole. */
+static uint64_t published(const struct ring *ring)
+{
+    return tail_position(atomic_load_explicit(&ring->control->tail, memory_order_acquire));
+}
+
+/* Pairs with the release in ring_commit: the consumer reads nothing before it any more. */
+static uint64_t committed(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->head, memory_order_acquire);
+}
+
+/* What an entry of `size` bytes takes, with its header and padding. */
+static uint64_t entry_room(uint32_t size)
+{
+    return (sizeof(struct ring_entry) + (uint64_t)size + 7) & ~(uint64_t)7;
+}
+
+static struct ring_entry *entry_at(const struct ring *ring, uint64_t position)
+{
+    return (struct ring_entry *)(void *)(ring->data + (position & (ring->size - 1)));
+}
+
+void ring_attach(struct ring *ring, struct ring_control *control, uint8_t *data, uint32_t size)
+{
+    *ring = (struct ring){.control = control, .data = data, .size = size};
+    const uint64_t tail = atomic_load_explicit(&control->tail, memory_order_acquire);
+
+    ring->next_tail = tail_position(tail);
+    ring->past_origin =
+        atomic_load_explicit(&control->origin[tail_origin(tail)], memory_order_relaxed);
+    ring->next_origin = ring->past_origin;
+    ring->next_head = committed(ring);
+    ring->seen_head = ring->next_head;
+    ring->seen_tail = ring->next_head;
+}
+
+static bool fits_behind(const struct ring *ring, uint64_t head, uint32_t size)
+{
+    return entry_room(size) <= ring->size - (ring->next_tail - head);
+}
+
+bool ring_fits(const struct ring *ring, uint32_t size)
+{
+    return fits_behind(ring, ring->seen_head, size) || fits_behind(ring, committed(ring), size);
+}
+
+/* Takes back a wish for room: its own, if that was for no more than `size`, or a predecessor's. */
+static void end_wish(struct ring *ring, uint32_t size)
+{
+    _Atomic uint32_t *const wish = &ring->control->wants_room;
+
+    if (atomic_load_explicit(wish, memory_order_relaxed) == 0 || size < ring->wanted)
+        return;
+    atomic_store_explicit(wish, 0, memory_order_relaxed);
+    ring->wanted = 0;
+}
+
+void *ring_reserve(struct ring *ring, uint32_t type, uint64_t origin, uint32_t size)
+{
+    struct ring_entry *entry;
+
+    if (!fits_behind(ring, ring->seen_head, size)) {
+        ring->seen_head = committed(ring);
+        if (!fits_behind(ring, ring->seen_head, size))
+            return NULL;
+    }
+    end_wish(ring, size);
+    entry = entry_at(ring, ring->next_tail);
+    entry->size = size;
+    entry->type = type;
+    entry->origin = origin;
+    ring->next_tail += entry_room(size);
+    if (origin != 0)
+        ring->next_origin = origin;
+    return entry->bytes;
+}
+
+bool ring_publish(struct ring *ring)
+{
+    const uint64_t tail = own_tail(ring);
+    const unsigned other = !tail_origin(tail);
+
+    if (tail_position(tail) == ring->next_tail)
+        return false;
+    atomic_store_explicit(&ring->control->origin[other], ring->next_origin, memory_order_relaxed);
+    /* Pairs with the acquire in published (and ring_attach): entries and origin come first. */
+    atomic_store_explicit(&ring->control->tail, ring->next_tail | other, memory_order_release);
+    return true;
+}
+
+bool ring_want_room(struct ring *ring, uint32_t size)
+{
+    ring->wanted = size;
+    atomic_store_explicit(&ring->control->wants_room, 1, memory_order_relaxed);
+    /* Pairs with the fence in ring_commit: this end stores the wish and then reads the head, that
+     * one stores the head and then reads the wish. So at least one of them sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    ring->seen_head = committed(ring);
+    if (!fits_behind(ring, ring->seen_head, size))
+        return false;
+    end_wish(ring, size);
+    return true;
+}
+
+bool ring_published_before(const struct ring *ring, uint64_t origin)
+{
+    return origin <= ring->past_origin;
+}
+
+const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
+{
+    const struct ring_entry *entry;
+
+    if (ring->next_head == ring->seen_tail) {
+        ring->seen_tail = published(ring);
+        if (ring->next_head == ring->seen_tail)
+            return NULL;
+    }
+    entry = entry_at(ring, ring->next_head);
+    ring->next_head += entry_room(entry->size);
+    if (end != NULL)
+        *end = ring->next_head;
+    return entry;
+}
+
+bool ring_commit(struct ring *ring)
+{
+    struct ring_control *const control = ring->control;
+
+    if (ring->next_head != atomic_load_explicit(&control->head, memory_order_relaxed)) {
+        /* Pairs with the acquire in committed: the entries are not read after this. */
+        atomic_store_explicit(&control->head, ring->next_head, memory_order_release);
+        atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in ring_want_room */
+    }
+    return atomic_load_explicit(&control->wants_room, memory_order_relaxed) != 0;
+}
+
+bool ring_ready(const struct ring *ring)
+{
+    return published(ring) != committed(ring);
+}
+
+bool ring_valid(const struct ring *ring)
+{
+    const uint64_t tail = published(ring);
+    uint64_t at = committed(ring);
+
+    if (at % 8 != 0 || tail - at > ring->size)
+        return false;
+    while (at != tail) {
+        /* Checked before it is read: the header, then all of it. */
+        if (tail - at < sizeof(struct ring_entry))
+            return false;
+        const uint64_t room = entry_room(entry_at(ring, at)->size);
+        if (room > tail - at)
+            return false;
+        at += room;
+    }
+    return true;
+}

@@ -1,0 +1,116 @@
+/*
+ * A ring of bytes from one worker to another: one producer, one consumer, no lock. There is one
+ * for every ordered pair of workers.
+ *
+ *      head (consumer's)             tail (producer's)
+ *        v                             v
+ *   -----+--------+------+-------------+--------------------
+ *        | entry  | e.   | entry       |  free
+ *   -----+--------+------+-------------+--------------------
+ *        each: | size u32 | type u32 | origin u64 | bytes, padded to 8 |
+ *
+ * Positions count bytes since the ring was made and never go back; position modulo size is the
+ * place. The bytes are mapped twice in a row (segment_mirror), so that an entry never wraps. An
+ * entry begins at a multiple of 8.
+ *
+ * The producer writes entries behind the tail, then stores the tail (release). The consumer
+ * loads the tail (acquire), handles entries, and stores the head (release) when what they asked
+ * for is done. Both positions are in shared memory and nothing else is: whoever succeeds a dead
+ * producer or consumer goes on from there. Entries not yet published are lost with their producer,
+ * who makes them again from what it had not committed; entries handled but not committed are
+ * handled again.
+ *
+ * So that the producer's successor makes none again that was published, the tail is stored together
+ * with the origin of the last published entry. One store cannot hold both, but it can choose: bit 0
+ * of the tail's word, which no position needs, says which of the two `origin`s belongs to it.
+ * Entries of one origin are to be published together.
+ *
+ * A full ring is back-pressure: ring_reserve says no, `wants_room` asks the consumer to
+ * wake the producer after its next commit.
+ */
+#ifndef WSPUSHD_SHM_RING_H
+#define WSPUSHD_SHM_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ring_control {
+    /* Written by the producer. */
+    _Alignas(64) _Atomic uint64_t tail; /* end of the published entries; bit 0: which `origin` */
+    _Atomic uint64_t origin[2];         /* [bit 0]: of the last published entry that had one */
+    _Atomic uint32_t wants_room;        /* 1: wake me when there is room */
+    /* Written by the consumer. */
+    _Alignas(64) _Atomic uint64_t head; /* everything before it is done */
+};
+_Static_assert(sizeof(struct ring_control) == 128, "a cache line for each writer");
+_Static_assert(offsetof(struct ring_control, head) == 64, "the consumer's line");
+
+struct ring_entry {
+    uint32_t size;   /* bytes that follow this header, without the padding */
+    uint32_t type;   /* the users' own */
+    uint64_t origin; /* position in the producer's input that the entry stems from; 0: none */
+    uint8_t bytes[];
+};
+_Static_assert(sizeof(struct ring_entry) == 16, "as drawn");
+
+/* One end's view of a ring. Each end remembers where it last saw the other, and looks at the
+ * other's cache line again only when that is not enough to go on. */
+struct ring {
+    struct ring_control *control;
+    uint8_t *data; /* mapped twice in a row */
+    uint32_t size;
+    /* Used by the producer. */
+    uint64_t next_tail;   /* end of the entries written, published or not */
+    uint64_t next_origin; /* origin of the last of them that had one */
+    uint64_t past_origin; /* origin of the last that a dead predecessor published */
+    uint64_t seen_head;   /* the head, some time ago */
+    uint32_t wanted;      /* bytes of the entry that ring_want_room asked room for */
+    /* Used by the consumer. */
+    uint64_t next_head; /* end of the entries taken, committed or not */
+    uint64_t seen_tail; /* the tail, some time ago */
+};
+
+/* Takes up an end where the last process left it. */
+void ring_attach(struct ring *ring, struct ring_control *control, uint8_t *data, uint32_t size);
+
+/* The largest entry that ever fits; a larger one never will. */
+static inline uint32_t ring_entry_max(const struct ring *ring)
+{
+    return ring->size - (uint32_t)sizeof(struct ring_entry);
+}
+
+/* Producer: room for an entry of `size` bytes, to be filled in by the caller before ring_publish;
+ * NULL where the ring is full. Takes back a wish for room that it fulfils. */
+void *ring_reserve(struct ring *ring, uint32_t type, uint64_t origin, uint32_t size);
+
+/* Producer: whether an entry of `size` bytes would fit now. */
+bool ring_fits(const struct ring *ring, uint32_t size);
+
+/* Producer: makes what was reserved visible. Returns whether there was anything. */
+bool ring_publish(struct ring *ring);
+
+/* Producer: asks to be woken, then looks again. Returns whether `size` fits by now, and then the
+ * wish is taken back. */
+bool ring_want_room(struct ring *ring, uint32_t size);
+
+/* Producer, after taking over: whether its predecessors published the entries of this origin. */
+bool ring_published_before(const struct ring *ring, uint64_t origin);
+
+/* Consumer: the next entry, or NULL; stays valid until ring_commit. *end (may be NULL) gets the
+ * position behind it. */
+const struct ring_entry *ring_take(struct ring *ring, uint64_t *end);
+
+/* Consumer: everything taken is done. Returns whether the producer waits for room: wake it. A
+ * successor commits once at the start, for its predecessor may have died before the wake-up. */
+bool ring_commit(struct ring *ring);
+
+/* Either: whether there are entries published and not committed. */
+bool ring_ready(const struct ring *ring);
+
+/* Whether positions are in order and the published entries follow one another exactly. Asked while
+ * the consumer rests. */
+bool ring_valid(const struct ring *ring);
+
+#endif

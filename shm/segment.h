@@ -1,0 +1,123 @@
+/*
+ * The shared segment: one memfd that the master makes before it forks the first worker, mapped
+ * by every process. It holds all that must outlive a worker.
+ *
+ *   offset 0
+ *   +------------------+  struct segment_header: what is below, written once by the master
+ *   | header           |
+ *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
+ *   | slots            |
+ *   +------------------+  struct stats[workers]: counters                        (stats.h)
+ *   | statistics       |
+ *   +------------------+  struct ring_control[workers * workers]                 (ring.h)
+ *   | ring controls    |
+ *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
+ *   | connection table |
+ *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
+ *   | user indexes     |
+ *   +------------------+  [workers * workers][ring_size]                         (ring.h)
+ *   | ring bytes       |
+ *   +------------------+  [workers][link_in_size], [workers][link_out_size]      (slot.h)
+ *   | link buffers     |
+ *   +------------------+
+ *
+ * Every region begins on a page. Pages that nobody has touched cost nothing, so the regions are
+ * sized for the most that can be. There are offsets and indices in here and no pointers: each
+ * process maps the segment where it likes.
+ *
+ * The law: every word has one writer, named where it is declared. Nothing is ever locked, so a
+ * process that dies leaves nothing locked. tests/unit/test_segment.c holds the layout.
+ *
+ * To change a stored struct: 1. change it and its drawing; 2. mend its _Static_asserts;
+ * 3. raise SEGMENT_LAYOUT; 4. mend its _valid() and the unit test that walks its states.
+ */
+#ifndef WSPUSHD_SHM_SEGMENT_H
+#define WSPUSHD_SHM_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SEGMENT_LAYOUT = 1, WORKERS_MAX = 64, CACHE_LINE = 64, NODE_NAME_MAX = 64 };
+
+/* "wspushd\0" as it lies in memory. */
+#define SEGMENT_MAGIC 0x0064687375707377ull
+
+/* What the sizes of the regions follow from. */
+struct segment_shape {
+    uint32_t workers;       /* 1 to WORKERS_MAX */
+    uint32_t capacity;      /* records of the table: descriptors 0 to capacity - 1; at least
+                               USERS_BUCKETS_MIN */
+    uint32_t ring_size;     /* bytes of each ring: a power of two, whole pages */
+    uint32_t link_in_size;  /* bytes of a link's input: a power of two, whole pages */
+    uint32_t link_out_size; /* bytes of a link's output: a power of two, whole pages */
+};
+
+/* Written by the master before the first worker exists, and never after. */
+struct segment_header {
+    uint64_t magic;
+    uint32_t layout;
+    uint32_t boot_id; /* random: tells this segment from every other, in connection names too */
+    struct segment_shape shape;
+    uint32_t reserved;
+    uint64_t size;            /* bytes of the whole segment */
+    uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
+    uint64_t started_ms;      /* when it was made: wall clock, ms */
+    char node[NODE_NAME_MAX]; /* NUL-terminated */
+};
+_Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
+
+struct slot;
+struct stats;
+struct ring_control;
+struct conn;
+
+/* A process's view of the segment: where it has mapped each region. */
+struct segment {
+    int fd;
+    uint8_t *base;
+    size_t size;
+    struct segment_header *header;
+    struct slot *slot;
+    struct stats *stats;
+    struct ring_control *ring;
+    struct conn *conn;
+    uint32_t *heads;
+    size_t ring_data; /* offsets, for segment_mirror */
+    size_t link_in;
+    size_t link_out;
+};
+
+/* Makes and maps a segment of this shape with its header filled in, everything else zero. Returns
+ * 0, or -1 with errno (EINVAL: a shape that cannot be; ENAMETOOLONG: NODE_NAME_MAX bytes or more).
+ * memfd_create(2), with close-on-exec; its size is sealed. */
+int segment_create(struct segment *segment, const struct segment_shape *shape, const char *node);
+
+/* Maps an existing one, after checking magic, layout and size. Returns 0, or -1 with errno (EPROTO:
+ * it is not one of ours, or of another layout). Takes `fd` on success. */
+int segment_open(struct segment *segment, int fd);
+
+/* Unmaps, and closes the descriptor. */
+void segment_close(struct segment *segment);
+
+/*
+ * Maps `size` bytes at `offset` twice, one behind the other, so that bytes that wrap round
+ * the end of a ring lie in one piece:   [ 0 .. size ) [ 0 .. size )
+ * Both are multiples of the page size. Returns the first, or NULL with errno. Never unmapped: a
+ * worker needs it as long as it lives.
+ */
+uint8_t *segment_mirror(const struct segment *segment, size_t offset, size_t size);
+
+/* Where the bytes of the ring from worker `from` to worker `to` lie, and its control block. */
+size_t segment_ring_offset(const struct segment *segment, uint32_t from, uint32_t to);
+struct ring_control *segment_ring_control(const struct segment *segment, uint32_t from,
+                                          uint32_t to);
+
+/* Where the input and output bytes of a worker's link lie. */
+size_t segment_link_in_offset(const struct segment *segment, uint32_t worker);
+size_t segment_link_out_offset(const struct segment *segment, uint32_t worker);
+
+/* Whether the header is one that segment_create writes. */
+bool segment_valid(const struct segment *segment);
+
+#endif

@@ -1,0 +1,137 @@
+/*
+ * Worker slots: the latch, the list of descriptors to close after a death, and names for what a
+ * slot says. The latch costs a fence for each wake-up that turns out unneeded and a write(2) only
+ * for a worker that sleeps. `sleeping` is the worker's word, so a waker does not clear it: two
+ * wakers at once write twice, and the eventfd makes one wake-up of that.
+ *
+ * Opens and closes no descriptor: the master makes them, and decides what a death leaves to close.
+ */
+#include "shm/slot.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static const char *const link_state_names[] = {
+#define LINK_STATE_NAME(name, text) [LINK_##name] = text,
+    LINK_STATES(LINK_STATE_NAME)
+#undef LINK_STATE_NAME
+};
+enum { LINK_STATE_COUNT = sizeof(link_state_names) / sizeof(link_state_names[0]) };
+
+static const char *const doing_names[] = {
+#define DOING_NAME(name, text) [DOING_##name] = text,
+    SLOT_DOINGS(DOING_NAME)
+#undef DOING_NAME
+};
+enum { DOING_COUNT = sizeof(doing_names) / sizeof(doing_names[0]) };
+
+const char *link_state_name(enum link_state state)
+{
+    return (uint32_t)state < LINK_STATE_COUNT ? link_state_names[state] : "unknown";
+}
+
+const char *slot_doing_name(uint32_t doing)
+{
+    return doing < DOING_COUNT ? doing_names[doing] : "unknown";
+}
+
+bool latch_wake(const struct slot *slot)
+{
+    const uint64_t one = 1;
+
+    /* Pairs with the fence in latch_rest: what the caller published comes before the look. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&slot->sleeping, memory_order_relaxed) == 0)
+        return false;
+    /* It fails only where the count is at its limit, and then the eventfd is readable. */
+    return write(slot->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
+}
+
+void latch_drain(const struct slot *slot)
+{
+    uint64_t count;
+
+    /* It fails only where there is nothing to empty. */
+    if (read(slot->event_fd, &count, sizeof(count)) == -1)
+        return;
+}
+
+int slot_aux_add(struct slot *slot, int fd)
+{
+    assert(fd > 0);
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
+        if (atomic_load_explicit(&slot->aux[i], memory_order_relaxed) == 0) {
+            /* Pairs with the acquire of the master, who reads it after the worker's death. */
+            atomic_store_explicit(&slot->aux[i], fd, memory_order_release);
+            return 0;
+        }
+    }
+    return -1;
+}
+
+void slot_aux_remove(struct slot *slot, int fd)
+{
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
+        if (atomic_load_explicit(&slot->aux[i], memory_order_relaxed) == fd) {
+            atomic_store_explicit(&slot->aux[i], 0, memory_order_release);
+            return;
+        }
+    }
+}
+
+/* A descriptor, or 0 or -1 for none. */
+static bool fd_valid(int32_t fd, uint32_t capacity)
+{
+    return fd >= -1 && (fd == -1 || (uint32_t)fd < capacity);
+}
+
+static bool master_words_valid(const struct slot *slot, uint32_t capacity)
+{
+    const int32_t pid = atomic_load(&slot->pid);
+
+    if (pid < 0 || atomic_load(&slot->command) > SLOT_STOP || !fd_valid(slot->epoll_fd, capacity) ||
+        !fd_valid(slot->event_fd, capacity))
+        return false;
+    return pid == 0 ||
+           (atomic_load(&slot->incarnation) > 0 && slot->epoll_fd > 0 && slot->event_fd > 0);
+}
+
+/* The counts change one by one, so their relations hold only between two changes. */
+static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
+{
+    return atomic_load(&slot->sleeping) <= 1 && atomic_load(&slot->connections) <= capacity &&
+           atomic_load(&slot->ready_users) <= capacity && atomic_load(&slot->high) <= capacity &&
+           atomic_load(&slot->handing) < capacity && atomic_load(&slot->node_ready) <= 1 &&
+           atomic_load(&slot->drained) <= 1 && slot->users.count <= capacity &&
+           slot->users.buckets <= capacity && slot->words.doing < DOING_COUNT;
+}
+
+/* Where start is above end, a rewind is under way. */
+static bool positions_valid(const struct stream *stream)
+{
+    const uint64_t start = stream_start(stream), end = stream_end(stream);
+
+    return atomic_load(&stream->base) <= (start > end ? start : end);
+}
+
+static bool link_valid(const struct slot_link *link, uint32_t capacity)
+{
+    return atomic_load(&link->state) < LINK_STATE_COUNT &&
+           fd_valid(atomic_load(&link->fd), capacity) && positions_valid(&link->in) &&
+           positions_valid(&link->out) && link->batch_confirmed <= link->batch_sent &&
+           atomic_load(&link->receiving) <= 1 && atomic_load(&link->sending) <= 1;
+}
+
+bool slot_valid(const struct slot *slot, uint32_t capacity)
+{
+    if (!master_words_valid(slot, capacity) || !worker_words_valid(slot, capacity) ||
+        !link_valid(&slot->link, capacity))
+        return false;
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
+        const int32_t fd = atomic_load(&slot->aux[i]);
+        if (fd < 0 || !fd_valid(fd, capacity))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,163 @@
+/*
+ * A worker slot: all that belongs to worker N whoever runs it. Processes come and go; the slot,
+ * its epoll set, its eventfd, its Redis link and its rings stay.
+ *
+ *   +--------------------------------------------------+
+ *   | the master's words: pid, incarnation, commands   |  written by the master
+ *   +--------------------------------------------------+
+ *   | the latch: asleep or not                         |  written by the worker
+ *   +--------------------------------------------------+
+ *   | the worker's words: heartbeat, counts, index     |  written by the worker
+ *   +--------------------------------------------------+
+ *   | the Redis link: socket, bytes in, bytes out      |  written by the worker
+ *   +--------------------------------------------------+
+ *   | other descriptors to close after a death         |  written by the worker
+ *   +--------------------------------------------------+
+ *   | last words                                       |  written by the worker
+ *   +--------------------------------------------------+
+ */
+#ifndef WSPUSHD_SHM_SLOT_H
+#define WSPUSHD_SHM_SLOT_H
+
+#include "shm/stream.h"
+#include "shm/users.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the master wants of a worker. */
+enum slot_command { SLOT_RUN, SLOT_DRAIN, SLOT_STOP };
+
+/* The state of a worker's Redis link, for other workers to read. */
+#define LINK_STATES(X)                                                                  \
+    X(DOWN, "down")               /* no connection; the next try is timed */            \
+    X(CONNECTING, "connecting")   /* connect(2) under way, or the login not answered */ \
+    X(SUBSCRIBING, "subscribing") /* subscriptions are being made again */              \
+    X(UP, "up")                   /* everything subscribed and confirmed */
+enum link_state {
+#define LINK_STATE_ENUM(name, text) LINK_##name,
+    LINK_STATES(LINK_STATE_ENUM)
+#undef LINK_STATE_ENUM
+};
+const char *link_state_name(enum link_state state);
+
+/*
+ * A worker's Redis link. The bytes of its streams lie in the segment's link buffers.
+ *
+ * A unix socket does not count its bytes, so nobody can tell after a death whether a system call
+ * that was under way had moved any: `receiving` and `sending` say that one was, and only then the
+ * link is made anew, with a GAP.
+ */
+struct slot_link {
+    _Atomic uint32_t state; /* enum link_state */
+    _Atomic int32_t fd;     /* the socket; 0: none */
+    struct stream in, out;
+    uint64_t skip_to;           /* position behind an oversized reply that is being thrown away */
+    uint64_t batch_sent;        /* subscription batches sent: each ends in PING <number> */
+    uint64_t batch_confirmed;   /* the last whose PONG came */
+    _Atomic uint64_t gap_since; /* ms (monotonic) since when pushes may be missing; 0: none are */
+    uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
+    _Atomic uint32_t receiving; /* 1 while in recv(2) */
+    _Atomic uint32_t sending;   /* 1 while in send(2) */
+};
+
+/* Descriptors that are no connections of the table: admin HTTP, the command link. */
+enum { SLOT_AUX_MAX = 64 };
+
+/* What a worker was doing, for the log line after its death. Written as it goes. */
+struct slot_words {
+    uint32_t doing;    /* enum slot_doing */
+    uint32_t fd;       /* the connection in hand, or 0 */
+    uint64_t position; /* of the push in hand */
+    uint32_t signal;   /* set by the handler of a fatal signal */
+    uint32_t reserved;
+    uint64_t address; /* faulting address */
+};
+
+#define SLOT_DOINGS(X)             \
+    X(STARTING, "starting")        \
+    X(WAITING, "waiting")          \
+    X(ACCEPTING, "accepting")      \
+    X(READING, "reading a client") \
+    X(ROUTING, "routing pushes")   \
+    X(FLUSHING, "sending")         \
+    X(RINGS, "reading rings")      \
+    X(SWEEPING, "sweeping")
+enum slot_doing {
+#define SLOT_DOING_ENUM(name, text) DOING_##name,
+    SLOT_DOINGS(SLOT_DOING_ENUM)
+#undef SLOT_DOING_ENUM
+};
+const char *slot_doing_name(uint32_t doing);
+
+struct slot {
+    /* Written by the master. */
+    _Alignas(64) _Atomic int32_t pid; /* 0: nobody runs it */
+    _Atomic uint32_t incarnation;     /* of the process that runs it: 1, 2, ... */
+    _Atomic uint32_t command;         /* enum slot_command */
+    _Atomic uint32_t restarts;        /* deaths so far */
+    int32_t epoll_fd;                 /* the slot's set: every client socket of this worker */
+    int32_t event_fd;                 /* eventfd(2) that wakes the worker */
+    _Atomic uint64_t drain_at;        /* ms (monotonic): when SLOT_DRAIN was given */
+
+    /* The latch. Written by the worker; read by whoever wants to wake it. */
+    _Alignas(64) _Atomic uint32_t sleeping; /* 1: about to block, or blocked */
+
+    /* Written by the worker. */
+    _Alignas(64) _Atomic uint64_t heartbeat; /* ms (monotonic) of the last turn of its loop */
+    _Atomic uint32_t connections;            /* records it owns, whatever their state */
+    _Atomic uint32_t
+        ready_users; /* of them SUBSCRIBING or OPEN with a user: what makes the node a recipient */
+    _Atomic uint32_t high;       /* one more than the highest descriptor it ever owned */
+    _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
+    _Atomic uint32_t node_ready; /* only the node's home: node-wide channels are subscribed */
+    _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
+    _Atomic uint64_t probed;     /* ms (monotonic) at which the last probe came by */
+    struct users_control users;
+
+    _Alignas(64) struct slot_link link;
+
+    _Alignas(64) _Atomic int32_t aux[SLOT_AUX_MAX]; /* 0: unused */
+
+    _Alignas(64) struct slot_words words;
+};
+_Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
+_Static_assert(offsetof(struct slot, link) == 192, "as drawn");
+
+/*
+ * The latch (the order of PostgreSQL's latch.h): who has work publishes it and then looks whether
+ * the consumer sleeps; the consumer says that it sleeps and then looks for work. Both orders need
+ * a full barrier between the two, and with it at least one of them sees the other.
+ *
+ * latch_rest: call before looking for work one last time and blocking. latch_rise: call when awake.
+ */
+static inline void latch_rest(struct slot *slot)
+{
+    atomic_store_explicit(&slot->sleeping, 1, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in latch_wake */
+}
+static inline void latch_rise(struct slot *slot)
+{
+    atomic_store_explicit(&slot->sleeping, 0, memory_order_relaxed);
+}
+
+/* Wakes the slot's worker if it sleeps: writes its eventfd. Call after publishing. Returns whether
+ * it was written. */
+bool latch_wake(const struct slot *slot);
+
+/* Empties the eventfd: call when it is readable. */
+void latch_drain(const struct slot *slot);
+
+/* Notes a descriptor (never 0) to be closed after a death. Returns 0, or -1 where there is no room:
+ * then the caller closes it now. */
+int slot_aux_add(struct slot *slot, int fd);
+
+/* Forgets it: call before close(2), for the moment after the number is another's. */
+void slot_aux_remove(struct slot *slot, int fd);
+
+/* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
+ * connection table, and so one more than the highest descriptor. */
+bool slot_valid(const struct slot *slot, uint32_t capacity);
+
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Statistics: one block for each worker, written only by that worker, added up by whoever reads.
+ * The table below is the only list of them: the struct, the names in /metrics and /api/stats and
+ * their help all come from it.
+ */
+#ifndef WSPUSHD_SHM_STATS_H
+#define WSPUSHD_SHM_STATS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * X(field, "family", "labels", "help"): counters, which only grow. Rows of one family stand
+ * together and share the help of the first.
+ *
+ * The books of pushes: every push received ends in exactly one of routed, malformed or too large;
+ * every routed push makes, for each of its connections, one delivery that ends as delivered, or
+ * queued and later delivered, or dropped for a named reason.
+ */
+#define STATS(X)                                                                                  \
+    X(accepted, "connections_accepted_total", "", "TCP and unix connections accepted")            \
+    X(opened, "connections_opened_total", "", "connections that got their HELLO")                 \
+    X(closed_peer, "connections_closed_total", "reason=\"peer\"", "connections ended, by reason") \
+    X(closed_reset, "connections_closed_total", "reason=\"reset\"", "")                           \
+    X(closed_protocol, "connections_closed_total", "reason=\"protocol\"", "")                     \
+    X(closed_slow, "connections_closed_total", "reason=\"slow\"", "")                             \
+    X(closed_heartbeat, "connections_closed_total", "reason=\"heartbeat\"", "")                   \
+    X(closed_kicked, "connections_closed_total", "reason=\"kicked\"", "")                         \
+    X(closed_replaced, "connections_closed_total", "reason=\"replaced\"", "")                     \
+    X(closed_expired, "connections_closed_total", "reason=\"expired\"", "")                       \
+    X(closed_drain, "connections_closed_total", "reason=\"drain\"", "")                           \
+    X(closed_dirty, "connections_closed_total", "reason=\"dirty\"", "")                           \
+    X(refused_request, "handshakes_refused_total", "reason=\"bad_request\"",                      \
+      "handshakes refused, by reason")                                                            \
+    X(refused_login, "handshakes_refused_total", "reason=\"login\"", "")                          \
+    X(refused_origin, "handshakes_refused_total", "reason=\"origin\"", "")                        \
+    X(refused_full, "handshakes_refused_total", "reason=\"full\"", "")                            \
+    X(refused_not_ready, "handshakes_refused_total", "reason=\"not_ready\"", "")                  \
+    X(refused_devices, "handshakes_refused_total", "reason=\"devices\"", "")                      \
+    X(refused_timeout, "handshakes_refused_total", "reason=\"timeout\"", "")                      \
+    X(messages_in, "messages_received_total", "", "messages from clients")                        \
+    X(bytes_in, "bytes_received_total", "", "bytes from clients")                                 \
+    X(frames_out, "frames_sent_total", "", "frames handed to the kernel")                         \
+    X(bytes_out, "bytes_sent_total", "", "bytes handed to the kernel")                            \
+    X(sends, "send_calls_total", "", "system calls that sent to clients")                         \
+    X(pushes_received, "pushes_received_total", "", "pushes that Redis delivered to this node")   \
+    X(pushes_routed, "pushes_routed_total", "", "of them, well formed")                           \
+    X(push_short, "push_malformed_total", "reason=\"short\"", "malformed pushes, by reason")      \
+    X(push_bad_json, "push_malformed_total", "reason=\"bad_json\"", "")                           \
+    X(push_no_op, "push_malformed_total", "reason=\"no_op\"", "")                                 \
+    X(push_bad_op, "push_malformed_total", "reason=\"bad_op\"", "")                               \
+    X(push_two_payloads, "push_malformed_total", "reason=\"two_payloads\"", "")                   \
+    X(push_bad_text, "push_malformed_total", "reason=\"bad_text\"", "")                           \
+    X(push_bad_base64, "push_malformed_total", "reason=\"bad_base64\"", "")                       \
+    X(push_bad_option, "push_malformed_total", "reason=\"bad_option\"", "")                       \
+    X(push_too_large, "push_malformed_total", "reason=\"too_large\"", "")                         \
+    X(delivered, "pushes_delivered_total", "", "deliveries whose last byte the kernel took")      \
+    X(queued, "pushes_queued_total", "", "deliveries that had to wait for a slow client")         \
+    X(dropped_slow, "pushes_dropped_total", "reason=\"slow\"", "deliveries dropped, by reason")   \
+    X(dropped_closed, "pushes_dropped_total", "reason=\"closed\"", "")                            \
+    X(dropped_nobody, "pushes_dropped_total", "reason=\"no_connection\"", "")                     \
+    X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                   \
+    X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")        \
+    X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                   \
+    X(handed_over, "handed_over_total", "", "connections given to their user's home worker")      \
+    X(turns, "turns_total", "", "turns of the event loop")                                        \
+    X(link_connects, "redis_connects_total", "", "connections made to Redis for subscriptions")   \
+    X(link_recvs, "redis_reads_total", "", "system calls that read pushes from Redis")            \
+    X(subscribes, "redis_subscribes_total", "", "channels subscribed")                            \
+    X(unsubscribes, "redis_unsubscribes_total", "", "channels unsubscribed")                      \
+    X(gaps, "gaps_total", "", "times that clients were told of a gap")                            \
+    X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")        \
+    X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")
+
+struct stats {
+    _Alignas(64) _Atomic uint64_t first; /* keeps the struct's alignment; always 0 */
+#define STATS_FIELD(field, family, labels, help) _Atomic uint64_t field;
+    STATS(STATS_FIELD)
+#undef STATS_FIELD
+};
+
+/* Relaxed: a single writer, and readers who only want a recent number. */
+static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+/* The table as data: for who prints it. `offset` is the field's in struct stats. */
+struct stats_row {
+    const char *family, *labels, *help;
+    size_t offset;
+};
+extern const struct stats_row stats_table[];
+extern const size_t stats_table_len;
+
+/* A row's sum over `workers` blocks. */
+uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct stats_row *row);
+
+#endif

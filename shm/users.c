@@ -1,0 +1,256 @@
+/*
+ * The user index by linear hashing: a bucket array that grows by one bucket with each connection
+ * above the last bucket. The new bucket n takes its records from one other, its parent: n without
+ * its highest bit, which is where all hashes that now belong in n were looked for before. So every
+ * change touches one chain or two, and no insertion ever pays for moving all of them.
+ *
+ * One process uses the index, and its successor reads what it left. So every change is enclosed in
+ * two stores of `changes`, which make it odd before and even after: wherever a process is killed,
+ * either nothing was under way or the number is odd.
+ *
+ * Buckets are never given back: the array stays as large as it was when most were connected.
+ */
+#include "shm/users.h"
+
+#include <assert.h>
+#include <string.h>
+
+/*
+ * The hash: 16 bytes at a time are added to the state by a multiplication to 128 bits whose halves
+ * are folded together (as in wyhash). Both factors have a secret of their own: with a
+ * factor that is known, anyone could choose it to be 0, and so wipe out what is in the other one.
+ */
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    const unsigned __int128 product = (unsigned __int128)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* A second secret from the first: the finalizer of splitmix64, which maps each number to another.
+ */
+static uint64_t second_secret(uint64_t seed)
+{
+    seed = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9ull;
+    seed = (seed ^ seed >> 27) * 0x94d049bb133111ebull;
+    return seed ^ seed >> 31;
+}
+
+uint32_t users_hash(uint64_t seed, const char *user, size_t len)
+{
+    const uint64_t other = second_secret(seed);
+    uint64_t state = 0;
+
+    for (size_t i = 0; i < len; i += 16) {
+        uint64_t half[2] = {0, 0}; /* what the name does not fill is 0, and the length counts */
+        memcpy(half, user + i, len - i < 16 ? len - i : 16);
+        state = fold(half[0] ^ seed ^ state, half[1] ^ other);
+    }
+    state = fold(state ^ other, seed ^ len);
+    return (uint32_t)(state ^ state >> 32);
+}
+
+/* The highest power of two that `n`, at least 1, contains. */
+static uint32_t highest_bit(uint32_t n)
+{
+    return 1u << (31 - __builtin_clz(n));
+}
+
+static uint32_t bucket_of(uint32_t hash, uint32_t buckets)
+{
+    const uint32_t half = highest_bit(buckets - 1);
+    const uint32_t bucket = hash & (2 * half - 1);
+
+    return bucket < buckets ? bucket : bucket - half;
+}
+
+static void change_begin(struct users_control *control)
+{
+    const uint32_t changes = atomic_load_explicit(&control->changes, memory_order_relaxed);
+
+    atomic_store_explicit(&control->changes, changes | 1, memory_order_relaxed);
+    /* No store of the change comes before the one above. Pairs with the acquire in users_intact. */
+    atomic_thread_fence(memory_order_release);
+}
+
+static void change_end(struct users_control *control)
+{
+    const uint32_t changes = atomic_load_explicit(&control->changes, memory_order_relaxed);
+
+    /* And none comes after this one. Pairs with the acquire in users_intact. */
+    atomic_store_explicit(&control->changes, changes + 1, memory_order_release);
+}
+
+bool users_intact(const struct users *users)
+{
+    /* Pairs with the releases in change_begin and change_end. */
+    return (atomic_load_explicit(&users->control->changes, memory_order_acquire) & 1) == 0;
+}
+
+/* Begins with empty buckets; what else the array holds is overwritten as it comes into use. */
+static void clear(struct users *users)
+{
+    users->control->buckets = USERS_BUCKETS_MIN;
+    users->control->count = 0;
+    memset(users->heads, 0, USERS_BUCKETS_MIN * sizeof(*users->heads));
+}
+
+/* Adds a bucket and moves to it what belongs there. */
+static void grow(struct users *users)
+{
+    const uint32_t added = users->control->buckets++;
+    const uint32_t parent = added - highest_bit(added);
+    uint32_t *stays = &users->heads[parent], *moves = &users->heads[added];
+
+    for (uint32_t fd = *stays; fd != 0; fd = users->table[fd].next) {
+        struct conn *const conn = &users->table[fd];
+        uint32_t **const end = bucket_of(conn->hash, added + 1) == added ? &moves : &stays;
+        **end = fd;
+        *end = &conn->next;
+    }
+    *stays = 0;
+    *moves = 0;
+}
+
+static void link_in(struct users *users, uint32_t fd)
+{
+    struct users_control *const control = users->control;
+    struct conn *const conn = &users->table[fd];
+    uint32_t *const head = &users->heads[bucket_of(conn->hash, control->buckets)];
+
+    conn->next = *head;
+    *head = fd;
+    conn_set(conn, CONN_INDEXED);
+    control->count++;
+    if (control->count > control->buckets && control->buckets < users->capacity)
+        grow(users);
+}
+
+void users_add(struct users *users, uint32_t fd)
+{
+    assert(fd > 0 && fd < users->capacity && !conn_has(&users->table[fd], CONN_INDEXED));
+    change_begin(users->control);
+    if (users->control->buckets == 0)
+        clear(users);
+    link_in(users, fd);
+    change_end(users->control);
+}
+
+/* Whatever points to a record: the head of its bucket or the `next` before it. */
+static uint32_t *find_link(struct users *users, uint32_t fd)
+{
+    const uint32_t hash = users->table[fd].hash;
+    uint32_t *link = &users->heads[bucket_of(hash, users->control->buckets)];
+
+    while (*link != fd) {
+        assert(*link != 0);
+        link = &users->table[*link].next;
+    }
+    return link;
+}
+
+void users_remove(struct users *users, uint32_t fd)
+{
+    struct conn *const conn = &users->table[fd];
+    uint32_t *link;
+
+    if (!conn_has(conn, CONN_INDEXED))
+        return;
+    link = find_link(users, fd);
+    change_begin(users->control);
+    *link = conn->next;
+    conn->next = 0;
+    conn_clear(conn, CONN_INDEXED);
+    users->control->count--;
+    change_end(users->control);
+}
+
+/* The first record of a user from `fd` on along its chain, or 0. */
+static uint32_t search(const struct users *users, uint32_t fd, uint32_t hash, const char *user,
+                       size_t len)
+{
+    while (fd != 0) {
+        const struct conn *const conn = &users->table[fd];
+        if (conn->hash == hash && conn->user_len == len && memcmp(conn->user, user, len) == 0)
+            break;
+        fd = conn->next;
+    }
+    return fd;
+}
+
+uint32_t users_first(const struct users *users, const char *user, size_t len)
+{
+    const uint32_t hash = users_hash(users->seed, user, len);
+
+    if (users->control->buckets == 0)
+        return 0;
+    return search(users, users->heads[bucket_of(hash, users->control->buckets)], hash, user, len);
+}
+
+uint32_t users_next(const struct users *users, uint32_t fd)
+{
+    const struct conn *const conn = &users->table[fd];
+
+    return search(users, conn->next, conn->hash, conn->user, conn->user_len);
+}
+
+static bool belongs_in(const struct conn *conn)
+{
+    const enum conn_state state = word_state(conn_word(conn));
+
+    return (state == CONN_SUBSCRIBING || state == CONN_OPEN) && conn->user_len > 0;
+}
+
+void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
+{
+    const uint32_t end = high < users->capacity ? high : users->capacity;
+
+    change_begin(users->control);
+    clear(users);
+    for (uint32_t fd = 1; fd < end; fd++) {
+        struct conn *const conn = &users->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (word_state(word) == CONN_FREE || word_owner(word) != owner)
+            continue;
+        if (belongs_in(conn))
+            link_in(users, fd);
+        else if (word & CONN_INDEXED)
+            conn_clear(conn, CONN_INDEXED);
+    }
+    change_end(users->control);
+}
+
+static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd, uint32_t bucket)
+{
+    const struct conn *conn;
+
+    if (fd >= users->capacity)
+        return false;
+    conn = &users->table[fd];
+    return word_owner(conn_word(conn)) == owner && word_state(conn_word(conn)) != CONN_FREE &&
+           conn_has(conn, CONN_INDEXED) && conn->user_len > 0 && conn->user_len <= USER_MAX &&
+           conn->hash == users_hash(users->seed, conn->user, conn->user_len) &&
+           bucket_of(conn->hash, users->control->buckets) == bucket;
+}
+
+bool users_valid(const struct users *users, uint32_t owner)
+{
+    const struct users_control *const control = users->control;
+    uint32_t left = control->count;
+
+    if (!users_intact(users))
+        return false;
+    if (control->buckets == 0)
+        return control->count == 0;
+    if (control->buckets < USERS_BUCKETS_MIN || control->buckets > users->capacity ||
+        (control->count > control->buckets && control->buckets < users->capacity))
+        return false;
+    for (uint32_t bucket = 0; bucket < control->buckets; bucket++) {
+        /* A chain that runs in a circle would count more members than there are. */
+        for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next) {
+            if (left-- == 0 || !member_valid(users, owner, fd, bucket))
+                return false;
+        }
+    }
+    return left == 0;
+}
