@@ -1,0 +1,96 @@
+/*
+ * wspushd: the command line. Reads push.conf and either checks it, or runs the master.
+ */
+#include "common/config.h"
+#include "common/log.h"
+#include "master/master.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EXIT_CONFIG = 1, EXIT_SYSTEM = 2, OVERRIDES_MAX = 64 };
+
+static const char usage[] =
+    "usage: wspushd [-c FILE] [-o KEY=VALUE]... [-t]\n"
+    "\n"
+    "  -c FILE       the configuration (default: push.conf)\n"
+    "  -o KEY=VALUE  overrides a key of it; a list's items are separated by commas\n"
+    "  -t            checks the configuration, prints what is wrong with it, and exits\n"
+    "  -k            prints every key with its default, bounds and meaning\n"
+    "  -V            prints the version\n"
+    "  -h            prints this\n"
+    "\n"
+    "signals: TERM, INT drain and stop; USR1 reopen the log\n"
+    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system\n";
+
+struct options {
+    const char *file;
+    struct config_override override[OVERRIDES_MAX];
+    size_t overrides;
+    bool check;
+};
+
+/* Returns -1 to go on, or the status to exit with. */
+static int parse(int argc, char **argv, struct options *options)
+{
+    int option;
+    while ((option = getopt(argc, argv, "c:o:tkVh")) != -1) {
+        switch (option) {
+        case 'c':
+            options->file = optarg;
+            break;
+        case 'o':
+            if (options->overrides == OVERRIDES_MAX) {
+                fprintf(stderr, "wspushd: more than %d overrides\n", OVERRIDES_MAX);
+                return EXIT_CONFIG;
+            }
+            options->override[options->overrides++].text = optarg;
+            break;
+        case 't':
+            options->check = true;
+            break;
+        case 'k':
+            config_describe(stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            printf("wspushd %s\n", WSPUSHD_VERSION);
+            return EXIT_SUCCESS;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_SUCCESS;
+        default:
+            fputs(usage, stderr);
+            return EXIT_CONFIG;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "wspushd: unexpected argument: %s\n%s", argv[optind], usage);
+        return EXIT_CONFIG;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.file = "push.conf"};
+    const int done = parse(argc, argv, &options);
+    if (done >= 0)
+        return done;
+    struct config *config = config_load(options.file, options.override, options.overrides, stderr);
+    if (!config)
+        return EXIT_CONFIG;
+    if (options.check) {
+        printf("%s: ok\n", options.file);
+        config_free(config);
+        return EXIT_SUCCESS;
+    }
+    log_set_source("master");
+    if (log_open(config->log, (enum log_level)config->log_level) == -1) {
+        fprintf(stderr, "wspushd: %s: %s\n", config->log, strerror(errno));
+        return EXIT_SYSTEM;
+    }
+    return master_run(config);
+}

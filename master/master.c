@@ -1,0 +1,146 @@
+/*
+ * See master.h. Everything that can fail because of the configuration or the system is done before
+ * the first worker exists; from then on the master only waits.
+ */
+#include "master/master.h"
+
+#include "common/log.h"
+#include "master/listen.h"
+#include "master/signals.h"
+#include "master/supervise.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    RESERVED_FDS = 128,      /* descriptors of the master and of things common to all */
+    FDS_PER_WORKER = 96,     /* epoll sets, links, admin clients */
+    LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
+    PAGE = 4096
+};
+
+static int failed(const char *what)
+{
+    log_error("start_failed", "what=%s why=%s", what,
+              log_quote(strerror(errno), strlen(strerror(errno))));
+    return -1;
+}
+
+/* As many descriptors as the hard limit gives: all processes share the one table. */
+static uint32_t raise_descriptors(void)
+{
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)limit.rlim_cur;
+}
+
+static uint32_t power_of_two(uint64_t least)
+{
+    uint32_t size = PAGE;
+    while (size < least)
+        size *= 2;
+    return size;
+}
+
+/* Records for every connection and for all descriptors beside them, which have low and high numbers
+ * alike. */
+static struct segment_shape shape_for(const struct config *config, uint32_t workers)
+{
+    const uint32_t descriptors = raise_descriptors();
+    const uint32_t beside = RESERVED_FDS + workers * FDS_PER_WORKER;
+    uint64_t capacity = (uint64_t)config->max_connections + beside + config->max_connections / 16;
+    if (capacity > descriptors) {
+        capacity = descriptors;
+        if (descriptors < config->max_connections + beside)
+            log_warn("descriptor_limit",
+                     "limit=%u max_connections=%u why=\"RLIMIT_NOFILE is lower than "
+                     "max_connections needs: clients beyond it are refused\"",
+                     descriptors, config->max_connections);
+    }
+    return (struct segment_shape){
+        .workers = workers,
+        .capacity = (uint32_t)capacity,
+        .ring_size = power_of_two((uint64_t)config->max_push + (256 << 10)),
+        .link_in_size = power_of_two(2 * (uint64_t)config->max_push + PAGE),
+        .link_out_size = LINK_OUT_SIZE,
+    };
+}
+
+static int open_listeners(struct master *master)
+{
+    const struct config *config = master->config;
+    master->admin_fd = -1;
+    master->listen_fds = calloc(config->listen.count, sizeof(int));
+    if (!master->listen_fds)
+        return -1;
+    for (size_t i = 0; i < config->listen.count; i++) {
+        master->listen_fds[i] = listen_open(&config->listen_at[i], config->send_buffer);
+        if (master->listen_fds[i] == -1)
+            return -1;
+    }
+    if (config->admin_at.len > 0) {
+        master->admin_fd = listen_open(&config->admin_at, 0);
+        if (master->admin_fd == -1)
+            return -1;
+    }
+    return 0;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    supervise_watch(arg);
+}
+
+static int open_segment(struct master *master)
+{
+    char host[NODE_NAME_MAX] = "";
+    const struct segment_shape shape = shape_for(master->config, master->workers);
+    const char *node = master->config->node;
+    if (!node[0] && gethostname(host, sizeof(host) - 1) == 0)
+        node = host;
+    return segment_create(&master->segment, &shape, node);
+}
+
+static int begin(struct master *master)
+{
+    master->base = event_base_new();
+    if (!master->base || signals_open(master) == -1)
+        return failed("event loop");
+    if (open_segment(master) == -1)
+        return failed("shared memory");
+    if (open_listeners(master) == -1)
+        return -1;
+    master->self_fd = pidfd_open(getpid(), 0);
+    if (master->self_fd == -1)
+        return failed("pidfd_open");
+    master->tick = event_new(master->base, -1, EV_PERSIST, on_tick, master);
+    if (!master->tick || event_add(master->tick, &(struct timeval){1, 0}) == -1 ||
+        supervise_start(master) == -1)
+        return failed("workers");
+    return 0;
+}
+
+int master_run(const struct config *config)
+{
+    static struct master master;
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    master.config = config;
+    master.workers = config->workers ? config->workers : cores > 0 ? (uint32_t)cores : 1;
+    if (master.workers > WORKERS_MAX)
+        master.workers = WORKERS_MAX;
+    if (begin(&master) == -1)
+        return 2;
+    log_info("started", "version=%s workers=%u capacity=%u", WSPUSHD_VERSION, master.workers,
+             master.segment.header->shape.capacity);
+    event_base_dispatch(master.base);
+    log_info("stopped", "status=%d", master.status);
+    return master.status;
+}

@@ -1,0 +1,44 @@
+/*
+ * The master: makes the segment and the sockets, forks the workers, watches and replaces them. It
+ * parses no byte from outside and edits no table: the less it does, the less it can die of.
+ */
+#ifndef WSPUSHD_MASTER_MASTER_H
+#define WSPUSHD_MASTER_MASTER_H
+
+#include "common/config.h"
+#include "shm/segment.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What the master knows of a worker; supervise.c. */
+struct charge {
+    struct event_base *base; /* the slot's, made before any worker exists; its descriptors stay */
+    struct event *respawn;   /* fires when the back-off is over */
+    pid_t pid;               /* 0: not running */
+    uint64_t started_ms;
+    uint32_t backoff_ms; /* before the next start, if it dies young */
+};
+
+struct master {
+    const struct config *config;
+    struct segment segment;
+    struct event_base *base;
+    uint32_t workers;
+    struct charge charge[WORKERS_MAX];
+    int *listen_fds; /* one for each of config->listen_at; -1: closed */
+    int admin_fd;
+    int self_fd; /* pidfd of the master, for the workers to watch */
+    int signal_fd;
+    struct event *tick;
+    bool stopping;
+    uint64_t stop_ms; /* when stopping began */
+    int status;       /* exit status */
+};
+
+/* Serves until told to stop. Returns the process's exit status: 0, or 2 for a system failure. */
+int master_run(const struct config *config);
+
+#endif

@@ -1,0 +1,223 @@
+/*
+ * See supervise.h. A worker's event base is made here, in the master, before the first fork: the
+ * descriptors that libevent opens for it belong to the slot then, are known to every successor by
+ * the same numbers, and none leaks however often a worker dies. The master itself never adds an
+ * event to such a base.
+ */
+#include "master/supervise.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "master/spawn.h"
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    YOUNG_MS = 1000,       /* a worker that dies younger has to wait */
+    BACKOFF_FIRST_MS = 50, /* doubling with each early death */
+    BACKOFF_LAST_MS = 10000,
+};
+
+static struct slot *slot_of(const struct master *master, uint32_t i)
+{
+    return &master->segment.slot[i];
+}
+
+static _Noreturn void work(const struct master *master, uint32_t i)
+{
+    char name[24];
+    sigset_t none;
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    /* Signals are the master's: Ctrl-C reaches the whole group, and must not end a worker before it
+     * has drained. */
+    for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
+        signal(ignored[k], SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    snprintf(name, sizeof(name), "worker.%u", i);
+    log_set_source(name);
+    struct segment segment = master->segment;
+    const struct worker_setup setup = {.config = master->config,
+                                       .segment = &segment,
+                                       .id = i,
+                                       .base = master->charge[i].base,
+                                       .listen_fds = master->listen_fds,
+                                       .listen_count = master->config->listen.count,
+                                       .admin_fd = master->admin_fd,
+                                       .master_fd = master->self_fd};
+    _exit(worker_run(&setup));
+}
+
+static void start(struct master *master, uint32_t i)
+{
+    struct charge *charge = &master->charge[i];
+    struct slot *slot = slot_of(master, i);
+    charge->started_ms = clock_mono_ms();
+    atomic_fetch_add(&slot->incarnation, 1);
+    atomic_store(&slot->heartbeat,
+                 charge->started_ms); /* nobody else writes it while nobody runs */
+    const pid_t pid = spawn(master->config->share_descriptors);
+    if (pid == 0)
+        work(master, i);
+    if (pid == -1) {
+        log_error("fork_failed", "worker=%u why=%s", i,
+                  log_quote(strerror(errno), strlen(strerror(errno))));
+        event_add(charge->respawn, &(struct timeval){1, 0});
+        return;
+    }
+    charge->pid = pid;
+    atomic_store(&slot->pid, pid);
+    log_info("worker_started", "worker=%u pid=%d", i, pid);
+}
+
+struct respawn {
+    struct master *master;
+    uint32_t i;
+};
+
+static void on_respawn(evutil_socket_t fd, short what, void *arg)
+{
+    const struct respawn *respawn = arg;
+    (void)fd, (void)what;
+    if (!respawn->master->stopping)
+        start(respawn->master, respawn->i);
+}
+
+static int prepare(struct master *master, uint32_t i)
+{
+    struct charge *charge = &master->charge[i];
+    struct slot *slot = slot_of(master, i);
+    struct respawn *respawn = malloc(sizeof(*respawn));
+    slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    charge->base = event_base_new();
+    charge->backoff_ms = BACKOFF_FIRST_MS;
+    if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base) {
+        free(respawn);
+        return -1;
+    }
+    *respawn = (struct respawn){master, i};
+    charge->respawn = event_new(master->base, -1, 0, on_respawn, respawn);
+    return charge->respawn ? 0 : -1;
+}
+
+int supervise_start(struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (prepare(master, i) == -1)
+            return -1;
+    for (uint32_t i = 0; i < master->workers; i++)
+        start(master, i);
+    return 0;
+}
+
+static void log_death(const struct master *master, uint32_t i, int status)
+{
+    const struct slot *slot = slot_of(master, i);
+    const struct slot_words *words = &slot->words;
+    if (WIFSIGNALED(status))
+        log_warn("worker_died", "worker=%u pid=%d signal=%d doing=%s fd=%u position=%llu", i,
+                 master->charge[i].pid, WTERMSIG(status),
+                 log_quote(slot_doing_name(words->doing), strlen(slot_doing_name(words->doing))),
+                 words->fd, (unsigned long long)words->position);
+    else
+        log_warn("worker_died", "worker=%u pid=%d status=%d", i, master->charge[i].pid,
+                 WEXITSTATUS(status));
+}
+
+/* A worker that served for a while is replaced at once; one that dies young has to wait, longer
+ * each time. */
+static void replace(struct master *master, uint32_t i)
+{
+    struct charge *charge = &master->charge[i];
+    if (clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
+        charge->backoff_ms = BACKOFF_FIRST_MS;
+        start(master, i);
+        return;
+    }
+    log_warn("worker_backoff", "worker=%u ms=%u", i, charge->backoff_ms);
+    event_add(charge->respawn,
+              &(struct timeval){charge->backoff_ms / 1000, (charge->backoff_ms % 1000) * 1000});
+    charge->backoff_ms =
+        charge->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : charge->backoff_ms * 2;
+}
+
+static void dead(struct master *master, uint32_t i, int status)
+{
+    struct slot *slot = slot_of(master, i);
+    const bool clean = master->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!clean)
+        log_death(master, i, status);
+    master->charge[i].pid = 0;
+    atomic_store(&slot->pid, 0);
+    if (clean)
+        return;
+    atomic_fetch_add(&slot->restarts, 1);
+    if (!master->stopping)
+        replace(master, i);
+}
+
+void supervise_reap(struct master *master)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (uint32_t i = 0; i < master->workers; i++)
+            if (master->charge[i].pid == pid)
+                dead(master, i, status);
+}
+
+void supervise_watch(struct master *master)
+{
+    const uint64_t now = clock_mono_ms();
+    for (uint32_t i = 0; i < master->workers; i++) {
+        const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
+        if (master->charge[i].pid == 0 || heartbeat >= now ||
+            now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
+            continue;
+        log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, master->charge[i].pid,
+                 (unsigned long long)(now - heartbeat));
+        kill(master->charge[i].pid, SIGKILL);
+    }
+}
+
+void supervise_command(struct master *master, enum slot_command command)
+{
+    for (uint32_t i = 0; i < master->workers; i++) {
+        struct slot *slot = slot_of(master, i);
+        atomic_store(&slot->command, command);
+        latch_wake(slot);
+    }
+}
+
+bool supervise_drained(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid && !atomic_load(&slot_of(master, i)->drained))
+            return false;
+    return true;
+}
+
+bool supervise_gone(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid)
+            return false;
+    return true;
+}
+
+void supervise_kill(struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid)
+            kill(master->charge[i].pid, SIGKILL);
+}

@@ -1,0 +1,38 @@
+/*
+ * The lives of the workers.
+ *
+ *   event               | worker runs                  | worker waits for its start
+ *   --------------------+------------------------------+---------------------------
+ *   it has died         | start anew: at once, or      | -
+ *                       | after a back-off if it died  |
+ *                       | young; none when stopping    |
+ *   no heartbeat        | SIGKILL (then: it has died)  | -
+ *   back-off is over    | -                            | start
+ *   stop                | command DRAIN, later STOP    | forget it
+ */
+#ifndef WSPUSHD_MASTER_SUPERVISE_H
+#define WSPUSHD_MASTER_SUPERVISE_H
+
+#include "master/master.h"
+#include "shm/slot.h"
+
+/* Makes the slots' descriptors and starts all workers. Returns 0, or -1. */
+int supervise_start(struct master *master);
+
+/* SIGCHLD: reaps and replaces whoever has died. */
+void supervise_reap(struct master *master);
+
+/* Once a second: kills workers whose heartbeat has stopped. */
+void supervise_watch(struct master *master);
+
+/* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
+void supervise_command(struct master *master, enum slot_command command);
+
+/* Whether every worker has drained; whether none is running. */
+bool supervise_drained(const struct master *master);
+bool supervise_gone(const struct master *master);
+
+/* SIGKILL to whoever still runs. */
+void supervise_kill(struct master *master);
+
+#endif

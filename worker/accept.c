@@ -1,0 +1,145 @@
+/*
+ * See accept.h. A client mostly sends its request along with the connection, so the request is read
+ * at once: then a connection that moves to its home worker is never registered here at all.
+ */
+#include "worker/accept.h"
+
+#include "common/log.h"
+#include "worker/client.h"
+#include "worker/home.h"
+#include "worker/upgrade.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS_MAX = 16, /* of one event: other workers may be idle */
+    PAUSE_MS = 100    /* without accepting, when there are no descriptors */
+};
+
+struct accepting {
+    struct event **event;
+    struct event *resume;
+    size_t count;
+};
+
+static void note_address(struct conn *conn, const struct sockaddr_storage *addr)
+{
+    if (addr->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+        memcpy(conn->address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+        memcpy(conn->address + 12, &in->sin_addr, 4);
+        conn->port = ntohs(in->sin_port);
+    } else if (addr->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)addr;
+        memcpy(conn->address, &in->sin6_addr, 16);
+        conn->port = ntohs(in->sin6_port);
+    } else {
+        conn_set(conn, CONN_UNIX);
+    }
+}
+
+static void set_listening(struct worker *worker, bool on)
+{
+    struct accepting *accepting = worker->accepting;
+    for (size_t i = 0; i < accepting->count; i++) {
+        if (on)
+            event_add(accepting->event[i], NULL);
+        else
+            event_del(accepting->event[i]);
+    }
+}
+
+/* Without descriptors accept4(2) would fail again and again for the same connection. */
+static void pause_accepting(struct worker *worker, const char *why)
+{
+    static struct log_limit limit;
+    if (log_allow(&limit, 1, NULL))
+        log_error("accept_failed", "why=%s", log_quote(why, strlen(why)));
+    set_listening(worker, false);
+    event_add(worker->accepting->resume, &(struct timeval){0, PAUSE_MS * 1000});
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)fd, (void)what;
+    if (!worker->draining)
+        set_listening(worker, true);
+}
+
+/* A record for the new descriptor, and the first look at what it sends. `handing` names it until an
+ * epoll set or another worker has it. */
+static void welcome(struct worker *worker, int fd, const struct sockaddr_storage *addr)
+{
+    struct slot *slot = worker->slot;
+    struct conn *conn = &worker->table[fd];
+    atomic_store_explicit(&slot->handing, (uint32_t)fd, memory_order_release);
+    const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
+    worker_count(worker, 1, 0);
+    worker_owns(worker, ref.fd);
+    note_address(conn, addr);
+    if (worker_total(worker) > worker->config->max_connections)
+        conn_set(conn, CONN_REFUSED);
+    stats_add(&worker->stats->accepted, 1);
+    upgrade_read(worker, conn);
+    if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
+        client_watch(worker, conn) == -1)
+        client_end(worker, conn, CLOSED_RESET);
+    atomic_store_explicit(&slot->handing, 0, memory_order_release);
+}
+
+static void on_acceptable(evutil_socket_t listener, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)what;
+    worker->slot->words.doing = DOING_ACCEPTING;
+    for (int i = 0; i < ACCEPTS_MAX; i++) {
+        struct sockaddr_storage addr = {0};
+        socklen_t len = sizeof(addr);
+        const int fd =
+            accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd == -1) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(worker, strerror(errno));
+            return; /* EAGAIN: another worker was faster; anything else concerns one client */
+        }
+        if ((uint32_t)fd >= worker->capacity) {
+            close(fd);
+            pause_accepting(worker, "the connection table is full");
+            return;
+        }
+        welcome(worker, fd, &addr);
+    }
+}
+
+int accept_open(struct worker *worker)
+{
+    const struct worker_setup *setup = worker->setup;
+    struct accepting *accepting = calloc(1, sizeof(*accepting));
+    if (!accepting)
+        return -1;
+    worker->accepting = accepting;
+    accepting->event = calloc(setup->listen_count, sizeof(struct event *));
+    accepting->resume = event_new(worker->base, -1, 0, on_resume, worker);
+    if (!accepting->event || !accepting->resume)
+        return -1;
+    for (; accepting->count < setup->listen_count; accepting->count++) {
+        struct event *event = event_new(worker->base, setup->listen_fds[accepting->count],
+                                        EV_READ | EV_PERSIST, on_acceptable, worker);
+        if (!event || event_add(event, NULL) == -1)
+            return -1;
+        accepting->event[accepting->count] = event;
+    }
+    return 0;
+}
+
+void accept_close(struct worker *worker)
+{
+    set_listening(worker, false);
+    event_del(worker->accepting->resume);
+}

@@ -1,0 +1,15 @@
+/*
+ * New connections from the listening sockets, which all workers share.
+ */
+#ifndef WSPUSHD_WORKER_ACCEPT_H
+#define WSPUSHD_WORKER_ACCEPT_H
+
+#include "worker/worker.h"
+
+/* Begins to accept. Returns 0, or -1. */
+int accept_open(struct worker *worker);
+
+/* Stops accepting, for good. */
+void accept_close(struct worker *worker);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * See admin.h. Every answer is read from shared memory, so any worker can give it. Connections of
+ * evhttp are noted in the slot, so that a successor closes those of a dead worker.
+ */
+#include "worker/admin.h"
+
+#include "worker/metrics.h"
+#include "worker/node.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BODY_MAX = 2 * 1024 * 1024, /* bytes of a request's body */
+    TIMEOUT_S = 10              /* for a client to send its request */
+};
+
+struct admin {
+    struct evhttp *http;
+};
+
+/* ---- Answers ---- */
+
+static void answer(struct evhttp_request *request, int status, const char *type, const char *body,
+                   size_t len)
+{
+    struct evbuffer *buffer = evbuffer_new();
+    if (!buffer) {
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        return;
+    }
+    evbuffer_add(buffer, body, len);
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
+    evhttp_send_reply(request, status, NULL, buffer);
+    evbuffer_free(buffer);
+}
+
+/* Takes `json`. */
+static void answer_json(struct evhttp_request *request, int status, json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    if (!text) {
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        return;
+    }
+    answer(request, status, "application/json", text, strlen(text));
+    free(text);
+}
+
+static void answer_error(struct evhttp_request *request, int status, const char *error)
+{
+    answer_json(request, status, json_pack("{s:s}", "error", error));
+}
+
+/* ---- The paths ---- */
+
+typedef void path_handler(struct worker *worker, struct evhttp_request *request, const char *rest);
+
+static void get_healthz(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    (void)worker, (void)rest;
+    answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
+}
+
+static void get_readyz(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    const char *why = "";
+    (void)rest;
+    if (node_serves(worker, &why))
+        answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
+    else
+        answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
+}
+
+static void get_metrics(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    size_t len = 0;
+    char *text = metrics_prometheus(worker, &len);
+    (void)rest;
+    if (text)
+        answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
+    else
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+    free(text);
+}
+
+static void get_stats(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    (void)rest;
+    answer_json(request, 200, metrics_json(worker));
+}
+
+static void get_user(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    size_t len = 0;
+    char *user = evhttp_uridecode(rest, 0, &len);
+    if (!user || len == 0 || len > USER_MAX)
+        answer_error(request, 400, "not a user name");
+    else
+        answer_json(request, 200, metrics_user(worker, user, len));
+    free(user);
+}
+
+/* `whole`: nothing may follow the path. */
+static const struct {
+    enum evhttp_cmd_type method;
+    const char *path;
+    bool whole;
+    path_handler *handler;
+} paths[] = {
+    {EVHTTP_REQ_GET, "/healthz", true, get_healthz},
+    {EVHTTP_REQ_GET, "/readyz", true, get_readyz},
+    {EVHTTP_REQ_GET, "/metrics", true, get_metrics},
+    {EVHTTP_REQ_GET, "/api/stats", true, get_stats},
+    {EVHTTP_REQ_GET, "/api/users/", false, get_user},
+};
+
+static void on_request(struct evhttp_request *request, void *arg)
+{
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    bool known = false;
+    for (size_t i = 0; path && i < sizeof(paths) / sizeof(paths[0]); i++) {
+        const size_t len = strlen(paths[i].path);
+        if (strncmp(path, paths[i].path, len) != 0 || (paths[i].whole && path[len]))
+            continue;
+        known = true;
+        if (evhttp_request_get_command(request) != paths[i].method)
+            continue;
+        paths[i].handler(arg, request, path + len);
+        return;
+    }
+    if (known)
+        answer_error(request, HTTP_BADMETHOD, "method not allowed");
+    else
+        answer_error(request, HTTP_NOTFOUND, "no such path");
+}
+
+/* ---- Connections ---- */
+
+static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
+{
+    struct worker *worker = arg;
+    const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    slot_aux_remove(worker->slot, fd);
+}
+
+static void note(struct evhttp_request *request, struct worker *worker)
+{
+    struct evhttp_connection *connection = evhttp_request_get_connection(request);
+    const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+    if (slot_aux_add(worker->slot, fd) == 0)
+        evhttp_connection_set_closecb(connection, on_visitor_closed, worker);
+}
+
+static void on_any(struct evhttp_request *request, void *arg)
+{
+    note(request, arg);
+    on_request(request, arg);
+}
+
+int admin_open(struct worker *worker)
+{
+    struct admin *admin = calloc(1, sizeof(*admin));
+    if (!admin)
+        return -1;
+    worker->admin = admin;
+    if (worker->setup->admin_fd < 0)
+        return 0;
+    admin->http = evhttp_new(worker->base);
+    if (!admin->http || evhttp_accept_socket(admin->http, worker->setup->admin_fd) == -1)
+        return -1;
+    evhttp_set_max_headers_size(admin->http, HEAD_MAX);
+    evhttp_set_max_body_size(admin->http, BODY_MAX);
+    evhttp_set_timeout(admin->http, TIMEOUT_S);
+    evhttp_set_default_content_type(admin->http, "application/json");
+    evhttp_set_gencb(admin->http, on_any, worker);
+    return 0;
+}

@@ -1,0 +1,316 @@
+/*
+ * See client.h. A read takes what is there into the worker's scratch buffer and hands the
+ * codec's events on; only what is left of an unfinished message is kept (hold.h). A connection
+ * is marked dirty while bytes of it have left the kernel and are not dealt with: a successor that
+ * finds the mark closes the connection with 1012 instead of serving it with a hole.
+ */
+#include "worker/client.h"
+
+#include "common/log.h"
+#include "proto/ws.h"
+#include "worker/hold.h"
+#include "worker/home.h"
+#include "worker/outbox.h"
+#include "worker/requests.h"
+#include "worker/upgrade.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_MAX = 256 /* of one epoll_wait(2) */
+};
+
+static _Atomic uint64_t *closed_counter(struct stats *stats, enum closed_reason reason)
+{
+    switch (reason) {
+#define CLOSED_CASE(name, field) \
+    case name:                   \
+        return &stats->field;
+        CLOSED_REASONS(CLOSED_CASE)
+#undef CLOSED_CASE
+    }
+    return &stats->closed_reset;
+}
+
+static int fd_of(const struct worker *worker, const struct conn *conn)
+{
+    return (int)(conn - worker->table);
+}
+
+static void watch_for(struct worker *worker, struct conn *conn, bool room)
+{
+    struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
+                                .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
+    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_MOD, fd_of(worker, conn), &event);
+    if (room)
+        conn_set(conn, CONN_WRITING);
+    else
+        conn_clear(conn, CONN_WRITING);
+}
+
+int client_watch(struct worker *worker, struct conn *conn)
+{
+    if (conn_has(conn, CONN_WATCHED))
+        return 0;
+    struct epoll_event event = {.events = EPOLLIN,
+                                .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
+    const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event);
+    if (done == -1 && errno != EEXIST)
+        return -1;
+    conn_set(conn, CONN_WATCHED);
+    return 0;
+}
+
+/* ---- Ends ---- */
+
+void client_end(struct worker *worker, struct conn *conn, enum closed_reason reason)
+{
+    const enum conn_state state = word_state(conn_word(conn));
+    const int fd = fd_of(worker, conn);
+    if (state == CONN_OPEN || state == CONN_SUBSCRIBING)
+        stats_add(closed_counter(worker->stats, reason), 1);
+    home_leave(worker, conn);
+    outbox_forget(worker, conn);
+    stats_add(&worker->stats->dropped_closed, hold_drop(worker, conn));
+    worker_count(worker, -1, 0);
+    conn_release(conn);
+    close(fd);
+}
+
+void client_close(struct worker *worker, struct conn *conn, uint16_t code, const char *text,
+                  enum closed_reason reason)
+{
+    outbox_reserve(worker, 0); /* which may end the connection */
+    const enum conn_state state = word_state(conn_word(conn));
+    if (state != CONN_OPEN && state != CONN_SUBSCRIBING)
+        return;
+    stats_add(closed_counter(worker->stats, reason), 1);
+    log_debug("closing", "fd=%d code=%u user=%s", fd_of(worker, conn), code,
+              log_quote(conn->user, conn->user_len));
+    home_leave(worker, conn);
+    conn_set_state(conn, CONN_CLOSING);
+    conn->seen = worker->now_s;
+    outbox_add(worker, conn, outbox_close(worker, code, text));
+}
+
+/* The slow client's socket is full and its backlog too. Its close frame is sent where it can be;
+ * then a reset, because an orderly close would wait behind all that the kernel holds for it. */
+static void end_slow(struct worker *worker, struct conn *conn)
+{
+    static const char text[] = "too slow";
+    const struct hold *hold = hold_find(worker, conn);
+    const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    uint8_t frame[WS_CLOSE_FRAME_MAX];
+    if (!hold || hold_at(hold, 0)->sent == 0) {
+        const size_t len = ws_close_frame(frame, WS_CLOSE_SLOW, text, sizeof(text) - 1);
+        (void)!send(fd_of(worker, conn), frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    setsockopt(fd_of(worker, conn), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    stats_add(&worker->stats->dropped_slow, hold_drop(worker, conn));
+    client_end(worker, conn, CLOSED_SLOW);
+}
+
+/* Makes the backlog fit its limit by dropping whole frames; one that alone is larger may stay. */
+static void drop_oldest(struct worker *worker, struct hold *hold)
+{
+    bool push = false;
+    while (hold->bytes > worker->config->queue_limit && hold->count > 1 &&
+           hold_drop_oldest(hold, &push))
+        stats_add(&worker->stats->dropped_slow, push);
+}
+
+void client_backlogged(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold->bytes > worker->config->queue_limit && hold->count > 1) {
+        if (worker->config->slow_policy == SLOW_CLOSE ||
+            word_state(conn_word(conn)) == CONN_CLOSING) {
+            end_slow(worker, conn);
+            return;
+        }
+        drop_oldest(worker, hold);
+    }
+    /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
+    const bool waits_for_hello =
+        word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_at(hold, 0)->push;
+    if (!waits_for_hello && !conn_has(conn, CONN_WRITING))
+        watch_for(worker, conn, true);
+}
+
+void client_caught_up(struct worker *worker, struct conn *conn)
+{
+    if (conn_has(conn, CONN_WRITING))
+        watch_for(worker, conn, false);
+    client_flushed(worker, conn);
+}
+
+/* RFC 6455 §7.1.1: once both close frames are through, the server ends the connection; before
+ * that it only says that nothing more will come. */
+void client_flushed(struct worker *worker, struct conn *conn)
+{
+    const uint64_t word = conn_word(conn);
+    if (word_state(word) != CONN_CLOSING)
+        return;
+    if (word_flags(word) & CONN_CLOSE_IN)
+        client_end(worker, conn, CLOSED_PEER);
+    else
+        shutdown(fd_of(worker, conn), SHUT_WR);
+}
+
+/* ---- Input ---- */
+
+/* The peer's code comes back to it; where it gave none, we give none (RFC 6455 §5.5.1). */
+static void answer_close(struct worker *worker, struct conn *conn, const struct ws_event *event)
+{
+    conn_set(conn, CONN_CLOSE_IN);
+    client_close(worker, conn, event->close_code, "", CLOSED_PEER);
+}
+
+static void control_received(struct worker *worker, struct conn *conn, const struct ws_event *event)
+{
+    outbox_reserve(worker, event->len);
+    if (event->opcode == WS_PING)
+        outbox_add(worker, conn, outbox_frame(worker, WS_PONG, event->data, event->len));
+    else if (event->opcode == WS_CLOSE)
+        answer_close(worker, conn, event);
+}
+
+/* A piece of a message. A message that came in one piece is handed on where it lies. */
+static void data_received(struct worker *worker, struct conn *conn, const struct ws_event *event)
+{
+    if (event->first && event->last) {
+        request_received(worker, conn, event->opcode, event->data, event->len);
+        return;
+    }
+    struct hold *hold = hold_get(worker, conn);
+    hold_append(hold, event->data, event->len);
+    if (!event->last)
+        return;
+    uint8_t *const message = hold->in;
+    const uint32_t len = hold->in_len;
+    hold->in = NULL;
+    hold_clear_in(hold);
+    request_received(worker, conn, event->opcode, message, len);
+    free(message);
+}
+
+static bool still_reading(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
+{
+    const uint64_t word = conn_word(conn);
+    return word_generation(word) == ref.generation && word_owner(word) == worker->id &&
+           (word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING);
+}
+
+/* Hands on the events in the bytes. Returns whether the connection still reads. */
+static bool take_events(struct worker *worker, struct conn *conn, struct ws_rx *rx, uint8_t *bytes,
+                        size_t len)
+{
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    const struct ws_limits limits = {.max_message = worker->config->max_message, .masked = true};
+    for (size_t used = 0; used < len;) {
+        struct ws_event event;
+        const ssize_t n = ws_rx_next(rx, &limits, bytes + used, len - used, &event);
+        if (n < 0) {
+            client_close(worker, conn, (uint16_t)-n, ws_close_text((uint16_t)-n), CLOSED_PROTOCOL);
+            return false;
+        }
+        used += (size_t)n;
+        if (event.kind == WS_EVENT_DATA)
+            data_received(worker, conn, &event);
+        else if (event.kind == WS_EVENT_CONTROL)
+            control_received(worker, conn, &event);
+        if (!still_reading(worker, conn, ref))
+            return false;
+    }
+    return true;
+}
+
+void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct ws_rx rx = {0};
+    const struct hold *before = hold_find(worker, conn);
+    if (before)
+        rx = before->rx;
+    stats_add(&worker->stats->bytes_in, len);
+    if (!take_events(worker, conn, &rx, bytes, len))
+        return;
+    if (!ws_rx_idle(&rx))
+        hold_get(worker, conn)->rx = rx;
+    else if (hold_find(worker, conn))
+        hold_find(worker, conn)->rx = rx;
+    hold_settle(worker, conn);
+}
+
+/* Reads once. Returns the bytes, 0 where there are none now, -1 where the connection has ended. */
+static ssize_t receive(struct worker *worker, struct conn *conn)
+{
+    const ssize_t n = recv(fd_of(worker, conn), worker->scratch, SCRATCH_SIZE, MSG_DONTWAIT);
+    if (n > 0)
+        return n;
+    if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return 0;
+    client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET);
+    return -1;
+}
+
+static void read_open(struct worker *worker, struct conn *conn)
+{
+    conn_set(conn, CONN_DIRTY);
+    const ssize_t n = receive(worker, conn);
+    if (n > 0) {
+        conn->seen = worker->now_s;
+        if (conn_has(conn, CONN_PINGED))
+            conn_clear(conn, CONN_PINGED);
+        client_feed(worker, conn, worker->scratch, (size_t)n);
+    } else if (n == 0) {
+        hold_settle(worker, conn);
+    }
+}
+
+/* Our close frame is on its way: what still comes is thrown away until the peer closes. */
+static void read_closing(struct worker *worker, struct conn *conn)
+{
+    while (receive(worker, conn) == SCRATCH_SIZE)
+        ;
+}
+
+/* A connection that moves is not in our set any more. */
+static void read_never(struct worker *worker, struct conn *conn)
+{
+    (void)worker;
+    (void)conn;
+}
+
+static void (*const read_in[])(struct worker *, struct conn *) = {
+    [CONN_FREE] = read_never,       [CONN_HANDSHAKE] = upgrade_read, [CONN_MOVING] = read_never,
+    [CONN_SUBSCRIBING] = read_open, [CONN_OPEN] = read_open,         [CONN_CLOSING] = read_closing,
+};
+
+static void client_event(struct worker *worker, const struct epoll_event *event)
+{
+    const struct conn_ref ref = conn_ref_unpack(event->data.u64);
+    struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
+    if (!conn) /* cannot be: a registration ends with its connection or with its moving */
+        return;
+    worker->slot->words.fd = ref.fd;
+    if (event->events & EPOLLOUT)
+        outbox_resume(worker, conn);
+    if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
+        return;
+    if (event->events & ~(uint32_t)EPOLLOUT)
+        read_in[word_state(conn_word(conn))](worker, conn);
+}
+
+void clients_ready(struct worker *worker)
+{
+    struct epoll_event events[EVENTS_MAX];
+    const int n = epoll_wait(worker->slot->epoll_fd, events, EVENTS_MAX, 0);
+    worker->slot->words.doing = DOING_READING;
+    for (int i = 0; i < n; i++)
+        client_event(worker, &events[i]);
+    worker->slot->words.fd = 0;
+}

@@ -1,0 +1,223 @@
+/*
+ * See deliver.h. Nothing is allocated: the envelope is decoded where it lies, and the frame goes
+ * straight into the outbox's arena.
+ */
+#include "worker/deliver.h"
+
+#include "common/log.h"
+#include "proto/envelope.h"
+#include "worker/client.h"
+#include "worker/outbox.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A push in delivery. */
+struct delivery {
+    struct push push;
+    uint64_t mark;
+    frame_id frame[2]; /* by whether it is for JSON mode; NO_FRAME until somebody needs it */
+    uint32_t recipients;
+    struct conn_ref only, except; /* descriptor 0: not given */
+};
+
+/* Decoded text and base64. Grows to the largest push. */
+static struct {
+    uint8_t *at;
+    size_t size;
+} decoded;
+
+static _Atomic uint64_t *malformed_counter(struct stats *stats, enum push_error error)
+{
+    switch (error) {
+    case PUSH_SHORT:
+        return &stats->push_short;
+    case PUSH_BAD_JSON:
+        return &stats->push_bad_json;
+    case PUSH_NO_OP:
+        return &stats->push_no_op;
+    case PUSH_BAD_OP:
+        return &stats->push_bad_op;
+    case PUSH_TWO_PAYLOADS:
+        return &stats->push_two_payloads;
+    case PUSH_BAD_TEXT:
+        return &stats->push_bad_text;
+    case PUSH_BAD_BASE64:
+        return &stats->push_bad_base64;
+    case PUSH_BAD_OPTION:
+    case PUSH_OK:
+    case PUSH_ERROR_END:
+        break;
+    }
+    return &stats->push_bad_option;
+}
+
+static enum push_error decode(struct push *push, const uint8_t *payload, size_t len)
+{
+    if (len > decoded.size) {
+        free(decoded.at);
+        decoded.size = len + 4096;
+        decoded.at = malloc(decoded.size);
+        if (!decoded.at)
+            abort();
+    }
+    return push_decode(push, payload, len, decoded.at);
+}
+
+static void malformed(struct worker *worker, enum push_error error, const uint8_t *payload,
+                      size_t len)
+{
+    static struct log_limit limit;
+    uint64_t suppressed;
+    stats_add(malformed_counter(worker->stats, error), 1);
+    if (log_allow(&limit, 10, &suppressed))
+        log_warn("push_malformed", "reason=%s bytes=%zu begins=%s suppressed=%llu",
+                 push_error_name(error), len, log_quote(payload, len < 64 ? len : 64),
+                 (unsigned long long)suppressed);
+}
+
+bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len)
+{
+    struct push push;
+    const enum push_error error = decode(&push, payload, len);
+    if (error)
+        malformed(worker, error, payload, len);
+    else
+        stats_add(&worker->stats->pushes_routed, 1);
+    return error == PUSH_OK;
+}
+
+/* The connection that `name` speaks of, if it is one of this node's. */
+static struct conn_ref named(const struct worker *worker, const struct json_value *name)
+{
+    char text[256];
+    uint32_t boot_id;
+    struct conn_ref ref;
+    if (name->type != JSON_TYPE_STRING)
+        return (struct conn_ref){0};
+    if (name->len <= sizeof(text) &&
+        conn_name_parse(text, json_unescape(text, name), &boot_id, &ref) &&
+        boot_id == worker->segment->header->boot_id)
+        return ref;
+    return (struct conn_ref){.fd = UINT32_MAX}; /* given, but nobody here */
+}
+
+static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
+                  size_t len, uint64_t mark)
+{
+    *delivery = (struct delivery){.mark = mark, .frame = {NO_FRAME, NO_FRAME}};
+    if (decode(&delivery->push, payload, len) != PUSH_OK)
+        return false;
+    delivery->only = named(worker, &delivery->push.conn);
+    delivery->except = named(worker, &delivery->push.except);
+    outbox_reserve(worker, delivery->push.message.len);
+    return true;
+}
+
+static bool is(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
+{
+    const struct conn_ref self = conn_ref(worker->table, conn);
+    return self.fd == ref.fd && self.generation == ref.generation;
+}
+
+/* Gives the push to one connection of this worker, unless it is one that must not have it. */
+static void give(struct worker *worker, struct delivery *delivery, struct conn *conn)
+{
+    const uint64_t word = conn_word(conn);
+    const enum conn_state state = word_state(word);
+    const bool json = word_flags(word) & CONN_JSON;
+    if (state != CONN_OPEN && state != CONN_SUBSCRIBING)
+        return;
+    if ((delivery->only.fd && !is(worker, conn, delivery->only)) ||
+        (delivery->except.fd && is(worker, conn, delivery->except)))
+        return;
+    delivery->recipients++;
+    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->mark))
+        return; /* a worker that died since had sent it */
+    if (delivery->frame[json] == NO_FRAME)
+        delivery->frame[json] =
+            outbox_message(worker, &delivery->push.message, json, delivery->mark);
+    outbox_add(worker, conn, delivery->frame[json]);
+}
+
+static void give_user(struct worker *worker, struct delivery *delivery, const char *user,
+                      size_t len)
+{
+    for (uint32_t fd = users_first(&worker->users, user, len); fd;
+         fd = users_next(&worker->users, fd))
+        give(worker, delivery, &worker->table[fd]);
+}
+
+void deliver_user(struct worker *worker, const char *user, size_t user_len, const uint8_t *payload,
+                  size_t len, uint64_t mark)
+{
+    struct delivery delivery;
+    if (!begin(worker, &delivery, payload, len, mark)) {
+        deliver_check(worker, payload, len);
+        return;
+    }
+    stats_add(&worker->stats->pushes_routed, 1);
+    give_user(worker, &delivery, user, user_len);
+    if (delivery.recipients == 0)
+        stats_add(&worker->stats->dropped_nobody, 1);
+}
+
+void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
+{
+    struct delivery delivery;
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    if (!begin(worker, &delivery, payload, len, mark))
+        return;
+    for (uint32_t fd = 0; fd < high; fd++) {
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED)
+            give(worker, &delivery, &worker->table[fd]);
+    }
+}
+
+void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
+{
+    struct delivery delivery;
+    struct json_value user;
+    if (!begin(worker, &delivery, payload, len, mark) ||
+        delivery.push.users.type != JSON_TYPE_ARRAY)
+        return;
+    struct json_walk walk = json_walk_array(delivery.push.users.at, delivery.push.users.len);
+    while (json_next(&walk, NULL, &user)) {
+        char name[6 * USER_MAX + 2];
+        if (user.len > sizeof(name))
+            continue; /* no user has so long a name */
+        give_user(worker, &delivery, name, json_unescape(name, &user));
+    }
+}
+
+/* ---- push:ctl ---- */
+
+/* Closes the user's connections, or the one connection that is named. */
+static void kick(struct worker *worker, const char *user, const json_t *command)
+{
+    const json_t *code = json_object_get(command, "code");
+    const char *reason = json_string_value(json_object_get(command, "reason"));
+    const json_int_t number = json_is_integer(code) ? json_integer_value(code) : WS_CLOSE_KICKED;
+    uint32_t fd = users_first(&worker->users, user, strlen(user));
+    while (fd) {
+        const uint32_t next = users_next(&worker->users, fd);
+        client_close(worker, &worker->table[fd], (uint16_t)number,
+                     reason ? reason : ws_close_text(WS_CLOSE_KICKED), CLOSED_KICKED);
+        fd = next;
+    }
+}
+
+void deliver_ctl(struct worker *worker, const uint8_t *payload, size_t len)
+{
+    json_t *command = json_loadb((const char *)payload, len, 0, NULL);
+    const char *user = json_string_value(json_object_get(command, "kick"));
+    const json_t *code = json_object_get(command, "code");
+    if (user && (!code || (json_is_integer(code) && json_integer_value(code) >= 3000 &&
+                           json_integer_value(code) <= 4999)))
+        kick(worker, user, command);
+    else if (worker->id == worker_node_home(worker))
+        log_warn("ctl_malformed", "begins=%s", log_quote(payload, len < 64 ? len : 64));
+    json_decref(command);
+}

@@ -1,0 +1,13 @@
+/*
+ * The end of service: each client is told when to come back, BYE, and closed with 1001.
+ */
+#ifndef WSPUSHD_WORKER_DRAIN_H
+#define WSPUSHD_WORKER_DRAIN_H
+
+#include "worker/worker.h"
+
+/* End of a turn: does what the master's command asks for, and says so in the slot when it is
+ * done. `reason` of BYE is "drain". */
+void drain_turn(struct worker *worker);
+
+#endif

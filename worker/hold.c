@@ -1,0 +1,191 @@
+/*
+ * See hold.h. Holds live in a table of pointers, so that a record can name one by a number that
+ * means nothing to another process: `held` counts only together with the record's incarnation.
+ */
+#include "worker/hold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct holds {
+    struct hold **at;
+    uint32_t *unused; /* indices that are free, a stack */
+    uint32_t unused_count;
+    uint32_t count, size;
+};
+
+static void *must(void *p)
+{
+    if (!p)
+        abort();
+    return p;
+}
+
+struct chunk *chunk_new(const void *bytes, size_t len)
+{
+    struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
+    chunk->refs = 1;
+    chunk->len = (uint32_t)len;
+    memcpy(chunk->bytes, bytes, len);
+    return chunk;
+}
+
+struct chunk *chunk_ref(struct chunk *chunk)
+{
+    chunk->refs++;
+    return chunk;
+}
+
+void chunk_unref(struct chunk *chunk)
+{
+    if (chunk && --chunk->refs == 0)
+        free(chunk);
+}
+
+struct holds *holds_new(void)
+{
+    return calloc(1, sizeof(struct holds));
+}
+
+static uint32_t index_take(struct holds *holds)
+{
+    if (holds->unused_count > 0)
+        return holds->unused[--holds->unused_count];
+    if (holds->count == holds->size) {
+        holds->size = holds->size ? holds->size * 2 : 64;
+        holds->at = must(realloc(holds->at, holds->size * sizeof(*holds->at)));
+        holds->unused = must(realloc(holds->unused, holds->size * sizeof(*holds->unused)));
+    }
+    return holds->count++;
+}
+
+struct hold *hold_find(const struct worker *worker, const struct conn *conn)
+{
+    if (!(conn->held & HELD) || conn->incarnation != worker->incarnation)
+        return NULL;
+    return worker->holds->at[conn->held & ~HELD];
+}
+
+struct hold *hold_get(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        return hold;
+    const uint32_t index = index_take(worker->holds);
+    hold = must(calloc(1, sizeof(*hold)));
+    hold->outbox = conn->incarnation == worker->incarnation ? conn->held : 0;
+    worker->holds->at[index] = hold;
+    conn->incarnation = worker->incarnation;
+    conn->held = HELD | index;
+    return hold;
+}
+
+void hold_append(struct hold *hold, const void *bytes, size_t len)
+{
+    if (hold->in_len + len > hold->in_size) {
+        size_t size = hold->in_size ? hold->in_size : 512;
+        while (size < hold->in_len + len)
+            size *= 2;
+        hold->in = must(realloc(hold->in, size));
+        hold->in_size = (uint32_t)size;
+    }
+    memcpy(hold->in + hold->in_len, bytes, len);
+    hold->in_len += (uint32_t)len;
+}
+
+void hold_clear_in(struct hold *hold)
+{
+    free(hold->in);
+    hold->in = NULL;
+    hold->in_len = hold->in_size = 0;
+}
+
+static void queue_grow(struct hold *hold)
+{
+    const uint32_t size = hold->size ? hold->size * 2 : 8;
+    struct waiting *queue = must(malloc(size * sizeof(*queue)));
+    for (uint32_t i = 0; i < hold->count; i++)
+        queue[i] = *hold_at(hold, i);
+    free(hold->queue);
+    hold->queue = queue;
+    hold->first = 0;
+    hold->size = size;
+}
+
+void hold_queue(struct hold *hold, struct waiting frame, bool front)
+{
+    if (hold->count == hold->size)
+        queue_grow(hold);
+    if (front)
+        hold->first = (hold->first - 1) & (hold->size - 1);
+    hold->count++;
+    *hold_at(hold, front ? 0 : hold->count - 1) = frame;
+    hold->bytes += frame.chunk->len - frame.sent;
+}
+
+void hold_shift(struct hold *hold)
+{
+    const struct waiting *waiting = hold_at(hold, 0);
+    hold->bytes -= waiting->chunk->len - waiting->sent;
+    chunk_unref(waiting->chunk);
+    hold->first = (hold->first + 1) & (hold->size - 1);
+    hold->count--;
+}
+
+bool hold_drop_oldest(struct hold *hold, bool *push)
+{
+    if (hold->count == 0)
+        return false;
+    const struct waiting oldest = *hold_at(hold, 0);
+    if (oldest.sent == 0) {
+        *push = oldest.push;
+        hold_shift(hold);
+        return true;
+    }
+    if (hold->count == 1)
+        return false;
+    /* The oldest is partly sent and must stay: it takes the place of the next. */
+    struct waiting *next = hold_at(hold, 1);
+    *push = next->push;
+    hold->bytes -= next->chunk->len;
+    chunk_unref(next->chunk);
+    *next = oldest;
+    hold->first = (hold->first + 1) & (hold->size - 1);
+    hold->count--;
+    return true;
+}
+
+static void hold_free(struct worker *worker, struct conn *conn, struct hold *hold)
+{
+    struct holds *holds = worker->holds;
+    const uint32_t index = conn->held & ~HELD;
+    conn->held = hold->outbox;
+    free(hold->in);
+    free(hold->queue);
+    free(hold);
+    holds->at[index] = NULL;
+    holds->unused[holds->unused_count++] = index;
+}
+
+void hold_settle(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold && hold->count == 0 && hold->in_len == 0 && ws_rx_idle(&hold->rx)) {
+        hold_free(worker, conn, hold);
+        hold = NULL;
+    }
+    if (!hold && conn->held == 0 && conn_has(conn, CONN_DIRTY))
+        conn_clear(conn, CONN_DIRTY);
+}
+
+uint32_t hold_drop(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    uint32_t pushes = 0;
+    if (!hold)
+        return 0;
+    for (; hold->count > 0; hold_shift(hold))
+        pushes += hold_at(hold, 0)->push;
+    hold_free(worker, conn, hold);
+    return pushes;
+}

@@ -1,0 +1,89 @@
+/*
+ * Private memory of connections: the part of a message that has come, and the frames that the
+ * kernel did not take. An idle connection has none. A connection that has some is CONN_DIRTY
+ * where those bytes are nowhere else.
+ *
+ *   record.held = 0                no private memory
+ *   record.held = 1 .. 2^31 - 1    a place in this turn's outbox (outbox.c)
+ *   record.held = HELD | index     a struct hold, here
+ */
+#ifndef WSPUSHD_WORKER_HOLD_H
+#define WSPUSHD_WORKER_HOLD_H
+
+#include "proto/ws.h"
+#include "worker/worker.h"
+
+enum { HELD = 1u << 31 };
+
+/* The bytes of one frame, shared by every backlog that it waits in. */
+struct chunk {
+    uint32_t refs;
+    uint32_t len;
+    uint8_t bytes[];
+};
+
+/* Returns an owned reference to a copy of the bytes. Never NULL: out of memory ends the process,
+ * and a successor takes over. */
+struct chunk *chunk_new(const void *bytes, size_t len);
+struct chunk *chunk_ref(struct chunk *chunk);
+void chunk_unref(struct chunk *chunk); /* NULL is let pass */
+
+/* A frame in a backlog. */
+struct waiting {
+    struct chunk *chunk;
+    uint32_t sent; /* bytes that the kernel already took */
+    bool push;     /* counted in the books of pushes */
+};
+
+struct hold {
+    uint32_t outbox; /* place in this turn's outbox, or 0 */
+
+    /* What came: a request head in pieces, or a message in pieces. */
+    struct ws_rx rx;
+    uint8_t *in;
+    uint32_t in_len, in_size;
+
+    /* What goes: a queue of frames, oldest first. */
+    struct waiting *queue;
+    uint32_t first, count, size; /* a circular array; size is a power of two or 0 */
+    uint32_t bytes;              /* unsent bytes of all of them */
+};
+
+struct holds *holds_new(void);
+
+/* The connection's hold, or NULL. */
+struct hold *hold_find(const struct worker *worker, const struct conn *conn);
+
+/* The same, made if there is none. */
+struct hold *hold_get(struct worker *worker, struct conn *conn);
+
+/* Appends to the partial message. */
+void hold_append(struct hold *hold, const void *bytes, size_t len);
+
+/* Frees the partial message's memory. */
+void hold_clear_in(struct hold *hold);
+
+/* Queues a frame; takes the reference. `front`: before all others (of which none is partly sent).
+ */
+void hold_queue(struct hold *hold, struct waiting frame, bool front);
+
+/* Removes the oldest frame and drops its reference. */
+void hold_shift(struct hold *hold);
+
+/* Removes the oldest frame that is not partly sent. Returns whether there was one, and in *push
+ * whether it was a push. */
+bool hold_drop_oldest(struct hold *hold, bool *push);
+
+static inline struct waiting *hold_at(const struct hold *hold, uint32_t i)
+{
+    return &hold->queue[(hold->first + i) & (hold->size - 1)];
+}
+
+/* Gives the hold back if nothing is left in it, and then marks the connection clean. Call when done
+ * with a connection's input or output. */
+void hold_settle(struct worker *worker, struct conn *conn);
+
+/* Gives it back whatever is in it; returns the number of unsent pushes that go with it. */
+uint32_t hold_drop(struct worker *worker, struct conn *conn);
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * See home.h. The order of the stores in home_give is what makes a death harmless: the record
+ * names its new owner before the ring tells it, and `handing` names the descriptor until the ring
+ * has it. A successor finds it there and tells the new owner again.
+ */
+#include "worker/home.h"
+
+#include "proto/json.h"
+#include "worker/client.h"
+#include "worker/hold.h"
+#include "worker/outbox.h"
+#include "worker/rings.h"
+#include "worker/subscribe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static void fill(struct adoption *adoption, struct conn_ref ref, const void *response,
+                 size_t response_len, const void *rest, size_t rest_len)
+{
+    adoption->fd = ref.fd;
+    adoption->generation = ref.generation;
+    adoption->response_len = (uint32_t)response_len;
+    adoption->rest_len = (uint32_t)rest_len;
+    memcpy(adoption->bytes, response, response_len);
+    if (rest_len > 0)
+        memcpy(adoption->bytes + response_len, rest, rest_len);
+}
+
+static void keep(struct worker *worker, struct conn *conn, const void *response,
+                 size_t response_len, const void *rest, size_t rest_len)
+{
+    _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
+    struct adoption *adoption = (struct adoption *)bytes;
+    fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
+    conn_set_state(conn, CONN_MOVING);
+    worker_count(worker, -1, 0);
+    home_adopt(worker, adoption);
+}
+
+bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
+               size_t response_len, const void *rest, size_t rest_len)
+{
+    struct slot *slot = worker->slot;
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    if (home == worker->id) {
+        keep(worker, conn, response, response_len, rest, rest_len);
+        return true;
+    }
+    struct adoption *adoption = ring_reserve(
+        &worker->out[home], RING_ADOPT, 0, (uint32_t)(sizeof(*adoption) + response_len + rest_len));
+    if (!adoption)
+        return false;
+    fill(adoption, ref, response, response_len, rest, rest_len);
+    atomic_store_explicit(&slot->handing, ref.fd, memory_order_release);
+    if (conn_has(conn, CONN_WATCHED))
+        epoll_ctl(slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL);
+    conn_clear(conn, CONN_WATCHED | CONN_DIRTY);
+    worker_count(worker, -1, 0);
+    conn_give(conn, home);
+    rings_publish(worker, home);
+    atomic_store_explicit(&slot->handing, 0, memory_order_release);
+    stats_add(&worker->stats->handed_over, 1);
+    return true;
+}
+
+/* Whether another connection of the same user is OPEN: then its subscription is confirmed. */
+static bool subscribed_already(const struct worker *worker, uint32_t first)
+{
+    for (uint32_t fd = first; fd; fd = users_next(&worker->users, fd)) {
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_state(word) == CONN_OPEN || word_flags(word) & CONN_GREETING)
+            return true;
+    }
+    return false;
+}
+
+static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
+{
+    const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
+    worker_count(worker, 1, 1);
+    users_add(&worker->users, fd);
+    if (subscribed_already(worker, first) && subscriptions_live(worker))
+        home_greet(worker, conn);
+    else
+        subscriptions_join(worker, conn, first == 0);
+}
+
+void home_adopt(struct worker *worker, const struct adoption *adoption)
+{
+    const struct conn_ref ref = {adoption->fd, adoption->generation};
+    struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
+    const bool arrives = conn && word_state(conn_word(conn)) == CONN_MOVING;
+    /* After a death: it is in the index, but the dead worker's 101 may never have left. */
+    const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING &&
+                       conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation;
+    if (!arrives && !again)
+        return;
+    outbox_reserve(worker, adoption->response_len);
+    worker_owns(worker, ref.fd);
+    conn->seen = worker->now_s;
+    conn->held = 0;
+    conn->incarnation = worker->incarnation;
+    if (arrives)
+        conn->mark = 0;
+    conn_set(conn, CONN_DIRTY); /* until the 101 has left */
+    conn_set_state(conn, CONN_SUBSCRIBING);
+    if (client_watch(worker, conn) == -1) {
+        client_end(worker, conn, CLOSED_RESET);
+        return;
+    }
+    outbox_add(worker, conn, outbox_bytes(worker, adoption->bytes, adoption->response_len));
+    if (!conn_has(conn, CONN_INDEXED))
+        settle_in(worker, conn, ref.fd);
+    if (adoption->rest_len > 0) {
+        memcpy(worker->scratch, adoption->bytes + adoption->response_len, adoption->rest_len);
+        client_feed(worker, conn, worker->scratch, adoption->rest_len);
+    }
+}
+
+static size_t hello_json(const struct worker *worker, const struct conn *conn, char *out,
+                         size_t size)
+{
+    char name[CONN_NAME_MAX], user[6 * USER_MAX + 2], node[6 * NODE_NAME_MAX + 2];
+    const char *const node_name = worker->segment->header->node;
+    const size_t name_len =
+        conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn));
+    const size_t user_len = json_quote(user, conn->user, conn->user_len);
+    const size_t node_len = json_quote(node, node_name, strlen(node_name));
+    return (size_t)snprintf(out, size,
+                            "{\"conn\":\"%.*s\",\"user\":%.*s,\"node\":%.*s,\"heartbeat\":%u,"
+                            "\"server\":\"wspushd/%s\"}",
+                            (int)name_len, name, (int)user_len, user, (int)node_len, node,
+                            worker->config->heartbeat, WSPUSHD_VERSION);
+}
+
+void home_greet(struct worker *worker, struct conn *conn)
+{
+    char json[1024];
+    const struct message hello = {.op = OP_HELLO,
+                                  .form = PAYLOAD_JSON,
+                                  .payload = (const uint8_t *)json,
+                                  .len = hello_json(worker, conn, json, sizeof(json))};
+    outbox_reserve(worker, sizeof(json));
+    if (word_state(conn_word(conn)) != CONN_SUBSCRIBING || conn_has(conn, CONN_GREETING))
+        return;
+    const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON), 0);
+    conn_set(conn, CONN_GREETING);
+    stats_add(&worker->stats->opened, 1);
+    outbox_greet(worker, conn, frame);
+}
+
+void home_greeted(struct worker *worker, struct conn *conn)
+{
+    (void)worker;
+    conn->mark = 0;
+    conn_clear(conn, CONN_GREETING);
+    conn_set_state(conn, CONN_OPEN);
+}
+
+void home_leave(struct worker *worker, struct conn *conn)
+{
+    if (!conn_has(conn, CONN_INDEXED))
+        return;
+    users_remove(&worker->users, (uint32_t)(conn - worker->table));
+    worker_count(worker, 0, -1);
+    if (users_first(&worker->users, conn->user, conn->user_len) == 0)
+        subscriptions_leave(worker, conn->user, conn->user_len);
+}
+
+/*
+ * The dead worker may have died anywhere in home_give. Before conn_give the record was still ours,
+ * and takeover.c deals with it. After it, the ring may not have the adoption, and then the 101 in
+ * it is lost: the new owner is told, behind whatever the ring has, to end a connection that has
+ * not arrived; its client asks again.
+ */
+void home_resume_handing(struct worker *worker)
+{
+    const uint32_t fd = atomic_load_explicit(&worker->slot->handing, memory_order_acquire);
+    if (fd == 0)
+        return;
+    const uint64_t word = conn_word(&worker->table[fd]);
+    if (word_state(word) == CONN_MOVING && word_owner(word) != worker->id) {
+        struct conn_ref *orphan =
+            ring_reserve(&worker->out[word_owner(word)], RING_ORPHAN, 0, sizeof(*orphan));
+        if (orphan) { /* else the new owner's sweep ends it in time */
+            *orphan = conn_ref(worker->table, &worker->table[fd]);
+            rings_publish(worker, word_owner(word));
+        }
+    }
+    atomic_store_explicit(&worker->slot->handing, 0, memory_order_release);
+}
+
+void home_orphan(struct worker *worker, const struct conn_ref *ref)
+{
+    struct conn *conn = conn_deref(worker->table, worker->capacity, *ref, worker->id);
+    if (!conn || word_state(conn_word(conn)) != CONN_MOVING)
+        return;
+    worker_count(worker, 1, 0);
+    client_end(worker, conn, CLOSED_DIRTY);
+}

@@ -1,0 +1,43 @@
+/*
+ * A connection comes home: from the worker that accepted it to the one that holds its user, where
+ * it is entered in the user index, subscribed, and greeted.
+ */
+#ifndef WSPUSHD_WORKER_HOME_H
+#define WSPUSHD_WORKER_HOME_H
+
+#include "worker/worker.h"
+
+#include <stddef.h>
+
+/* What the ring carries with a connection that moves: the 101 that its home sends if it takes
+ * it, and what the client has sent behind its head. */
+struct adoption {
+    uint32_t fd, generation;
+    uint32_t response_len, rest_len;
+    uint8_t bytes[]; /* the response, then the rest */
+};
+
+/* Gives an accepted connection to its home, which may be this worker. Returns false where the ring
+ * is full: nothing has changed then. */
+bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
+               size_t response_len, const void *rest, size_t rest_len);
+
+/* A connection arrives. May come twice after a death; the second time changes nothing that is done.
+ */
+void home_adopt(struct worker *worker, const struct adoption *adoption);
+
+/* The subscription is confirmed: sends HELLO. */
+void home_greet(struct worker *worker, struct conn *conn);
+
+/* HELLO has left: the connection is OPEN. Called by the outbox. */
+void home_greeted(struct worker *worker, struct conn *conn);
+
+/* Takes the connection out of the index, and unsubscribes after the user's last. */
+void home_leave(struct worker *worker, struct conn *conn);
+
+/* After a death: deals with the connection that was being handed over; and what its new owner does
+ * about it. */
+void home_resume_handing(struct worker *worker);
+void home_orphan(struct worker *worker, const struct conn_ref *ref);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * The Redis link of this worker: one connection that carries its subscriptions and every push to
+ * its users. Its bytes stay in shared memory until they are dealt with (shm/stream.h), so that a
+ * successor goes on with the same socket at the same byte.
+ *
+ *              connect                login accepted            PONG of the first batch
+ *     DOWN ------------> CONNECTING -----------------> SUBSCRIBING ---------------> UP
+ *      ^                     |                             |                        |
+ *      +---------------------+-----------------------------+------------------------+
+ *        error, end of stream, silence; the next try after a growing, random delay
+ */
+#ifndef WSPUSHD_WORKER_LINK_H
+#define WSPUSHD_WORKER_LINK_H
+
+#include "worker/worker.h"
+
+#include <stddef.h>
+
+/* Takes the slot's link up where it is, or begins to connect. Returns 0, or -1 with errno. */
+int link_open(struct worker *worker);
+
+/* Whether commands can be handed over; while not, they are not needed (subscribe.c). */
+bool link_writable(const struct worker *worker);
+
+/* Appends bytes of commands; sent by link_turn. */
+void link_write(struct worker *worker, const void *bytes, size_t len);
+
+/* Routes the pushes that have come, sends them, and commits what is done. */
+void link_route(struct worker *worker);
+
+/* End of a turn: sends the commands. */
+void link_turn(struct worker *worker);
+
+/* Once a second: time limits of the link. */
+void link_tick(struct worker *worker);
+
+/* Redis has confirmed a batch: the link is up if it was not. */
+void link_confirmed(struct worker *worker);
+
+/* Ends the connection and plans the next. `why` goes to the log. */
+void link_fail(struct worker *worker, const char *why);
+
+#endif

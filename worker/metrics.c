@@ -1,0 +1,175 @@
+/*
+ * See metrics.h. Everything is read while others write it: each number is whole, and a moment old.
+ */
+#include "worker/metrics.h"
+
+#include "common/clock.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is now, rather than what has been: X(name, help, value of a slot) */
+#define GAUGES(X)                                                                    \
+    X("connections", "connections of all states", atomic_load(&slot->connections))   \
+    X("users_connected", "connections with a user", atomic_load(&slot->ready_users)) \
+    X("redis_links_up", "workers whose subscription link is up",                     \
+      (uint32_t)(atomic_load(&slot->link.state) == LINK_UP))                         \
+    X("redis_unread_bytes", "bytes from Redis that are not routed yet",              \
+      stream_level(&slot->link.in))                                                  \
+    X("worker_restarts", "deaths of worker processes", atomic_load(&slot->restarts))
+
+enum { GAUGE_COUNT = 5 };
+
+static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
+{
+    size_t i = 0;
+#define GAUGE_ADD(name, help, value) sum[i++] += (value);
+    GAUGES(GAUGE_ADD)
+#undef GAUGE_ADD
+}
+
+static void all_gauges(const struct worker *worker, uint64_t sum[GAUGE_COUNT])
+{
+    memset(sum, 0, GAUGE_COUNT * sizeof(*sum));
+    for (uint32_t i = 0; i < worker->workers; i++)
+        read_gauges(&worker->segment->slot[i], sum);
+}
+
+static const struct {
+    const char *name, *help;
+} gauges[] = {
+#define GAUGE_NAME(name, help, value) {name, help},
+    GAUGES(GAUGE_NAME)
+#undef GAUGE_NAME
+};
+_Static_assert(sizeof(gauges) / sizeof(gauges[0]) == GAUGE_COUNT, "as many as the table has");
+
+static void print_counters(const struct worker *worker, FILE *out)
+{
+    const char *family = "";
+    for (size_t i = 0; i < stats_table_len; i++) {
+        const struct stats_row *row = &stats_table[i];
+        if (strcmp(row->family, family) != 0)
+            fprintf(out, "# HELP wspushd_%s %s\n# TYPE wspushd_%s counter\n", row->family,
+                    row->help, row->family);
+        family = row->family;
+        fprintf(out, "wspushd_%s%s%s%s %llu\n", family, row->labels[0] ? "{" : "", row->labels,
+                row->labels[0] ? "}" : "",
+                (unsigned long long)stats_sum(worker->segment->stats, worker->workers, row));
+    }
+}
+
+char *metrics_prometheus(const struct worker *worker, size_t *len)
+{
+    char *text = NULL;
+    uint64_t sum[GAUGE_COUNT];
+    FILE *out = open_memstream(&text, len);
+    if (!out)
+        return NULL;
+    print_counters(worker, out);
+    all_gauges(worker, sum);
+    for (size_t i = 0; i < GAUGE_COUNT; i++)
+        fprintf(out, "# HELP wspushd_%s %s\n# TYPE wspushd_%s gauge\nwspushd_%s %llu\n",
+                gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
+                (unsigned long long)sum[i]);
+    fprintf(out,
+            "# HELP wspushd_build_info the version\n# TYPE wspushd_build_info gauge\n"
+            "wspushd_build_info{version=\"%s\"} 1\n",
+            WSPUSHD_VERSION);
+    fclose(out);
+    return text;
+}
+
+static json_t *workers_json(const struct worker *worker)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        const struct slot *slot = &worker->segment->slot[i];
+        json_array_append_new(
+            list, json_pack("{s:i, s:i, s:I, s:I, s:s}", "slot", (int)i, "pid",
+                            (int)atomic_load(&slot->pid), "connections",
+                            (json_int_t)atomic_load(&slot->connections), "restarts",
+                            (json_int_t)atomic_load(&slot->restarts), "link",
+                            link_state_name((enum link_state)atomic_load(&slot->link.state))));
+    }
+    return list;
+}
+
+/* A family with labels becomes an object by label value: {"slow": 1, "closed": 0}. */
+static json_t *counters_json(const struct worker *worker)
+{
+    json_t *counters = json_object();
+    for (size_t i = 0; i < stats_table_len; i++) {
+        const struct stats_row *row = &stats_table[i];
+        const json_int_t sum = (json_int_t)stats_sum(worker->segment->stats, worker->workers, row);
+        char label[64];
+        if (sscanf(row->labels, "%*[^\"]\"%63[^\"]", label) != 1) {
+            json_object_set_new(counters, row->family, json_integer(sum));
+            continue;
+        }
+        if (!json_object_get(counters, row->family))
+            json_object_set_new(counters, row->family, json_object());
+        json_object_set_new(json_object_get(counters, row->family), label, json_integer(sum));
+    }
+    return counters;
+}
+
+json_t *metrics_json(const struct worker *worker)
+{
+    const struct segment_header *header = worker->segment->header;
+    uint64_t sum[GAUGE_COUNT];
+    all_gauges(worker, sum);
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:o, s:o}", "node", header->node, "version", WSPUSHD_VERSION,
+                  "uptime", (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
+                  workers_json(worker), "counters", counters_json(worker));
+    for (size_t i = 0; json && i < GAUGE_COUNT; i++)
+        json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
+    return json;
+}
+
+static void address_text(const struct conn *conn, char *out, size_t size)
+{
+    char host[INET6_ADDRSTRLEN];
+    if (conn_has(conn, CONN_UNIX)) {
+        snprintf(out, size, "unix");
+    } else if (memcmp(conn->address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0) {
+        inet_ntop(AF_INET, conn->address + 12, host, sizeof(host));
+        snprintf(out, size, "%s:%u", host, conn->port);
+    } else {
+        inet_ntop(AF_INET6, conn->address, host, sizeof(host));
+        snprintf(out, size, "[%s]:%u", host, conn->port);
+    }
+}
+
+static json_t *conn_json(const struct worker *worker, const struct conn *conn)
+{
+    char name[CONN_NAME_MAX + 1], address[80];
+    const uint64_t word = conn_word(conn);
+    name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
+    address_text(conn, address, sizeof(address));
+    return json_pack("{s:s, s:s, s:i, s:s, s:I}", "conn", name, "address", address, "worker",
+                     (int)word_owner(word), "mode",
+                     word_flags(word) & CONN_JSON ? "json" : "binary", "age",
+                     (json_int_t)(worker->now_s - conn->since));
+}
+
+/* The index belongs to the user's home, so anyone else walks the table: a question from an
+ * operator may take a millisecond. */
+json_t *metrics_user(const struct worker *worker, const char *user, size_t len)
+{
+    json_t *list = json_array();
+    const uint32_t home = worker_home(worker, user, len);
+    const uint32_t high =
+        atomic_load_explicit(&worker->segment->slot[home].high, memory_order_acquire);
+    for (uint32_t fd = 0; fd < high; fd++) {
+        const struct conn copy = worker->table[fd];
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_owner(word) == home && word_flags(word) & CONN_INDEXED && copy.user_len == len &&
+            memcmp(copy.user, user, len) == 0)
+            json_array_append_new(list, conn_json(worker, &worker->table[fd]));
+    }
+    return json_pack("{s:s%, s:o}", "user", user, len, "connections", list);
+}

@@ -1,0 +1,212 @@
+/*
+ * See node.h. The probe is a PUBLISH by the node's home to a channel of its own: it comes back
+ * through Redis, and goes through shared memory to each worker, which notes the time.
+ */
+#include "worker/node.h"
+
+#include "worker/command.h"
+#include "worker/outbox.h"
+#include "worker/rings.h"
+#include "worker/subscribe.h"
+
+#include <stdio.h>
+
+enum {
+    PROBE_EVERY_S = 3,     /* seconds between probes */
+    PROBE_VALID_MS = 10000 /* how long one says that the way is open */
+};
+
+/* Private to the process; node_recover makes them again. */
+static struct {
+    bool had_users;    /* this worker's last word on whether it has users */
+    bool was_ready;    /* the node was ready while this worker had users */
+    bool asked;        /* node's home: the channels are asked for */
+    uint64_t batch;    /* node's home: the batch that they are in */
+    uint32_t probed_s; /* node's home: when the last probe was sent */
+} node;
+
+static struct slot *home_slot(const struct worker *worker)
+{
+    return &worker->segment->slot[worker_node_home(worker)];
+}
+
+static bool is_home(const struct worker *worker)
+{
+    return worker->id == worker_node_home(worker);
+}
+
+bool node_ready(const struct worker *worker)
+{
+    return atomic_load_explicit(&home_slot(worker)->node_ready, memory_order_acquire) != 0;
+}
+
+static bool anybody(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (atomic_load_explicit(&worker->segment->slot[i].ready_users, memory_order_relaxed) > 0)
+            return true;
+    return false;
+}
+
+/* ---- The node's channels ---- */
+
+static const char *const user_channels[] = {"all", "users"};
+
+static void channels(struct worker *worker, bool subscribe)
+{
+    for (size_t i = 0; i < sizeof(user_channels) / sizeof(user_channels[0]); i++)
+        subscriptions_channel(worker, user_channels[i], subscribe);
+    node.asked = subscribe;
+    node.batch = worker->slot->link.batch_sent + 1;
+}
+
+static void set_ready(struct worker *worker, bool ready)
+{
+    atomic_store_explicit(&worker->slot->node_ready, ready, memory_order_release);
+    rings_poke_all(worker);
+}
+
+void node_subscribe(struct worker *worker)
+{
+    char probe[32];
+    if (!is_home(worker))
+        return;
+    snprintf(probe, sizeof(probe), "probe:%08x", worker->segment->header->boot_id);
+    subscriptions_channel(worker, probe, true);
+    subscriptions_channel(worker, "ctl", true);
+    node.asked = anybody(worker);
+    if (node.asked)
+        channels(worker, true);
+    node.probed_s = 0;
+}
+
+void node_confirmed(struct worker *worker)
+{
+    if (is_home(worker) && node.asked && !node_ready(worker) &&
+        worker->slot->link.batch_confirmed >= node.batch)
+        set_ready(worker, true);
+}
+
+/* Node's home: the channels follow whether anybody is here. */
+static void follow_users(struct worker *worker)
+{
+    const uint32_t state = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
+    if (state != LINK_UP && state != LINK_SUBSCRIBING) {
+        node.asked = false;
+        if (node_ready(worker))
+            set_ready(worker, false);
+        return;
+    }
+    const bool wanted = anybody(worker);
+    if (wanted && !node.asked) {
+        channels(worker, true);
+    } else if (!wanted && node.asked) {
+        atomic_store_explicit(&worker->slot->node_ready, 0, memory_order_relaxed);
+        /* Pairs with the fence in tell_home: either we see its user, or it sees us not ready. */
+        atomic_thread_fence(memory_order_seq_cst);
+        channels(worker, false);
+        if (anybody(worker))
+            channels(worker, true);
+    }
+}
+
+/* Tells the node's home that this worker's first user came or its last one left. */
+static void tell_home(struct worker *worker)
+{
+    const bool have = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
+    if (have == node.had_users)
+        return;
+    node.had_users = have;
+    /* Pairs with the fence in follow_users. */
+    atomic_thread_fence(memory_order_seq_cst);
+    rings_poke(worker, worker_node_home(worker));
+}
+
+/* ---- GAP ---- */
+
+static void send_gap(struct worker *worker, uint64_t ms)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    char json[64];
+    const int len = snprintf(json, sizeof(json), "{\"ms\":%llu}", (unsigned long long)ms);
+    const struct message gap = {
+        .op = OP_GAP, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
+    outbox_reserve(worker, sizeof(json));
+    const frame_id frame[] = {outbox_message(worker, &gap, false, 0),
+                              outbox_message(worker, &gap, true, 0)};
+    for (uint32_t fd = 0; fd < high; fd++) {
+        struct conn *conn = &worker->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (word_owner(word) == worker->id && word_state(word) == CONN_OPEN &&
+            !(word_flags(word) & CONN_ECHO))
+            outbox_add(worker, conn, frame[(word_flags(word) & CONN_JSON) != 0]);
+    }
+    stats_add(&worker->stats->gaps, 1);
+}
+
+/* The node's channels may have failed while our own link is well: that is a gap, too. */
+static void watch_gap(struct worker *worker)
+{
+    _Atomic uint64_t *since = &worker->slot->link.gap_since;
+    const bool ready = node_ready(worker);
+    if (!node.had_users)
+        node.was_ready = false;
+    else if (node.was_ready && !ready && atomic_load_explicit(since, memory_order_relaxed) == 0)
+        atomic_store_explicit(since, worker->now_ms, memory_order_relaxed);
+    if (node.had_users && ready)
+        node.was_ready = true;
+    const uint64_t began = atomic_load_explicit(since, memory_order_relaxed);
+    const uint32_t state = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
+    if (began == 0 || state != LINK_UP || (node.had_users && !ready))
+        return;
+    atomic_store_explicit(since, 0, memory_order_relaxed);
+    if (node.had_users)
+        send_gap(worker, worker->now_ms - began);
+}
+
+void node_turn(struct worker *worker)
+{
+    tell_home(worker);
+    if (is_home(worker))
+        follow_users(worker);
+    watch_gap(worker);
+    subscriptions_release(worker);
+}
+
+/* ---- The probe ---- */
+
+void node_tick(struct worker *worker)
+{
+    if (!is_home(worker) || worker->now_s - node.probed_s < PROBE_EVERY_S)
+        return;
+    if (atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) != LINK_UP)
+        return;
+    node.probed_s = worker->now_s;
+    command_probe(worker);
+}
+
+bool node_serves(const struct worker *worker, const char **why)
+{
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        const struct slot *slot = &worker->segment->slot[i];
+        *why = NULL;
+        if (atomic_load_explicit(&slot->command, memory_order_relaxed) != SLOT_RUN)
+            *why = "draining";
+        else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
+            *why = "redis link down";
+        else if (worker->now_ms - atomic_load_explicit(&slot->probed, memory_order_relaxed) >
+                 PROBE_VALID_MS)
+            *why = "no probe came through";
+        if (*why)
+            return false;
+    }
+    return true;
+}
+
+void node_recover(struct worker *worker)
+{
+    node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
+    node.was_ready = node.had_users && node_ready(worker);
+    /* Asking twice for the node's channels does no harm; believing that it was done might. */
+    node.asked = false;
+}

@@ -1,0 +1,465 @@
+/*
+ * See outbox.h. The flush walks the targets by index, because sending can end a connection, and
+ * ending one can give others something to send: targets added meanwhile are reached by the same
+ * walk. Frames that lie side by side in the arena, as a burst for one user does, are sent as one
+ * piece.
+ */
+#include "worker/outbox.h"
+
+#include "worker/client.h"
+#include "worker/hold.h"
+#include "worker/home.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum {
+    SMALL_ROOM = 4096,   /* for the small frames that a turn encodes without asking */
+    ITEMS_MAX = 1 << 17, /* then the outbox is flushed before the next message */
+    PIECES_MAX = 64,     /* of one sendmsg(2) */
+};
+
+struct frame {
+    uint32_t offset, size;
+    uint64_t mark;       /* of a push; 0: none */
+    struct chunk *chunk; /* the same bytes on the heap, once a connection had to wait */
+};
+
+struct item {
+    frame_id frame;
+    uint32_t next; /* 0: the last */
+};
+
+struct target {
+    struct conn_ref ref;
+    uint32_t first, last;
+};
+
+/* A growing array: item 0 of items and targets is never used, so that 0 means none. */
+struct array {
+    void *at;
+    uint32_t count, size;
+};
+
+struct outbox {
+    uint8_t *arena;
+    size_t used, size;
+    struct array frames, items, targets;
+};
+
+static uint32_t array_add(struct array *array, size_t element)
+{
+    if (array->count == array->size) {
+        const uint32_t size = array->size ? array->size * 2 : 256;
+        void *at = realloc(array->at, size * element);
+        if (!at)
+            abort();
+        array->at = at;
+        array->size = size;
+    }
+    return array->count++;
+}
+
+static struct frame *frame_at(const struct outbox *outbox, frame_id id)
+{
+    return (struct frame *)outbox->frames.at + id;
+}
+
+static struct item *item_at(const struct outbox *outbox, uint32_t i)
+{
+    return (struct item *)outbox->items.at + i;
+}
+
+static struct target *target_at(const struct outbox *outbox, uint32_t i)
+{
+    return (struct target *)outbox->targets.at + i;
+}
+
+struct outbox *outbox_new(size_t payload_max)
+{
+    struct outbox *outbox = calloc(1, sizeof(*outbox));
+    if (!outbox)
+        return NULL;
+    outbox->size = 2 * (message_json_bound(payload_max) + payload_max) + SMALL_ROOM + (1 << 20);
+    /* Only pages that a turn has used are ever real. */
+    outbox->arena = mmap(NULL, outbox->size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (outbox->arena == MAP_FAILED) {
+        free(outbox);
+        return NULL;
+    }
+    array_add(&outbox->items, sizeof(struct item));
+    array_add(&outbox->targets, sizeof(struct target));
+    return outbox;
+}
+
+void outbox_reserve(struct worker *worker, size_t len)
+{
+    const struct outbox *outbox = worker->outbox;
+    const size_t need =
+        len + message_json_bound(len) + (size_t)(2 * WS_HEADER_MAX) + (size_t)SMALL_ROOM;
+    if (outbox->size - outbox->used < need || outbox->items.count > ITEMS_MAX)
+        outbox_flush(worker);
+}
+
+/* Notes arena[used .. used + size) as a frame. */
+static frame_id frame_add(struct outbox *outbox, size_t size, uint64_t mark)
+{
+    const frame_id id = array_add(&outbox->frames, sizeof(struct frame));
+    *frame_at(outbox, id) =
+        (struct frame){.offset = (uint32_t)outbox->used, .size = (uint32_t)size, .mark = mark};
+    outbox->used += size;
+    return id;
+}
+
+frame_id outbox_bytes(struct worker *worker, const void *bytes, size_t len)
+{
+    struct outbox *outbox = worker->outbox;
+    memcpy(outbox->arena + outbox->used, bytes, len);
+    return frame_add(outbox, len, 0);
+}
+
+frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *payload, size_t len)
+{
+    struct outbox *outbox = worker->outbox;
+    uint8_t *at = outbox->arena + outbox->used;
+    const size_t header = ws_header(at, opcode, len);
+    if (len > 0)
+        memcpy(at + header, payload, len);
+    return frame_add(outbox, header + len, 0);
+}
+
+frame_id outbox_close(struct worker *worker, uint16_t code, const char *reason)
+{
+    struct outbox *outbox = worker->outbox;
+    return frame_add(outbox,
+                     ws_close_frame(outbox->arena + outbox->used, code, reason, strlen(reason)), 0);
+}
+
+/* A JSON text's length is known only when it is written, so it is written behind room for the
+ * longest header, and the header right before it. */
+static frame_id json_frame(struct outbox *outbox, const struct message *message, uint64_t mark)
+{
+    uint8_t header[10];
+    uint8_t *at = outbox->arena + outbox->used;
+    const size_t len = message_to_json((char *)at + sizeof(header), message);
+    const size_t header_size = ws_header(header, WS_TEXT, len);
+    outbox->used += sizeof(header) - header_size;
+    memcpy(outbox->arena + outbox->used, header, header_size);
+    return frame_add(outbox, header_size + len, mark);
+}
+
+static frame_id binary_frame(struct outbox *outbox, const struct message *message, uint64_t mark)
+{
+    uint8_t *at = outbox->arena + outbox->used;
+    const size_t header = ws_header(at, WS_BINARY, OPCODE_SIZE + message->len);
+    opcode_put(at + header, message->op);
+    if (message->len > 0)
+        memcpy(at + header + OPCODE_SIZE, message->payload, message->len);
+    return frame_add(outbox, header + OPCODE_SIZE + message->len, mark);
+}
+
+frame_id outbox_message(struct worker *worker, const struct message *message, bool json,
+                        uint64_t mark)
+{
+    return json ? json_frame(worker->outbox, message, mark)
+                : binary_frame(worker->outbox, message, mark);
+}
+
+/* Where the connection's place in the outbox is kept: in its hold if it has one. */
+static uint32_t *place_of(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        return &hold->outbox;
+    if (conn->incarnation != worker->incarnation) {
+        conn->held = 0; /* a dead process's: it means nothing here */
+        conn->incarnation = worker->incarnation;
+    }
+    return &conn->held;
+}
+
+static uint32_t target_new(struct worker *worker, const struct conn *conn)
+{
+    struct outbox *outbox = worker->outbox;
+    const uint32_t place = array_add(&outbox->targets, sizeof(struct target));
+    *target_at(outbox, place) = (struct target){.ref = conn_ref(worker->table, conn)};
+    return place;
+}
+
+void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
+{
+    const uint64_t word = conn_word(conn);
+    if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
+        return; /* it has ended within this turn: the record may be another worker's by now */
+    struct outbox *outbox = worker->outbox;
+    uint32_t *place = place_of(worker, conn);
+    if (*place == 0)
+        *place = target_new(worker, conn);
+    const uint32_t i = array_add(&outbox->items, sizeof(struct item));
+    *item_at(outbox, i) = (struct item){.frame = frame};
+    struct target *target = target_at(outbox, *place);
+    if (target->last)
+        item_at(outbox, target->last)->next = i;
+    else
+        target->first = i;
+    target->last = i;
+}
+
+void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (!hold || hold->count == 0 || !hold_at(hold, 0)->push) {
+        outbox_add(worker, conn, frame);
+        return;
+    }
+    const struct frame *hello = frame_at(worker->outbox, frame);
+    hold_queue(
+        hold,
+        (struct waiting){.chunk = chunk_new(worker->outbox->arena + hello->offset, hello->size)},
+        true);
+    home_greeted(worker, conn);
+    client_backlogged(worker, conn);
+}
+
+void outbox_forget(struct worker *worker, struct conn *conn)
+{
+    uint32_t *place = place_of(worker, conn);
+    if (*place == 0)
+        return;
+    struct outbox *outbox = worker->outbox;
+    struct target *target = target_at(outbox, *place);
+    for (uint32_t i = target->first; i; i = item_at(outbox, i)->next)
+        if (frame_at(outbox, item_at(outbox, i)->frame)->mark)
+            stats_add(&worker->stats->dropped_closed, 1);
+    *target = (struct target){0};
+    *place = 0;
+}
+
+/* ---- Sending ---- */
+
+/* Sends up to PIECES_MAX pieces. Returns the bytes taken, 0 where the socket is full, -1 where
+ * the connection is gone. */
+static ssize_t send_pieces(struct worker *worker, int fd, struct iovec *piece, size_t count)
+{
+    struct msghdr msg = {.msg_iov = piece, .msg_iovlen = count};
+    const ssize_t n = count == 1
+                          ? send(fd, piece->iov_base, piece->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                          : sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    stats_add(&worker->stats->sends, 1);
+    if (n == -1)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR ? 0
+                                                                                             : -1;
+    stats_add(&worker->stats->bytes_out, (uint64_t)n);
+    return n;
+}
+
+/* Gathers pieces from item *i on; frames side by side are one. *i is moved behind them. */
+static size_t gather(const struct outbox *outbox, uint32_t *i, struct iovec piece[PIECES_MAX],
+                     size_t *bytes)
+{
+    size_t count = 0;
+    uint8_t *end = NULL;
+    *bytes = 0;
+    for (; *i; *i = item_at(outbox, *i)->next) {
+        const struct frame *frame = frame_at(outbox, item_at(outbox, *i)->frame);
+        uint8_t *at = outbox->arena + frame->offset;
+        if (at == end)
+            piece[count - 1].iov_len += frame->size;
+        else if (count == PIECES_MAX)
+            break;
+        else
+            piece[count++] = (struct iovec){.iov_base = at, .iov_len = frame->size};
+        end = at + frame->size;
+        *bytes += frame->size;
+    }
+    return count;
+}
+
+/* Puts the frames from item i on into the backlog; `sent` bytes of the first are gone already. */
+static void spill(struct worker *worker, struct hold *hold, uint32_t i, uint32_t sent)
+{
+    struct outbox *outbox = worker->outbox;
+    for (; i; i = item_at(outbox, i)->next, sent = 0) {
+        struct frame *frame = frame_at(outbox, item_at(outbox, i)->frame);
+        if (!frame->chunk)
+            frame->chunk = chunk_new(outbox->arena + frame->offset, frame->size);
+        hold_queue(hold,
+                   (struct waiting){
+                       .chunk = chunk_ref(frame->chunk), .sent = sent, .push = frame->mark != 0},
+                   false);
+        if (frame->mark)
+            stats_add(&worker->stats->queued, 1);
+    }
+}
+
+/* Counts the frames among the first `bytes` that are wholly sent. Returns the first that is not, or
+ * 0, and in *sent what of it is gone. */
+static uint32_t count_sent(struct worker *worker, uint32_t first, size_t bytes, uint32_t *sent)
+{
+    const struct outbox *outbox = worker->outbox;
+    uint32_t i = first;
+    uint64_t frames = 0, pushes = 0;
+    for (; i; i = item_at(outbox, i)->next) {
+        const struct frame *frame = frame_at(outbox, item_at(outbox, i)->frame);
+        if (frame->size > bytes)
+            break;
+        bytes -= frame->size;
+        frames++;
+        pushes += frame->mark != 0;
+    }
+    stats_add(&worker->stats->frames_out, frames);
+    stats_add(&worker->stats->delivered, pushes);
+    *sent = (uint32_t)bytes;
+    return i;
+}
+
+/* The mark of the last push in the list, or 0. */
+static uint64_t last_mark(const struct outbox *outbox, uint32_t i)
+{
+    uint64_t mark = 0;
+    for (; i; i = item_at(outbox, i)->next) {
+        const uint64_t m = frame_at(outbox, item_at(outbox, i)->frame)->mark;
+        if (m)
+            mark = m;
+    }
+    return mark;
+}
+
+/* Sends a list of items; returns the first that the kernel did not wholly take, or 0; -1 in *sent
+ * where the connection is gone. */
+static uint32_t send_items(struct worker *worker, int fd, uint32_t first, int64_t *sent)
+{
+    const struct outbox *outbox = worker->outbox;
+    struct iovec piece[PIECES_MAX];
+    uint32_t i = first, rest = first;
+    *sent = 0;
+    while (rest && *sent == 0) {
+        size_t bytes;
+        i = rest;
+        const size_t count = gather(outbox, &i, piece, &bytes);
+        const ssize_t n = send_pieces(worker, fd, piece, count);
+        if (n < 0) {
+            *sent = -1;
+            return rest;
+        }
+        uint32_t part;
+        rest = count_sent(worker, rest, (size_t)n, &part);
+        *sent = part;
+        if ((size_t)n < bytes)
+            break;
+    }
+    return rest;
+}
+
+/* Frames wait behind a backlog; and a push waits for the HELLO of a connection that is not open. */
+static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t mark)
+{
+    return (hold && hold->count > 0) || (mark && word_state(conn_word(conn)) == CONN_SUBSCRIBING &&
+                                         !conn_has(conn, CONN_GREETING));
+}
+
+/* What is left of a list from item `rest` on goes to the backlog. */
+static void settle_target(struct worker *worker, struct conn *conn, uint32_t rest, uint32_t sent)
+{
+    if (rest) {
+        conn_set(conn, CONN_DIRTY);
+        spill(worker, hold_get(worker, conn), rest, sent);
+        client_backlogged(worker, conn);
+    } else {
+        hold_settle(worker, conn);
+        client_flushed(worker, conn);
+    }
+}
+
+static void flush_target(struct worker *worker, uint32_t place)
+{
+    const struct target target = *target_at(worker->outbox, place);
+    struct conn *conn =
+        target.first ? conn_deref(worker->table, worker->capacity, target.ref, worker->id) : NULL;
+    if (!conn)
+        return;
+    *place_of(worker, conn) = 0;
+    const uint64_t mark = last_mark(worker->outbox, target.first);
+    uint32_t rest = target.first;
+    int64_t sent = 0;
+    if (!must_wait(conn, hold_find(worker, conn), mark))
+        rest = send_items(worker, (int)target.ref.fd, target.first, &sent);
+    if (sent < 0) {
+        client_end(worker, conn, CLOSED_RESET);
+        return;
+    }
+    if (conn_has(conn, CONN_GREETING))
+        home_greeted(worker, conn);
+    /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
+    if (mark && word_state(conn_word(conn)) == CONN_OPEN)
+        conn->mark = mark;
+    settle_target(worker, conn, rest, (uint32_t)sent);
+}
+
+static void outbox_reset(struct outbox *outbox)
+{
+    for (uint32_t i = 0; i < outbox->frames.count; i++)
+        chunk_unref(frame_at(outbox, i)->chunk);
+    outbox->frames.count = 0;
+    outbox->items.count = 1;
+    outbox->targets.count = 1;
+    outbox->used = 0;
+}
+
+void outbox_flush(struct worker *worker)
+{
+    struct outbox *outbox = worker->outbox;
+    for (uint32_t i = 1; i < outbox->targets.count; i++)
+        flush_target(worker, i);
+    outbox_reset(outbox);
+}
+
+/* ---- Backlog ---- */
+
+/* Takes what `n` sent bytes mean out of the queue. */
+static void backlog_sent(struct worker *worker, struct hold *hold, size_t n)
+{
+    while (n > 0) {
+        struct waiting *waiting = hold_at(hold, 0);
+        const uint32_t left = waiting->chunk->len - waiting->sent;
+        if (n < left) {
+            waiting->sent += (uint32_t)n;
+            hold->bytes -= (uint32_t)n;
+            return;
+        }
+        n -= left;
+        stats_add(&worker->stats->frames_out, 1);
+        stats_add(&worker->stats->delivered, waiting->push);
+        hold_shift(hold);
+    }
+}
+
+void outbox_resume(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    struct iovec piece[PIECES_MAX];
+    while (hold && hold->count > 0) {
+        size_t count = 0, bytes = 0;
+        for (; count < hold->count && count < PIECES_MAX; count++) {
+            const struct waiting *waiting = hold_at(hold, (uint32_t)count);
+            piece[count] = (struct iovec){.iov_base = waiting->chunk->bytes + waiting->sent,
+                                          .iov_len = waiting->chunk->len - waiting->sent};
+            bytes += piece[count].iov_len;
+        }
+        const ssize_t n = send_pieces(worker, (int)(conn - worker->table), piece, count);
+        if (n < 0) {
+            client_end(worker, conn, CLOSED_RESET);
+            return;
+        }
+        backlog_sent(worker, hold, (size_t)n);
+        if ((size_t)n < bytes)
+            return;
+    }
+    hold_settle(worker, conn);
+    client_caught_up(worker, conn);
+}

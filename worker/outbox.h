@@ -1,0 +1,58 @@
+/*
+ * What this turn sends. A frame is encoded once into the arena; each connection that is to have
+ * it gets a reference. At the end of the turn each connection has one system call for all its
+ * frames; what the kernel does not take goes to the connection's backlog (hold.h).
+ *
+ *   arena    [ frame 0 ][ frame 1 ][ frame 2 ] ...
+ *   frames   { offset, size, mark, chunk once it had to wait }
+ *   items    { frame, next }              a list for each connection
+ *   targets  { reference, first and last item }
+ *
+ * While a frame waits to be sent, its connection's record.held leads to its target.
+ */
+#ifndef WSPUSHD_WORKER_OUTBOX_H
+#define WSPUSHD_WORKER_OUTBOX_H
+
+#include "proto/message.h"
+#include "proto/ws.h"
+#include "worker/worker.h"
+
+/* A frame of this turn. Valid until the outbox is flushed, which only outbox_flush and
+ * outbox_reserve do. */
+typedef uint32_t frame_id;
+enum { NO_FRAME = UINT32_MAX };
+
+/* `payload_max`: the largest payload that a frame must be able to have, in any mode. */
+struct outbox *outbox_new(size_t payload_max);
+
+/* Makes room for the frames of one message of `len` bytes, in both modes, or for a few small
+ * ones: call before encoding. Flushes what is there if it must. */
+void outbox_reserve(struct worker *worker, size_t len);
+
+/* Encode a frame: a message in a connection's mode, a frame of the WebSocket layer, a close
+ * frame, or bytes that are no frame (the answer to a handshake). `mark`: conn_mark of a push,
+ * 0 for everything else. */
+frame_id outbox_message(struct worker *worker, const struct message *message, bool json,
+                        uint64_t mark);
+frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *payload,
+                      size_t len);
+frame_id outbox_close(struct worker *worker, uint16_t code, const char *reason);
+frame_id outbox_bytes(struct worker *worker, const void *bytes, size_t len);
+
+/* Appends the frame to what the connection gets at the end of this turn. */
+void outbox_add(struct worker *worker, struct conn *conn, frame_id frame);
+
+/* The same for HELLO, which goes before the pushes that may wait for it in the backlog. */
+void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame);
+
+/* Sends everything. A connection that fails is closed, one that is too slow is treated by policy.
+ */
+void outbox_flush(struct worker *worker);
+
+/* The socket of a connection with a backlog has room again. */
+void outbox_resume(struct worker *worker, struct conn *conn);
+
+/* Forgets what this turn has for a connection that ends. */
+void outbox_forget(struct worker *worker, struct conn *conn);
+
+#endif

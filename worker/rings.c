@@ -1,0 +1,165 @@
+/*
+ * See rings.h. All entries of one ring that are there are handled, then sent, then committed; a
+ * successor handles again what was not committed, and the marks in the records keep what was
+ * already sent from going out twice.
+ */
+#include "worker/rings.h"
+
+#include "worker/deliver.h"
+#include "worker/home.h"
+#include "worker/outbox.h"
+
+#include <string.h>
+
+/* Workers to be woken at the end of the turn: one bit each. */
+static uint64_t to_wake;
+
+typedef void ring_handler(struct worker *worker, const struct ring_entry *entry, uint64_t mark);
+
+static void on_adopt(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    (void)mark;
+    home_adopt(worker, (const struct adoption *)entry->bytes);
+}
+
+static void on_orphan(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    (void)mark;
+    home_orphan(worker, (const struct conn_ref *)entry->bytes);
+}
+
+static void on_all(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    deliver_all(worker, entry->bytes, entry->size, mark);
+}
+
+static void on_users(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    deliver_users(worker, entry->bytes, entry->size, mark);
+}
+
+static void on_ctl(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    (void)mark;
+    deliver_ctl(worker, entry->bytes, entry->size);
+}
+
+static void on_probe(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    (void)entry, (void)mark;
+    atomic_store_explicit(&worker->slot->probed, worker->now_ms, memory_order_relaxed);
+}
+
+static ring_handler *const handlers[] = {
+#define RING_HANDLER(name, handler) [RING_##name] = handler,
+    RING_MESSAGES(RING_HANDLER)
+#undef RING_HANDLER
+};
+
+int rings_open(struct worker *worker)
+{
+    const struct segment *segment = worker->segment;
+    const uint32_t size = segment->header->shape.ring_size;
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        if (i == worker->id)
+            continue;
+        uint8_t *in = segment_mirror(segment, segment_ring_offset(segment, i, worker->id), size);
+        uint8_t *out = segment_mirror(segment, segment_ring_offset(segment, worker->id, i), size);
+        if (!in || !out)
+            return -1;
+        ring_attach(&worker->in[i], segment_ring_control(segment, i, worker->id), in, size);
+        ring_attach(&worker->out[i], segment_ring_control(segment, worker->id, i), out, size);
+    }
+    return 0;
+}
+
+bool rings_ready(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && ring_ready(&worker->in[i]))
+            return true;
+    return false;
+}
+
+static void read_one(struct worker *worker, uint32_t from)
+{
+    struct ring *ring = &worker->in[from];
+    const struct ring_entry *entry;
+    uint64_t end;
+    bool any = false;
+    while ((entry = ring_take(ring, &end))) {
+        any = true;
+        if (entry->type < RING_MESSAGE_COUNT)
+            handlers[entry->type](worker, entry, conn_mark(from + 1, end));
+    }
+    if (!any)
+        return;
+    outbox_flush(worker);
+    if (ring_commit(ring))
+        rings_poke(worker, from);
+}
+
+void rings_read(struct worker *worker)
+{
+    worker->slot->words.doing = DOING_RINGS;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id)
+            read_one(worker, i);
+}
+
+void rings_publish(struct worker *worker, uint32_t to)
+{
+    if (ring_publish(&worker->out[to]))
+        rings_poke(worker, to);
+}
+
+void rings_commit_out(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id)
+            rings_publish(worker, i);
+}
+
+static bool room_everywhere(struct worker *worker, size_t len)
+{
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        if (i == worker->id || ring_fits(&worker->out[i], (uint32_t)len))
+            continue;
+        rings_publish(worker, i); /* what is there must be seen before there can be room */
+        if (!ring_want_room(&worker->out[i], (uint32_t)len))
+            return false;
+    }
+    return true;
+}
+
+bool rings_broadcast(struct worker *worker, enum ring_message type, uint64_t origin,
+                     const void *bytes, size_t len)
+{
+    if (!room_everywhere(worker, len))
+        return false;
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        if (i == worker->id || ring_published_before(&worker->out[i], origin))
+            continue;
+        memcpy(ring_reserve(&worker->out[i], type, origin, (uint32_t)len), bytes, len);
+    }
+    return true;
+}
+
+void rings_poke(struct worker *worker, uint32_t to)
+{
+    (void)worker;
+    to_wake |= UINT64_C(1) << to;
+}
+
+void rings_poke_all(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        rings_poke(worker, i);
+}
+
+void rings_turn(struct worker *worker)
+{
+    for (uint32_t i = 0; to_wake; i++, to_wake >>= 1)
+        if (to_wake & 1 && i != worker->id && latch_wake(&worker->segment->slot[i]))
+            stats_add(&worker->stats->wakes_sent, 1);
+}

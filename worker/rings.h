@@ -1,0 +1,53 @@
+/*
+ * What workers tell each other. A ring entry is one of the messages below.
+ */
+#ifndef WSPUSHD_WORKER_RINGS_H
+#define WSPUSHD_WORKER_RINGS_H
+
+#include "worker/worker.h"
+
+/* X(NAME, handler): each handler gets the entry's bytes and the mark that pushes in it bear. */
+#define RING_MESSAGES(X)                                                               \
+    X(ADOPT, on_adopt)   /* struct adoption: a connection comes home */                \
+    X(ORPHAN, on_orphan) /* struct conn_ref: one that may never have come is to end */ \
+    X(ALL, on_all)       /* a push as Redis sent it, for every connection */           \
+    X(USERS, on_users)   /* a push as Redis sent it, for the users in its envelope */  \
+    X(CTL, on_ctl)       /* a command of push:ctl as Redis sent it */                  \
+    X(PROBE, on_probe)   /* the probe of /readyz */
+
+enum ring_message {
+#define RING_ENUM(name, handler) RING_##name,
+    RING_MESSAGES(RING_ENUM)
+#undef RING_ENUM
+        RING_MESSAGE_COUNT
+};
+
+/* Maps and attaches both ends' rings. Returns 0, or -1 with errno. */
+int rings_open(struct worker *worker);
+
+/* Whether any ring has something to take. */
+bool rings_ready(const struct worker *worker);
+
+/* Handles what the rings have, sends what that asks for, commits. */
+void rings_read(struct worker *worker);
+
+/* Makes what was reserved for worker `to` visible; it is woken at the end of the turn. */
+void rings_publish(struct worker *worker, uint32_t to);
+
+/* The same for every worker: before the bytes that it stems from are committed. */
+void rings_commit_out(struct worker *worker);
+
+/* Copies a message to every other worker. Returns false where one ring has no room: then none has
+ * got it, and this worker is woken when there is room. Workers that got this origin before a death
+ * are left out. */
+bool rings_broadcast(struct worker *worker, enum ring_message type, uint64_t origin,
+                     const void *bytes, size_t len);
+
+/* Wakes worker `to` at the end of the turn, or everyone: some word of this slot has changed. */
+void rings_poke(struct worker *worker, uint32_t to);
+void rings_poke_all(struct worker *worker);
+
+/* End of the turn: wakes whoever has something new. */
+void rings_turn(struct worker *worker);
+
+#endif

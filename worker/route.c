@@ -1,0 +1,148 @@
+/*
+ * See route.h. A push to a user is the common case and is looked for first; the channels of the
+ * whole node come only to the node's home, which shares them out by the rings.
+ */
+#include "worker/route.h"
+
+#include "common/log.h"
+#include "worker/deliver.h"
+#include "worker/link.h"
+#include "worker/node.h"
+#include "worker/rings.h"
+#include "worker/subscribe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A push on its way: the rest of the channel's name behind the matched kind, and the payload. */
+struct arrival {
+    const char *rest;
+    size_t rest_len;
+    const uint8_t *payload;
+    size_t len;
+    uint64_t position;
+};
+
+typedef bool channel_handler(struct worker *worker, const struct arrival *arrival);
+
+static bool on_user(struct worker *worker, const struct arrival *arrival)
+{
+    stats_add(&worker->stats->pushes_received, 1);
+    deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
+                 conn_mark(0, arrival->position));
+    return true;
+}
+
+static bool on_all(struct worker *worker, const struct arrival *arrival)
+{
+    if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
+        return false;
+    stats_add(&worker->stats->pushes_received, 1);
+    if (deliver_check(worker, arrival->payload, arrival->len))
+        deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+    return true;
+}
+
+static bool on_users(struct worker *worker, const struct arrival *arrival)
+{
+    if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
+        return false;
+    stats_add(&worker->stats->pushes_received, 1);
+    if (deliver_check(worker, arrival->payload, arrival->len))
+        deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+    return true;
+}
+
+static bool on_ctl(struct worker *worker, const struct arrival *arrival)
+{
+    if (!rings_broadcast(worker, RING_CTL, arrival->position, arrival->payload, arrival->len))
+        return false;
+    deliver_ctl(worker, arrival->payload, arrival->len);
+    return true;
+}
+
+static bool on_probe(struct worker *worker, const struct arrival *arrival)
+{
+    if (!rings_broadcast(worker, RING_PROBE, arrival->position, "", 0))
+        return false;
+    atomic_store_explicit(&worker->slot->probed, worker->now_ms, memory_order_relaxed);
+    return true;
+}
+
+/* The channels behind the prefix. `whole`: the name has nothing behind it. */
+static const struct {
+    const char *name;
+    size_t len;
+    bool whole;
+    channel_handler *handler;
+} channels[] = {
+    {"user:", 5, false, on_user}, {"all", 3, true, on_all},       {"users", 5, true, on_users},
+    {"ctl", 3, true, on_ctl},     {"probe:", 6, false, on_probe},
+};
+
+/* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */
+static bool too_large(struct worker *worker, const struct resp_value *payload)
+{
+    if (payload->len <= worker->config->max_push)
+        return false;
+    stats_add(&worker->stats->pushes_received, 1);
+    stats_add(&worker->stats->push_too_large, 1);
+    log_warn("push_malformed", "reason=too_large bytes=%zu", payload->len);
+    return true;
+}
+
+static bool route_push(struct worker *worker, const struct resp_value *channel,
+                       const struct resp_value *payload, uint64_t position)
+{
+    const char *prefix = worker->config->prefix;
+    const size_t prefix_len = strlen(prefix);
+    if (channel->len < prefix_len || memcmp(channel->at, prefix, prefix_len) != 0)
+        return true;
+    const char *name = channel->at + prefix_len;
+    const size_t len = channel->len - prefix_len;
+    if (too_large(worker, payload))
+        return true;
+    for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
+        const size_t kind = channels[i].len;
+        if (len < kind || memcmp(name, channels[i].name, kind) != 0 ||
+            (channels[i].whole && len != kind))
+            continue;
+        const struct arrival arrival = {name + kind, len - kind, (const uint8_t *)payload->at,
+                                        payload->len, position};
+        return channels[i].handler(worker, &arrival);
+    }
+    return true;
+}
+
+/* The answer to PING <batch>: in an array while there are subscriptions, else by itself. */
+static void pong(struct worker *worker, const struct resp_value *number)
+{
+    char text[24];
+    if (number->len >= sizeof(text))
+        return;
+    memcpy(text, number->at, number->len);
+    text[number->len] = '\0';
+    subscriptions_confirmed(worker, strtoull(text, NULL, 10));
+    if (worker->slot->link.batch_confirmed == worker->slot->link.batch_sent)
+        link_confirmed(worker);
+    node_confirmed(worker);
+    subscriptions_release(worker);
+}
+
+bool route_reply(struct worker *worker, const struct resp_reply *reply, uint64_t position)
+{
+    const struct resp_value *element = reply->element;
+    if (reply->type == RESP_ERROR) {
+        char why[160];
+        snprintf(why, sizeof(why), "Redis: %.*s", (int)reply->value.len, reply->value.at);
+        link_fail(worker, why);
+    } else if (reply->type == RESP_BULK) {
+        pong(worker, &reply->value);
+    } else if (reply->type == RESP_ARRAY && reply->count == 3 && resp_is(&element[0], "message")) {
+        return route_push(worker, &element[1], &element[2], position);
+    } else if (reply->type == RESP_ARRAY && reply->count == 2 && resp_is(&element[0], "pong")) {
+        pong(worker, &element[1]);
+    }
+    return true; /* the answers to SUBSCRIBE and UNSUBSCRIBE say nothing that PONG does not */
+}

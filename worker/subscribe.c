@@ -1,0 +1,218 @@
+/*
+ * See subscribe.h. Commands are gathered as RESP in a buffer of our own: consecutive channels of
+ * one kind become one SUBSCRIBE or UNSUBSCRIBE, so the order of asking is the order on the wire.
+ * While the link is down nothing is gathered: everything is asked for anew when it is back.
+ */
+#include "worker/subscribe.h"
+
+#include "proto/resp.h"
+#include "worker/home.h"
+#include "worker/link.h"
+#include "worker/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHANNELS_MAX = 1000, /* of one command, so that Redis serves others in between */
+    CHANNEL_MAX = 64 + 8 + USER_MAX
+};
+
+/* A connection that waits for the answer to PING <batch>. */
+struct waiter {
+    struct conn_ref ref;
+    uint64_t batch;
+};
+
+struct subscriptions {
+    /* The command under way. */
+    bool subscribe;
+    uint32_t channels;
+    char *bulks;
+    size_t used, size;
+    bool fence; /* a PING is to follow */
+
+    /* Who waits: a queue, oldest first. */
+    struct waiter *waiter;
+    uint32_t first, count, room; /* circular; room is a power of two */
+};
+
+struct subscriptions *subscriptions_new(void)
+{
+    return calloc(1, sizeof(struct subscriptions));
+}
+
+bool subscriptions_live(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) == LINK_UP &&
+           node_ready(worker);
+}
+
+/* ---- Commands ---- */
+
+/* Hands the gathered channels to the link as one command. */
+static void emit(struct worker *worker)
+{
+    struct subscriptions *subs = worker->subs;
+    static const char *const name[] = {"UNSUBSCRIBE", "SUBSCRIBE"};
+    char head[2 * RESP_BULK_OVERHEAD + 16];
+    if (subs->channels == 0)
+        return;
+    size_t len = resp_array_head(head, subs->channels + 1);
+    len += resp_bulk(head + len, name[subs->subscribe], strlen(name[subs->subscribe]));
+    link_write(worker, head, len);
+    link_write(worker, subs->bulks, subs->used);
+    stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
+              subs->channels);
+    subs->channels = 0;
+    subs->used = 0;
+}
+
+/* Room for one more channel in the command of this kind. */
+static char *bulk_room(struct worker *worker, bool subscribe)
+{
+    struct subscriptions *subs = worker->subs;
+    if (subs->subscribe != subscribe || subs->channels == CHANNELS_MAX)
+        emit(worker);
+    subs->subscribe = subscribe;
+    if (subs->used + CHANNEL_MAX + RESP_BULK_OVERHEAD > subs->size) {
+        subs->size = subs->size ? subs->size * 2 : 4096;
+        subs->bulks = realloc(subs->bulks, subs->size);
+        if (!subs->bulks)
+            abort();
+    }
+    return subs->bulks + subs->used;
+}
+
+static void channel(struct worker *worker, bool subscribe, const char *kind, const char *rest,
+                    size_t rest_len)
+{
+    struct subscriptions *subs = worker->subs;
+    char prefix[80];
+    if (!link_writable(worker))
+        return;
+    const int prefix_len = snprintf(prefix, sizeof(prefix), "%s%s", worker->config->prefix, kind);
+    char *at = bulk_room(worker, subscribe);
+    subs->used += resp_bulk_joined(at, prefix, (size_t)prefix_len, rest, rest_len);
+    subs->channels++;
+    subs->fence |= subscribe;
+}
+
+void subscriptions_channel(struct worker *worker, const char *name, bool subscribe)
+{
+    channel(worker, subscribe, name, "", 0);
+}
+
+void subscriptions_turn(struct worker *worker)
+{
+    struct subscriptions *subs = worker->subs;
+    struct slot_link *link = &worker->slot->link;
+    emit(worker);
+    if (!subs->fence || !link_writable(worker))
+        return;
+    subs->fence = false;
+    char number[24], command[2 * RESP_BULK_OVERHEAD + 64];
+    link->batch_sent++;
+    const int len = snprintf(number, sizeof(number), "%llu", (unsigned long long)link->batch_sent);
+    const char *const args[] = {"PING", number};
+    const size_t lens[] = {4, (size_t)len};
+    link_write(worker, command, resp_command(command, 2, args, lens));
+}
+
+void subscriptions_fence(struct worker *worker)
+{
+    worker->subs->fence = true;
+}
+
+/* ---- Connections that wait ---- */
+
+static void wait_for(struct subscriptions *subs, struct waiter waiter)
+{
+    if (subs->count == subs->room) {
+        const uint32_t room = subs->room ? subs->room * 2 : 64;
+        struct waiter *bigger = malloc(room * sizeof(*bigger));
+        if (!bigger)
+            abort();
+        for (uint32_t i = 0; i < subs->count; i++)
+            bigger[i] = subs->waiter[(subs->first + i) & (subs->room - 1)];
+        free(subs->waiter);
+        subs->waiter = bigger;
+        subs->first = 0;
+        subs->room = room;
+    }
+    subs->waiter[(subs->first + subs->count++) & (subs->room - 1)] = waiter;
+}
+
+void subscriptions_join(struct worker *worker, struct conn *conn, bool first)
+{
+    struct subscriptions *subs = worker->subs;
+    conn->mark = worker->slot->link.batch_sent + 1;
+    wait_for(subs, (struct waiter){.ref = conn_ref(worker->table, conn), .batch = conn->mark});
+    if (first)
+        channel(worker, true, "user:", conn->user, conn->user_len);
+    subs->fence = true;
+}
+
+void subscriptions_leave(struct worker *worker, const char *user, size_t len)
+{
+    channel(worker, false, "user:", user, len);
+}
+
+void subscriptions_release(struct worker *worker)
+{
+    struct subscriptions *subs = worker->subs;
+    const uint64_t confirmed = worker->slot->link.batch_confirmed;
+    while (subs->count > 0 && subscriptions_live(worker)) {
+        const struct waiter waiter = subs->waiter[subs->first & (subs->room - 1)];
+        if (waiter.batch > confirmed)
+            return;
+        subs->first = (subs->first + 1) & (subs->room - 1);
+        subs->count--;
+        struct conn *conn = conn_deref(worker->table, worker->capacity, waiter.ref, worker->id);
+        if (conn)
+            home_greet(worker, conn);
+    }
+}
+
+void subscriptions_confirmed(struct worker *worker, uint64_t batch)
+{
+    struct slot_link *link = &worker->slot->link;
+    if (batch > link->batch_confirmed && batch <= link->batch_sent)
+        link->batch_confirmed = batch;
+    subscriptions_release(worker);
+}
+
+/* ---- Everything anew ---- */
+
+void subscriptions_all(struct worker *worker)
+{
+    struct subscriptions *subs = worker->subs;
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    subs->channels = 0;
+    subs->used = 0;
+    for (uint32_t fd = 0; fd < high; fd++) {
+        const struct conn *conn = &worker->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED &&
+            users_first(&worker->users, conn->user, conn->user_len) == fd)
+            channel(worker, true, "user:", conn->user, conn->user_len);
+    }
+    node_subscribe(worker);
+    subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
+    subscriptions_turn(worker);
+}
+
+void subscriptions_recover(struct worker *worker)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < high; fd++) {
+        struct conn *conn = &worker->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (word_owner(word) != worker->id || word_state(word) != CONN_SUBSCRIBING ||
+            !(word_flags(word) & CONN_INDEXED))
+            continue;
+        conn_clear(conn, CONN_GREETING);
+        subscriptions_join(worker, conn, true);
+    }
+}

@@ -1,0 +1,50 @@
+/*
+ * The channels of this worker's users. A user's first connection subscribes, the last one
+ * unsubscribes; what a turn brings together goes to Redis as one command, and behind it
+ * PING <number>. Redis answers in order, so when it answers that PING, all before it stands, and
+ * the connections that wait for it get their HELLO.
+ *
+ * The node's home also subscribes the channels of the whole node, while the node has a user at
+ * all: so that the reply of PUBLISH counts nodes that had a recipient (node.c).
+ */
+#ifndef WSPUSHD_WORKER_SUBSCRIBE_H
+#define WSPUSHD_WORKER_SUBSCRIBE_H
+
+#include "worker/worker.h"
+
+#include <stddef.h>
+
+struct subscriptions *subscriptions_new(void);
+
+/* The connection waits for its user's subscription; `first`: nobody has asked for it yet. */
+void subscriptions_join(struct worker *worker, struct conn *conn, bool first);
+
+/* The user's last connection is gone. */
+void subscriptions_leave(struct worker *worker, const char *user, size_t len);
+
+/* A channel of the node: prefix and name are joined. */
+void subscriptions_channel(struct worker *worker, const char *name, bool subscribe);
+
+/* Whether the link is up and everything asked for before is confirmed or on its way: a confirmed
+ * user needs no further wait. */
+bool subscriptions_live(const struct worker *worker);
+
+/* A new socket to Redis: asks for everything again. */
+void subscriptions_all(struct worker *worker);
+
+/* End of a turn: hands the commands to the link. */
+void subscriptions_turn(struct worker *worker);
+
+/* Redis has answered PING `batch`: greets who waited for it. */
+void subscriptions_confirmed(struct worker *worker, uint64_t batch);
+
+/* After a death: the connections that wait are found in the table and asked for again. */
+void subscriptions_recover(struct worker *worker);
+
+/* Asks Redis for an answer, as a sign of life. */
+void subscriptions_fence(struct worker *worker);
+
+/* Greets whoever waits only for the node's channels. */
+void subscriptions_release(struct worker *worker);
+
+#endif

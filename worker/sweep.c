@@ -1,0 +1,131 @@
+/*
+ * See sweep.h. A connection that has been silent for `heartbeat` seconds is pinged; one that stays
+ * silent for `heartbeat_timeout` more is closed with 4009. Any byte counts as a sign of life.
+ */
+#include "worker/sweep.h"
+
+#include "common/clock.h"
+#include "proto/ws.h"
+#include "worker/client.h"
+#include "worker/home.h"
+#include "worker/link.h"
+#include "worker/node.h"
+#include "worker/outbox.h"
+
+#include <stdlib.h>
+
+enum {
+    PERIOD_MAX = 4, /* seconds in which each record is looked at */
+    LINGER_S = 5    /* how long a peer may take to close after our close frame */
+};
+
+struct sweep {
+    struct event *tick;
+    uint32_t next; /* record at which the next slice begins */
+};
+
+static void end(struct worker *worker, struct conn *conn)
+{
+    client_end(worker, conn, CLOSED_RESET);
+}
+
+static void check_handshake(struct worker *worker, struct conn *conn)
+{
+    if (worker->now_s - conn->since < worker->config->handshake_timeout)
+        return;
+    stats_add(&worker->stats->refused_timeout, 1);
+    end(worker, conn);
+}
+
+/* Its old owner died before it could tell us more: see home_resume_handing. */
+static void check_moving(struct worker *worker, struct conn *conn)
+{
+    if (worker->now_s - conn->since < worker->config->handshake_timeout)
+        return;
+    worker_count(worker, 1, 0);
+    end(worker, conn);
+}
+
+static void check_open(struct worker *worker, struct conn *conn)
+{
+    const struct config *config = worker->config;
+    const uint32_t silent = worker->now_s - conn->seen;
+    if (conn->expires && clock_wall_ms() / 1000 >= conn->expires) {
+        client_close(worker, conn, WS_CLOSE_EXPIRED, ws_close_text(WS_CLOSE_EXPIRED),
+                     CLOSED_EXPIRED);
+    } else if (silent >= config->heartbeat + config->heartbeat_timeout &&
+               conn_has(conn, CONN_PINGED)) {
+        client_close(worker, conn, WS_CLOSE_NO_HEARTBEAT, ws_close_text(WS_CLOSE_NO_HEARTBEAT),
+                     CLOSED_HEARTBEAT);
+    } else if (silent >= config->heartbeat && !conn_has(conn, CONN_PINGED)) {
+        conn_set(conn, CONN_PINGED);
+        outbox_reserve(worker, 0);
+        outbox_add(worker, conn, outbox_frame(worker, WS_PING, NULL, 0));
+    }
+}
+
+static void check_closing(struct worker *worker, struct conn *conn)
+{
+    if (worker->now_s - conn->seen >= LINGER_S)
+        end(worker, conn);
+}
+
+static void check_free(struct worker *worker, struct conn *conn)
+{
+    (void)worker, (void)conn;
+}
+
+static void (*const checks[])(struct worker *, struct conn *) = {
+    [CONN_FREE] = check_free,     [CONN_HANDSHAKE] = check_handshake,
+    [CONN_MOVING] = check_moving, [CONN_SUBSCRIBING] = check_open,
+    [CONN_OPEN] = check_open,     [CONN_CLOSING] = check_closing,
+};
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Short time limits want a short period. */
+static uint32_t period(const struct config *config)
+{
+    const uint32_t shortest =
+        least(least(config->heartbeat, config->heartbeat_timeout), config->handshake_timeout);
+    const uint32_t seconds = least(shortest / 4, PERIOD_MAX);
+    return seconds ? seconds : 1;
+}
+
+static void sweep_slice(struct worker *worker)
+{
+    struct sweep *sweep = worker->sweep;
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t slice = high / period(worker->config) + 1;
+    worker->slot->words.doing = DOING_SWEEPING;
+    for (uint32_t i = 0; i < slice && i < high; i++) {
+        if (sweep->next >= high)
+            sweep->next = 0;
+        struct conn *conn = &worker->table[sweep->next++];
+        const uint64_t word = conn_word(conn);
+        if (word_owner(word) == worker->id)
+            checks[word_state(word)](worker, conn);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)fd, (void)what;
+    sweep_slice(worker);
+    link_tick(worker);
+    node_tick(worker);
+}
+
+int sweep_open(struct worker *worker)
+{
+    struct sweep *sweep = calloc(1, sizeof(*sweep));
+    if (!sweep)
+        return -1;
+    worker->sweep = sweep;
+    sweep->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    return sweep->tick && event_add(sweep->tick, &(struct timeval){1, 0}) == 0 ? 0 : -1;
+}

@@ -1,0 +1,234 @@
+/*
+ * See worker.h. The loop turns by hand, because the end of a turn is where the work of a turn is
+ * finished: what has gathered is sent, and the latch is set before the loop may sleep.
+ */
+#include "worker/worker.h"
+
+#include "common/clock.h"
+#include "common/keyslot.h"
+#include "common/log.h"
+#include "worker/accept.h"
+#include "worker/admin.h"
+#include "worker/client.h"
+#include "worker/command.h"
+#include "worker/deliver.h"
+#include "worker/drain.h"
+#include "worker/hold.h"
+#include "worker/link.h"
+#include "worker/node.h"
+#include "worker/outbox.h"
+#include "worker/rates.h"
+#include "worker/rings.h"
+#include "worker/subscribe.h"
+#include "worker/sweep.h"
+#include "worker/takeover.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- What the modules ask ---- */
+
+uint32_t worker_home(const struct worker *worker, const char *user, size_t len)
+{
+    char prefix[80];
+    const int prefix_len = snprintf(prefix, sizeof(prefix), "%suser:", worker->config->prefix);
+    const uint32_t slot = keyslot_joined(prefix, (size_t)prefix_len, user, len);
+    return slot * worker->workers / KEYSLOTS;
+}
+
+uint32_t worker_node_home(const struct worker *worker)
+{
+    (void)worker;
+    return 0;
+}
+
+/* A plain store will do: the slot's words have one writer. */
+static void change(_Atomic uint32_t *count, int by)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (uint32_t)by,
+                          memory_order_relaxed);
+}
+
+void worker_count(struct worker *worker, int connections, int ready_users)
+{
+    change(&worker->slot->connections, connections);
+    change(&worker->slot->ready_users, ready_users);
+}
+
+void worker_owns(struct worker *worker, uint32_t fd)
+{
+    if (fd >= atomic_load_explicit(&worker->slot->high, memory_order_relaxed))
+        atomic_store_explicit(&worker->slot->high, fd + 1, memory_order_release);
+}
+
+uint32_t worker_total(const struct worker *worker)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        total += atomic_load_explicit(&worker->segment->slot[i].connections, memory_order_relaxed);
+    return total;
+}
+
+static bool link_up(const struct worker *worker, uint32_t i)
+{
+    /* Acquire: pairs with the release of the link's state in link.c. */
+    return atomic_load_explicit(&worker->segment->slot[i].link.state, memory_order_acquire) ==
+           LINK_UP;
+}
+
+bool worker_ready(const struct worker *worker, uint32_t home)
+{
+    return !worker->draining && link_up(worker, home) && link_up(worker, worker_node_home(worker));
+}
+
+/* ---- The loop ---- */
+
+static void note_time(struct worker *worker)
+{
+    worker->now_ms = clock_mono_ms();
+    worker->now_s = (uint32_t)(worker->now_ms / 1000);
+}
+
+/* First thing in every event of the loop: awake, and the time is now. */
+static void wake(struct worker *worker)
+{
+    latch_rise(worker->slot);
+    note_time(worker);
+}
+
+static void on_clients(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    wake(arg);
+    clients_ready(arg);
+}
+
+static void on_latch(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)fd, (void)what;
+    wake(worker);
+    latch_drain(worker->slot);
+}
+
+/* Nobody could ever stop or replace this worker any more. */
+static void on_master_gone(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    (void)fd, (void)what;
+    log_error("master_died", "");
+    worker->orphaned = true;
+    event_del(worker->master_event);
+}
+
+static void turn(struct worker *worker)
+{
+    note_time(worker);
+    atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
+    stats_add(&worker->stats->turns, 1);
+    outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
+    rings_read(worker);
+    link_route(worker);
+    drain_turn(worker);
+    node_turn(worker);
+    subscriptions_turn(worker);
+    outbox_flush(worker);
+    link_turn(worker);
+    rings_turn(worker);
+}
+
+static void loop(struct worker *worker)
+{
+    while (!worker->stopping) {
+        worker->slot->words.doing = DOING_WAITING;
+        latch_rest(worker->slot);
+        event_base_loop(worker->base,
+                        rings_ready(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        latch_rise(worker->slot);
+        turn(worker);
+    }
+}
+
+/* ---- Beginning ---- */
+
+static int watch(struct worker *worker, int fd, event_callback_fn callback, struct event **out)
+{
+    struct event *event = event_new(worker->base, fd, EV_READ | EV_PERSIST, callback, worker);
+    if (!event || event_add(event, NULL) == -1)
+        return -1;
+    if (out)
+        *out = event;
+    return 0;
+}
+
+static void settle(struct worker *worker, const struct worker_setup *setup)
+{
+    const struct segment *segment = setup->segment;
+    const uint32_t id = setup->id;
+    *worker = (struct worker){
+        .setup = setup,
+        .config = setup->config,
+        .segment = segment,
+        .base = setup->base,
+        .table = segment->conn,
+        .capacity = segment->header->shape.capacity,
+        .id = id,
+        .workers = segment->header->shape.workers,
+        .slot = &segment->slot[id],
+        .stats = &segment->stats[id],
+    };
+    worker->incarnation = conn_incarnation(atomic_load(&worker->slot->incarnation));
+    worker->users = (struct users){.control = &worker->slot->users,
+                                   .heads = segment->heads + (size_t)id * worker->capacity,
+                                   .table = worker->table,
+                                   .capacity = worker->capacity,
+                                   .seed = segment->header->hash_seed};
+    note_time(worker);
+}
+
+static int modules_open(struct worker *worker)
+{
+    worker->holds = holds_new();
+    worker->rates = rates_new();
+    worker->subs = subscriptions_new();
+    worker->outbox = outbox_new(worker->config->max_push > worker->config->max_message
+                                    ? worker->config->max_push
+                                    : worker->config->max_message);
+    worker->scratch = malloc(SCRATCH_SIZE);
+    if (!worker->holds || !worker->rates || !worker->subs || !worker->outbox || !worker->scratch)
+        return -1;
+    return rings_open(worker);
+}
+
+static int events_open(struct worker *worker)
+{
+    const struct worker_setup *setup = worker->setup;
+    if (watch(worker, worker->slot->epoll_fd, on_clients, NULL) == -1 ||
+        watch(worker, worker->slot->event_fd, on_latch, NULL) == -1)
+        return -1;
+    if (setup->master_fd >= 0 &&
+        watch(worker, setup->master_fd, on_master_gone, &worker->master_event) == -1)
+        return -1;
+    return accept_open(worker) || sweep_open(worker) ? -1 : 0;
+}
+
+int worker_run(const struct worker_setup *setup)
+{
+    struct worker worker;
+    settle(&worker, setup);
+    const bool successor = atomic_load(&worker.slot->incarnation) > 1;
+    worker.slot->words.doing = DOING_STARTING;
+    if (successor)
+        takeover_begin(&worker);
+    if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
+        !command_open(&worker) || admin_open(&worker) == -1) {
+        log_error("worker_start", "why=\"out of memory or descriptors\"");
+        return 2;
+    }
+    if (successor)
+        takeover_finish(&worker);
+    turn(&worker);
+    loop(&worker);
+    return 0;
+}

@@ -1,0 +1,99 @@
+/*
+ * A worker process: one libevent loop that serves the connections of one slot.
+ *
+ * A turn of the loop: wait, handle what is ready, read the rings, send what has gathered (one
+ * system call for each connection), tell Redis of new and gone users. What came from Redis or a
+ * ring is committed only when what it asked for is done, so that a successor does the rest.
+ *
+ * struct worker is passed to every module; each part of it is changed by the module named there.
+ */
+#ifndef WSPUSHD_WORKER_WORKER_H
+#define WSPUSHD_WORKER_WORKER_H
+
+#include "common/config.h"
+#include "shm/conn.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+#include "shm/slot.h"
+#include "shm/stats.h"
+#include "shm/users.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    HEAD_MAX = 8192,          /* bytes of a request head: above, 431 */
+    SCRATCH_SIZE = 256 * 1024 /* what one read of a client's socket takes at most */
+};
+
+/* What the master has made for the slot, and hands down through the fork. */
+struct worker_setup {
+    const struct config *config;
+    struct segment *segment;
+    uint32_t id; /* of the slot */
+    struct event_base
+        *base; /* the slot's own, with no event in it yet: its descriptors belong to the slot too */
+    const int *listen_fds; /* one for each of config->listen_at */
+    size_t listen_count;
+    int admin_fd;  /* -1: none */
+    int master_fd; /* pidfd of the master: readable when it is dead; -1: not watched */
+};
+
+struct worker {
+    const struct worker_setup *setup;
+    const struct config *config;
+    const struct segment *segment;
+    struct event_base *base;
+    struct conn *table;
+    uint32_t capacity;
+    uint32_t id;
+    uint32_t workers;
+    uint16_t incarnation; /* as records keep it */
+    struct slot *slot;
+    struct stats *stats;
+
+    uint64_t now_ms; /* monotonic, of this turn */
+    uint32_t now_s;
+    bool draining; /* drain.c */
+    bool stopping; /* drain.c: leave the loop */
+    bool orphaned; /* the master is dead: drain and leave */
+    struct event *master_event;
+
+    struct users users;           /* home.c */
+    struct ring in[WORKERS_MAX];  /* rings.c: from each worker to this one */
+    struct ring out[WORKERS_MAX]; /* rings.c: from this one to each */
+    struct outbox *outbox;        /* outbox.c: what this turn sends */
+    struct holds *holds;          /* hold.c: private memory of connections */
+    struct link *link;            /* link.c: subscriptions and pushes */
+    struct subscriptions *subs;   /* subscribe.c */
+    struct command *command;      /* command.c: requests to Redis */
+    struct accepting *accepting;  /* accept.c */
+    struct sweep *sweep;          /* sweep.c */
+    struct rates *rates;          /* rates.c */
+    struct admin *admin;          /* admin.c */
+    uint8_t *scratch;             /* SCRATCH_SIZE: bytes from a client's socket, within one call */
+};
+
+/* Runs the worker until the master stops it. Returns the process's exit status. */
+int worker_run(const struct worker_setup *setup);
+
+/* The home of a user: the worker that has its index entry and its subscription. */
+uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
+
+/* The node's home: the worker that subscribes the channels of the whole node. */
+uint32_t worker_node_home(const struct worker *worker);
+
+/* This worker's connections, counted in its slot. */
+void worker_count(struct worker *worker, int connections, int ready_users);
+
+/* Notes that this worker owns, or has owned, the descriptor: walks of the table end there. */
+void worker_owns(struct worker *worker, uint32_t fd);
+
+/* Connections of the whole node. */
+uint32_t worker_total(const struct worker *worker);
+
+/* Whether the clients of worker `home` can be served: its Redis link and the node's are up. */
+bool worker_ready(const struct worker *worker, uint32_t home);
+
+#endif
