@@ -38,8 +38,8 @@ WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-# What the unit tests are linked with: everything but the main functions.
-TESTED_SRC := $(filter-out master/main.c tools/wspush.c,$(SERVER_SRC) $(WSPUSH_SRC))
+# What the unit tests are linked with: the modules that do no I/O of their own.
+TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:

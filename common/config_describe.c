@@ -1,5 +1,5 @@
 /*
- * The table of push.conf's keys for people: what `wspushd -h keys` prints. Columns are as wide as
+ * The table of push.conf's keys for people: what `wspushd -k` prints. Columns are as wide as
  * their widest entry, so that a new key needs no care here.
  */
 #include "common/config_internal.h"

@@ -1,6 +1,6 @@
 /*
  * Every key of push.conf, in one table: the fields of struct config, libconfuse's options, the
- * bounds, `wspushd -h keys`, and the check that push.conf and docs/ agree with the code all come
+ * bounds, `wspushd -k`, and the check that push.conf and docs/ agree with the code all come
  * from here.
  *
  * INT (key, default, least, most, unit, reload, help)

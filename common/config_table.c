@@ -1,6 +1,6 @@
 /*
  * The table of config_keys.h as data, and beside it the keys of the sections. From these rows come
- * libconfuse's options, the bounds, the copy into struct config, `wspushd -h keys` and the check of
+ * libconfuse's options, the bounds, the copy into struct config, `wspushd -k` and the check of
  * push.conf and the documents. A new key is one row in config_keys.h (or here, for a section) and
  * one field: config.h makes the fields of the root by itself.
  */

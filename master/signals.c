@@ -31,12 +31,22 @@ static void on_reopen(struct master *master)
         log_info("log_reopened", "");
 }
 
+/* Nothing is reloaded or upgraded in place yet; but a terminal that closes must not end the server.
+ */
+static void on_ignored(struct master *master)
+{
+    (void)master;
+    log_warn("signal_ignored", "why=\"this version can only be stopped and started\"");
+}
+
 /* X(signal, handler) */
-#define SIGNALS(X)       \
-    X(SIGTERM, on_stop)  \
-    X(SIGINT, on_stop)   \
-    X(SIGCHLD, on_child) \
-    X(SIGUSR1, on_reopen)
+#define SIGNALS(X)        \
+    X(SIGTERM, on_stop)   \
+    X(SIGINT, on_stop)    \
+    X(SIGCHLD, on_child)  \
+    X(SIGUSR1, on_reopen) \
+    X(SIGHUP, on_ignored) \
+    X(SIGUSR2, on_ignored)
 
 static const struct {
     int number;

@@ -102,9 +102,10 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
 {
     return atomic_load(&slot->sleeping) <= 1 && atomic_load(&slot->connections) <= capacity &&
            atomic_load(&slot->ready_users) <= capacity && atomic_load(&slot->high) <= capacity &&
-           atomic_load(&slot->handing) < capacity && atomic_load(&slot->node_ready) <= 1 &&
-           atomic_load(&slot->drained) <= 1 && slot->users.count <= capacity &&
-           slot->users.buckets <= capacity && slot->words.doing < DOING_COUNT;
+           atomic_load(&slot->handing) < capacity &&
+           atomic_load(&slot->node_state) <= NODE_DOUBTFUL && atomic_load(&slot->drained) <= 1 &&
+           slot->users.count <= capacity && slot->users.buckets <= capacity &&
+           slot->words.doing < DOING_COUNT;
 }
 
 /* Where start is above end, a rewind is under way. */

@@ -29,6 +29,13 @@
 /* What the master wants of a worker. */
 enum slot_command { SLOT_RUN, SLOT_DRAIN, SLOT_STOP };
 
+/* The channels of the whole node, as the node's home has them. */
+enum node_state {
+    NODE_DOWN,     /* not subscribed, or not confirmed */
+    NODE_READY,    /* subscribed and confirmed */
+    NODE_DOUBTFUL, /* subscribed, but perhaps about to be given up: nobody may rely on it */
+};
+
 /* The state of a worker's Redis link, for other workers to read. */
 #define LINK_STATES(X)                                                                  \
     X(DOWN, "down")               /* no connection; the next try is timed */            \
@@ -99,7 +106,6 @@ struct slot {
     _Atomic uint32_t restarts;        /* deaths so far */
     int32_t epoll_fd;                 /* the slot's set: every client socket of this worker */
     int32_t event_fd;                 /* eventfd(2) that wakes the worker */
-    _Atomic uint64_t drain_at;        /* ms (monotonic): when SLOT_DRAIN was given */
 
     /* The latch. Written by the worker; read by whoever wants to wake it. */
     _Alignas(64) _Atomic uint32_t sleeping; /* 1: about to block, or blocked */
@@ -111,7 +117,7 @@ struct slot {
         ready_users; /* of them SUBSCRIBING or OPEN with a user: what makes the node a recipient */
     _Atomic uint32_t high;       /* one more than the highest descriptor it ever owned */
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
-    _Atomic uint32_t node_ready; /* only the node's home: node-wide channels are subscribed */
+    _Atomic uint32_t node_state; /* only the node's home: enum node_state */
     _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
     _Atomic uint64_t probed;     /* ms (monotonic) at which the last probe came by */
     struct users_control users;

@@ -4,9 +4,11 @@
  */
 #include "worker/admin.h"
 
+#include "worker/auth.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
 
+#include <ctype.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
@@ -96,11 +98,20 @@ static void get_stats(struct worker *worker, struct evhttp_request *request, con
     answer_json(request, 200, metrics_json(worker));
 }
 
+/* evhttp_uridecode lets a broken escape stand as it is. */
+static bool escapes_whole(const char *text)
+{
+    for (; *text; text++)
+        if (*text == '%' && !(isxdigit((unsigned char)text[1]) && isxdigit((unsigned char)text[2])))
+            return false;
+    return true;
+}
+
 static void get_user(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     size_t len = 0;
-    char *user = evhttp_uridecode(rest, 0, &len);
-    if (!user || len == 0 || len > USER_MAX)
+    char *user = escapes_whole(rest) ? evhttp_uridecode(rest, 0, &len) : NULL;
+    if (!user || !auth_user_valid(user, len))
         answer_error(request, 400, "not a user name");
     else
         answer_json(request, 200, metrics_user(worker, user, len));
@@ -135,10 +146,12 @@ static void on_request(struct evhttp_request *request, void *arg)
         paths[i].handler(arg, request, path + len);
         return;
     }
-    if (known)
+    if (known) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET");
         answer_error(request, HTTP_BADMETHOD, "method not allowed");
-    else
+    } else {
         answer_error(request, HTTP_NOTFOUND, "no such path");
+    }
 }
 
 /* ---- Connections ---- */

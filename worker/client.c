@@ -259,7 +259,7 @@ static ssize_t receive(struct worker *worker, struct conn *conn)
 
 static void read_open(struct worker *worker, struct conn *conn)
 {
-    conn_set(conn, CONN_DIRTY);
+    hold_mark(worker, conn);
     const ssize_t n = receive(worker, conn);
     if (n > 0) {
         conn->seen = worker->now_s;

@@ -1,121 +1,207 @@
 /*
- * See command.h. Commands are pipelined: hiredis answers in the order of asking, so a connection's
- * requests keep theirs. A request that waits when the link fails is answered with
- * `unavailable`: whether Redis has stored it is then unknown, and nothing is pretended.
+ * See command.h. hiredis formats commands and reads replies; the socket is a bufferevent. hiredis's
+ * own asynchronous context is not used: it ends the process by an assertion when a server sends a
+ * reply that nobody asked for, where here the link is made anew.
  */
 #include "worker/command.h"
 
-#include "common/clock.h"
 #include "common/log.h"
-#include "worker/outbox.h"
-#include "worker/requests.h"
 #include "worker/resolve.h"
 
-#include <arpa/inet.h>
-#include <hiredis/adapters/libevent.h>
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
-#include <netinet/in.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
+#include <sys/random.h>
 
 enum {
-    RETRY_MS = 1000,
-    WAITING_MAX = 10000 /* requests without an answer; more are refused */
+    RETRY_FIRST_MS = 100,
+    RETRY_LAST_MS = 5000,
+    LOGIN_TIMEOUT_S = 5, /* to connect */
+    OWED_MAX = 1 << 14   /* answers that may be outstanding; a power of two */
+};
+
+struct owed {
+    command_done *done;
+    void *arg;
 };
 
 struct command {
-    redisAsyncContext *redis; /* NULL: not connected */
+    struct bufferevent *socket; /* NULL: no connection */
+    redisReader *reader;
     struct event *retry;
-    int fd;
-    uint32_t waiting;
-    bool ready; /* connected and logged in */
+    uint32_t retry_ms;
+    bool ready;        /* connected and logged in */
+    struct owed *owed; /* a circular queue of OWED_MAX, oldest first */
+    uint32_t first, count;
 };
 
-static void retry_later(struct worker *worker)
+static struct owed *owed_at(const struct command *command, uint32_t i)
 {
-    event_add(worker->command->retry, &(struct timeval){RETRY_MS / 1000, 0});
+    return &command->owed[(command->first + i) & (OWED_MAX - 1)];
 }
 
-/* hiredis frees the context behind this call. */
-static void gone(struct worker *worker)
+static void answer(struct worker *worker, const redisReply *reply)
 {
     struct command *command = worker->command;
-    slot_aux_remove(worker->slot, command->fd);
-    command->redis = NULL;
+    const struct owed owed = *owed_at(command, 0);
+    command->first = (command->first + 1) & (OWED_MAX - 1);
+    command->count--;
+    if (owed.done)
+        owed.done(worker, reply, owed.arg);
+}
+
+/* Ends the connection, tells everyone who waits, and plans the next. */
+static void fail(struct worker *worker, const char *why)
+{
+    struct command *command = worker->command;
+    uint32_t random = 0;
     command->ready = false;
-    retry_later(worker);
+    if (command->socket) {
+        slot_aux_remove(worker->slot, bufferevent_getfd(command->socket));
+        bufferevent_free(command->socket);
+        command->socket = NULL;
+    }
+    redisReaderFree(command->reader);
+    command->reader = NULL;
+    while (command->count > 0)
+        answer(worker, NULL);
+    (void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
+    const uint32_t delay = command->retry_ms / 2 + random % (command->retry_ms / 2 + 1);
+    command->retry_ms =
+        command->retry_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : command->retry_ms * 2;
+    log_warn("redis_commands_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
+    event_add(command->retry, &(struct timeval){delay / 1000, (delay % 1000) * 1000});
 }
 
-static void on_disconnect(const redisAsyncContext *redis, int status)
+/* ---- Commands ---- */
+
+static int enqueue(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+                   command_done *done, void *arg)
 {
-    (void)status;
-    gone(redis->data);
+    struct command *command = worker->command;
+    char *bytes = NULL;
+    /* hiredis takes the arguments as non-const pointers and does not write to them. */
+    const int len = redisFormatCommandArgv(&bytes, argc, (const char **)(uintptr_t)argv, lens);
+    if (len < 0)
+        return -1;
+    const int added = bufferevent_write(command->socket, bytes, (size_t)len);
+    redisFreeCommand(bytes);
+    if (added == -1)
+        return -1;
+    *owed_at(command, command->count++) = (struct owed){done, arg};
+    return 0;
 }
 
-static void on_connect(const redisAsyncContext *redis, int status)
+int command_send(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+                 command_done *done, void *arg)
 {
-    if (status != REDIS_OK)
-        gone(redis->data);
+    const struct command *command = worker->command;
+    if (!command->ready || command->count >= OWED_MAX)
+        return -1;
+    return enqueue(worker, argc, argv, lens, done, arg);
 }
 
-/* A refused login shows in the subscription link's log, too; here it only must not count as ready.
- */
-static void on_login(redisAsyncContext *redis, void *reply, void *data)
+/* ---- The connection ---- */
+
+static void on_login(struct worker *worker, const redisReply *reply, void *arg)
 {
-    struct worker *worker = redis->data;
-    const redisReply *answer = reply;
-    (void)data;
-    if (answer)
-        worker->command->ready = answer->type != REDIS_REPLY_ERROR;
+    struct command *command = worker->command;
+    (void)arg;
+    if (!reply)
+        return; /* fail() is under way */
+    command->ready = reply->type != REDIS_REPLY_ERROR;
+    if (command->ready)
+        command->retry_ms = RETRY_FIRST_MS;
+    else
+        log_warn("redis_login_refused", "why=%s", log_quote(reply->str, reply->len));
 }
 
-static void log_in(struct worker *worker, redisAsyncContext *redis)
+static void log_in(struct worker *worker)
 {
     const struct redis_address *address = &worker->config->redis_at;
+    char db[16];
+    snprintf(db, sizeof(db), "%u", address->db);
     if (address->password && address->user)
-        redisAsyncCommand(redis, NULL, NULL, "AUTH %s %s", address->user, address->password);
+        enqueue(worker, 3, (const char *[]){"AUTH", address->user, address->password}, NULL, NULL,
+                NULL);
     else if (address->password)
-        redisAsyncCommand(redis, NULL, NULL, "AUTH %s", address->password);
-    redisAsyncCommand(redis, on_login, NULL, "SELECT %u", address->db);
+        enqueue(worker, 2, (const char *[]){"AUTH", address->password}, NULL, NULL, NULL);
+    enqueue(worker, 2, (const char *[]){"SELECT", db}, NULL, on_login, NULL);
 }
 
-static redisAsyncContext *connect_async(const struct sockaddr *addr)
+/* Takes the replies that are whole. Returns NULL, or what is wrong. */
+static const char *take_replies(struct worker *worker)
 {
-    char host[INET6_ADDRSTRLEN];
-    if (addr->sa_family == AF_UNIX)
-        return redisAsyncConnectUnix(((const struct sockaddr_un *)addr)->sun_path);
-    if (addr->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        return redisAsyncConnect(host, ntohs(in->sin_port));
+    struct command *command = worker->command;
+    const bool was_ready = command->ready;
+    void *reply = NULL;
+    for (;;) {
+        if (redisReaderGetReply(command->reader, &reply) != REDIS_OK)
+            return "Redis sent what is no RESP";
+        if (!reply)
+            break;
+        if (command->count == 0) {
+            freeReplyObject(reply);
+            return "Redis sent a reply that nobody asked for";
+        }
+        const bool login_is_over = command->count == 1 && !was_ready;
+        answer(worker, reply);
+        freeReplyObject(reply);
+        if (login_is_over && !command->ready)
+            return "the login was refused";
     }
-    const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)addr;
-    inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof(host));
-    return redisAsyncConnect(host, ntohs(in->sin6_port));
+    return NULL;
+}
+
+static void on_read(struct bufferevent *socket, void *arg)
+{
+    struct worker *worker = arg;
+    struct evbuffer *input = bufferevent_get_input(socket);
+    const size_t len = evbuffer_get_length(input);
+    redisReaderFeed(worker->command->reader, (const char *)evbuffer_pullup(input, -1), len);
+    evbuffer_drain(input, len);
+    const char *wrong = take_replies(worker);
+    if (wrong)
+        fail(worker, wrong);
+}
+
+static void on_event(struct bufferevent *socket, short what, void *arg)
+{
+    struct worker *worker = arg;
+    if (what & BEV_EVENT_CONNECTED) {
+        bufferevent_set_timeouts(socket, NULL, NULL);
+        log_in(worker);
+    } else if (what & BEV_EVENT_EOF) {
+        fail(worker, "Redis closed the connection");
+    } else if (what & BEV_EVENT_TIMEOUT) {
+        fail(worker, "Redis does not answer");
+    } else {
+        fail(worker, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+    }
 }
 
 static void connect_to(struct worker *worker, const struct sockaddr *addr, socklen_t len,
                        const char *why)
 {
     struct command *command = worker->command;
-    redisAsyncContext *redis = addr ? connect_async(addr) : NULL;
-    (void)len, (void)why;
-    if (!redis || redis->err || slot_aux_add(worker->slot, redis->c.fd) == -1) {
-        if (redis)
-            redisAsyncFree(redis);
-        retry_later(worker);
+    const struct timeval timeout = {LOGIN_TIMEOUT_S, 0};
+    command->reader = redisReaderCreate();
+    command->socket =
+        bufferevent_socket_new(worker->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    if (!addr || !command->reader || !command->socket) {
+        fail(worker, why ? why : "out of memory");
         return;
     }
-    redis->data = worker;
-    command->redis = redis;
-    command->fd = redis->c.fd;
-    redisLibeventAttach(redis, worker->base);
-    redisAsyncSetConnectCallback(redis, on_connect);
-    redisAsyncSetDisconnectCallback(redis, on_disconnect);
-    log_in(worker, redis);
+    bufferevent_setcb(command->socket, on_read, NULL, on_event, worker);
+    bufferevent_set_timeouts(command->socket, &timeout, &timeout);
+    bufferevent_enable(command->socket, EV_READ | EV_WRITE);
+    if (bufferevent_socket_connect(command->socket, addr, (int)len) == -1 ||
+        slot_aux_add(worker->slot, bufferevent_getfd(command->socket)) == -1) {
+        /* The event that bufferevent may still have queued goes with it. */
+        fail(worker, "cannot connect");
+    }
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -125,138 +211,16 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     resolve(worker, &worker->config->redis_at, connect_to);
 }
 
-struct command *command_open(struct worker *worker)
+int command_open(struct worker *worker)
 {
     struct command *command = calloc(1, sizeof(*command));
     if (!command)
-        return NULL;
+        return -1;
     worker->command = command;
+    command->owed = malloc(OWED_MAX * sizeof(*command->owed));
     command->retry = event_new(worker->base, -1, 0, on_retry, worker);
-    if (!command->retry)
-        return NULL;
-    event_add(command->retry, &(struct timeval){0, 0});
-    return command;
-}
-
-void command_probe(struct worker *worker)
-{
-    if (!worker->command->ready)
-        return;
-    redisAsyncCommand(worker->command->redis, NULL, NULL, "PUBLISH %sprobe:%08x 1",
-                      worker->config->prefix, worker->segment->header->boot_id);
-}
-
-/* ---- Requests of clients ---- */
-
-/* A request that Redis has not answered yet. */
-struct asked {
-    struct conn_ref ref;
-    uint32_t op;
-};
-
-static void accepted(struct worker *worker, struct conn *conn, uint32_t op,
-                     const redisReply *answer)
-{
-    char json[128];
-    const bool id = answer->type == REDIS_REPLY_STRING && answer->len < 64;
-    const int len = id ? snprintf(json, sizeof(json), "{\"op\":%u,\"id\":\"%s\"}", op, answer->str)
-                       : snprintf(json, sizeof(json), "{\"op\":%u}", op);
-    const struct message message = {.op = OP_ACCEPTED,
-                                    .form = PAYLOAD_JSON,
-                                    .payload = (const uint8_t *)json,
-                                    .len = (size_t)len};
-    outbox_reserve(worker, sizeof(json));
-    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON), 0));
-}
-
-static void on_answer(redisAsyncContext *redis, void *reply, void *data)
-{
-    struct worker *worker = redis->data;
-    const redisReply *answer = reply;
-    struct asked *asked = data;
-    struct conn *conn = conn_deref(worker->table, worker->capacity, asked->ref, worker->id);
-    worker->command->waiting--;
-    if (answer && answer->type == REDIS_REPLY_ERROR) {
-        static struct log_limit limit;
-        if (log_allow(&limit, 10, NULL))
-            log_warn("request_refused_by_redis", "op=%u why=%s", asked->op,
-                     log_quote(answer->str, answer->len));
-        answer = NULL;
-    }
-    if (conn && answer)
-        accepted(worker, conn, asked->op, answer);
-    else if (conn)
-        request_refuse(worker, conn, ERROR_UNAVAILABLE, asked->op);
-    free(asked);
-}
-
-/* The command of a rule: its words, with the request's particulars in between. */
-struct words {
-    const char *at[20];
-    size_t len[20];
-    int count;
-};
-
-static void word(struct words *words, const void *at, size_t len)
-{
-    words->at[words->count] = at;
-    words->len[words->count++] = len;
-}
-
-static void text(struct words *words, const char *at)
-{
-    word(words, at, strlen(at));
-}
-
-/* What a request is on a stream: fields and values; the payload last. */
-static void add_fields(struct words *words, const char *const fields[5], const struct conn *conn,
-                       const struct message *request)
-{
-    static const char *const names[] = {"op", "user", "conn", "node", "ts"};
-    for (int i = 0; i < 5; i++) {
-        text(words, names[i]);
-        if (i == 1)
-            word(words, conn->user, conn->user_len);
-        else
-            text(words, fields[i]);
-    }
-    text(words, "data");
-    word(words, request->payload, request->len);
-}
-
-void command_request(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
-                     const struct message *request)
-{
-    struct command *command = worker->command;
-    char op[16], name[CONN_NAME_MAX + 1], ts[24];
-    struct words words = {0};
-    struct asked *asked = malloc(sizeof(*asked));
-    if (!asked || !command->ready || command->waiting >= WAITING_MAX) {
-        free(asked);
-        request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op);
-        return;
-    }
-    *asked = (struct asked){conn_ref(worker->table, conn), request->op};
-    snprintf(op, sizeof(op), "%u", request->op);
-    snprintf(ts, sizeof(ts), "%llu", (unsigned long long)clock_wall_ms());
-    name[conn_name(name, worker->segment->header->boot_id, asked->ref)] = '\0';
-    if (rule->target == TARGET_STREAM) {
-        text(&words, "XADD");
-        text(&words, rule->key);
-        text(&words, "*");
-        add_fields(&words, (const char *const[]){op, NULL, name, worker->segment->header->node, ts},
-                   conn, request);
-    } else {
-        /* A channel or a list has one value: the payload as it came. */
-        text(&words, rule->target == TARGET_CHANNEL ? "PUBLISH" : "RPUSH");
-        text(&words, rule->key);
-        word(&words, request->payload, request->len);
-    }
-    command->waiting++;
-    if (redisAsyncCommandArgv(command->redis, on_answer, asked, words.count, words.at, words.len) ==
-        REDIS_OK)
-        return;
-    command->waiting--;
-    free(asked);
-    request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op);
+    command->retry_ms = RETRY_FIRST_MS;
+    if (!command->owed || !command->retry)
+        return -1;
+    return event_add(command->retry, &(struct timeval){0, 0});
 }

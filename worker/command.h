@@ -1,22 +1,25 @@
 /*
- * Commands to Redis that have an answer: requests of clients, and the probe. One hiredis
- * connection for each worker, beside the subscription link.
+ * The command link: one connection to Redis for each worker, beside the subscription link, for
+ * commands that have an answer. Commands are pipelined; answers come in the order of asking.
  */
 #ifndef WSPUSHD_WORKER_COMMAND_H
 #define WSPUSHD_WORKER_COMMAND_H
 
-#include "proto/message.h"
 #include "worker/worker.h"
 
-/* Begins to connect; goes on trying by itself. */
-struct command *command_open(struct worker *worker);
+#include <hiredis/hiredis.h>
+#include <stddef.h>
 
-/* Publishes the probe of /readyz. */
-void command_probe(struct worker *worker);
+/* Called once for each command: `reply` is borrowed; NULL where the link failed before the answer,
+ * and then nobody knows whether Redis did it. */
+typedef void command_done(struct worker *worker, const redisReply *reply, void *arg);
 
-/* Passes a client's request on to where its rule says. Answers ACCEPTED when Redis has it, ERROR
- * unavailable where it has not. */
-void command_request(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
-                     const struct message *request);
+/* Begins to connect, and goes on trying by itself. Returns 0, or -1. */
+int command_open(struct worker *worker);
+
+/* Sends a command. `done` may be NULL. Returns 0; or -1 where the link is down or too many
+ * answers are owed, and then `done` is not called. */
+int command_send(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+                 command_done *done, void *arg);
 
 #endif

@@ -8,6 +8,7 @@
 #include "proto/envelope.h"
 #include "worker/client.h"
 #include "worker/outbox.h"
+#include "worker/subscribe.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -77,10 +78,12 @@ static void malformed(struct worker *worker, enum push_error error, const uint8_
                  (unsigned long long)suppressed);
 }
 
-bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len)
+bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bool users)
 {
     struct push push;
-    const enum push_error error = decode(&push, payload, len);
+    enum push_error error = decode(&push, payload, len);
+    if (!error && users && push.users.type != JSON_TYPE_ARRAY)
+        error = PUSH_BAD_OPTION;
     if (error)
         malformed(worker, error, payload, len);
     else
@@ -138,7 +141,8 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
     if (delivery->frame[json] == NO_FRAME)
         delivery->frame[json] =
             outbox_message(worker, &delivery->push.message, json, delivery->mark);
-    outbox_add(worker, conn, delivery->frame[json]);
+    if (!outbox_ends_with(worker, conn, delivery->frame[json])) /* a user may be named twice */
+        outbox_add(worker, conn, delivery->frame[json]);
 }
 
 static void give_user(struct worker *worker, struct delivery *delivery, const char *user,
@@ -154,13 +158,18 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
 {
     struct delivery delivery;
     if (!begin(worker, &delivery, payload, len, mark)) {
-        deliver_check(worker, payload, len);
+        deliver_check(worker, payload, len, false);
         return;
     }
     stats_add(&worker->stats->pushes_routed, 1);
     give_user(worker, &delivery, user, user_len);
-    if (delivery.recipients == 0)
-        stats_add(&worker->stats->dropped_nobody, 1);
+    if (delivery.recipients > 0)
+        return;
+    stats_add(&worker->stats->dropped_nobody, 1);
+    /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a
+     * worker. */
+    if (users_first(&worker->users, user, user_len) == 0)
+        subscriptions_leave(worker, user, user_len);
 }
 
 void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
@@ -194,7 +203,7 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
 
 /* ---- push:ctl ---- */
 
-/* Closes the user's connections, or the one connection that is named. */
+/* Closes the user's connections. */
 static void kick(struct worker *worker, const char *user, const json_t *command)
 {
     const json_t *code = json_object_get(command, "code");

@@ -20,7 +20,7 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
 /* A command of push:ctl, as far as it concerns this worker's users. */
 void deliver_ctl(struct worker *worker, const uint8_t *payload, size_t len);
 
-/* Whether the push is well formed; counts and logs where it is not. */
-bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len);
+/* Whether the push is well formed, and names users if it must; counts and logs where it is not. */
+bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bool users);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 enum {
-    PATIENCE_MS = 3000 /* how long clients may take to close, at least */
+    PATIENCE_MS = 3000 /* how long clients may take to close, at most */
 };
 
 static uint64_t drain_ends_ms;
@@ -80,8 +80,9 @@ void drain_turn(struct worker *worker)
         return;
     if (!worker->draining)
         begin(worker);
-    if (worker->now_ms >= drain_ends_ms || worker->stopping)
+    const bool over = worker->now_ms >= drain_ends_ms || worker->stopping;
+    if (over)
         cut_off(worker);
-    if (atomic_load_explicit(&slot->connections, memory_order_relaxed) == 0)
+    if (over || atomic_load_explicit(&slot->connections, memory_order_relaxed) == 0)
         atomic_store_explicit(&slot->drained, 1, memory_order_release);
 }

@@ -59,6 +59,15 @@ static uint32_t index_take(struct holds *holds)
     return holds->count++;
 }
 
+void hold_mark(struct worker *worker, struct conn *conn)
+{
+    if (conn->incarnation != worker->incarnation) {
+        conn->held = 0;
+        conn->incarnation = worker->incarnation;
+    }
+    conn_set(conn, CONN_DIRTY);
+}
+
 struct hold *hold_find(const struct worker *worker, const struct conn *conn)
 {
     if (!(conn->held & HELD) || conn->incarnation != worker->incarnation)

@@ -51,6 +51,17 @@ struct hold {
 
 struct holds *holds_new(void);
 
+/* Whether bytes of the connection were only in the memory of a process that is dead: takeover.c
+ * deals with it, and nobody else may touch it. */
+static inline bool hold_lost(const struct worker *worker, const struct conn *conn)
+{
+    return conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation;
+}
+
+/* Bytes of the connection are leaving the kernel, or are made for it: until hold_settle they are
+ * only here. */
+void hold_mark(struct worker *worker, struct conn *conn);
+
 /* The connection's hold, or NULL. */
 struct hold *hold_find(const struct worker *worker, const struct conn *conn);
 

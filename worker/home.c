@@ -101,11 +101,9 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     outbox_reserve(worker, adoption->response_len);
     worker_owns(worker, ref.fd);
     conn->seen = worker->now_s;
-    conn->held = 0;
-    conn->incarnation = worker->incarnation;
     if (arrives)
         conn->mark = 0;
-    conn_set(conn, CONN_DIRTY); /* until the 101 has left */
+    hold_mark(worker, conn); /* until the 101 has left */
     conn_set_state(conn, CONN_SUBSCRIBING);
     if (client_watch(worker, conn) == -1) {
         client_end(worker, conn, CLOSED_RESET);

@@ -6,9 +6,11 @@
 #include "common/clock.h"
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* What is now, rather than what has been: X(name, help, value of a slot) */
 #define GAUGES(X)                                                                    \
@@ -144,16 +146,23 @@ static void address_text(const struct conn *conn, char *out, size_t size)
     }
 }
 
+/* Bytes that the kernel still holds for the client. */
+static json_int_t queued(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
 static json_t *conn_json(const struct worker *worker, const struct conn *conn)
 {
     char name[CONN_NAME_MAX + 1], address[80];
     const uint64_t word = conn_word(conn);
     name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
     address_text(conn, address, sizeof(address));
-    return json_pack("{s:s, s:s, s:i, s:s, s:I}", "conn", name, "address", address, "worker",
-                     (int)word_owner(word), "mode",
-                     word_flags(word) & CONN_JSON ? "json" : "binary", "age",
-                     (json_int_t)(worker->now_s - conn->since));
+    return json_pack(
+        "{s:s, s:s, s:i, s:s, s:I, s:I}", "conn", name, "address", address, "worker",
+        (int)word_owner(word), "mode", word_flags(word) & CONN_JSON ? "json" : "binary", "age",
+        (json_int_t)(worker->now_s - conn->since), "queue", queued((int)(conn - worker->table)));
 }
 
 /* The index belongs to the user's home, so anyone else walks the table: a question from an

@@ -10,6 +10,7 @@
 #include "worker/subscribe.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     PROBE_EVERY_S = 3,     /* seconds between probes */
@@ -35,9 +36,15 @@ static bool is_home(const struct worker *worker)
     return worker->id == worker_node_home(worker);
 }
 
+static enum node_state state(const struct worker *worker)
+{
+    return (enum node_state)atomic_load_explicit(&home_slot(worker)->node_state,
+                                                 memory_order_acquire);
+}
+
 bool node_ready(const struct worker *worker)
 {
-    return atomic_load_explicit(&home_slot(worker)->node_ready, memory_order_acquire) != 0;
+    return state(worker) == NODE_READY;
 }
 
 static bool anybody(const struct worker *worker)
@@ -60,9 +67,9 @@ static void channels(struct worker *worker, bool subscribe)
     node.batch = worker->slot->link.batch_sent + 1;
 }
 
-static void set_ready(struct worker *worker, bool ready)
+static void set_state(struct worker *worker, enum node_state state)
 {
-    atomic_store_explicit(&worker->slot->node_ready, ready, memory_order_release);
+    atomic_store_explicit(&worker->slot->node_state, state, memory_order_release);
     rings_poke_all(worker);
 }
 
@@ -84,30 +91,40 @@ void node_confirmed(struct worker *worker)
 {
     if (is_home(worker) && node.asked && !node_ready(worker) &&
         worker->slot->link.batch_confirmed >= node.batch)
-        set_ready(worker, true);
+        set_state(worker, NODE_READY);
+}
+
+/* The last user seems to be gone. Before the channels are given up, whoever comes just now must
+ * know that it cannot rely on them. */
+static void give_up(struct worker *worker)
+{
+    atomic_store_explicit(&worker->slot->node_state, NODE_DOUBTFUL, memory_order_relaxed);
+    /* Pairs with the fence in tell_home: either we see its user, or it sees us doubtful. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (anybody(worker)) {
+        if (worker->slot->link.batch_confirmed >= node.batch)
+            set_state(worker, NODE_READY);
+        return;
+    }
+    channels(worker, false);
+    set_state(worker, NODE_DOWN);
 }
 
 /* Node's home: the channels follow whether anybody is here. */
 static void follow_users(struct worker *worker)
 {
-    const uint32_t state = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
-    if (state != LINK_UP && state != LINK_SUBSCRIBING) {
+    const uint32_t link = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
+    if (link != LINK_UP && link != LINK_SUBSCRIBING) {
         node.asked = false;
-        if (node_ready(worker))
-            set_ready(worker, false);
+        if (state(worker) != NODE_DOWN)
+            set_state(worker, NODE_DOWN);
         return;
     }
     const bool wanted = anybody(worker);
-    if (wanted && !node.asked) {
+    if (wanted && !node.asked)
         channels(worker, true);
-    } else if (!wanted && node.asked) {
-        atomic_store_explicit(&worker->slot->node_ready, 0, memory_order_relaxed);
-        /* Pairs with the fence in tell_home: either we see its user, or it sees us not ready. */
-        atomic_thread_fence(memory_order_seq_cst);
-        channels(worker, false);
-        if (anybody(worker))
-            channels(worker, true);
-    }
+    else if (!wanted && node.asked)
+        give_up(worker);
 }
 
 /* Tells the node's home that this worker's first user came or its last one left. */
@@ -117,7 +134,7 @@ static void tell_home(struct worker *worker)
     if (have == node.had_users)
         return;
     node.had_users = have;
-    /* Pairs with the fence in follow_users. */
+    /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
     rings_poke(worker, worker_node_home(worker));
 }
@@ -151,13 +168,14 @@ static void watch_gap(struct worker *worker)
     const bool ready = node_ready(worker);
     if (!node.had_users)
         node.was_ready = false;
-    else if (node.was_ready && !ready && atomic_load_explicit(since, memory_order_relaxed) == 0)
+    else if (node.was_ready && state(worker) == NODE_DOWN &&
+             atomic_load_explicit(since, memory_order_relaxed) == 0)
         atomic_store_explicit(since, worker->now_ms, memory_order_relaxed);
     if (node.had_users && ready)
         node.was_ready = true;
     const uint64_t began = atomic_load_explicit(since, memory_order_relaxed);
-    const uint32_t state = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
-    if (began == 0 || state != LINK_UP || (node.had_users && !ready))
+    const uint32_t link = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
+    if (began == 0 || link != LINK_UP || (node.had_users && !ready))
         return;
     atomic_store_explicit(since, 0, memory_order_relaxed);
     if (node.had_users)
@@ -175,6 +193,16 @@ void node_turn(struct worker *worker)
 
 /* ---- The probe ---- */
 
+static void send_probe(struct worker *worker)
+{
+    char channel[96];
+    snprintf(channel, sizeof(channel), "%sprobe:%08x", worker->config->prefix,
+             worker->segment->header->boot_id);
+    const char *const argv[] = {"PUBLISH", channel, "1"};
+    const size_t lens[] = {strlen(argv[0]), strlen(argv[1]), strlen(argv[2])};
+    command_send(worker, 3, argv, lens, NULL, NULL); /* if it fails, /readyz will show it */
+}
+
 void node_tick(struct worker *worker)
 {
     if (!is_home(worker) || worker->now_s - node.probed_s < PROBE_EVERY_S)
@@ -182,7 +210,7 @@ void node_tick(struct worker *worker)
     if (atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) != LINK_UP)
         return;
     node.probed_s = worker->now_s;
-    command_probe(worker);
+    send_probe(worker);
 }
 
 bool node_serves(const struct worker *worker, const char **why)

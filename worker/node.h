@@ -4,7 +4,7 @@
  * One worker is the node's home. While any worker has a user, it subscribes push:all, push:users
  * and push:ctl, so that each such push comes to the node once and PUBLISH counts only nodes with a
  * recipient. Workers tell it by state, not by messages, so that a death in between loses nothing:
- * `ready_users` in each slot is written by that worker, `node_ready` by the node's home. Each
+ * `ready_users` in each slot is written by that worker, `node_state` by the node's home. Each
  * changes its word and then looks at the other's, with a full barrier between.
  */
 #ifndef WSPUSHD_WORKER_NODE_H

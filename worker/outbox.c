@@ -196,6 +196,8 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
     const uint64_t word = conn_word(conn);
     if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
         return; /* it has ended within this turn: the record may be another worker's by now */
+    if (hold_lost(worker, conn))
+        return;
     struct outbox *outbox = worker->outbox;
     uint32_t *place = place_of(worker, conn);
     if (*place == 0)
@@ -208,6 +210,13 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
     else
         target->first = i;
     target->last = i;
+}
+
+bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame)
+{
+    const struct outbox *outbox = worker->outbox;
+    const uint32_t place = *place_of(worker, conn);
+    return place && item_at(outbox, target_at(outbox, place)->last)->frame == frame;
 }
 
 void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
@@ -367,7 +376,7 @@ static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t
 static void settle_target(struct worker *worker, struct conn *conn, uint32_t rest, uint32_t sent)
 {
     if (rest) {
-        conn_set(conn, CONN_DIRTY);
+        hold_mark(worker, conn);
         spill(worker, hold_get(worker, conn), rest, sent);
         client_backlogged(worker, conn);
     } else {

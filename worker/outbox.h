@@ -45,6 +45,9 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame);
 /* The same for HELLO, which goes before the pushes that may wait for it in the backlog. */
 void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame);
 
+/* Whether the frame is the last that the connection gets in this turn so far. */
+bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame);
+
 /* Sends everything. A connection that fails is closed, one that is too slow is treated by policy.
  */
 void outbox_flush(struct worker *worker);

@@ -7,8 +7,8 @@
 #include "proto/json.h"
 #include "proto/utf8.h"
 #include "worker/client.h"
-#include "worker/command.h"
 #include "worker/outbox.h"
+#include "worker/pass.h"
 #include "worker/rates.h"
 
 #include <stdio.h>
@@ -87,7 +87,7 @@ static void follow_rule(struct worker *worker, struct conn *conn, const struct o
     else if (rule->target == TARGET_ECHO)
         reply(worker, conn, request);
     else if (rule->target != TARGET_DROP)
-        command_request(worker, conn, rule, request);
+        pass_request(worker, conn, rule, request);
 }
 
 static void dispatch(struct worker *worker, struct conn *conn, const struct message *request)

@@ -39,7 +39,7 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len))
+    if (deliver_check(worker, arrival->payload, arrival->len, false))
         deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
     return true;
 }
@@ -49,7 +49,7 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len))
+    if (deliver_check(worker, arrival->payload, arrival->len, true))
         deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
     return true;
 }

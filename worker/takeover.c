@@ -9,8 +9,10 @@
 #include "common/log.h"
 #include "proto/ws.h"
 #include "worker/client.h"
+#include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/node.h"
+#include "worker/rings.h"
 #include "worker/subscribe.h"
 
 #include <sys/socket.h>
@@ -28,38 +30,53 @@ static void close_aux(struct slot *slot)
     }
 }
 
-/* Bytes of it were only in the dead worker's memory. */
-static void end_dirty(struct worker *worker, struct conn *conn)
+/* Bytes of it were only in the dead worker's memory. Where a backlog waited, the client may be in
+ * the middle of a frame, and a close frame would be taken for a piece of it. */
+static void end_lost(struct worker *worker, struct conn *conn)
 {
     static const char text[] = "service restart";
     uint8_t frame[WS_CLOSE_FRAME_MAX];
     const int fd = (int)(conn - worker->table);
     const size_t len = ws_close_frame(frame, WS_CLOSE_RESTART, text, sizeof(text) - 1);
-    const enum conn_state state = word_state(conn_word(conn));
-    if (state == CONN_OPEN || state == CONN_SUBSCRIBING)
+    const uint64_t word = conn_word(conn);
+    if ((word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING) &&
+        !(word_flags(word) & CONN_WRITING))
         (void)!send(fd, frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    conn_clear(conn, CONN_DIRTY);
+    conn->held = 0;
+    conn->incarnation = worker->incarnation;
     client_end(worker, conn, CLOSED_DIRTY);
 }
 
-/* A connection that waits for its 101 is adopted again, from the ring: rings.c comes to it. */
-static bool comes_again(uint64_t word)
+/* Every record of this slot that is in use. */
+static void for_each(struct worker *worker, void (*visit)(struct worker *, struct conn *))
 {
-    return word_state(word) == CONN_SUBSCRIBING && word_flags(word) & CONN_DIRTY;
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < high; fd++) {
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE)
+            visit(worker, &worker->table[fd]);
+    }
 }
 
+/* A connection that waits for its 101 may be adopted again from the ring, so it is left alone. */
 static void take_over(struct worker *worker, struct conn *conn)
 {
-    const uint64_t word = conn_word(conn);
-    if (comes_again(word))
-        return;
-    if (word_flags(word) & CONN_DIRTY) {
-        end_dirty(worker, conn);
+    const enum conn_state state = word_state(conn_word(conn));
+    if (hold_lost(worker, conn)) {
+        if (state != CONN_SUBSCRIBING)
+            end_lost(worker, conn);
         return;
     }
     conn->held = 0;
-    if (word_state(word) != CONN_MOVING)
+    if (state != CONN_MOVING)
         client_watch(worker, conn);
+}
+
+/* What the ring did not bring again is lost. */
+static void end_if_lost(struct worker *worker, struct conn *conn)
+{
+    if (hold_lost(worker, conn))
+        end_lost(worker, conn);
 }
 
 static void recount(struct worker *worker)
@@ -88,18 +105,24 @@ void takeover_begin(struct worker *worker)
                   atomic_load_explicit(&worker->slot->high, memory_order_relaxed));
 }
 
+/* The dead worker may have made room, or published, and died before it woke the other end. */
+static void wake_everyone(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id)
+            ring_commit(&worker->in[i]);
+    rings_poke_all(worker);
+}
+
 void takeover_finish(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     recount(worker);
     node_recover(worker);
     home_resume_handing(worker);
-    for (uint32_t fd = 0; fd < high; fd++) {
-        struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE)
-            take_over(worker, conn);
-    }
+    for_each(worker, take_over);
+    rings_read(worker);
+    for_each(worker, end_if_lost);
+    wake_everyone(worker);
     subscriptions_recover(worker);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",

@@ -153,7 +153,7 @@ void upgrade_read(struct worker *worker, struct conn *conn)
     const size_t have = hold ? hold->in_len : 0;
     if (have > 0)
         memcpy(worker->scratch, hold->in, have);
-    conn_set(conn, CONN_DIRTY);
+    hold_mark(worker, conn);
     const ssize_t n = read_head(worker, conn, have);
     if (n < 0)
         return;

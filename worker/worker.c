@@ -222,7 +222,7 @@ int worker_run(const struct worker_setup *setup)
     if (successor)
         takeover_begin(&worker);
     if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
-        !command_open(&worker) || admin_open(&worker) == -1) {
+        command_open(&worker) == -1 || admin_open(&worker) == -1) {
         log_error("worker_start", "why=\"out of memory or descriptors\"");
         return 2;
     }

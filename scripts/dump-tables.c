@@ -1,0 +1,37 @@
+/*
+ * Prints the tables of the code, one row a line, fields parted by tabs: what scripts/check-tables
+ * compares push.conf and docs/ with. Built and run by that script.
+ */
+#include <stdio.h>
+
+#include "common/config_internal.h"
+#include "proto/message.h"
+#include "proto/ws.h"
+
+static void print_key(const struct config_section *section, const struct config_key *key)
+{
+    char text[160], bounds[160] = "-";
+
+    if (key->kind == KEY_INT)
+        snprintf(bounds, sizeof bounds, "%ld to %ld %s", key->least, key->most, key->unit);
+    else if (key->kind == KEY_ENUM)
+        config_words_text(key->words, ", ", bounds, sizeof bounds);
+    printf("key\t%s\t%s\t%s\t%s\t%s\t%s\n", section->name, key->name,
+           config_default_text(key, text, sizeof text), bounds,
+           key->change == RELOAD ? "reload" : "restart", key->help);
+}
+
+#define PRINT_OPCODE(name, number, direction, text) printf("opcode\t%d\t%s\n", number, #name);
+#define PRINT_ERROR(name, code, text)               printf("error\t%s\n", code);
+#define PRINT_CLOSE(name, code, text, reconnect)    printf("close\t%d\n", code);
+
+int main(void)
+{
+    for (size_t i = 0; i < SECTION_COUNT; i++)
+        for (size_t j = 0; j < config_sections[i].count; j++)
+            print_key(&config_sections[i], &config_sections[i].key[j]);
+    SYSTEM_OPCODES(PRINT_OPCODE)
+    ERROR_CODES(PRINT_ERROR)
+    WS_CLOSE_CODES(PRINT_CLOSE)
+    return 0;
+}

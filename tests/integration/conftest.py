@@ -1,0 +1,126 @@
+"""Fixtures. `server` is shared and checked after each test; `make_server` makes one to order."""
+
+import itertools
+
+import pytest
+
+from harness.redis_server import RedisServer
+from harness.server import Server, opcode
+
+OPCODES = [
+    opcode(100, name="echo", to="echo"),
+    opcode(101, name="drop", to="drop"),
+    opcode(102, name="echo-json", to="echo", payload="json"),
+    opcode(103, name="echo-utf8", to="echo", payload="utf8"),
+    opcode(104, name="echo-short", to="echo", max=16),
+    opcode(105, name="echo-limited", to="echo", rate=5),
+    opcode(110, name="add-friend", to="echo", payload="utf8"),
+]
+"""The opcode sections of the shared server."""
+
+_users = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory):
+    """The Redis of all tests that do not harm theirs."""
+    server = RedisServer(tmp_path_factory.mktemp("redis")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory):
+    """Makes a Redis of the test's own: own_redis(password=...), not started."""
+    made = []
+
+    def make(**kwargs):
+        made.append(RedisServer(tmp_path_factory.mktemp("redis"), **kwargs))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def user():
+    """A user name that no other test uses."""
+    return f"user-{next(_users)}"
+
+
+@pytest.fixture(scope="session")
+def _shared(redis, tmp_path_factory):
+    """The shared server, started when first wanted and again after a test broke it."""
+    running = []
+
+    def get():
+        if not running:
+            running.append(Server(tmp_path_factory.mktemp("shared"), redis, opcodes=OPCODES,
+                                  prefix="push:", node="node-a", heartbeat=60))
+            running[0].start()
+        return running[0]
+
+    def drop():
+        running.pop().destroy()
+
+    yield get, drop
+    if running:
+        try:
+            running[0].stop()
+            running[0].check_log()
+        finally:
+            running[0].destroy()
+
+
+@pytest.fixture
+def server(_shared):
+    """The shared server: channels as in the contract, OPCODES, no connections left over."""
+    get, drop = _shared
+    shared = get()
+    Server.used.append(shared)
+    try:
+        shared.wait_connections(0)
+        yield shared
+        shared.check()
+    except BaseException:
+        drop()
+        raise
+
+
+@pytest.fixture
+def make_server(redis, tmp_path_factory):
+    """make_server(key=value, ...) starts a server with a prefix of its own.
+
+    Further arguments: redis_server= a RedisServer; opcodes=, arguments= as Server; start=False. Each is
+    checked and stopped after the test, unless the test has stopped it (then only its log is read).
+    """
+    made = []
+
+    def make(start=True, ready=True, redis_server=redis, **kwargs):
+        new = Server(tmp_path_factory.mktemp("server"), redis_server, **kwargs)
+        made.append(new)
+        return new.start(ready) if start else new
+
+    yield make
+    try:
+        for old in reversed(made):
+            if old.process and not old.ended:
+                old.check()
+                old.stop()
+            old.check_log()
+    finally:
+        for old in made:
+            old.destroy()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for used in dict.fromkeys(Server.used):
+            tail = "\n".join(used.log().split("\n")[-60:])
+            report.sections.append((f"wspushd {used.config['listen']} {used.directory}", tail))
+    if call.when == "teardown":
+        Server.used.clear()

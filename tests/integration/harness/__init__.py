@@ -1,0 +1,11 @@
+"""What the integration tests stand on: real servers, a real Redis, and a client that may lie.
+
+net.py           free ports, sockets to TCP and unix addresses
+wait.py          waiting for events instead of sleeping
+http.py          request heads, right and wrong, and strict responses
+frames.py        WebSocket frames, right and wrong, and a strict reader
+client.py        one client, blocking; and a swarm of thousands in one thread
+redis_server.py  a private redis-server that may be killed and started again
+admin.py         the admin interface: the one place that knows its JSON shapes and metric names
+server.py        push.conf, wspushd, and the checks that follow every test
+"""

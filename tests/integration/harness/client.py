@@ -1,0 +1,415 @@
+"""A WebSocket client that sends whatever bytes it is told to, and believes nothing it receives.
+
+Client is for one connection: every call waits, up to a timeout. Swarm drives thousands of them in
+one thread. Sockets never block by themselves, so both use the same code: pull() takes what is
+there, and whoever wants more waits in poll.
+"""
+
+import base64
+import json
+import select
+import socket
+import struct
+import time
+from collections import deque
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from . import frames as ws
+from .http import KEY, accept_of, split_response, upgrade_head
+from .net import open_socket
+from .wait import TIMEOUT
+
+ERROR, HELLO, PING, PONG, SUB, SUBBED, UNSUB, UNSUBBED, ACCEPTED, GAP, AUTH, BYE = range(12)
+
+SUBPROTOCOL = {"binary": "push.bin.v1", "json": "push.json.v1"}
+
+
+class Closed(AssertionError):
+    """The connection ended where a message was awaited."""
+
+    def __init__(self, how, code=None, reason=""):
+        super().__init__(f"closed: {how} {code or ''} {reason}")
+        self.how, self.code, self.reason = how, code, reason
+
+
+class Message(NamedTuple):
+    """A message of the opcode protocol.
+
+    payload by form: "binary" bytes, "data" the JSON value, "text" str, "b64" bytes, "none" None.
+    """
+
+    op: int
+    payload: Any
+    form: str = "binary"
+
+    def json(self):
+        """The payload as JSON, whichever mode it came in."""
+        if self.form == "binary":
+            return json.loads(self.payload)
+        assert self.form == "data", f"no JSON payload: {self}"
+        return self.payload
+
+    def bytes(self):
+        """The payload as bytes, where the form tells them exactly."""
+        assert self.form != "data", "JSON has no exact bytes once it is parsed"
+        if self.form == "none":
+            return b""
+        return self.payload.encode() if self.form == "text" else self.payload
+
+
+def encode_binary(op, payload=b""):
+    return struct.pack(">I", op) + payload
+
+
+def encode_json(op, **payload):
+    """{"op":op} with data=, text= or b64= (as bytes)."""
+    if "b64" in payload:
+        payload["b64"] = base64.b64encode(payload["b64"]).decode()
+    return json.dumps({"op": op, **payload}, ensure_ascii=False).encode()
+
+
+def decode_binary(frame_payload):
+    assert len(frame_payload) >= 4, f"the server sent a short message: {frame_payload!r}"
+    return Message(struct.unpack_from(">I", frame_payload)[0], frame_payload[4:])
+
+
+def _no_duplicates(pairs):
+    assert len(dict(pairs)) == len(pairs), f"a member twice: {pairs}"
+    return dict(pairs)
+
+
+def decode_json(text):
+    message = json.loads(text.decode("utf-8"), object_pairs_hook=_no_duplicates)
+    forms = [form for form in ("data", "text", "b64") if form in message]
+    assert set(message) == {"op", *forms} and len(forms) <= 1, f"odd members: {message}"
+    assert type(message["op"]) is int
+    if not forms:
+        return Message(message["op"], None, "none")
+    value = message[forms[0]]
+    if forms[0] == "b64":
+        value = base64.b64decode(value, validate=True)
+    return Message(message["op"], value, forms[0])
+
+
+class Client:
+    def __init__(self, address, receive_buffer=None):
+        self.address = address
+        self.sock = open_socket(address, receive_buffer)
+        self.sock.setblocking(False)
+        self.mode = "binary"
+        self.auto_pong = True
+        self.response = None      # to the handshake, once it is whole
+        self.hello = None         # the payload of HELLO, once it was received
+        self.frames = deque()     # received, not asked for yet
+        self.ended = None         # "eof" or "reset"
+        self.fault = None         # what the server did wrong, found while pulling
+        self._raw = bytearray()   # received before the upgrade
+        self._reader = ws.FrameReader()
+        self._parts = None        # of a fragmented message
+
+    # The socket.
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        """Ends the connection with a RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    def half_close(self):
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def _wait(self, events, deadline):
+        poller = select.poll()
+        poller.register(self.sock, events)
+        left = deadline - time.monotonic()
+        return bool(left > 0 and poller.poll(left * 1000))
+
+    def send_bytes(self, data, timeout=TIMEOUT):
+        """Sends all of it; raises where the peer is gone, and TimeoutError where it does not read."""
+        view, deadline = memoryview(data), time.monotonic() + timeout
+        while view:
+            try:
+                view = view[self.sock.send(view):]
+            except BlockingIOError:
+                if not self._wait(select.POLLOUT, deadline):
+                    raise TimeoutError("the server does not read") from None
+
+    def offer_bytes(self, data):
+        """Sends what the peer takes; a peer that is gone is fine. For bytes that earn a close."""
+        try:
+            self.send_bytes(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def pull(self):
+        """Takes what has arrived, without waiting; returns the number of bytes."""
+        total = 0
+        while self.ended is None:
+            try:
+                data = self.sock.recv(262144)
+            except BlockingIOError:
+                break
+            except (ConnectionResetError, BrokenPipeError):
+                self.ended = "reset"
+                break
+            if not data:
+                self.ended = "eof"
+            total += len(data)
+            self._take(data)
+            if len(data) < 262144:
+                break
+        return total
+
+    def _take(self, data):
+        if self.response is None or self.response.status != 101:
+            self._raw += data
+            split = split_response(self._raw, self.ended is not None) if self._raw else None
+            if not split:
+                return
+            self.response, data = split
+            self._raw = bytearray(data)
+            if self.response.status != 101:
+                return
+        try:
+            for got in self._reader.feed(data):
+                self.frames.append(got)
+                if got.opcode == ws.PING and self.auto_pong:
+                    self.offer_bytes(ws.frame(ws.PONG, got.payload))
+        except ws.ServerFault as fault:
+            self.fault = fault
+            raise
+
+    # The handshake.
+
+    def send_upgrade(self, user=None, *, mode="binary", path=None, **head):
+        """Sends the opening handshake; head: as upgrade_head."""
+        self.mode = mode
+        extra = list(head.pop("extra", ()))
+        if mode in SUBPROTOCOL and path is None:
+            extra.append(("Sec-WebSocket-Protocol", SUBPROTOCOL[mode]))
+        if path is None:
+            path = "/echo" if mode == "echo" else "/ws"
+        if user is not None:
+            path += "?user=" + quote(user, safe="")
+        self.send_bytes(upgrade_head(path, extra=extra, **head))
+
+    def recv_response(self, timeout=TIMEOUT):
+        """The answer to the handshake."""
+        deadline = time.monotonic() + timeout
+        while self.response is None:
+            if self.pull() == 0 and self.response is None:
+                if self.ended:
+                    raise Closed(self.ended)
+                assert self._wait(select.POLLIN, deadline), \
+                    f"no HTTP response; so far: {bytes(self._raw)!r}"
+        return self.response
+
+    def expect_upgrade(self, key=KEY):
+        response = self.recv_response()
+        assert response.status == 101, f"{response.status} {response.body!r}"
+        assert response.header("Upgrade").lower() == "websocket"
+        assert response.header("Connection").lower() == "upgrade"
+        assert response.header("Sec-WebSocket-Accept") == accept_of(key)
+        return response
+
+    def expect_hello(self):
+        message = self.recv_message()
+        assert message.op == HELLO, f"HELLO comes first, not {message}"
+        self.hello = message.json()
+        return self.hello
+
+    # Sending.
+
+    def send_frame(self, opcode, payload=b"", **wrong):
+        self.send_bytes(ws.frame(opcode, payload, **wrong))
+
+    def send_message(self, op, payload=b""):
+        """A message of binary mode."""
+        self.send_frame(ws.BINARY, encode_binary(op, payload))
+
+    def send_json(self, op, **payload):
+        """A message of JSON mode: data=, text= or b64=."""
+        self.send_frame(ws.TEXT, encode_json(op, **payload))
+
+    def send_close(self, code=1000, reason=b""):
+        self.send_frame(ws.CLOSE, ws.close_payload(code, reason))
+
+    # Receiving.
+
+    def recv_frame(self, timeout=TIMEOUT):
+        """The next frame of any kind."""
+        deadline = time.monotonic() + timeout
+        while not self.frames:
+            if self.pull() == 0 and not self.frames:
+                if self.ended:
+                    raise Closed(self.ended)
+                assert self._wait(select.POLLIN, deadline), f"no frame within {timeout} s"
+        return self.frames.popleft()
+
+    def recv_data(self, timeout=TIMEOUT):
+        """(TEXT or BINARY, payload) of the next whole message; pings and pongs are skipped."""
+        while True:
+            got = self.recv_frame(timeout)
+            if got.opcode == ws.CLOSE:
+                raise self._closed(got)
+            if got.opcode & 0x08:
+                continue
+            if got.opcode != ws.CONTINUATION:
+                self._parts = (got.opcode, [])
+            self._parts[1].append(got.payload)
+            if got.fin:
+                return self._parts[0], b"".join(self._parts[1])
+
+    def recv_message(self, timeout=TIMEOUT):
+        """The next message of the opcode protocol."""
+        return self.decode(*self.recv_data(timeout))
+
+    def decode(self, opcode, payload):
+        if self.mode == "json":
+            assert opcode == ws.TEXT, "JSON mode sends text frames"
+            return decode_json(payload)
+        assert opcode == ws.BINARY, "binary mode sends binary frames"
+        return decode_binary(payload)
+
+    def messages(self):
+        """The messages pulled so far, without waiting. Stops before a close frame."""
+        out = []
+        while self.frames and self.frames[0].opcode != ws.CLOSE:
+            got = self.frames.popleft()
+            if not got.opcode & 0x08:
+                assert got.fin, "use recv_message for fragments"
+                out.append(self.decode(got.opcode, got.payload))
+        return out
+
+    def recv_pong(self, timeout=TIMEOUT):
+        """The payload of the next pong."""
+        got = self.recv_frame(timeout)
+        assert got.opcode == ws.PONG, f"no pong but {got}"
+        return got.payload
+
+    def expect_silence(self):
+        """Nothing was sent to us: a PING of the opcode protocol brings its PONG and nothing else."""
+        mark = struct.pack(">d", time.monotonic()).hex()
+        if self.mode == "json":
+            self.send_json(PING, text=mark)
+        else:
+            self.send_message(PING, mark.encode())
+        message = self.recv_message()
+        assert (message.op, message.bytes()) == (PONG, mark.encode()), f"unexpected: {message}"
+
+    def echo(self, payload=b"still here"):
+        """One round trip on the echo path."""
+        self.send_frame(ws.BINARY, payload)
+        assert self.recv_data() == (ws.BINARY, payload)
+
+    # The end.
+
+    @staticmethod
+    def _closed(got):
+        code = struct.unpack_from(">H", got.payload)[0] if got.payload else 1005
+        return Closed("close frame", code, got.payload[2:].decode("utf-8"))
+
+    def expect_close(self, *codes, skip_data=False, timeout=TIMEOUT):
+        """The server's close frame with one of the codes, and then the end of the connection.
+
+        Returns (code, reason). skip_data: messages may come before it.
+        """
+        while True:
+            got = self.recv_frame(timeout)
+            if got.opcode == ws.CLOSE:
+                break
+            assert skip_data or got.opcode & 0x08, f"no close frame but {got}"
+        closed = self._closed(got)
+        assert closed.code in codes, f"closed with {closed.code} {closed.reason!r}, not {codes}"
+        payload = b"" if closed.code == 1005 else ws.close_payload(closed.code)
+        self.offer_bytes(ws.frame(ws.CLOSE, payload))
+        self.expect_end(timeout)
+        self.close()
+        return closed.code, closed.reason
+
+    def expect_end(self, timeout=TIMEOUT):
+        """The connection ends, by FIN or RST, without a further frame."""
+        deadline = time.monotonic() + timeout
+        while self.ended is None:
+            self.pull()
+            if self.ended is None:
+                assert self._wait(select.POLLIN, deadline), "the server does not close"
+        assert not self.frames, f"frames after the close: {list(self.frames)[:3]}"
+        return self.ended
+
+    def drain(self, timeout=TIMEOUT):
+        """Reads to the end, however it comes. Returns ([messages], close code or None)."""
+        out = []
+        while True:
+            try:
+                out.append(self.recv_message(timeout))
+            except Closed as closed:
+                return out, closed.code
+
+
+class Swarm:
+    """Many clients in one thread: pump() reads whatever any of them has until a condition holds."""
+
+    def __init__(self):
+        self.clients = []
+        self._poll = select.epoll()
+        self._by_fd = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for client in self.clients:
+            client.close()
+        self._poll.close()
+
+    def add(self, client):
+        self.clients.append(client)
+        self._by_fd[client.fileno()] = client
+        self._poll.register(client.fileno(), select.EPOLLIN)
+        return client
+
+    def remove(self, client):
+        self._forget(client.fileno())
+        self.clients.remove(client)
+
+    def _forget(self, fd):
+        if self._by_fd.pop(fd, None):
+            self._poll.unregister(fd)
+
+    def connect(self, address, users, mode="binary", batch=200, **upgrade):
+        """One client for each user (a name may come again: a second device), all with HELLO."""
+        made, users = [], list(users)
+        for at in range(0, len(users), batch):
+            fresh = [self.add(Client(address)) for _ in users[at:at + batch]]
+            for client, user in zip(fresh, users[at:at + batch]):
+                client.send_upgrade(user, mode=mode, **upgrade)
+            self.pump(lambda fresh=fresh: all(c.frames or c.ended for c in fresh), "every HELLO")
+            for client in fresh:
+                client.expect_upgrade()
+                client.expect_hello()
+            made += fresh
+        return made
+
+    def pump(self, done, what, timeout=TIMEOUT):
+        """Reads until done() is true, which is asked after each turn."""
+        deadline = time.monotonic() + timeout
+        while not done():
+            left = deadline - time.monotonic()
+            assert left > 0, f"waited {timeout} s in vain for: {what}"
+            for fd, _ in self._poll.poll(min(left, 0.05)):
+                client = self._by_fd[fd]
+                client.pull()
+                if client.ended:
+                    self._forget(fd)
+
+    def pump_for(self, seconds):
+        """Reads for a while: only for the time in between, never to wait for something."""
+        end = time.monotonic() + seconds
+        self.pump(lambda: time.monotonic() >= end, "the time to pass", timeout=seconds + TIMEOUT)

@@ -1,0 +1,53 @@
+"""Processes seen from outside: who is whose child, what is open, what memory is used."""
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def die_with_us():
+    """In a child before exec: it is killed should the tests themselves be killed."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def children(pid):
+    """The pids of a process's living children, by age."""
+    out = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            state = stat(int(entry))
+            if state and state[1] == pid and state[0] != "Z":
+                out.append(int(entry))
+    return sorted(out)
+
+
+def stat(pid):
+    """(state letter, parent's pid), or None where there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+            return fields[0], int(fields[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def alive(pid):
+    state = stat(pid)
+    return state is not None and state[0] != "Z"
+
+
+def descriptors(pid):
+    """The number of open descriptors."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def memory(pids):
+    """Proportional set size of the processes together, in bytes."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    return total * 1024

@@ -1,0 +1,278 @@
+"""wspushd under test: its push.conf, its process, and what must hold of it after every test."""
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+
+from .admin import Admin
+from .client import Client, Swarm
+from .net import free_port
+from .process import alive, children, die_with_us
+from .wait import SLACK, TIMEOUT, WSPUSHD, wait_for
+
+_BAD_LINE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error|level=error")
+_serial = itertools.count(1)
+
+
+class Raw(str):
+    """A piece of push.conf to be written as it is."""
+
+
+def opcode(number, **rule):
+    """An opcode section for Server(opcodes=[...])."""
+    return f"opcode {number} {{ " + " ".join(f"{k} = {_value(v)}" for k, v in rule.items()) + " }"
+
+
+def _value(value):
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "{" + ", ".join(_value(item) for item in value) + "}"
+    if isinstance(value, int):
+        return str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def write_conf(path, config, opcodes=()):
+    lines = [f"{key} = {_value(value)}" for key, value in config.items()]
+    path.write_text("\n".join([*lines, *opcodes]) + "\n")
+    return path
+
+
+def parse_address(text):
+    """A listen address as in push.conf, as harness.net wants it."""
+    if text.startswith("unix:"):
+        return text[5:]
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+class Server:
+    """One node. Keyword arguments are keys of push.conf; the defaults suit a test."""
+
+    used = []
+    """The servers of the running test, for the report of a failure."""
+
+    def __init__(self, directory, redis_server, *, opcodes=(), arguments=(), **config):
+        self.directory = directory
+        self.redis = redis_server
+        self.opcodes = list(opcodes)
+        self.arguments = list(arguments)
+        self.config = {
+            "listen": [f"127.0.0.1:{free_port()}"],
+            "admin": f"127.0.0.1:{free_port()}",
+            "workers": 2,
+            "redis": redis_server.url,
+            "prefix": f"t{next(_serial)}:",
+            "auth": ["none"],
+            "echo_path": "/echo",
+            "drain_timeout": 0,
+        }
+        self.config.update(config)
+        self.process = None
+        self.ended = False        # it was awaited to end
+        self.clients = []
+        self.log_path = directory / "stderr.log"
+        self.log_path.touch()
+        self._log_checked = 0
+        self._workers = []
+        self._expected = []
+        self.workers_may_change = False
+
+    # Start and stop.
+
+    @property
+    def conf_path(self):
+        return self.directory / "push.conf"
+
+    @property
+    def addresses(self):
+        return [parse_address(text) for text in self.config["listen"]]
+
+    @property
+    def address(self):
+        return self.addresses[0]
+
+    @property
+    def admin(self):
+        return Admin(parse_address(self.config["admin"]))
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def launch(self):
+        """Starts the process and waits for nothing."""
+        assert WSPUSHD.exists(), f"{WSPUSHD} is missing: run make first"
+        write_conf(self.conf_path, self.config, self.opcodes)
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [str(WSPUSHD), "-c", str(self.conf_path), *self.arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_us)
+        self.ended = False
+        Server.used.append(self)
+        return self
+
+    def start(self, ready=True):
+        """Starts it and waits until it is ready, or (ready=False) alive."""
+        self.launch()
+        probe = "/readyz" if ready else "/healthz"
+        wait_for(lambda: self._running() and self.admin.status(probe) == 200, probe + " 200")
+        wait_for(lambda: len(children(self.pid)) == self.config["workers"], "the workers")
+        self._workers = self.worker_pids()
+        return self
+
+    def _running(self):
+        assert self.process.poll() is None, \
+            f"wspushd ended with {self.process.returncode}:\n{self.log()}"
+        return True
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, timeout=None):
+        """The exit status, awaited; and no worker is left."""
+        workers = children(self.pid) or self._workers
+        limit = timeout or (self.config["drain_timeout"] + 10) * SLACK
+        try:
+            status = self.process.wait(limit)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"wspushd does not end within {limit} s:\n{self.log()}") from None
+        self.ended = True
+        wait_for(lambda: not any(alive(pid) for pid in workers), "the workers to be gone",
+                 15 * SLACK)
+        return status
+
+    def stop(self):
+        """A clean stop: exit status 0."""
+        self.close_clients()
+        self.signal(signal.SIGTERM)
+        status = self.wait_exit()
+        assert status == 0, f"exit status {status} after SIGTERM:\n{self.log()}"
+
+    def destroy(self):
+        """Ends whatever is left, as the last resort of a failed test."""
+        if self.process is None:
+            return
+        pids = [self.pid, *children(self.pid), *self._workers]
+        for pid in pids:
+            if alive(pid) and "wspushd" in _command(pid):
+                _kill(pid)
+        self.process.wait(TIMEOUT)
+
+    # What must hold after every test.
+
+    def expect_log(self, pattern):
+        """This test makes error lines with `pattern`; they are no fault."""
+        self._expected.append(re.compile(pattern))
+
+    def worker_pids(self):
+        return children(self.pid)
+
+    def check(self):
+        """Alive, the same workers, nothing bad in the log; then the next test may have it."""
+        try:
+            self.close_clients()
+            self._running()
+            assert self.admin.status("/healthz") == 200, "/healthz no longer answers"
+            if not self.workers_may_change:
+                assert self.worker_pids() == self._workers, "a worker was replaced"
+            self._check_log()
+        finally:
+            self._workers = self.worker_pids()
+            self.workers_may_change = False
+            self._expected = []
+
+    def _check_log(self):
+        text = self.log()
+        fresh, self._log_checked = text[self._log_checked:], len(text)
+        bad = [line for line in fresh.split("\n")
+               if _BAD_LINE.search(line) and not any(p.search(line) for p in self._expected)]
+        assert not bad, "in the log:\n" + "\n".join(bad[:20])
+
+    def check_log(self):
+        """Only the log: for a server that has ended."""
+        self._check_log()
+
+    def log(self):
+        return self.log_path.read_text("utf-8", "backslashreplace")
+
+    # Clients.
+
+    def raw(self, **kwargs):
+        """A connected client that has not said anything."""
+        client = Client(kwargs.pop("address", self.address), **kwargs)
+        self.clients.append(client)
+        return client
+
+    def client(self, user, mode="binary", *, receive_buffer=None, address=None, **upgrade):
+        """A client that is ready: HELLO is in client.hello."""
+        client = self.raw(receive_buffer=receive_buffer, address=address or self.address)
+        client.send_upgrade(user, mode=mode, **upgrade)
+        client.expect_upgrade()
+        client.expect_hello()
+        return client
+
+    def echo_client(self):
+        client = self.raw()
+        client.send_upgrade(mode="echo")
+        client.expect_upgrade()
+        return client
+
+    def swarm(self):
+        return Swarm()
+
+    def close_clients(self):
+        for client in self.clients:
+            client.close()
+        self.clients = []
+
+    def wait_connections(self, count):
+        wait_for(lambda: self.admin.connections() == count, f"{count} connections")
+
+    # Pushes.
+
+    def channel(self, name):
+        """"user:42", "all", "users" with this server's prefix."""
+        return self.config["prefix"] + name
+
+    def publish(self, channel, message):
+        """PUBLISHes bytes, or an envelope as a dict; returns Redis's reply."""
+        if isinstance(message, dict):
+            message = json.dumps(message, ensure_ascii=False)
+        return self.redis.publish(self.channel(channel), message)
+
+    def push(self, user, op=110, **envelope):
+        """An envelope to a user: push("42", 110, data={...})."""
+        return self.publish("user:" + user, {"op": op, **envelope})
+
+    def subscribers(self, user):
+        return self.redis.subscribers(self.channel("user:" + user))
+
+
+def _command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def run_wspushd(*arguments, timeout=TIMEOUT):
+    """Runs wspushd to its end; returns (exit status, all it printed)."""
+    done = subprocess.run([str(WSPUSHD), *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
+    return done.returncode, done.stdout.decode("utf-8", "backslashreplace")
+

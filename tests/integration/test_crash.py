@@ -1,0 +1,386 @@
+"""Workers killed, stopped and replaced; the clients notice nothing.
+
+A push that a dying worker had in hand may come a second time: its successor cannot always know
+whether the kernel had taken it. So duplicates are allowed here, and only here; a loss or a wrong
+order is not.
+"""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from harness import admin
+from harness.client import GAP, PING, Closed, encode_binary
+from harness.frames import BINARY, CLOSE, frame
+from harness.http import upgrade_head
+from harness.net import can_connect
+from harness.process import alive, descriptors
+from harness.wait import SLACK, wait_for
+
+PROMPT = 2 * SLACK
+"""Seconds within which clients of a dead worker must be served again. (Milliseconds, as a rule.)"""
+
+
+@pytest.fixture
+def mortal(make_server):
+    """A server whose workers may be killed."""
+    def make(**config):
+        server = make_server(**config)
+        server.expect_log(r"worker|died|killed|signal")
+        server.workers_may_change = True
+        return server
+    return make
+
+
+def kill(server, pid, number=signal.SIGKILL):
+    """Kills a worker and waits until the master has put another in its slot."""
+    before = {worker["pid"]: worker for worker in server.admin.workers()}
+    os.kill(pid, number)
+    wait_replaced(server, before[pid])
+
+
+def wait_replaced(server, old):
+    def replaced():
+        try:
+            worker = server.admin.workers()[old["slot"]]
+        except (OSError, AssertionError, IndexError):
+            return None
+        return worker if worker["pid"] not in (0, old["pid"]) and alive(worker["pid"]) else None
+
+    fresh = wait_for(replaced, f"a successor of worker {old['slot']}")
+    assert fresh["restarts"] == old["restarts"] + 1
+    return fresh
+
+
+class Publisher(threading.Thread):
+    """Publishes round after round of numbered pushes to all users until told to stop."""
+
+    def __init__(self, server, users):
+        super().__init__(daemon=True)
+        self.server, self.users = server, users
+        self.rounds, self.unheard, self.failure = 0, 0, None
+        self._stop_asked = threading.Event()
+
+    def run(self):
+        try:
+            while not self._stop_asked.wait(0.01):
+                replies = self.server.redis.publish_many(
+                    (self.server.channel("user:" + user), b"\0\0\0\x6e%d" % self.rounds)
+                    for user in self.users)
+                self.unheard += replies.count(0)
+                self.rounds += 1
+        except BaseException as failure:
+            self.failure = failure
+
+    def finish(self):
+        self._stop_asked.set()
+        self.join(30)
+        assert self.failure is None, self.failure
+        return self.rounds
+
+
+def check_received(clients, rounds):
+    """Every push, in order; a push that comes again must be one that had come. Returns repeats."""
+    repeats = 0
+    for client in clients:
+        assert client.ended is None and client.fault is None
+        numbers = []
+        for message in client.messages():
+            assert message.op == 110, f"{message} although no push was missed"
+            numbers.append(int(message.payload))
+        fresh = list(dict.fromkeys(numbers))
+        assert fresh == list(range(rounds)), "a push lost or out of order"
+        repeats += len(numbers) - len(fresh)
+    return repeats
+
+
+def last_number(client):
+    return client.frames[-1].payload[4:] if client.frames else None
+
+
+def test_each_worker_killed_under_load_with_200_clients(mortal):
+    server = mortal(workers=4)
+    users = [f"u{n}" for n in range(200)]
+    with server.swarm() as swarm:
+        clients = swarm.connect(server.address, users)
+        publisher = Publisher(server, users)
+        publisher.start()
+        for worker in server.admin.workers():
+            swarm.pump_for(0.2)
+            os.kill(worker["pid"], signal.SIGKILL)
+            killed, seen = time.monotonic(), publisher.rounds + 1
+            swarm.pump(lambda seen=seen: all(int(last_number(c) or -1) >= seen for c in clients),
+                       "new pushes for everyone")
+            assert time.monotonic() - killed < PROMPT, "served again, but late"
+            wait_replaced(server, worker)
+        rounds = publisher.finish()
+        swarm.pump(lambda: all(last_number(c) == b"%d" % (rounds - 1) for c in clients),
+                   "the last push for everyone")
+        repeats = check_received(clients, rounds)
+        assert publisher.unheard == 0, "the subscriptions outlive the workers"
+        assert repeats <= 4 * len(users), f"{repeats} repeats"
+        assert server.admin.connections() == 200
+        for user in users[:20]:
+            assert server.push(user, 111, data="after") == 1
+        for client in clients[:20]:
+            assert client.recv_message() == (111, b'"after"', "binary")
+            client.expect_silence()
+
+
+def test_all_workers_killed_at_once(mortal):
+    server = mortal(workers=3)
+    users = [f"u{n}" for n in range(60)]
+    clients = [server.client(user) for user in users]
+    old = server.admin.workers()
+    for worker in old:
+        os.kill(worker["pid"], signal.SIGKILL)
+    replies = server.redis.publish_many(
+        (server.channel("user:" + user), b"\0\0\0\x6enow") for user in users)
+    assert replies == [1] * len(users), "Redis still knows them"
+    for client in clients:
+        assert client.recv_message().payload == b"now"
+    for worker in old:
+        wait_replaced(server, worker)
+    assert server.publish("all", {"op": 111}) == 1
+    for client in clients:
+        assert client.recv_message() == (111, b"", "binary")
+
+
+def test_whole_node_serves_on_after_a_kill(mortal):
+    server = mortal(opcodes=['opcode 100 { name = "echo" to = "echo" }'])
+    clients = [server.client(f"u{n}", ("binary", "json")[n % 2]) for n in range(20)]
+    echo = server.echo_client()
+    for worker in server.admin.workers():
+        kill(server, worker["pid"])
+        assert server.admin.status("/healthz") == 200
+        wait_for(server.admin.ready, "/readyz 200")
+        echo.echo(b"pid %d" % worker["pid"])
+        for client in clients:
+            client.expect_silence()
+        fresh = server.client("fresh%d" % worker["slot"])
+        fresh.send_message(100, b"e")
+        assert fresh.recv_message() == (100, b"e", "binary")
+        assert server.push("fresh%d" % worker["slot"], 110, data=1) == 1
+        assert fresh.recv_message().json() == 1
+    stats = server.admin.stats()
+    assert sorted(worker["pid"] for worker in stats["workers"]) == server.worker_pids()
+    assert stats["connections"] == 23
+    assert server.admin.counter(admin.TAKEOVERS) >= 2
+
+
+def test_user_leaves_after_a_kill_and_is_offline(mortal):
+    """The successor has the user index too: what its predecessor subscribed it can give up."""
+    server = mortal()
+    clients = {f"u{n}": server.client(f"u{n}") for n in range(10)}
+    second = server.client("u0")
+    for worker in server.admin.workers():
+        kill(server, worker["pid"])
+    for user, client in clients.items():
+        client.close()
+        if user != "u0":
+            wait_for(lambda user=user: server.push(user, 110) == 0, "the user to be offline")
+    wait_for(lambda: len(server.admin.user("u0")) == 1, "one device left")
+    assert server.push("u0", 110, data=1) == 1
+    assert second.recv_message().json() == 1
+
+
+def test_20_kills_in_a_row_leak_nothing(mortal):
+    """Five for each worker: who dies young and often is started later each time."""
+    server = mortal(workers=4)
+    clients = [server.client(f"u{n}") for n in range(30)]
+    kill(server, server.worker_pids()[0])
+    wait_for(server.admin.ready, "/readyz 200")
+    before = descriptors(server.pid)
+    for number in range(20):
+        kill(server, server.admin.workers()[number % 4]["pid"])
+    for number, client in enumerate(clients):
+        assert server.push(f"u{number}", 110, data=number) == 1
+        while True:
+            message = client.recv_message()
+            assert message.op != GAP, "the link to Redis outlives the workers"
+            if message.op == 110:
+                break
+        assert message.json() == number
+    wait_for(lambda: descriptors(server.pid) <= before,
+             f"{before} descriptors as before (now {descriptors(server.pid)})")
+    assert server.admin.connections() == 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGTERM])
+def test_worker_that_ends_by_any_signal_is_replaced(mortal, number):
+    server = mortal()
+    server.expect_log("SEGV|ABRT|AddressSanitizer|DEADLYSIGNAL")
+    client = server.client("u")
+    for worker in server.admin.workers():
+        if number == signal.SIGTERM:
+            os.kill(worker["pid"], number)
+            client.expect_silence()
+        else:
+            kill(server, worker["pid"], number)
+    assert server.push("u", 110, data=1) == 1
+    assert client.recv_message().json() == 1
+
+
+def test_worker_that_hangs_is_killed_and_replaced(mortal):
+    """SIGSTOP: alive, but its heartbeat stands still."""
+    server = mortal(watchdog=1)
+    clients = [server.client(f"u{n}") for n in range(20)]
+    for worker in server.admin.workers():
+        os.kill(worker["pid"], signal.SIGSTOP)
+        wait_replaced(server, worker)
+        assert not alive(worker["pid"])
+    for number, client in enumerate(clients):
+        assert server.push(f"u{number}", 110, data=number) == 1
+        assert client.recv_message().json() == number
+
+
+# What was under way when the worker died.
+
+def test_handshakes_under_way_are_finished_or_ended(mortal):
+    server = mortal(handshake_timeout=2)
+    head = upgrade_head("/ws?user=u")
+    waiting = []
+    for number in range(60):
+        client = server.raw()
+        client.send_bytes(head[:number * 2])
+        waiting.append(client)
+    good = server.client("good")
+    for worker in server.admin.workers():
+        kill(server, worker["pid"])
+    for number, client in enumerate(waiting):
+        client.offer_bytes(head[number * 2:])
+    for client in waiting:
+        try:
+            response = client.recv_response()
+        except Closed:
+            continue
+        if response.status == 101:
+            client.expect_upgrade()
+            client.expect_hello()
+        client.close()
+    good.expect_silence()
+    server.wait_connections(1)
+
+
+def test_message_cut_by_a_kill_is_answered_whole_or_closed_with_1012(mortal):
+    """What was only in the dead worker's memory is gone: then the connection must end, and never
+    may the rest of a frame be taken for a frame."""
+    server = mortal(workers=1)
+    data = frame(BINARY, b"the payload of the message" * 20)
+    clients = []
+    for at in range(1, len(data), 13):
+        client = server.echo_client()
+        client.send_bytes(data[:at])
+        clients.append((client, at))
+    untouched = server.echo_client()
+    untouched.echo()
+    kill(server, server.worker_pids()[0])
+    for client, at in clients:
+        client.offer_bytes(data[at:])
+    for client, at in clients:
+        try:
+            got = client.recv_frame()
+        except Closed as closed:
+            assert closed.how in ("eof", "reset")
+            continue
+        if got.opcode == CLOSE:
+            assert got.payload[:2] == (1012).to_bytes(2, "big"), got
+        else:
+            assert got.payload == b"the payload of the message" * 20
+            client.echo()
+    untouched.echo()
+
+
+def test_fragmented_message_cut_by_a_kill(mortal):
+    server = mortal(workers=1)
+    client, idle = server.client("u"), server.client("idle")
+    client.send_bytes(frame(BINARY, encode_binary(PING, b"one "), fin=False))
+    client.send_frame(0x9, b"fence")
+    assert client.recv_pong() == b"fence"
+    kill(server, server.worker_pids()[0])
+    client.offer_bytes(frame(0x0, b"two"))
+    try:
+        got = client.recv_frame()
+        assert got.opcode == CLOSE and got.payload[:2] == (1012).to_bytes(2, "big") \
+            or got.payload[4:] == b"one two", got
+    except Closed:
+        pass
+    idle.expect_silence()
+    wait_for(lambda: server.admin.connections() <= 2, "the connections to be counted")
+
+
+def test_frames_that_waited_in_a_dead_worker_never_tear_the_stream(mortal):
+    """A backlog dies with its worker. What the client got of it must be whole frames, in order,
+    or end within one: never the middle of a frame followed by another frame."""
+    server = mortal(workers=1, send_buffer=16384, queue_limit=16 << 20)
+    clients = [server.client(f"u{n}", receive_buffer=4096) for n in range(5)]
+    for number in range(5):
+        server.redis.publish_many((server.channel(f"user:u{number}"),
+                                   b"\0\0\0\x6e%08d" % n + b"z" * (5000 * number + 10))
+                                  for n in range(200))
+    wait_for(lambda: server.admin.counter(admin.RECEIVED) >= 1000, "every push taken")
+    kill(server, server.worker_pids()[0])
+    for number, client in enumerate(clients):
+        server.push(f"u{number}", 111, text="after")
+        got, last = [], None
+        try:
+            while last != 111:
+                last, payload = client.recv_message()[:2]
+                if last == 110:
+                    assert payload[8:] == b"z" * (5000 * number + 10)
+                    got.append(int(payload[:8]))
+        except Closed as closed:
+            assert closed.code in (None, 1012)
+        numbers = list(dict.fromkeys(got))
+        assert numbers == list(range(len(numbers))), "in order, without a hole"
+        assert last != 111 or len(numbers) == 200, "went on although pushes were lost"
+
+
+def test_pushes_between_death_and_succession_arrive(mortal):
+    """They wait in Redis's socket, which outlives the worker."""
+    server = mortal(workers=1)
+    client = server.client("u")
+    for turn in range(4):
+        old = server.admin.workers()[0]
+        os.kill(old["pid"], signal.SIGKILL)
+        assert server.push("u", 110, data=turn) == 1
+        assert client.recv_message().json() == turn
+        wait_replaced(server, old)
+    client.expect_silence()
+
+
+def test_clients_that_came_and_went_around_a_kill_are_counted_right(mortal):
+    server = mortal()
+    for turn in range(6):
+        crowd = [server.client(f"c{turn}.{n}") for n in range(20)]
+        pid = server.worker_pids()[turn % 2]
+        for client in crowd[::2]:
+            client.close()
+        os.kill(pid, signal.SIGKILL)
+        for client in crowd[1::2]:
+            client.reset()
+    server.close_clients()
+    server.wait_connections(0)
+    for turn in range(6):
+        wait_for(lambda turn=turn: server.subscribers(f"c{turn}.1") == 0, "no subscription left")
+    wait_for(lambda: server.publish("all", {"op": 110}) == 0, "the node to be no recipient")
+    wait_for(lambda: len(server.worker_pids()) == 2, "two workers")
+
+
+# The master.
+
+def test_without_their_master_the_workers_end_and_free_the_port(make_server):
+    server = make_server()
+    server.expect_log("master_died")
+    clients = [server.client(f"u{n}") for n in range(10)]
+    os.kill(server.pid, signal.SIGKILL)
+    assert server.wait_exit() == -signal.SIGKILL
+    for client in clients:
+        client.drain()
+    assert not can_connect(server.address)
+    server.start()
+    assert server.client("u").hello
+    server.stop()

@@ -1,0 +1,219 @@
+"""Clients that do not read: what waits for them is bounded, and they delay nobody."""
+
+import pytest
+
+from harness import admin
+from harness.client import PING, PONG, Closed, decode_binary
+from harness.frames import BINARY, CLOSE, frame
+from harness.process import memory
+from harness.wait import SANITIZED, wait_for
+
+SMALL = {"send_buffer": 16384, "queue_limit": 65536}
+"""Little room, so that a client is slow soon."""
+
+PUSH = b"\0\0\0\x6e%08d" + b"." * 1000
+
+
+def slow_client(server, user, mode="binary"):
+    """A client that is ready and from then on never reads."""
+    return server.client(user, mode, receive_buffer=4096)
+
+
+def flood(server, user, count, start=0):
+    """Numbered pushes of a kilobyte each."""
+    return server.redis.publish_many((server.channel("user:" + user), PUSH % number)
+                                     for number in range(start, start + count))
+
+
+def number_of(message):
+    return int(message.payload[:8])
+
+
+def wait_counted(server, before, count):
+    """Until the server has taken `count` pushes since."""
+    wait_for(lambda: server.admin.counter(admin.RECEIVED) >= before + count, "every push taken")
+
+
+# slow_policy = close
+
+def test_slow_client_is_closed_and_its_pushes_are_counted(make_server):
+    """Closed although it never reads: the server does not wait for room to say so."""
+    server = make_server(**SMALL)
+    slow = slow_client(server, "slow")
+    assert flood(server, "slow", 3000)[0] == 1
+    wait_for(lambda: server.admin.connections() == 0, "the slow client to be closed")
+    wait_for(lambda: server.push("slow", 110, data=1) == 0, "the user to be offline")
+    metrics = server.admin.metrics()
+    assert metrics.total(admin.CLOSED, reason="slow") == 1
+    assert metrics.total(admin.DROPPED, reason="slow") > 0
+    assert slow.ended is None, "it has not read a byte"
+
+
+def test_slow_client_gets_whole_frames_in_order_and_then_4008_or_a_reset(make_server):
+    server = make_server(**SMALL)
+    slow = slow_client(server, "slow")
+    flood(server, "slow", 3000)
+    wait_for(lambda: server.admin.connections() == 0, "the slow client to be closed")
+    got, code = slow.drain()
+    assert code in (4008, None)
+    assert [number_of(m) for m in got] == list(range(len(got)))
+    assert len(got) < 3000
+
+
+def test_slow_client_delays_no_other(make_server):
+    """Some of the others have the same home; each gets its push although the flood goes on."""
+    server = make_server(**SMALL)
+    others = [server.client(f"good-{n}") for n in range(16)]
+    slow = [slow_client(server, f"slow-{n}") for n in range(4)]
+    for turn in range(20):
+        for number in range(len(slow)):
+            flood(server, f"slow-{number}", 50)
+        for number, other in enumerate(others):
+            assert server.push(f"good-{number}", 110, data=turn) == 1
+        for other in others:
+            assert other.recv_message(timeout=5).json() == turn
+
+
+def test_one_slow_device_does_not_take_the_push_from_the_other(make_server):
+    server = make_server(**SMALL)
+    slow, good = slow_client(server, "u"), server.client("u")
+    for start in range(0, 3000, 20):
+        assert flood(server, "u", 20, start) == [1] * 20
+        assert [number_of(good.recv_message()) for _ in range(20)] == list(range(start, start + 20))
+    wait_for(lambda: len(server.admin.user("u")) == 1, "the slow device to be closed")
+    assert slow.fileno() >= 0
+
+
+def test_client_that_reads_late_but_within_the_limit_loses_nothing(make_server):
+    server = make_server(send_buffer=16384, queue_limit=4 << 20)
+    client = slow_client(server, "late")
+    flood(server, "late", 3000)
+    wait_counted(server, 0, 3000)
+    assert server.admin.counter(admin.QUEUED) > 0
+    assert [number_of(client.recv_message()) for _ in range(3000)] == list(range(3000))
+    client.expect_silence()
+    assert server.admin.counter(admin.DROPPED) == 0
+    wait_for(lambda: server.admin.counter(admin.DELIVERED) == 3000, "every delivery counted")
+
+
+def test_queue_of_a_client_is_shown(make_server):
+    server = make_server(send_buffer=16384, queue_limit=4 << 20)
+    client = slow_client(server, "late")
+    flood(server, "late", 1000)
+    wait_for(lambda: server.admin.user("late")[0]["queue"] > 0, "its queue to be shown")
+    for _ in range(1000):
+        client.recv_message()
+    wait_for(lambda: server.admin.user("late")[0]["queue"] == 0, "its queue to be empty")
+
+
+def test_answers_to_a_client_that_does_not_read_are_bounded_too(make_server):
+    """A client that asks and asks without reading is slow as well."""
+    server = make_server(**SMALL)
+    client = server.raw(receive_buffer=4096)
+    client.send_upgrade(mode="echo")
+    client.expect_upgrade()
+    data = frame(BINARY, b"x" * 4000)
+    try:
+        for _ in range(5000):
+            client.send_bytes(data, timeout=2)
+        raise AssertionError("20 MB were taken and answered, and nobody read the answers")
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # closed as too slow
+    except TimeoutError:
+        pass  # or not read from any more
+    server.echo_client().echo()
+
+
+# slow_policy = drop_oldest
+
+def test_drop_oldest_keeps_the_newest_in_order_and_whole(make_server):
+    server = make_server(slow_policy="drop_oldest", **SMALL)
+    client = slow_client(server, "slow")
+    assert flood(server, "slow", 3000) == [1] * 3000
+    wait_counted(server, 0, 3000)
+    got = [number_of(client.recv_message())]
+    while got[-1] != 2999:
+        got.append(number_of(client.recv_message()))
+    assert got == sorted(set(got)), "in order, none twice"
+    assert got[0] == 0, "what the kernel had taken stays"
+    assert got[-40:] == list(range(2960, 3000)), "the newest are all there"
+    lost = 3000 - len(got)
+    assert lost > 0
+    wait_for(lambda: server.admin.counter(admin.DROPPED, reason="slow") == lost,
+             f"{lost} drops to be counted")
+    wait_for(lambda: server.admin.counter(admin.DELIVERED) == len(got), "the rest as delivered")
+
+
+def test_after_drop_oldest_the_connection_is_as_good_as_any(make_server):
+    server = make_server(slow_policy="drop_oldest", **SMALL)
+    client = slow_client(server, "slow")
+    flood(server, "slow", 2000)
+    wait_counted(server, 0, 2000)
+    client.send_message(PING, b"after")
+    while True:
+        message = client.recv_message()
+        if message.op == PONG:
+            break
+    assert message.payload == b"after"
+    assert server.push("slow", 110, text="next") == 1
+    while message.payload != b"next":
+        message = client.recv_message()
+    client.expect_silence()
+
+
+def test_drop_oldest_of_large_pushes_never_tears_a_frame(make_server):
+    """Pushes larger than the socket's buffer: one is partly sent when its successors are dropped."""
+    server = make_server(slow_policy="drop_oldest", send_buffer=16384, queue_limit=262144)
+    client = slow_client(server, "slow")
+    server.redis.publish_many(
+        (server.channel("user:slow"), b"\0\0\0\x6e%08d" % n + bytes([n % 251]) * 100_000)
+        for n in range(60))
+    wait_counted(server, 0, 60)
+    last = -1
+    while last != 59:
+        message = client.recv_message()
+        assert number_of(message) > last
+        last = number_of(message)
+        assert message.payload[8:] == bytes([last % 251]) * 100_000
+    client.expect_silence()
+
+
+# Memory.
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer keeps freed memory")
+@pytest.mark.parametrize("policy", ["close", "drop_oldest"])
+def test_memory_of_slow_clients_is_bounded(make_server, policy):
+    """20 clients, 4 MB of pushes for each, at most 64 KB of them in the server."""
+    server = make_server(slow_policy=policy, **SMALL)
+    clients = [slow_client(server, f"slow-{n}") for n in range(20)]
+    flood(server, "slow-0", 100)
+    wait_counted(server, 0, 100)
+    before = memory([server.pid, *server.worker_pids()])
+    for number in range(20):
+        flood(server, f"slow-{number}", 4000)
+    fence = server.client("fence")
+    server.push("fence", 110, data=1)
+    fence.recv_message()
+    grown = memory([server.pid, *server.worker_pids()]) - before
+    assert grown < 12 << 20, f"{grown >> 10} KiB for 20 slow clients"
+    assert len(clients) == 20
+
+
+def test_slow_clients_close_frame_or_reset_ends_the_stream(make_server):
+    """Never a torn frame followed by another: either whole frames and 4008, or a cut stream."""
+    server = make_server(send_buffer=16384, queue_limit=65536)
+    for number in range(5):
+        client = slow_client(server, f"slow-{number}")
+        server.redis.publish_many((server.channel(f"user:slow-{number}"),
+                                   b"\0\0\0\x6e" + b"y" * (3000 * (number + 1)))
+                                  for _ in range(400))
+        wait_for(lambda: server.admin.connections() == 0, "the slow client to be closed")
+        try:
+            while True:
+                got = client.recv_frame()
+                if got.opcode == CLOSE:
+                    assert got.payload[:2] == (4008).to_bytes(2, "big")
+                else:
+                    assert decode_binary(got.payload).payload == b"y" * (3000 * (number + 1))
+        except Closed as closed:
+            assert closed.how in ("eof", "reset")

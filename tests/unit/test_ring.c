@@ -1,0 +1,312 @@
+/*
+ * Rings, one step at a time: against a model, full and wrapping, and with ends that attach in the
+ * middle. What happens between two that run at once is in test_ring_race.c.
+ */
+#include "shm/ring.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/ring_fixture.h"
+
+static void an_unpublished_entry_is_not_seen(void **state)
+{
+    (void)state;
+    uint64_t position = 0;
+
+    assert_false(ring_publish(&producer));
+    assert_true(put(&producer, 1, 10));
+    assert_false(ring_ready(&consumer));
+    assert_null(ring_take(&consumer, NULL));
+    assert_true(ring_publish(&producer));
+    assert_false(ring_publish(&producer));
+    assert_true(ring_ready(&consumer));
+    const struct ring_entry *const entry = ring_take(&consumer, &position);
+    assert_non_null(entry);
+    assert_int_equal(entry->size, 10);
+    assert_true(is_entry(entry, 1));
+    assert_int_equal(position, 16 + 16);
+    assert_null(ring_take(&consumer, &position));
+    assert_true(ring_ready(&producer)); /* taken, but not done */
+    assert_false(ring_commit(&consumer));
+    assert_false(ring_ready(&producer));
+    assert_true(ring_valid(&consumer));
+}
+
+static void the_largest_entry_fits_an_empty_ring(void **state)
+{
+    (void)state;
+    const uint32_t max = ring_entry_max(&producer);
+
+    for (uint32_t shift = 0; shift < 3; shift++) {
+        assert_false(ring_fits(&producer, max + 1));
+        assert_false(put(&producer, 1, max + 1));
+        assert_false(put(&producer, 1, UINT32_MAX));
+        assert_true(ring_fits(&producer, max));
+        assert_true(put(&producer, 1, max));
+        assert_false(ring_fits(&producer, 0));
+        assert_false(put(&producer, 2, 0));
+        assert_true(ring_publish(&producer));
+        assert_true(ring_valid(&consumer));
+        assert_true(is_entry(ring_take(&consumer, NULL), 1));
+        assert_false(put(&producer, 2, 0)); /* taken is not done */
+        ring_commit(&consumer);
+        /* And the next time it begins elsewhere, and wraps. */
+        assert_true(put(&producer, 2, 24 * shift));
+        ring_publish(&producer);
+        assert_true(is_entry(ring_take(&consumer, NULL), 2));
+        ring_commit(&consumer);
+    }
+}
+
+static void a_wish_for_room_is_seen_by_the_next_commit(void **state)
+{
+    (void)state;
+    while (put(&producer, 1, 100))
+        continue;
+    ring_publish(&producer);
+    assert_false(ring_want_room(&producer, 100));
+    ring_take(&consumer, NULL);
+    assert_true(ring_commit(&consumer));
+    assert_true(ring_want_room(&producer, 100)); /* and takes the wish back */
+    ring_take(&consumer, NULL);
+    assert_false(ring_commit(&consumer));
+}
+
+static void a_wish_lasts_until_something_so_large_is_in(void **state)
+{
+    (void)state;
+    while (put(&producer, 1, 100))
+        continue;
+    ring_publish(&producer);
+    assert_false(ring_want_room(&producer, 500));
+    for (uint32_t i = 0; i < 3; i++)
+        ring_take(&consumer, NULL);
+    assert_true(ring_commit(&consumer));
+    assert_true(put(&producer, 2, 50)); /* another, smaller one: the wish stays */
+    ring_take(&consumer, NULL);
+    ring_take(&consumer, NULL);
+    ring_take(&consumer, NULL);
+    assert_true(ring_commit(&consumer));
+    assert_true(put(&producer, 3, 500));
+    ring_take(&consumer, NULL);
+    assert_false(ring_commit(&consumer));
+}
+
+static void a_successor_commits_for_a_wake_up_that_was_not_made(void **state)
+{
+    (void)state;
+    while (put(&producer, 1, 100))
+        continue;
+    ring_publish(&producer);
+    assert_false(ring_want_room(&producer, 100));
+    while (ring_take(&consumer, NULL) != NULL)
+        continue;
+    ring_commit(&consumer); /* and dies before it has woken anyone */
+    ring_attach(&consumer, control, bytes, size);
+    assert_true(ring_commit(&consumer));
+    /* And a producer that dies with a wish: its successor's first entry ends that. */
+    ring_attach(&producer, control, bytes, size);
+    assert_true(put(&producer, 2, 8));
+    assert_false(ring_commit(&consumer));
+}
+
+static void what_a_dead_consumer_took_comes_again(void **state)
+{
+    (void)state;
+    for (uint64_t number = 1; number <= 4; number++)
+        assert_true(put(&producer, number, 20));
+    ring_publish(&producer);
+    assert_true(is_entry(ring_take(&consumer, NULL), 1));
+    ring_commit(&consumer);
+    assert_true(is_entry(ring_take(&consumer, NULL), 2));
+    assert_true(is_entry(ring_take(&consumer, NULL), 3));
+    ring_attach(&consumer, control, bytes, size);
+    for (uint64_t number = 2; number <= 4; number++)
+        assert_true(is_entry(ring_take(&consumer, NULL), number));
+    assert_null(ring_take(&consumer, NULL));
+}
+
+static void what_a_dead_producer_did_not_publish_does_not_appear(void **state)
+{
+    (void)state;
+    put(&producer, 1, 20);
+    put(&producer, 2, 20);
+    ring_publish(&producer);
+    put(&producer, 3, 20);
+    put(&producer, 4, 2000);
+    ring_attach(&producer, control, bytes, size);
+    assert_true(ring_published_before(&producer, 1));
+    assert_true(ring_published_before(&producer, 2));
+    assert_false(ring_published_before(&producer, 3));
+    assert_false(ring_publish(&producer));
+    put(&producer, 3, 30);
+    assert_false(ring_published_before(&producer, 3)); /* by others, that is */
+    ring_publish(&producer);
+    for (uint64_t number = 1; number <= 3; number++)
+        assert_true(is_entry(ring_take(&consumer, NULL), number));
+    assert_null(ring_take(&consumer, NULL));
+    ring_attach(&producer, control, bytes, size);
+    assert_true(ring_published_before(&producer, 3));
+    assert_false(ring_published_before(&producer, 4));
+}
+
+static void entries_without_an_origin_leave_it_alone(void **state)
+{
+    (void)state;
+    put(&producer, 7, 20);
+    ring_publish(&producer);
+    put(&producer, 0, 20);
+    ring_publish(&producer);
+    put(&producer, 0, 20);
+    ring_publish(&producer);
+    ring_attach(&producer, control, bytes, size);
+    assert_true(ring_published_before(&producer, 7));
+    assert_false(ring_published_before(&producer, 8));
+}
+
+static void a_new_ring_has_published_nothing(void **state)
+{
+    (void)state;
+    assert_false(ring_published_before(&producer, 1));
+    assert_true(ring_valid(&producer));
+}
+
+static void broken_rings_are_not_valid(void **state)
+{
+    (void)state;
+    put(&producer, 1, 20);
+    put(&producer, 2, 20);
+    ring_publish(&producer);
+    assert_true(ring_valid(&consumer));
+    struct ring_entry *const first = (void *)bytes;
+    static const uint32_t wrong[] = {0, 12, 28, 1000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        first->size = wrong[i];
+        assert_false(ring_valid(&consumer));
+    }
+    first->size = 20;
+    struct ring_entry *const second = (void *)(bytes + room(20));
+    second->size = 60;
+    assert_false(ring_valid(&consumer));
+    second->size = 20;
+    assert_true(ring_valid(&consumer));
+    static const uint64_t heads[] = {8, 16, 39, 88, 1 << 20};
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        atomic_store(&control->head, heads[i]);
+        assert_false(ring_valid(&consumer));
+    }
+    atomic_store(&control->head, 40);
+    assert_true(ring_valid(&consumer));
+    atomic_store(&control->head, 0);
+    atomic_store(&control->tail, (uint64_t)size + 8);
+    assert_false(ring_valid(&consumer));
+}
+
+/* The model: entry i, for every i, has a length; four counters say how far each step has come. */
+enum { MODEL_ENTRIES = 200000 };
+static uint32_t model_len[MODEL_ENTRIES + 1];
+static struct {
+    uint64_t written, published, taken, committed;
+} model;
+
+static uint32_t draw_len(void)
+{
+    const uint32_t kind = draw(100);
+    return kind < 70 ? draw(64) : kind < 95 ? draw(512) : draw(ring_entry_max(&producer) + 1);
+}
+
+static uint64_t model_level(void)
+{
+    uint64_t level = 0;
+    for (uint64_t i = model.committed + 1; i <= model.written; i++)
+        level += room(model_len[i]);
+    return level;
+}
+
+static void model_put(void)
+{
+    const uint32_t len = draw_len();
+    const bool fits = model_level() + room(len) <= size;
+
+    assert_int_equal(ring_fits(&producer, len), fits);
+    assert_int_equal(put(&producer, model.written + 1, len), fits);
+    if (fits)
+        model_len[++model.written] = len;
+}
+
+static void model_take(void)
+{
+    const struct ring_entry *const entry = ring_take(&consumer, NULL);
+
+    if (model.taken == model.published) {
+        assert_null(entry);
+        return;
+    }
+    assert_non_null(entry);
+    model.taken++;
+    assert_int_equal(entry->size, model_len[model.taken]);
+    if (!is_entry(entry, model.taken))
+        fail_msg("entry %llu is damaged", (unsigned long long)model.taken);
+}
+
+static void model_step(void)
+{
+    const uint32_t kind = draw(100);
+
+    if (kind < 35) {
+        model_put();
+    } else if (kind < 50) {
+        assert_int_equal(ring_publish(&producer), model.published != model.written);
+        model.published = model.written;
+    } else if (kind < 80) {
+        model_take();
+    } else if (kind < 98) {
+        assert_false(ring_commit(&consumer));
+        model.committed = model.taken;
+    } else if (kind < 99) { /* the producer dies */
+        ring_attach(&producer, control, bytes, size);
+        model.written = model.published;
+        assert_true(ring_published_before(&producer, model.published));
+        assert_false(ring_published_before(&producer, model.published + 1));
+    } else { /* the consumer dies */
+        ring_attach(&consumer, control, bytes, size);
+        model.taken = model.committed;
+    }
+}
+
+static void it_agrees_with_the_model(void **state)
+{
+    (void)state;
+    memset(&model, 0, sizeof(model));
+    for (uint32_t step = 0; step < 400000 && model.written < MODEL_ENTRIES; step++) {
+        model_step();
+        assert_int_equal(ring_ready(&consumer), model.published != model.committed);
+        if (!ring_valid(&consumer))
+            fail_msg("not valid after step %u", step);
+    }
+    assert_true(atomic_load(&control->head) > 500 * (uint64_t)size);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_unpublished_entry_is_not_seen, begin, end),
+        cmocka_unit_test_setup_teardown(the_largest_entry_fits_an_empty_ring, begin, end),
+        cmocka_unit_test_setup_teardown(a_wish_for_room_is_seen_by_the_next_commit, begin, end),
+        cmocka_unit_test_setup_teardown(a_wish_lasts_until_something_so_large_is_in, begin, end),
+        cmocka_unit_test_setup_teardown(a_successor_commits_for_a_wake_up_that_was_not_made, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_a_dead_consumer_took_comes_again, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_dead_producer_did_not_publish_does_not_appear, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(entries_without_an_origin_leave_it_alone, begin, end),
+        cmocka_unit_test_setup_teardown(a_new_ring_has_published_nothing, begin, end),
+        cmocka_unit_test_setup_teardown(broken_rings_are_not_valid, begin, end),
+        cmocka_unit_test_setup_teardown(it_agrees_with_the_model, begin, end),
+    };
+    return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
+}

@@ -1,0 +1,208 @@
+/* Worker slots: the latch, the descriptors noted for a death, the names, and what is valid. */
+#include "shm/slot.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { CAPACITY = 1000 };
+
+static struct slot slot;
+
+static int begin(void **state)
+{
+    (void)state;
+    memset(&slot, 0, sizeof(slot));
+    slot.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return slot.event_fd > 0 ? 0 : -1;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    return close(slot.event_fd);
+}
+
+static bool readable(void)
+{
+    struct pollfd poll_fd = {.fd = slot.event_fd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) == 1;
+}
+
+static void only_a_sleeper_is_woken(void **state)
+{
+    (void)state;
+    assert_false(latch_wake(&slot));
+    assert_false(readable());
+    latch_rest(&slot);
+    assert_false(readable());
+    assert_true(latch_wake(&slot));
+    assert_true(readable());
+    latch_rise(&slot);
+    latch_drain(&slot);
+    assert_false(readable());
+    assert_false(latch_wake(&slot));
+    assert_false(readable());
+}
+
+static void many_wakers_make_one_wake_up(void **state)
+{
+    (void)state;
+    latch_rest(&slot);
+    for (int i = 0; i < 5; i++)
+        assert_true(latch_wake(&slot));
+    latch_rise(&slot);
+    assert_true(readable());
+    latch_drain(&slot);
+    assert_false(readable());
+    latch_drain(&slot); /* an empty one does not block */
+}
+
+static void a_wake_up_before_the_sleep_is_kept(void **state)
+{
+    (void)state;
+    latch_rest(&slot);
+    latch_wake(&slot);
+    latch_rise(&slot);
+    latch_rest(&slot); /* the next turn, before it has read the eventfd */
+    assert_true(readable());
+}
+
+static void a_full_eventfd_is_readable_all_the_same(void **state)
+{
+    (void)state;
+    const uint64_t most = UINT64_MAX - 1;
+
+    assert_int_equal(write(slot.event_fd, &most, sizeof(most)), sizeof(most));
+    latch_rest(&slot);
+    assert_false(latch_wake(&slot));
+    assert_true(readable());
+}
+
+static uint32_t noted(int fd)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++)
+        count += atomic_load(&slot.aux[i]) == fd;
+    return count;
+}
+
+static void descriptors_are_noted_and_forgotten(void **state)
+{
+    (void)state;
+    for (int fd = 1; fd <= SLOT_AUX_MAX; fd++) {
+        assert_int_equal(slot_aux_add(&slot, fd), 0);
+        assert_int_equal(noted(fd), 1);
+        assert_true(slot_valid(&slot, CAPACITY));
+    }
+    assert_int_equal(slot_aux_add(&slot, 100), -1);
+    assert_int_equal(noted(100), 0);
+    slot_aux_remove(&slot, 100); /* was never noted */
+    slot_aux_remove(&slot, 17);
+    assert_int_equal(noted(17), 0);
+    assert_int_equal(noted(0), 1);
+    assert_int_equal(slot_aux_add(&slot, 100), 0);
+    assert_int_equal(noted(100), 1);
+    for (int fd = 1; fd <= 100; fd++)
+        slot_aux_remove(&slot, fd);
+    assert_int_equal(noted(0), SLOT_AUX_MAX);
+}
+
+static void states_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(link_state_name(LINK_DOWN), "down");
+    assert_string_equal(link_state_name(LINK_CONNECTING), "connecting");
+    assert_string_equal(link_state_name(LINK_UP), "up");
+    assert_string_equal(link_state_name((enum link_state)(LINK_UP + 1)), "unknown");
+    assert_string_equal(slot_doing_name(DOING_STARTING), "starting");
+    assert_string_equal(slot_doing_name(DOING_READING), "reading a client");
+    assert_string_equal(slot_doing_name(DOING_SWEEPING), "sweeping");
+    assert_string_equal(slot_doing_name(DOING_SWEEPING + 1), "unknown");
+    assert_string_equal(slot_doing_name(UINT32_MAX), "unknown");
+}
+
+/* A slot that somebody runs, with something in every part. */
+static void fill(void)
+{
+    slot.pid = 4711;
+    slot.incarnation = 2;
+    slot.command = SLOT_DRAIN;
+    slot.epoll_fd = 8;
+    slot.connections = 20;
+    slot.ready_users = 19;
+    slot.high = CAPACITY;
+    slot.handing = CAPACITY - 1;
+    slot.users.count = 19;
+    slot.users.buckets = CAPACITY;
+    slot.link.state = LINK_UP;
+    slot.link.fd = 9;
+    slot.link.batch_sent = 5;
+    slot.link.batch_confirmed = 5;
+    slot.link.in = (struct stream){.start = 5000, .end = 5100, .base = 4000};
+    slot.words.doing = DOING_SWEEPING;
+}
+
+static void each_part_of_a_slot_is_checked(void **state)
+{
+    (void)state;
+    assert_true(slot_valid(&slot, CAPACITY)); /* new, and nobody runs it */
+    fill();
+    assert_true(slot_valid(&slot, CAPACITY));
+    const struct slot good = slot;
+#define EXPECT(validity, field, value)                           \
+    do {                                                         \
+        slot.field = (value);                                    \
+        assert_int_equal(slot_valid(&slot, CAPACITY), validity); \
+        slot = good;                                             \
+    } while (0)
+    EXPECT(false, pid, -1);
+    EXPECT(false, incarnation, 0);
+    EXPECT(false, command, SLOT_STOP + 1);
+    EXPECT(false, epoll_fd, 0);
+    EXPECT(false, epoll_fd, CAPACITY);
+    EXPECT(false, event_fd, -1);
+    EXPECT(false, sleeping, 2);
+    EXPECT(true, connections, CAPACITY);
+    EXPECT(false, connections, CAPACITY + 1);
+    EXPECT(false, ready_users, CAPACITY + 1);
+    EXPECT(false, high, CAPACITY + 1);
+    EXPECT(false, handing, CAPACITY);
+    EXPECT(false, node_state, 3);
+    EXPECT(false, drained, 2);
+    EXPECT(false, users.count, CAPACITY + 1);
+    EXPECT(false, users.buckets, CAPACITY + 1);
+    EXPECT(false, link.state, LINK_UP + 1);
+    EXPECT(true, link.fd, 0);
+    EXPECT(false, link.fd, -2);
+    EXPECT(false, link.fd, CAPACITY);
+    EXPECT(false, link.receiving, 2);
+    EXPECT(false, link.sending, 2);
+    EXPECT(false, link.batch_confirmed, 6);
+    EXPECT(false, link.in.base, 5101);
+    EXPECT(false, link.out.base, 1);
+    EXPECT(false, aux[SLOT_AUX_MAX - 1], -1);
+    EXPECT(false, aux[0], CAPACITY);
+    EXPECT(false, words.doing, DOING_SWEEPING + 1);
+#undef EXPECT
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(only_a_sleeper_is_woken, begin, end),
+        cmocka_unit_test_setup_teardown(many_wakers_make_one_wake_up, begin, end),
+        cmocka_unit_test_setup_teardown(a_wake_up_before_the_sleep_is_kept, begin, end),
+        cmocka_unit_test_setup_teardown(a_full_eventfd_is_readable_all_the_same, begin, end),
+        cmocka_unit_test_setup_teardown(descriptors_are_noted_and_forgotten, begin, end),
+        cmocka_unit_test(states_have_names),
+        cmocka_unit_test_setup_teardown(each_part_of_a_slot_is_checked, begin, end),
+    };
+    return cmocka_run_group_tests_name("slot", tests, NULL, NULL);
+}
