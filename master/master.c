@@ -19,6 +19,7 @@
 enum {
     RESERVED_FDS = 128,      /* descriptors of the master and of things common to all */
     FDS_PER_WORKER = 96,     /* epoll sets, links, admin clients */
+    ABOVE_LIMIT = 1024,      /* connections that are being refused */
     LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
     PAGE = 4096
 };
@@ -55,7 +56,8 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
 {
     const uint32_t descriptors = raise_descriptors();
     const uint32_t beside = RESERVED_FDS + workers * FDS_PER_WORKER;
-    uint64_t capacity = (uint64_t)config->max_connections + beside + config->max_connections / 16;
+    /* Clients above the limit need a record, too, to be told so. */
+    uint64_t capacity = (uint64_t)config->max_connections + beside + ABOVE_LIMIT;
     if (capacity > descriptors) {
         capacity = descriptors;
         if (descriptors < config->max_connections + beside)

@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 enum {
-    YOUNG_MS = 1000,       /* a worker that dies younger has to wait */
-    BACKOFF_FIRST_MS = 50, /* doubling with each early death */
+    YOUNG_MS = 100,        /* a worker that dies younger has to wait */
+    BACKOFF_FIRST_MS = 10, /* doubling with each early death */
     BACKOFF_LAST_MS = 10000,
 };
 

@@ -153,7 +153,7 @@ const char *json_string_end(const char *at, const char *end)
 {
     at = skip_plain(at + 1, end, true);
     while (at != NULL && at < end && *at != '"') {
-        uint32_t code;
+        uint32_t code = 0;
         if ((unsigned char)*at < 0x20)
             return NULL;
         at = *at == '\\' ? read_escape(at, end, &code) : skip_utf8(at, end);
@@ -174,7 +174,7 @@ bool json_string_is(const struct json_value *string, const char *text)
                 return false;
             continue;
         }
-        uint32_t code;
+        uint32_t code = 0;
         char utf8[4];
         at = read_escape(at, end, &code);
         size_t n = put_utf8(utf8, code);
@@ -197,7 +197,7 @@ size_t json_unescape(char *out, const struct json_value *string)
         out += run;
         at += run;
         if (escape != NULL) {
-            uint32_t code;
+            uint32_t code = 0;
             at = read_escape(at, end, &code);
             out += put_utf8(out, code);
         }

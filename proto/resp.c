@@ -75,7 +75,7 @@ static inline int read_length(struct reader *reader, int64_t *out)
     bool minus = reader->at < reader->end && *reader->at == '-';
     if (minus)
         reader->at++;
-    uint64_t value;
+    uint64_t value = 0;
     int outcome = read_digits(reader, minus ? 1 : BULK_MAX, &value);
     if (outcome == OUTCOME_OK && minus && value != 1)
         return RESP_MALFORMED;

@@ -116,6 +116,8 @@ struct slot {
     _Atomic uint32_t
         ready_users; /* of them SUBSCRIBING or OPEN with a user: what makes the node a recipient */
     _Atomic uint32_t high;       /* one more than the highest descriptor it ever owned */
+    _Atomic uint32_t present;    /* 1: it has users, as of the end of its last turn */
+    _Atomic uint32_t news;       /* grows when a word of this slot changes that others wait for */
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
     _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */

@@ -59,7 +59,7 @@ static void pause_accepting(struct worker *worker, const char *why)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 1, NULL))
-        log_error("accept_failed", "why=%s", log_quote(why, strlen(why)));
+        log_warn("accept_paused", "why=%s", log_quote(why, strlen(why)));
     set_listening(worker, false);
     event_add(worker->accepting->resume, &(struct timeval){0, PAUSE_MS * 1000});
 }

@@ -120,16 +120,16 @@ static void get_user(struct worker *worker, struct evhttp_request *request, cons
 
 /* `whole`: nothing may follow the path. */
 static const struct {
-    enum evhttp_cmd_type method;
     const char *path;
-    bool whole;
     path_handler *handler;
+    enum evhttp_cmd_type method;
+    bool whole;
 } paths[] = {
-    {EVHTTP_REQ_GET, "/healthz", true, get_healthz},
-    {EVHTTP_REQ_GET, "/readyz", true, get_readyz},
-    {EVHTTP_REQ_GET, "/metrics", true, get_metrics},
-    {EVHTTP_REQ_GET, "/api/stats", true, get_stats},
-    {EVHTTP_REQ_GET, "/api/users/", false, get_user},
+    {"/healthz", get_healthz, EVHTTP_REQ_GET, true},
+    {"/readyz", get_readyz, EVHTTP_REQ_GET, true},
+    {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
+    {"/api/stats", get_stats, EVHTTP_REQ_GET, true},
+    {"/api/users/", get_user, EVHTTP_REQ_GET, false},
 };
 
 static void on_request(struct evhttp_request *request, void *arg)

@@ -6,6 +6,7 @@
 #include "worker/command.h"
 
 #include "common/log.h"
+#include "worker/node.h"
 #include "worker/resolve.h"
 
 #include <event2/buffer.h>
@@ -77,13 +78,12 @@ static void fail(struct worker *worker, const char *why)
 
 /* ---- Commands ---- */
 
-static int enqueue(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+static int enqueue(struct worker *worker, int argc, const char **argv, const size_t *lens,
                    command_done *done, void *arg)
 {
     struct command *command = worker->command;
     char *bytes = NULL;
-    /* hiredis takes the arguments as non-const pointers and does not write to them. */
-    const int len = redisFormatCommandArgv(&bytes, argc, (const char **)(uintptr_t)argv, lens);
+    const int len = redisFormatCommandArgv(&bytes, argc, argv, lens);
     if (len < 0)
         return -1;
     const int added = bufferevent_write(command->socket, bytes, (size_t)len);
@@ -94,7 +94,7 @@ static int enqueue(struct worker *worker, int argc, const char *const *argv, con
     return 0;
 }
 
-int command_send(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg)
 {
     const struct command *command = worker->command;
@@ -112,10 +112,12 @@ static void on_login(struct worker *worker, const redisReply *reply, void *arg)
     if (!reply)
         return; /* fail() is under way */
     command->ready = reply->type != REDIS_REPLY_ERROR;
-    if (command->ready)
-        command->retry_ms = RETRY_FIRST_MS;
-    else
+    if (!command->ready) {
         log_warn("redis_login_refused", "why=%s", log_quote(reply->str, reply->len));
+        return;
+    }
+    command->retry_ms = RETRY_FIRST_MS;
+    node_probe(worker);
 }
 
 static void log_in(struct worker *worker)

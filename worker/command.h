@@ -19,7 +19,7 @@ int command_open(struct worker *worker);
 
 /* Sends a command. `done` may be NULL. Returns 0; or -1 where the link is down or too many
  * answers are owed, and then `done` is not called. */
-int command_send(struct worker *worker, int argc, const char *const *argv, const size_t *lens,
+int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg);
 
 #endif

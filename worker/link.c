@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "proto/resp.h"
+#include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/resolve.h"
 #include "worker/rings.h"
@@ -157,10 +158,12 @@ void link_write(struct worker *worker, const void *bytes, size_t len)
 static void refill(struct worker *worker)
 {
     struct link *link = worker->link;
+    if (!link->waiting)
+        return;
     const size_t done = put(worker, link->waiting, link->waiting_len);
     link->waiting_len -= done;
     memmove(link->waiting, link->waiting + done, link->waiting_len);
-    if (link->waiting_len > 0 || !link->waiting)
+    if (link->waiting_len > 0)
         return;
     free(link->waiting);
     link->waiting = NULL;
@@ -459,6 +462,7 @@ void link_confirmed(struct worker *worker)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
     set_state(worker, LINK_UP);
+    node_probe(worker);
     log_info("redis_link_up", "connects=%llu",
              (unsigned long long)atomic_load(&worker->stats->link_connects));
 }

@@ -50,7 +50,7 @@ bool node_ready(const struct worker *worker)
 static bool anybody(const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (atomic_load_explicit(&worker->segment->slot[i].ready_users, memory_order_relaxed) > 0)
+        if (atomic_load_explicit(&worker->segment->slot[i].present, memory_order_relaxed))
             return true;
     return false;
 }
@@ -70,7 +70,7 @@ static void channels(struct worker *worker, bool subscribe)
 static void set_state(struct worker *worker, enum node_state state)
 {
     atomic_store_explicit(&worker->slot->node_state, state, memory_order_release);
-    rings_poke_all(worker);
+    rings_tell_all(worker);
 }
 
 void node_subscribe(struct worker *worker)
@@ -127,16 +127,18 @@ static void follow_users(struct worker *worker)
         give_up(worker);
 }
 
-/* Tells the node's home that this worker's first user came or its last one left. */
+/* Tells the node's home that this worker's first user came or its last one left. `present` changes
+ * only here, so that a user who goes while another comes is no absence. */
 static void tell_home(struct worker *worker)
 {
     const bool have = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
     if (have == node.had_users)
         return;
     node.had_users = have;
+    atomic_store_explicit(&worker->slot->present, have, memory_order_relaxed);
     /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
-    rings_poke(worker, worker_node_home(worker));
+    rings_tell_all(worker);
 }
 
 /* ---- GAP ---- */
@@ -198,19 +200,24 @@ static void send_probe(struct worker *worker)
     char channel[96];
     snprintf(channel, sizeof(channel), "%sprobe:%08x", worker->config->prefix,
              worker->segment->header->boot_id);
-    const char *const argv[] = {"PUBLISH", channel, "1"};
+    const char *argv[] = {"PUBLISH", channel, "1"};
     const size_t lens[] = {strlen(argv[0]), strlen(argv[1]), strlen(argv[2])};
     command_send(worker, 3, argv, lens, NULL, NULL); /* if it fails, /readyz will show it */
 }
 
-void node_tick(struct worker *worker)
+void node_probe(struct worker *worker)
 {
-    if (!is_home(worker) || worker->now_s - node.probed_s < PROBE_EVERY_S)
-        return;
-    if (atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) != LINK_UP)
+    if (!is_home(worker) ||
+        atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) != LINK_UP)
         return;
     node.probed_s = worker->now_s;
     send_probe(worker);
+}
+
+void node_tick(struct worker *worker)
+{
+    if (worker->now_s - node.probed_s >= PROBE_EVERY_S)
+        node_probe(worker);
 }
 
 bool node_serves(const struct worker *worker, const char **why)
@@ -235,6 +242,7 @@ void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
     node.was_ready = node.had_users && node_ready(worker);
+    atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
     /* Asking twice for the node's channels does no harm; believing that it was done might. */
     node.asked = false;
 }

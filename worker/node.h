@@ -4,7 +4,7 @@
  * One worker is the node's home. While any worker has a user, it subscribes push:all, push:users
  * and push:ctl, so that each such push comes to the node once and PUBLISH counts only nodes with a
  * recipient. Workers tell it by state, not by messages, so that a death in between loses nothing:
- * `ready_users` in each slot is written by that worker, `node_state` by the node's home. Each
+ * `present` in each slot is written by that worker, `node_state` by the node's home. Each
  * changes its word and then looks at the other's, with a full barrier between.
  */
 #ifndef WSPUSHD_WORKER_NODE_H
@@ -26,6 +26,9 @@ void node_turn(struct worker *worker);
 
 /* Once a second: sends the probe when it is time. */
 void node_tick(struct worker *worker);
+
+/* The way to Redis has just become whole: the node's home probes it at once. */
+void node_probe(struct worker *worker);
 
 /* Whether the whole node can serve: every worker's link is up and a probe came by lately. */
 bool node_serves(const struct worker *worker, const char **why);

@@ -277,7 +277,7 @@ static size_t gather(const struct outbox *outbox, uint32_t *i, struct iovec piec
     for (; *i; *i = item_at(outbox, *i)->next) {
         const struct frame *frame = frame_at(outbox, item_at(outbox, *i)->frame);
         uint8_t *at = outbox->arena + frame->offset;
-        if (at == end)
+        if (count > 0 && at == end)
             piece[count - 1].iov_len += frame->size;
         else if (count == PIECES_MAX)
             break;
@@ -339,30 +339,30 @@ static uint64_t last_mark(const struct outbox *outbox, uint32_t i)
     return mark;
 }
 
-/* Sends a list of items; returns the first that the kernel did not wholly take, or 0; -1 in *sent
- * where the connection is gone. */
-static uint32_t send_items(struct worker *worker, int fd, uint32_t first, int64_t *sent)
+/* How far a list of items was sent: the first that the kernel did not wholly take, or 0, and how
+ * much of it is gone. */
+struct progress {
+    uint32_t rest, part;
+    bool gone; /* the connection has failed */
+};
+
+static struct progress send_items(struct worker *worker, int fd, uint32_t first)
 {
     const struct outbox *outbox = worker->outbox;
+    struct progress progress = {.rest = first};
     struct iovec piece[PIECES_MAX];
-    uint32_t i = first, rest = first;
-    *sent = 0;
-    while (rest && *sent == 0) {
-        size_t bytes;
-        i = rest;
+    size_t sent = 0, bytes = 0;
+    while (progress.rest && sent == bytes) {
+        uint32_t i = progress.rest;
         const size_t count = gather(outbox, &i, piece, &bytes);
         const ssize_t n = send_pieces(worker, fd, piece, count);
-        if (n < 0) {
-            *sent = -1;
-            return rest;
-        }
-        uint32_t part;
-        rest = count_sent(worker, rest, (size_t)n, &part);
-        *sent = part;
-        if ((size_t)n < bytes)
+        progress.gone = n < 0;
+        if (progress.gone)
             break;
+        sent = (size_t)n;
+        progress.rest = count_sent(worker, progress.rest, sent, &progress.part);
     }
-    return rest;
+    return progress;
 }
 
 /* Frames wait behind a backlog; and a push waits for the HELLO of a connection that is not open. */
@@ -372,12 +372,12 @@ static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t
                                          !conn_has(conn, CONN_GREETING));
 }
 
-/* What is left of a list from item `rest` on goes to the backlog. */
-static void settle_target(struct worker *worker, struct conn *conn, uint32_t rest, uint32_t sent)
+/* What is left of a list goes to the backlog. */
+static void settle_target(struct worker *worker, struct conn *conn, struct progress progress)
 {
-    if (rest) {
+    if (progress.rest) {
         hold_mark(worker, conn);
-        spill(worker, hold_get(worker, conn), rest, sent);
+        spill(worker, hold_get(worker, conn), progress.rest, progress.part);
         client_backlogged(worker, conn);
     } else {
         hold_settle(worker, conn);
@@ -394,11 +394,10 @@ static void flush_target(struct worker *worker, uint32_t place)
         return;
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
-    uint32_t rest = target.first;
-    int64_t sent = 0;
+    struct progress progress = {.rest = target.first};
     if (!must_wait(conn, hold_find(worker, conn), mark))
-        rest = send_items(worker, (int)target.ref.fd, target.first, &sent);
-    if (sent < 0) {
+        progress = send_items(worker, (int)target.ref.fd, target.first);
+    if (progress.gone) {
         client_end(worker, conn, CLOSED_RESET);
         return;
     }
@@ -407,7 +406,7 @@ static void flush_target(struct worker *worker, uint32_t place)
     /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
     if (mark && word_state(conn_word(conn)) == CONN_OPEN)
         conn->mark = mark;
-    settle_target(worker, conn, rest, (uint32_t)sent);
+    settle_target(worker, conn, progress);
 }
 
 static void outbox_reset(struct outbox *outbox)

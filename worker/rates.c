@@ -23,11 +23,14 @@ enum { FIRST_SIZE = 64, TOKEN = 1000 };
 struct rates *rates_new(void)
 {
     struct rates *rates = calloc(1, sizeof(*rates));
-    if (rates) {
-        rates->size = FIRST_SIZE;
-        rates->bucket = calloc(FIRST_SIZE, sizeof(*rates->bucket));
+    struct bucket *bucket = calloc(FIRST_SIZE, sizeof(*bucket));
+    if (!rates || !bucket) {
+        free(rates);
+        free(bucket);
+        return NULL;
     }
-    return rates && rates->bucket ? rates : NULL;
+    *rates = (struct rates){.bucket = bucket, .size = FIRST_SIZE};
+    return rates;
 }
 
 static struct bucket *find(const struct rates *rates, uint64_t key, uint32_t op)

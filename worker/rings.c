@@ -151,10 +151,20 @@ void rings_poke(struct worker *worker, uint32_t to)
     to_wake |= UINT64_C(1) << to;
 }
 
-void rings_poke_all(struct worker *worker)
+void rings_tell_all(struct worker *worker)
 {
+    /* Release: who sees it grow sees the word that has changed. */
+    atomic_fetch_add_explicit(&worker->slot->news, 1, memory_order_release);
     for (uint32_t i = 0; i < worker->workers; i++)
         rings_poke(worker, i);
+}
+
+uint32_t rings_news(const struct worker *worker)
+{
+    uint32_t news = atomic_load_explicit(&worker->slot->command, memory_order_acquire);
+    for (uint32_t i = 0; i < worker->workers; i++)
+        news += atomic_load_explicit(&worker->segment->slot[i].news, memory_order_acquire);
+    return news;
 }
 
 void rings_turn(struct worker *worker)

@@ -43,9 +43,14 @@ void rings_commit_out(struct worker *worker);
 bool rings_broadcast(struct worker *worker, enum ring_message type, uint64_t origin,
                      const void *bytes, size_t len);
 
-/* Wakes worker `to` at the end of the turn, or everyone: some word of this slot has changed. */
+/* Wakes worker `to` at the end of the turn. */
 void rings_poke(struct worker *worker, uint32_t to);
-void rings_poke_all(struct worker *worker);
+
+/* A word of this slot has changed that others wait for: makes them look. */
+void rings_tell_all(struct worker *worker);
+
+/* What this worker has been told so far: differs when there is something new to look at. */
+uint32_t rings_news(const struct worker *worker);
 
 /* End of the turn: wakes whoever has something new. */
 void rings_turn(struct worker *worker);

@@ -16,7 +16,7 @@
 
 enum {
     PERIOD_MAX = 4, /* seconds in which each record is looked at */
-    LINGER_S = 5    /* how long a peer may take to close after our close frame */
+    LINGER_S = 2    /* how long a peer may take to close after our close frame */
 };
 
 struct sweep {

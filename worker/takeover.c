@@ -111,7 +111,7 @@ static void wake_everyone(struct worker *worker)
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id)
             ring_commit(&worker->in[i]);
-    rings_poke_all(worker);
+    rings_tell_all(worker);
 }
 
 void takeover_finish(struct worker *worker)

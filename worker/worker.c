@@ -125,6 +125,7 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
 static void turn(struct worker *worker)
 {
     note_time(worker);
+    worker->news = rings_news(worker);
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
     outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
@@ -138,13 +139,20 @@ static void turn(struct worker *worker)
     rings_turn(worker);
 }
 
+/* Asked between latch_rest and sleep: whoever made the work since then has seen the latch, and
+ * wakes us. */
+static bool has_work(const struct worker *worker)
+{
+    return rings_ready(worker) || rings_news(worker) != worker->news;
+}
+
 static void loop(struct worker *worker)
 {
     while (!worker->stopping) {
         worker->slot->words.doing = DOING_WAITING;
         latch_rest(worker->slot);
         event_base_loop(worker->base,
-                        rings_ready(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+                        has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
         latch_rise(worker->slot);
         turn(worker);
     }
@@ -215,7 +223,7 @@ static int events_open(struct worker *worker)
 
 int worker_run(const struct worker_setup *setup)
 {
-    struct worker worker;
+    static struct worker worker; /* one in a process */
     settle(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
     worker.slot->words.doing = DOING_STARTING;

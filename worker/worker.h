@@ -59,6 +59,7 @@ struct worker {
     bool stopping; /* drain.c: leave the loop */
     bool orphaned; /* the master is dead: drain and leave */
     struct event *master_event;
+    uint32_t news; /* worker.c: rings_news that this turn has seen */
 
     struct users users;           /* home.c */
     struct ring in[WORKERS_MAX];  /* rings.c: from each worker to this one */

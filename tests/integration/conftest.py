@@ -92,8 +92,9 @@ def server(_shared):
 def make_server(redis, tmp_path_factory):
     """make_server(key=value, ...) starts a server with a prefix of its own.
 
-    Further arguments: redis_server= a RedisServer; opcodes=, arguments= as Server; start=False. Each is
-    checked and stopped after the test, unless the test has stopped it (then only its log is read).
+    Further arguments: redis_server= a RedisServer; opcodes=, arguments= as Server; start=False.
+    Each is checked and stopped after the test, unless the test has stopped it (then only its log
+    is read).
     """
     made = []
 

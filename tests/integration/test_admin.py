@@ -245,7 +245,7 @@ def test_head_is_answered_without_a_body(server):
                                     b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00" * 50,
                                     b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
                                     b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
-                                    b"POST /healthz HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+                                    b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
                                     b"POST /healthz HTTP/1.1\r\nContent-Length: -1\r\n\r\n"],
                          ids=lambda value: repr(value)[:30])
 def test_garbage_harms_nobody(server, bytes_):

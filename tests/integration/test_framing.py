@@ -423,8 +423,9 @@ def garbage(rng):
     if kind == 0:
         return rng.randbytes(rng.randrange(1, 400))
     if kind == 1:
-        return frame(rng.randrange(16), rng.randbytes(rng.randrange(130)), rsv=rng.choice([0, 0, 4]),
-                     fin=rng.random() < 0.6, masked=rng.random() < 0.8)
+        return frame(rng.randrange(16), rng.randbytes(rng.randrange(130)),
+                     rsv=rng.choice([0, 0, 4]), fin=rng.random() < 0.6,
+                     masked=rng.random() < 0.8)
     if kind == 2:
         return b"".join(frame(rng.choice([0, 1, 2, 9, 10]), rng.randbytes(rng.randrange(40)),
                               fin=rng.random() < 0.5) for _ in range(rng.randrange(1, 8)))

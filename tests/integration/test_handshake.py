@@ -227,7 +227,8 @@ def test_upgrade_to_something_else_is_refused(server, value):
     refuse(server, upgrade_head(replace={"Upgrade": value}), 400, 426)
 
 
-@pytest.mark.parametrize("version", ["8", "7", "0", "12", "14", "113", "013", "13x", "-13", "", None])
+@pytest.mark.parametrize("version", ["8", "7", "0", "12", "14", "113", "013", "13x", "-13", "",
+                                     None])
 def test_version_other_than_13_is_426_and_says_13(server, version):
     response = refuse(server, upgrade_head(replace={"Sec-WebSocket-Version": version}), 426,
                       error="unsupported_version")
@@ -335,7 +336,8 @@ def test_request_line_of_64_kib_is_refused(server):
 
 # Users (auth none).
 
-@pytest.mark.parametrize("path", ["/ws", "/ws?", "/ws?user", "/ws?user=", "/ws?usr=u", "/ws?u=1&x=2"])
+@pytest.mark.parametrize("path", ["/ws", "/ws?", "/ws?user", "/ws?user=", "/ws?usr=u",
+                                  "/ws?u=1&x=2"])
 def test_no_user_is_401_with_a_challenge(server, path):
     response = refuse(server, upgrade_head(path), 401)
     assert response.header("WWW-Authenticate")

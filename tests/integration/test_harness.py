@@ -110,8 +110,9 @@ def test_heads():
     assert "Host" not in head and head.count("\r\nA: ") == 2 and head.endswith("\r\n\r\n")
 
 
-@pytest.mark.parametrize("wrong", [b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", b"HTTP/1.1 200 OK\r\nA\r\n\r\n",
-                                   b"HTTP/1.1 200 OK\nA: b\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("wrong", [
+    b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", b"HTTP/1.1 200 OK\r\nA\r\n\r\n",
+    b"HTTP/1.1 200 OK\nA: b\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n"])
 def test_response_heads_are_read_strictly(wrong):
     with pytest.raises(AssertionError):
         parse_head(wrong)
@@ -129,8 +130,10 @@ def test_responses_are_split_from_what_follows():
     assert split_response(bytearray(raw), False)[0].body == b"abc"
 
 
-@pytest.mark.parametrize("wrong", [b'{"op":1,"data":1,"text":"a"}', b'{"op":1,"more":1}', b'{"op":"1"}',
-                                   b'{"op":1,"op":2}', b'{"data":1}', b'{"op":1,"b64":"!"}', b'{"op":true}'])
+@pytest.mark.parametrize("wrong", [
+    b'{"op":1,"data":1,"text":"a"}', b'{"op":1,"more":1}', b'{"op":"1"}', b'{"op":1,"op":2}',
+    b'{"data":1}', b'{"op":1,"b64":"!"}', b'{"op":true}',
+])
 def test_json_messages_are_read_strictly(wrong):
     with pytest.raises((AssertionError, KeyError, ValueError)):
         decode_json(wrong)
@@ -160,7 +163,8 @@ def test_conf_is_written_as_libconfuse_reads_it(tmp_path):
     path = write_conf(tmp_path / "push.conf",
                       {"listen": ["[::1]:80", "unix:/a"], "workers": 2, "console": True,
                        "path": 'a"b\\', "odd": Raw("1 2")}, [opcode(110, to="echo", max=5)])
-    assert path.read_text() == ('listen = {"[::1]:80", "unix:/a"}\nworkers = 2\nconsole = true\n'
-                                'path = "a\\"b\\\\"\nodd = 1 2\nopcode 110 { to = "echo" max = 5 }\n')
+    assert path.read_text() == (
+        'listen = {"[::1]:80", "unix:/a"}\nworkers = 2\nconsole = true\n'
+        'path = "a\\"b\\\\"\nodd = 1 2\nopcode 110 { to = "echo" max = 5 }\n')
     assert parse_address("[::1]:80") == ("::1", 80)
     assert parse_address("unix:/a/b") == "/a/b"

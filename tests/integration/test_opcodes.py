@@ -202,7 +202,7 @@ def test_echo_gives_any_payload_back(server, user, payload):
     ({"data": {"a": [1, 2.5, "ü", None, True]}}, "data", {"a": [1, 2.5, "ü", None, True]}),
     ({"data": "a string"}, "data", "a string"),
     ({"text": "我们都好"}, "text", "我们都好"),
-    ({"text": "line\nbreak \"quoted\" \\ \u0001 \x7f"}, "text", "line\nbreak \"quoted\" \\ \u0001 \x7f"),
+    ({"text": 'line\nbreak "quote" \\ \u0001 \x7f'}, "text", 'line\nbreak "quote" \\ \u0001 \x7f'),
     ({"text": "\x00 is a byte like any other"}, "text", "\x00 is a byte like any other"),
     ({"text": "17"}, "text", "17"),
     ({"b64": bytes(range(256))}, "b64", bytes(range(256))),

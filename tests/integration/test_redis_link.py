@@ -216,7 +216,7 @@ def test_requests_are_answered_while_redis_is_down(linked):
 # Redis that is there but does not answer.
 
 def test_readyz_is_a_real_probe(linked):
-    """Redis stopped in its tracks: every socket is open, nothing is refused, and we are not ready."""
+    """Redis stopped in its tracks: every socket is open, and yet we are not ready."""
     client = linked.client("u")
     os.kill(linked.redis.process.pid, signal.SIGSTOP)
     try:
@@ -250,9 +250,10 @@ def test_redis_that_accepts_and_never_answers(own_redis, make_server):
     wait_ready(server)
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-LOADING loading\r\n" * 4,
-                                    b"*3\r\n$-5\r\n", b"$99999999999\r\n", b"\x00" * 100,
-                                    b":1\r\n" * 50], ids=lambda answer: repr(answer[:16]))
+@pytest.mark.parametrize("answer", [
+    b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-LOADING loading\r\n" * 4, b"*3\r\n$-5\r\n",
+    b"$99999999999\r\n", b"\x00" * 100, b":1\r\n" * 50,
+], ids=lambda answer: repr(answer[:16]))
 def test_redis_that_answers_nonsense(own_redis, make_server, answer):
     redis = own_redis()
     mute = MuteServer(redis.port)
@@ -280,7 +281,8 @@ def login_works(server):
 
 def test_password_and_database(own_redis, make_server):
     redis = own_redis(password="p w%/é").start()
-    server = make_server(redis_server=redis, redis=f"redis://:p%20w%25%2F%C3%A9@127.0.0.1:{redis.port}/3")
+    server = make_server(redis_server=redis,
+                         redis=f"redis://:p%20w%25%2F%C3%A9@127.0.0.1:{redis.port}/3")
     login_works(server)
     entries = [entry for entry in redis.client.client_list() if entry["addr"].startswith("127.")]
     assert any(int(entry["sub"]) > 0 for entry in entries)

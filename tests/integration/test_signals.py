@@ -203,10 +203,10 @@ def test_line_number_is_that_of_the_mistake(tmp_path):
 
 
 @pytest.mark.parametrize("section", [
-    "opcode 99 { to = \"echo\" }", "opcode 16777216 { to = \"echo\" }", "opcode x { to = \"echo\" }",
-    "opcode 110 { to = \"nowhere\" }", "opcode 110 { }", "opcode 110 { to = \"echo\" payload = \"xml\" }",
-    "opcode 110 { to = \"stream:\" }",
-    "opcode 110 { to = \"echo\" }\nopcode 110 { to = \"drop\" }",
+    'opcode 99 { to = "echo" }', 'opcode 16777216 { to = "echo" }', 'opcode x { to = "echo" }',
+    'opcode 110 { to = "nowhere" }', 'opcode 110 { }', 'opcode 110 { to = "stream:" }',
+    'opcode 110 { to = "echo" payload = "xml" }',
+    'opcode 110 { to = "echo" }\nopcode 110 { to = "drop" }',
 ])
 def test_t_refuses_a_bad_opcode_section(conf, section):
     status, text = run_wspushd("-t", "-c", conf(opcodes=[section]))
@@ -214,7 +214,8 @@ def test_t_refuses_a_bad_opcode_section(conf, section):
     assert "push.conf:" in text
 
 
-@pytest.mark.parametrize("text", ["heartbeat = ", "listen = {", "}", 'path = "/ws', "\0", "= 5", "a b c"])
+@pytest.mark.parametrize("text", ["heartbeat = ", "listen = {", "}", 'path = "/ws', "\0", "= 5",
+                                  "a b c"])
 def test_t_refuses_a_file_that_is_no_configuration(tmp_path, text):
     path = tmp_path / "push.conf"
     path.write_text('auth = {"none"}\n' + text + "\n")
@@ -248,13 +249,15 @@ def test_bad_arguments_are_status_1(arguments):
 
 
 def test_o_overrides_the_file(make_server):
-    server = make_server(heartbeat=20, arguments=["-o", "heartbeat=7", "-o", "path=/socket",
-                                                  "-o", "origins=https://a.example,https://b.example"])
+    server = make_server(heartbeat=20, arguments=[
+        "-o", "heartbeat=7", "-o", "path=/socket",
+        "-o", "origins=https://a.example,https://b.example"])
     client = server.client("u", path="/socket", extra=[("Origin", "https://b.example")])
     assert client.hello["heartbeat"] == 7
 
 
-@pytest.mark.parametrize("override", ["heartbeat=0", "heartbeat", "no_such_key=1", "slow_policy=wait"])
+@pytest.mark.parametrize("override", ["heartbeat=0", "heartbeat", "no_such_key=1",
+                                      "slow_policy=wait"])
 def test_bad_override_is_status_1_and_named(conf, override):
     status, text = run_wspushd("-t", "-c", conf(), "-o", override)
     assert status == 1

@@ -162,7 +162,7 @@ def test_after_drop_oldest_the_connection_is_as_good_as_any(make_server):
 
 
 def test_drop_oldest_of_large_pushes_never_tears_a_frame(make_server):
-    """Pushes larger than the socket's buffer: one is partly sent when its successors are dropped."""
+    """Pushes larger than the socket's buffer: one is partly sent when others are dropped."""
     server = make_server(slow_policy="drop_oldest", send_buffer=16384, queue_limit=262144)
     client = slow_client(server, "slow")
     server.redis.publish_many(

@@ -131,7 +131,7 @@ class Client:
         return bool(left > 0 and poller.poll(left * 1000))
 
     def send_bytes(self, data, timeout=TIMEOUT):
-        """Sends all of it; raises where the peer is gone, and TimeoutError where it does not read."""
+        """Sends all of it; raises where the peer is gone; TimeoutError where it does not read."""
         view, deadline = memoryview(data), time.monotonic() + timeout
         while view:
             try:
@@ -294,7 +294,7 @@ class Client:
         return got.payload
 
     def expect_silence(self):
-        """Nothing was sent to us: a PING of the opcode protocol brings its PONG and nothing else."""
+        """Nothing was sent to us: a PING of the opcode protocol brings only its PONG."""
         mark = struct.pack(">d", time.monotonic()).hex()
         if self.mode == "json":
             self.send_json(PING, text=mark)

@@ -87,7 +87,8 @@ class FrameReader:
                     raise ServerFault(f"length {size} in 64 bits")
             if len(buffer) - start < size:
                 break
-            frames.append(Frame(bool(first & 0x80), first & 0x0F, bytes(buffer[start:start + size])))
+            payload = bytes(buffer[start:start + size])
+            frames.append(Frame(bool(first & 0x80), first & 0x0F, payload))
             self._check_sequence(frames[-1])
             at = start + size
         del buffer[:at]
