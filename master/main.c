@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { EXIT_CONFIG = 1, EXIT_SYSTEM = 2, OVERRIDES_MAX = 64 };
 
@@ -73,8 +74,18 @@ static int parse(int argc, char **argv, struct options *options)
     return -1;
 }
 
+/* Descriptors that whoever started us had left open would look like leaks (worker/descriptors.c);
+ * those that systemd passes are 3 and up, sd_listen_fds(3). */
+static void close_inherited(void)
+{
+    const char *passed = getenv("LISTEN_FDS");
+    const unsigned first = 3 + (passed ? (unsigned)strtoul(passed, NULL, 10) : 0);
+    close_range(first, ~0U, 0);
+}
+
 int main(int argc, char **argv)
 {
+    close_inherited();
     struct options options = {.file = "push.conf"};
     const int done = parse(argc, argv, &options);
     if (done >= 0)

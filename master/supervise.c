@@ -110,11 +110,25 @@ static int prepare(struct master *master, uint32_t i)
     return charge->respawn ? 0 : -1;
 }
 
+/* Everything that is open by now is the server's own and stays; what comes later is numbered above.
+ */
+static int note_own_descriptors(struct master *master)
+{
+    const int next = dup(master->self_fd);
+    if (next == -1)
+        return -1;
+    close(next);
+    master->segment.header->own_fds = (uint32_t)next;
+    return 0;
+}
+
 int supervise_start(struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++)
         if (prepare(master, i) == -1)
             return -1;
+    if (note_own_descriptors(master) == -1)
+        return -1;
     for (uint32_t i = 0; i < master->workers; i++)
         start(master, i);
     return 0;

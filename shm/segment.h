@@ -59,7 +59,7 @@ struct segment_header {
     uint32_t layout;
     uint32_t boot_id; /* random: tells this segment from every other, in connection names too */
     struct segment_shape shape;
-    uint32_t reserved;
+    uint32_t own_fds;         /* descriptors below it are the server's own and stay open */
     uint64_t size;            /* bytes of the whole segment */
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */

@@ -57,13 +57,14 @@ void latch_drain(const struct slot *slot)
         return;
 }
 
-int slot_aux_add(struct slot *slot, int fd)
+int slot_aux_add(struct slot *slot, int fd, uint64_t inode)
 {
     assert(fd > 0);
     for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
-        if (atomic_load_explicit(&slot->aux[i], memory_order_relaxed) == 0) {
-            /* Pairs with the acquire of the master, who reads it after the worker's death. */
-            atomic_store_explicit(&slot->aux[i], fd, memory_order_release);
+        if (atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) == 0) {
+            /* Released in this order: who sees the number sees the inode that belongs to it. */
+            atomic_store_explicit(&slot->aux[i].inode, inode, memory_order_release);
+            atomic_store_explicit(&slot->aux[i].fd, fd, memory_order_release);
             return 0;
         }
     }
@@ -72,12 +73,18 @@ int slot_aux_add(struct slot *slot, int fd)
 
 void slot_aux_remove(struct slot *slot, int fd)
 {
-    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
-        if (atomic_load_explicit(&slot->aux[i], memory_order_relaxed) == fd) {
-            atomic_store_explicit(&slot->aux[i], 0, memory_order_release);
-            return;
-        }
-    }
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++)
+        if (atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) == fd)
+            atomic_store_explicit(&slot->aux[i].fd, 0, memory_order_release);
+}
+
+bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode)
+{
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++)
+        if (atomic_load_explicit(&slot->aux[i].fd, memory_order_acquire) == fd &&
+            atomic_load_explicit(&slot->aux[i].inode, memory_order_relaxed) == inode)
+            return true;
+    return false;
 }
 
 /* A descriptor, or 0 or -1 for none. */
@@ -130,7 +137,7 @@ bool slot_valid(const struct slot *slot, uint32_t capacity)
         !link_valid(&slot->link, capacity))
         return false;
     for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
-        const int32_t fd = atomic_load(&slot->aux[i]);
+        const int32_t fd = atomic_load(&slot->aux[i].fd);
         if (fd < 0 || !fd_valid(fd, capacity))
             return false;
     }

@@ -69,7 +69,13 @@ struct slot_link {
     _Atomic uint32_t sending;   /* 1 while in send(2) */
 };
 
-/* Descriptors that are no connections of the table: admin HTTP, the command link. */
+/* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
+ * from another that has got the same number since, so that an entry may outlive its descriptor. */
+struct slot_aux {
+    _Atomic int32_t fd; /* 0: unused */
+    uint32_t reserved;
+    _Atomic uint64_t inode; /* st_ino of fstat(2) */
+};
 enum { SLOT_AUX_MAX = 64 };
 
 /* What a worker was doing, for the log line after its death. Written as it goes. */
@@ -77,9 +83,6 @@ struct slot_words {
     uint32_t doing;    /* enum slot_doing */
     uint32_t fd;       /* the connection in hand, or 0 */
     uint64_t position; /* of the push in hand */
-    uint32_t signal;   /* set by the handler of a fatal signal */
-    uint32_t reserved;
-    uint64_t address; /* faulting address */
 };
 
 #define SLOT_DOINGS(X)             \
@@ -126,7 +129,7 @@ struct slot {
 
     _Alignas(64) struct slot_link link;
 
-    _Alignas(64) _Atomic int32_t aux[SLOT_AUX_MAX]; /* 0: unused */
+    _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 
     _Alignas(64) struct slot_words words;
 };
@@ -157,12 +160,15 @@ bool latch_wake(const struct slot *slot);
 /* Empties the eventfd: call when it is readable. */
 void latch_drain(const struct slot *slot);
 
-/* Notes a descriptor (never 0) to be closed after a death. Returns 0, or -1 where there is no room:
- * then the caller closes it now. */
-int slot_aux_add(struct slot *slot, int fd);
+/* Notes a descriptor (never 0) to be closed after a death. Returns 0, or -1 where there is no room.
+ */
+int slot_aux_add(struct slot *slot, int fd, uint64_t inode);
 
-/* Forgets it: call before close(2), for the moment after the number is another's. */
+/* Forgets it. */
 void slot_aux_remove(struct slot *slot, int fd);
+
+/* Whether it is noted. */
+bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode);
 
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
  * connection table, and so one more than the highest descriptor. */

@@ -71,6 +71,8 @@
     X(unsubscribes, "redis_unsubscribes_total", "", "channels unsubscribed")                      \
     X(gaps, "gaps_total", "", "times that clients were told of a gap")                            \
     X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")        \
+    X(reclaimed, "descriptors_reclaimed_total", "",                                               \
+      "descriptors that a dead worker had left and nobody knew")                                  \
     X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")
 
 struct stats {

@@ -5,6 +5,7 @@
 #include "worker/admin.h"
 
 #include "worker/auth.h"
+#include "worker/descriptors.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
 
@@ -24,6 +25,12 @@ enum {
 
 struct admin {
     struct evhttp *http;
+};
+
+/* A connection that evhttp is about to accept. */
+struct visitor {
+    struct worker *worker;
+    struct bufferevent *bufferevent;
 };
 
 /* ---- Answers ---- */
@@ -156,25 +163,30 @@ static void on_request(struct evhttp_request *request, void *arg)
 
 /* ---- Connections ---- */
 
-static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
+/* evhttp tells of a connection before it gives it its descriptor: looked at a moment later. */
+static void on_visitor(evutil_socket_t none, short what, void *arg)
 {
-    struct worker *worker = arg;
-    const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
-    slot_aux_remove(worker->slot, fd);
+    struct visitor *visitor = arg;
+    const int fd = bufferevent_getfd(visitor->bufferevent);
+    (void)none, (void)what;
+    if (fd > 0)
+        descriptors_note(visitor->worker, fd); /* where there is no room, the audit finds it */
+    bufferevent_decref(visitor->bufferevent);
+    free(visitor);
 }
 
-static void note(struct evhttp_request *request, struct worker *worker)
+static struct bufferevent *new_visitor(struct event_base *base, void *arg)
 {
-    struct evhttp_connection *connection = evhttp_request_get_connection(request);
-    const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
-    if (slot_aux_add(worker->slot, fd) == 0)
-        evhttp_connection_set_closecb(connection, on_visitor_closed, worker);
-}
-
-static void on_any(struct evhttp_request *request, void *arg)
-{
-    note(request, arg);
-    on_request(request, arg);
+    struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
+    struct visitor *visitor = malloc(sizeof(*visitor));
+    if (!bufferevent || !visitor) {
+        free(visitor);
+        return bufferevent;
+    }
+    *visitor = (struct visitor){arg, bufferevent};
+    bufferevent_incref(bufferevent);
+    event_base_once(base, -1, EV_TIMEOUT, on_visitor, visitor, NULL);
+    return bufferevent;
 }
 
 int admin_open(struct worker *worker)
@@ -192,6 +204,7 @@ int admin_open(struct worker *worker)
     evhttp_set_max_body_size(admin->http, BODY_MAX);
     evhttp_set_timeout(admin->http, TIMEOUT_S);
     evhttp_set_default_content_type(admin->http, "application/json");
-    evhttp_set_gencb(admin->http, on_any, worker);
+    evhttp_set_bevcb(admin->http, new_visitor, worker);
+    evhttp_set_gencb(admin->http, on_request, worker);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "worker/command.h"
 
 #include "common/log.h"
+#include "worker/descriptors.h"
 #include "worker/node.h"
 #include "worker/resolve.h"
 
@@ -60,7 +61,7 @@ static void fail(struct worker *worker, const char *why)
     uint32_t random = 0;
     command->ready = false;
     if (command->socket) {
-        slot_aux_remove(worker->slot, bufferevent_getfd(command->socket));
+        descriptors_forget(worker, bufferevent_getfd(command->socket));
         bufferevent_free(command->socket);
         command->socket = NULL;
     }
@@ -200,7 +201,7 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
     bufferevent_set_timeouts(command->socket, &timeout, &timeout);
     bufferevent_enable(command->socket, EV_READ | EV_WRITE);
     if (bufferevent_socket_connect(command->socket, addr, (int)len) == -1 ||
-        slot_aux_add(worker->slot, bufferevent_getfd(command->socket)) == -1) {
+        descriptors_note(worker, bufferevent_getfd(command->socket)) == -1) {
         /* The event that bufferevent may still have queued goes with it. */
         fail(worker, "cannot connect");
     }

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "proto/ws.h"
 #include "worker/client.h"
+#include "worker/descriptors.h"
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
@@ -118,6 +119,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     sweep_slice(worker);
     link_tick(worker);
     node_tick(worker);
+    descriptors_audit(worker);
 }
 
 int sweep_open(struct worker *worker)

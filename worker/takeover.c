@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "proto/ws.h"
 #include "worker/client.h"
+#include "worker/descriptors.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/node.h"
@@ -16,19 +17,6 @@
 #include "worker/subscribe.h"
 
 #include <sys/socket.h>
-#include <unistd.h>
-
-/* Descriptors that only the dead process could use: its admin clients, its command link. */
-static void close_aux(struct slot *slot)
-{
-    for (int i = 0; i < SLOT_AUX_MAX; i++) {
-        const int fd = atomic_load_explicit(&slot->aux[i], memory_order_relaxed);
-        if (fd <= 0)
-            continue;
-        atomic_store_explicit(&slot->aux[i], 0, memory_order_relaxed);
-        close(fd);
-    }
-}
 
 /* Bytes of it were only in the dead worker's memory. Where a backlog waited, the client may be in
  * the middle of a frame, and a close frame would be taken for a piece of it. */
@@ -97,7 +85,7 @@ static void recount(struct worker *worker)
 
 void takeover_begin(struct worker *worker)
 {
-    close_aux(worker->slot);
+    descriptors_close_noted(worker);
     if (users_intact(&worker->users))
         return;
     stats_add(&worker->stats->index_rebuilds, 1);

@@ -289,7 +289,6 @@ static void foreign_headers_are_not_opened(void **state)
     } while (0)
     EXPECT_FOREIGN(magic, SEGMENT_MAGIC + 1);
     EXPECT_FOREIGN(layout, SEGMENT_LAYOUT + 1);
-    EXPECT_FOREIGN(reserved, 1);
     EXPECT_FOREIGN(size, good.size + page);
     EXPECT_FOREIGN(size, good.size - page);
     EXPECT_FOREIGN(shape.workers, 0);

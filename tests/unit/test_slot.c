@@ -89,7 +89,7 @@ static uint32_t noted(int fd)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < SLOT_AUX_MAX; i++)
-        count += atomic_load(&slot.aux[i]) == fd;
+        count += atomic_load(&slot.aux[i].fd) == fd;
     return count;
 }
 
@@ -97,17 +97,19 @@ static void descriptors_are_noted_and_forgotten(void **state)
 {
     (void)state;
     for (int fd = 1; fd <= SLOT_AUX_MAX; fd++) {
-        assert_int_equal(slot_aux_add(&slot, fd), 0);
+        assert_int_equal(slot_aux_add(&slot, fd, 1000u + (uint32_t)fd), 0);
         assert_int_equal(noted(fd), 1);
+        assert_true(slot_aux_has(&slot, fd, 1000u + (uint32_t)fd));
+        assert_false(slot_aux_has(&slot, fd, 1000));
         assert_true(slot_valid(&slot, CAPACITY));
     }
-    assert_int_equal(slot_aux_add(&slot, 100), -1);
+    assert_int_equal(slot_aux_add(&slot, 100, 7), -1);
     assert_int_equal(noted(100), 0);
     slot_aux_remove(&slot, 100); /* was never noted */
     slot_aux_remove(&slot, 17);
     assert_int_equal(noted(17), 0);
     assert_int_equal(noted(0), 1);
-    assert_int_equal(slot_aux_add(&slot, 100), 0);
+    assert_int_equal(slot_aux_add(&slot, 100, 7), 0);
     assert_int_equal(noted(100), 1);
     for (int fd = 1; fd <= 100; fd++)
         slot_aux_remove(&slot, fd);
@@ -187,8 +189,8 @@ static void each_part_of_a_slot_is_checked(void **state)
     EXPECT(false, link.batch_confirmed, 6);
     EXPECT(false, link.in.base, 5101);
     EXPECT(false, link.out.base, 1);
-    EXPECT(false, aux[SLOT_AUX_MAX - 1], -1);
-    EXPECT(false, aux[0], CAPACITY);
+    EXPECT(false, aux[SLOT_AUX_MAX - 1].fd, -1);
+    EXPECT(false, aux[0].fd, CAPACITY);
     EXPECT(false, words.doing, DOING_SWEEPING + 1);
 #undef EXPECT
 }

@@ -1,0 +1,158 @@
+/*
+ * See descriptors.h. A descriptor that is unknown twice, AUDIT_APART_S apart, with the same inode
+ * and under the same number, belongs to nobody: whoever opens one makes it known within
+ * microseconds, or, for a resolver's socket, closes it within less time than that.
+ */
+#include "worker/descriptors.h"
+
+#include "common/log.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    AUDIT_APART_S = 10, /* seconds between two looks at the same suspect */
+    SUSPECTS_MAX = 256  /* more are found the next time */
+};
+
+struct suspect {
+    int fd;
+    uint64_t inode;
+};
+
+static struct {
+    uint32_t deaths; /* restarts of all slots that were looked into */
+    uint32_t looks;  /* still to be made */
+    uint32_t next_s; /* when */
+    struct suspect suspect[SUSPECTS_MAX];
+    size_t count;
+} audit;
+
+static uint64_t inode_of(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+/* ---- Notes ---- */
+
+/* Makes room by dropping notes whose descriptor has been closed since. */
+static void drop_stale(struct worker *worker)
+{
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
+        struct slot_aux *aux = &worker->slot->aux[i];
+        const int fd = atomic_load_explicit(&aux->fd, memory_order_relaxed);
+        if (fd > 0 && inode_of(fd) != atomic_load_explicit(&aux->inode, memory_order_relaxed))
+            atomic_store_explicit(&aux->fd, 0, memory_order_release);
+    }
+}
+
+int descriptors_note(struct worker *worker, int fd)
+{
+    const uint64_t inode = inode_of(fd);
+    if (slot_aux_add(worker->slot, fd, inode) == 0)
+        return 0;
+    drop_stale(worker);
+    return slot_aux_add(worker->slot, fd, inode);
+}
+
+void descriptors_forget(struct worker *worker, int fd)
+{
+    slot_aux_remove(worker->slot, fd);
+}
+
+void descriptors_close_noted(struct worker *worker)
+{
+    drop_stale(worker);
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
+        struct slot_aux *aux = &worker->slot->aux[i];
+        const int fd = atomic_load_explicit(&aux->fd, memory_order_relaxed);
+        if (fd <= 0)
+            continue;
+        atomic_store_explicit(&aux->fd, 0, memory_order_release);
+        close(fd);
+    }
+}
+
+/* ---- The audit ---- */
+
+static bool is_known(const struct worker *worker, int fd, uint64_t inode)
+{
+    if ((uint32_t)fd < worker->segment->header->own_fds)
+        return true;
+    if ((uint32_t)fd < worker->capacity && word_state(conn_word(&worker->table[fd])) != CONN_FREE)
+        return true;
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        const struct slot *slot = &worker->segment->slot[i];
+        if (atomic_load_explicit(&slot->link.fd, memory_order_acquire) == fd ||
+            slot_aux_has(slot, fd, inode))
+            return true;
+    }
+    return false;
+}
+
+static bool was_suspect(const struct suspect *before, size_t count, int fd, uint64_t inode)
+{
+    for (size_t i = 0; i < count; i++)
+        if (before[i].fd == fd && before[i].inode == inode)
+            return true;
+    return false;
+}
+
+/* One look at all that is open. */
+static void look(struct worker *worker)
+{
+    struct suspect before[SUSPECTS_MAX];
+    const size_t before_count = audit.count;
+    DIR *open_fds = opendir("/proc/self/fd");
+    if (!open_fds)
+        return;
+    for (size_t i = 0; i < before_count; i++)
+        before[i] = audit.suspect[i];
+    audit.count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(open_fds))) {
+        const int fd = atoi(entry->d_name);
+        if (entry->d_name[0] == '.' || fd == dirfd(open_fds))
+            continue;
+        const uint64_t inode = inode_of(fd);
+        if (inode == 0 || is_known(worker, fd, inode))
+            continue;
+        if (was_suspect(before, before_count, fd, inode)) {
+            log_info("descriptor_reclaimed", "fd=%d", fd);
+            stats_add(&worker->stats->reclaimed, 1);
+            close(fd);
+        } else if (audit.count < SUSPECTS_MAX) {
+            audit.suspect[audit.count++] = (struct suspect){fd, inode};
+        }
+    }
+    closedir(open_fds);
+}
+
+static uint32_t all_deaths(const struct worker *worker)
+{
+    uint32_t deaths = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        deaths += atomic_load_explicit(&worker->segment->slot[i].restarts, memory_order_relaxed);
+    return deaths;
+}
+
+void descriptors_audit(struct worker *worker)
+{
+    const uint32_t deaths = all_deaths(worker);
+    if (worker->id != worker_node_home(worker))
+        return;
+    if (deaths != audit.deaths) {
+        audit.deaths = deaths;
+        audit.looks = 2;
+        if (audit.next_s <= worker->now_s)
+            audit.next_s = worker->now_s + 1;
+    }
+    if (audit.looks == 0 || worker->now_s < audit.next_s)
+        return;
+    audit.looks--;
+    audit.next_s = worker->now_s + AUDIT_APART_S;
+    look(worker);
+}
