@@ -80,7 +80,7 @@ static bool subscribed_already(const struct worker *worker, uint32_t first)
 static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
 {
     const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
-    worker_count(worker, 1, 1);
+    worker_count(worker, 0, 1);
     users_add(&worker->users, fd);
     if (subscribed_already(worker, first) && subscriptions_live(worker))
         home_greet(worker, conn);
@@ -101,8 +101,10 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     outbox_reserve(worker, adoption->response_len);
     worker_owns(worker, ref.fd);
     conn->seen = worker->now_s;
-    if (arrives)
+    if (arrives) {
+        worker_count(worker, 1, 0);
         conn->mark = 0;
+    }
     hold_mark(worker, conn); /* until the 101 has left */
     conn_set_state(conn, CONN_SUBSCRIBING);
     if (client_watch(worker, conn) == -1) {

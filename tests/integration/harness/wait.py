@@ -21,6 +21,14 @@ def _is_sanitized():
 SANITIZED = _is_sanitized()
 """Whether the server under test was built with a sanitizer: slower, and hungrier for memory."""
 
+
+
+def sanitizer_options(monkeypatch, options):
+    """Adds to ASAN_OPTIONS for the processes that the test starts; nothing to a plain build."""
+    before = os.environ.get("ASAN_OPTIONS")
+    monkeypatch.setenv("ASAN_OPTIONS", f"{before}:{options}" if before else options)
+
+
 SLACK = 4 if SANITIZED else 1
 """Factor on the few bounds of time that are part of a promise."""
 

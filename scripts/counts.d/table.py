@@ -1,0 +1,30 @@
+"""The table that is printed, row by row as it is counted."""
+
+_ROW = "  {:<44} {:>8} {:>12}  {}"
+
+
+class Table:
+    def __init__(self):
+        self.rows = 0
+        self.too_much = 0
+
+    def begin(self, title):
+        print(title, flush=True)
+        print(_ROW.format("", "at most", "counted", ""), flush=True)
+
+    def row(self, what, limit, counted, digits=0):
+        """One promise. What is just at its limit is ok. Returns whether it is."""
+        ok = counted <= limit
+        self.rows += 1
+        self.too_much += not ok
+        print(_ROW.format(what, f"{limit:,}", f"{counted:,.{digits}f}", "ok" if ok else "TOO MUCH"),
+              flush=True)
+        return ok
+
+    @staticmethod
+    def note(text):
+        """What stands behind the row above."""
+        print("      " + text, flush=True)
+
+    def end(self, seconds):
+        print(f"{self.rows} counted, {self.too_much} too much, in {seconds:.0f} s")
