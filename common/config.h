@@ -112,6 +112,13 @@ struct config *config_load(const char *path, const struct config_override *overr
                            FILE *errors);
 void config_free(struct config *config); /* takes; NULL is let pass */
 
+/*
+ * Before `fresh` takes the place of `old` in a running server: keys that need a restart keep the
+ * value that they have; `kept` is called with the name of each that the file would change.
+ * Values are exchanged, so both are still freed by config_free.
+ */
+void config_keep(struct config *fresh, struct config *old, void (*kept)(const char *key));
+
 /* The rule of an application opcode, or NULL. Binary search. */
 const struct opcode_rule *config_rule(const struct config *config, uint32_t op);
 

@@ -8,6 +8,7 @@
  *   config_check.c     what only several keys together can get wrong
  *   config_problem.c   the mistakes, collected and printed by line
  *   config_table.c     the table of config_keys.h and the sections as data
+ *   config_reload.c    what a reload may change
  *   config_describe.c  the table for people
  */
 #ifndef WSPUSHD_COMMON_CONFIG_INTERNAL_H

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EXIT_CONFIG = 1, EXIT_SYSTEM = 2, OVERRIDES_MAX = 64 };
+enum { EXIT_CONFIG = 1, EXIT_SYSTEM = 2 };
 
 static const char usage[] =
     "usage: wspushd [-c FILE] [-o KEY=VALUE]... [-t]\n"
@@ -24,31 +24,30 @@ static const char usage[] =
     "  -V            prints the version\n"
     "  -h            prints this\n"
     "\n"
-    "signals: TERM, INT drain and stop; USR1 reopen the log\n"
+    "signals: TERM, INT drain and stop; HUP reload push.conf; USR1 reopen the log\n"
     "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system\n";
 
 struct options {
-    const char *file;
-    struct config_override override[OVERRIDES_MAX];
-    size_t overrides;
+    struct invocation invocation;
     bool check;
 };
 
 /* Returns -1 to go on, or the status to exit with. */
 static int parse(int argc, char **argv, struct options *options)
 {
+    struct invocation *invocation = &options->invocation;
     int option;
     while ((option = getopt(argc, argv, "c:o:tkVh")) != -1) {
         switch (option) {
         case 'c':
-            options->file = optarg;
+            invocation->file = optarg;
             break;
         case 'o':
-            if (options->overrides == OVERRIDES_MAX) {
+            if (invocation->overrides == OVERRIDES_MAX) {
                 fprintf(stderr, "wspushd: more than %d overrides\n", OVERRIDES_MAX);
                 return EXIT_CONFIG;
             }
-            options->override[options->overrides++].text = optarg;
+            invocation->override[invocation->overrides++].text = optarg;
             break;
         case 't':
             options->check = true;
@@ -86,15 +85,18 @@ static void close_inherited(void)
 int main(int argc, char **argv)
 {
     close_inherited();
-    struct options options = {.file = "push.conf"};
+    static struct options options = {.invocation.file = "push.conf"};
+    const struct invocation *invocation = &options.invocation;
+    options.invocation.argv = argv;
     const int done = parse(argc, argv, &options);
     if (done >= 0)
         return done;
-    struct config *config = config_load(options.file, options.override, options.overrides, stderr);
+    struct config *config =
+        config_load(invocation->file, invocation->override, invocation->overrides, stderr);
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
-        printf("%s: ok\n", options.file);
+        printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;
     }
@@ -103,5 +105,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "wspushd: %s: %s\n", config->log, strerror(errno));
         return EXIT_SYSTEM;
     }
-    return master_run(config);
+    return master_run(config, invocation);
 }

@@ -130,11 +130,12 @@ static int begin(struct master *master)
     return 0;
 }
 
-int master_run(const struct config *config)
+int master_run(struct config *config, const struct invocation *invocation)
 {
     static struct master master;
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     master.config = config;
+    master.invocation = invocation;
     master.workers = config->workers ? config->workers : cores > 0 ? (uint32_t)cores : 1;
     if (master.workers > WORKERS_MAX)
         master.workers = WORKERS_MAX;

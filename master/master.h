@@ -22,8 +22,18 @@ struct charge {
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
 
+/* How the server was called: a reload and an upgrade call it so again. */
+enum { OVERRIDES_MAX = 64 };
+struct invocation {
+    char **argv;
+    const char *file;
+    struct config_override override[OVERRIDES_MAX];
+    size_t overrides;
+};
+
 struct master {
-    const struct config *config;
+    const struct invocation *invocation;
+    struct config *config;
     struct segment segment;
     struct event_base *base;
     uint32_t workers;
@@ -38,7 +48,8 @@ struct master {
     int status;       /* exit status */
 };
 
-/* Serves until told to stop. Returns the process's exit status: 0, or 2 for a system failure. */
-int master_run(const struct config *config);
+/* Serves until told to stop. Takes `config`. Returns the process's exit status: 0, or 2 for a
+ * system failure. */
+int master_run(struct config *config, const struct invocation *invocation);
 
 #endif

@@ -4,6 +4,7 @@
 #include "master/signals.h"
 
 #include "common/log.h"
+#include "master/reload.h"
 #include "master/stop.h"
 #include "master/supervise.h"
 
@@ -31,12 +32,16 @@ static void on_reopen(struct master *master)
         log_info("log_reopened", "");
 }
 
-/* Nothing is reloaded or upgraded in place yet; but a terminal that closes must not end the server.
- */
+/* The binary is not replaced in place yet; but the signal must not end the server. */
 static void on_ignored(struct master *master)
 {
     (void)master;
-    log_warn("signal_ignored", "why=\"this version can only be stopped and started\"");
+    log_warn("signal_ignored", "why=\"this version is upgraded by a stop and a start\"");
+}
+
+static void on_reload(struct master *master)
+{
+    reload(master);
 }
 
 /* X(signal, handler) */
@@ -45,7 +50,7 @@ static void on_ignored(struct master *master)
     X(SIGINT, on_stop)    \
     X(SIGCHLD, on_child)  \
     X(SIGUSR1, on_reopen) \
-    X(SIGHUP, on_ignored) \
+    X(SIGHUP, on_reload)  \
     X(SIGUSR2, on_ignored)
 
 static const struct {

@@ -168,16 +168,20 @@ static void replace(struct master *master, uint32_t i)
 static void dead(struct master *master, uint32_t i, int status)
 {
     struct slot *slot = slot_of(master, i);
-    const bool clean = master->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!clean)
+    const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
+    if (!left && !(clean && master->stopping))
         log_death(master, i, status);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
-    if (clean)
-        return;
-    atomic_fetch_add(&slot->restarts, 1);
-    if (!master->stopping)
-        replace(master, i);
+    if (left) {
+        atomic_store(&slot->command, SLOT_RUN);
+        start(master, i);
+    } else if (!(clean && master->stopping)) {
+        atomic_fetch_add(&slot->restarts, 1);
+        if (!master->stopping)
+            replace(master, i);
+    }
 }
 
 void supervise_reap(struct master *master)

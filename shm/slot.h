@@ -27,7 +27,12 @@
 #include <stdint.h>
 
 /* What the master wants of a worker. */
-enum slot_command { SLOT_RUN, SLOT_DRAIN, SLOT_STOP };
+enum slot_command {
+    SLOT_RUN,
+    SLOT_LEAVE, /* make room for a successor: nothing is closed */
+    SLOT_DRAIN, /* say BYE to every client and close it */
+    SLOT_STOP,  /* end */
+};
 
 /* The channels of the whole node, as the node's home has them. */
 enum node_state {
@@ -64,6 +69,7 @@ struct slot_link {
     uint64_t batch_sent;        /* subscription batches sent: each ends in PING <number> */
     uint64_t batch_confirmed;   /* the last whose PONG came */
     _Atomic uint64_t gap_since; /* ms (monotonic) since when pushes may be missing; 0: none are */
+    uint64_t address;           /* hash of the URL that it is connected to */
     uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
     _Atomic uint32_t receiving; /* 1 while in recv(2) */
     _Atomic uint32_t sending;   /* 1 while in send(2) */
@@ -124,7 +130,8 @@ struct slot {
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
     _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
-    _Atomic uint64_t probed;     /* ms (monotonic) at which the last probe came by */
+    _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
+    _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
     struct users_control users;
 
     _Alignas(64) struct slot_link link;
@@ -134,7 +141,7 @@ struct slot {
     _Alignas(64) struct slot_words words;
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
-_Static_assert(offsetof(struct slot, link) == 192, "as drawn");
+_Static_assert(offsetof(struct slot, link) == 256, "as drawn");
 
 /*
  * The latch (the order of PostgreSQL's latch.h): who has work publishes it and then looks whether

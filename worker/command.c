@@ -95,6 +95,11 @@ static int enqueue(struct worker *worker, int argc, const char **argv, const siz
     return 0;
 }
 
+uint32_t command_owed(const struct worker *worker)
+{
+    return worker->command->count;
+}
+
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg)
 {

@@ -17,6 +17,9 @@ typedef void command_done(struct worker *worker, const redisReply *reply, void *
 /* Begins to connect, and goes on trying by itself. Returns 0, or -1. */
 int command_open(struct worker *worker);
 
+/* How many answers are owed. */
+uint32_t command_owed(const struct worker *worker);
+
 /* Sends a command. `done` may be NULL. Returns 0; or -1 where the link is down or too many
  * answers are owed, and then `done` is not called. */
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,

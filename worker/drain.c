@@ -7,15 +7,27 @@
 #include "proto/ws.h"
 #include "worker/accept.h"
 #include "worker/client.h"
+#include "worker/command.h"
 #include "worker/outbox.h"
 
 #include <stdio.h>
 
 enum {
+    LEAVE_MS = 200,    /* how long a leaving worker waits for answers that Redis owes */
     PATIENCE_MS = 3000 /* how long clients may take to close, at most */
 };
 
 static uint64_t drain_ends_ms;
+static uint64_t leave_began_ms;
+
+/* Answers to requests of clients are waited for: a successor could not tell whose they are. */
+static void leave(struct worker *worker)
+{
+    if (leave_began_ms == 0)
+        leave_began_ms = worker->now_ms;
+    worker->leaving = command_owed(worker) == 0 || worker->now_ms - leave_began_ms >= LEAVE_MS;
+    worker->stopping = worker->leaving;
+}
 
 static void say_bye(struct worker *worker, struct conn *conn, uint32_t delay_ms)
 {
@@ -74,9 +86,11 @@ void drain_turn(struct worker *worker)
     struct slot *slot = worker->slot;
     const uint32_t command = atomic_load_explicit(&slot->command, memory_order_acquire);
     const bool drained = atomic_load_explicit(&slot->drained, memory_order_relaxed);
+    if (command == SLOT_LEAVE && !worker->draining)
+        leave(worker);
     if (command == SLOT_STOP || (worker->orphaned && drained))
         worker->stopping = true;
-    if ((command == SLOT_RUN && !worker->orphaned) || drained)
+    if (((command == SLOT_RUN || command == SLOT_LEAVE) && !worker->orphaned) || drained)
         return;
     if (!worker->draining)
         begin(worker);

@@ -1,5 +1,7 @@
 /*
- * The end of service: each client is told when to come back, BYE, and closed with 1001.
+ * The end of this process, as the master commands it: it leaves its slot to a successor, and no
+ * client notices; or service ends, and each client is told when to come back, BYE, and closed with
+ * 1001.
  */
 #ifndef WSPUSHD_WORKER_DRAIN_H
 #define WSPUSHD_WORKER_DRAIN_H

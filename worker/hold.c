@@ -30,6 +30,17 @@ struct chunk *chunk_new(const void *bytes, size_t len)
     return chunk;
 }
 
+struct chunk *chunk_read(FILE *in, size_t len)
+{
+    struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
+    chunk->refs = 1;
+    chunk->len = (uint32_t)len;
+    if (fread(chunk->bytes, 1, len, in) == len)
+        return chunk;
+    free(chunk);
+    return NULL;
+}
+
 struct chunk *chunk_ref(struct chunk *chunk)
 {
     chunk->refs++;
@@ -164,13 +175,24 @@ bool hold_drop_oldest(struct hold *hold, bool *push)
     return true;
 }
 
+uint32_t hold_empty(struct hold *hold)
+{
+    uint32_t pushes = 0;
+    for (; hold->count > 0; hold_shift(hold))
+        pushes += hold_at(hold, 0)->push;
+    free(hold->queue);
+    hold->queue = NULL;
+    hold->size = 0;
+    hold_clear_in(hold);
+    return pushes;
+}
+
+/* Gives an empty hold back. */
 static void hold_free(struct worker *worker, struct conn *conn, struct hold *hold)
 {
     struct holds *holds = worker->holds;
     const uint32_t index = conn->held & ~HELD;
     conn->held = hold->outbox;
-    free(hold->in);
-    free(hold->queue);
     free(hold);
     holds->at[index] = NULL;
     holds->unused[holds->unused_count++] = index;
@@ -180,6 +202,7 @@ void hold_settle(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
     if (hold && hold->count == 0 && hold->in_len == 0 && ws_rx_idle(&hold->rx)) {
+        hold_empty(hold);
         hold_free(worker, conn, hold);
         hold = NULL;
     }
@@ -190,11 +213,9 @@ void hold_settle(struct worker *worker, struct conn *conn)
 uint32_t hold_drop(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
-    uint32_t pushes = 0;
     if (!hold)
         return 0;
-    for (; hold->count > 0; hold_shift(hold))
-        pushes += hold_at(hold, 0)->push;
+    const uint32_t pushes = hold_empty(hold);
     hold_free(worker, conn, hold);
     return pushes;
 }

@@ -13,6 +13,8 @@
 #include "proto/ws.h"
 #include "worker/worker.h"
 
+#include <stdio.h>
+
 enum { HELD = 1u << 31 };
 
 /* The bytes of one frame, shared by every backlog that it waits in. */
@@ -25,6 +27,8 @@ struct chunk {
 /* Returns an owned reference to a copy of the bytes. Never NULL: out of memory ends the process,
  * and a successor takes over. */
 struct chunk *chunk_new(const void *bytes, size_t len);
+/* The same from a stream; NULL where it has not so many. */
+struct chunk *chunk_read(FILE *in, size_t len);
 struct chunk *chunk_ref(struct chunk *chunk);
 void chunk_unref(struct chunk *chunk); /* NULL is let pass */
 
@@ -89,6 +93,9 @@ static inline struct waiting *hold_at(const struct hold *hold, uint32_t i)
 {
     return &hold->queue[(hold->first + i) & (hold->size - 1)];
 }
+
+/* Frees what is in it, and returns the number of unsent pushes that go with it. */
+uint32_t hold_empty(struct hold *hold);
 
 /* Gives the hold back if nothing is left in it, and then marks the connection clean. Call when done
  * with a connection's input or output. */

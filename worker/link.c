@@ -54,6 +54,13 @@ static struct slot_link *shared(const struct worker *worker)
     return &worker->slot->link;
 }
 
+/* Tells one Redis from another: a reload may have changed the URL. */
+static uint64_t address_of(const struct worker *worker)
+{
+    const char *url = worker->config->redis;
+    return users_hash(worker->segment->header->hash_seed, url, strlen(url));
+}
+
 static enum link_state state_of(const struct worker *worker)
 {
     return (enum link_state)atomic_load_explicit(&shared(worker)->state, memory_order_relaxed);
@@ -430,6 +437,7 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         link_fail(worker, addr ? strerror(errno) : why);
         return;
     }
+    shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
     link->is_unix = addr->sa_family == AF_UNIX;
     stats_add(&worker->stats->link_connects, 1);
@@ -524,7 +532,9 @@ int link_open(struct worker *worker)
     if (!link->in || !link->out || !link->retry)
         return -1;
     const int fd = fd_of(worker);
-    if (fd > 0 && link_writable(worker)) {
+    if (fd > 0 && shared(worker)->address != address_of(worker)) {
+        link_fail(worker, "another Redis is configured");
+    } else if (fd > 0 && link_writable(worker)) {
         if (take_up(worker, fd))
             events_new(worker, fd);
         else

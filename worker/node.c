@@ -225,7 +225,7 @@ bool node_serves(const struct worker *worker, const char **why)
     for (uint32_t i = 0; i < worker->workers; i++) {
         const struct slot *slot = &worker->segment->slot[i];
         *why = NULL;
-        if (atomic_load_explicit(&slot->command, memory_order_relaxed) != SLOT_RUN)
+        if (atomic_load_explicit(&slot->command, memory_order_relaxed) >= SLOT_DRAIN)
             *why = "draining";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";

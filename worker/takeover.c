@@ -13,6 +13,7 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/node.h"
+#include "worker/parcel.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -55,7 +56,8 @@ static void take_over(struct worker *worker, struct conn *conn)
             end_lost(worker, conn);
         return;
     }
-    conn->held = 0;
+    if (!hold_find(worker, conn))
+        conn->held = 0;
     if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
@@ -107,6 +109,7 @@ void takeover_finish(struct worker *worker)
     recount(worker);
     node_recover(worker);
     home_resume_handing(worker);
+    parcel_take(worker);
     for_each(worker, take_over);
     rings_read(worker);
     for_each(worker, end_if_lost);

@@ -17,6 +17,7 @@
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/parcel.h"
 #include "worker/rates.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -238,5 +239,7 @@ int worker_run(const struct worker_setup *setup)
         takeover_finish(&worker);
     turn(&worker);
     loop(&worker);
+    if (worker.leaving)
+        parcel_write(&worker);
     return 0;
 }

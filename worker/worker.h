@@ -56,6 +56,7 @@ struct worker {
     uint64_t now_ms; /* monotonic, of this turn */
     uint32_t now_s;
     bool draining; /* drain.c */
+    bool leaving;  /* drain.c: a successor is to take over, nothing is closed */
     bool stopping; /* drain.c: leave the loop */
     bool orphaned; /* the master is dead: drain and leave */
     struct event *master_event;
