@@ -85,8 +85,8 @@ check: ## format, static analysis, include directions, tables against documents
 run: ## starts Redis and the server, ready to be tried
 	$(Q)scripts/run
 
-counts: ## counts lines, functions and tests
-	$(Q)scripts/counts
+counts: all ## counts what is promised: allocations, system calls, bytes of a connection
+	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
 
 format: ## formats every .c and .h
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i

@@ -1,7 +1,8 @@
 """What Redis has to deliver for a push to a user: one message, whatever the number of workers.
 
 Two witnesses: PUBSUB NUMSUB and PUBLISH's reply, by which Redis says how many connections have the
-channel; and all bytes that Redis wrote, against those of one message and one reply for each PUBLISH.
+channel; and all bytes that Redis wrote, against those of one message and one reply for each
+PUBLISH.
 """
 
 from stage import RAW

@@ -1,8 +1,8 @@
 """System calls of the workers for each push.
 
 strace counts them, attached to the workers, while pushes come through Redis as fast as it takes
-them: many in one write. Clients are pushed to in rounds, and a round ends when all have received, so
-that to distinct users is to distinct users: no two pushes of a round can share a call.
+them: many in one write. Clients are pushed to in rounds, and a round ends when all have received,
+so that to distinct users is to distinct users: no two pushes of a round can share a call.
 
 strace makes the server slower, and a slower server finds more in each read. So the same load runs
 once more without, counted by the server itself: what it sent, what it read, and its turns, each of
@@ -22,6 +22,7 @@ TITLE = "system calls in the workers"
 WORKERS = 2
 CLIENTS, ROUNDS = 4000, 5           # 20,000 pushes to distinct users
 BURST, BURST_CLIENTS = 16, 1250     # 20,000 pushes, 16 for one user at a time
+IDLE_SECONDS = 4                    # one probe at least
 LIMIT, BURST_LIMIT = 1.2, 0.1
 COUNTERS = ("send_calls_total", "redis_reads_total", "turns_total")
 
@@ -85,7 +86,7 @@ def count(stage, table):
             node.push(users[:BURST_CLIENTS], clients[:BURST_CLIENTS], times=BURST)
 
         with Trace(stage.directory, node.workers) as idle:
-            time.sleep(3)
+            time.sleep(IDLE_SECONDS)
         table.note(f"with nothing to do: {idle.total} calls in {idle.seconds:.1f} s: "
                    + by_name(idle.calls))
         for what, limit, run, pushes in [
