@@ -3,6 +3,8 @@
 #   V=1        shows the commands
 #   WERROR=1   makes warnings errors
 #   BUILD=DIR  builds somewhere else
+#
+# For `make install`: DESTDIR (for packages), PREFIX, SYSCONFDIR, UNITDIR.
 
 VERSION := 0.1.0
 BUILD   := build
@@ -31,6 +33,15 @@ CFLAGS_ALL   := -std=c11 $(WARNINGS) $(HARDEN) $(CFLAGS)
 LDFLAGS_ALL  := $(CFLAGS) -pie -Wl,-z,relro,-z,now -Wl,--build-id -Wl,--as-needed $(LDFLAGS)
 LIBS         := $(shell pkg-config --libs $(PACKAGES))
 
+PREFIX     := /usr/local
+SYSCONFDIR := /etc
+UNITDIR    := $(PREFIX)/lib/systemd/system
+SBINDIR    := $(PREFIX)/sbin
+BINDIR     := $(PREFIX)/bin
+MANDIR     := $(PREFIX)/share/man
+EXAMPLEDIR := $(PREFIX)/share/doc/wspushd/examples
+UNITS      := wspushd.service wspushd.socket
+
 Q := $(if $(V),,@)
 
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
@@ -43,7 +54,7 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan test check run counts format clean help
+.PHONY: all tests unit asan test check run install uninstall counts format clean help
 
 all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
 
@@ -88,6 +99,27 @@ run: ## starts Redis and the server, ready to be tried
 counts: all ## counts what is promised: allocations, system calls, bytes of a connection
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
 
+install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
+	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd
+	$(Q)install -D -m 755 $(BUILD)/wspush $(DESTDIR)$(BINDIR)/wspush
+	$(Q)install -D -m 644 docs/wspushd.8 $(DESTDIR)$(MANDIR)/man8/wspushd.8
+	$(Q)install -D -m 644 docs/wspush.1 $(DESTDIR)$(MANDIR)/man1/wspush.1
+	$(Q)install -D -m 644 -t $(DESTDIR)$(EXAMPLEDIR) push.conf
+	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
+	$(Q)for unit in $(UNITS); do \
+	    sed 's|/usr/local/sbin/|$(SBINDIR)/|; s|/etc/wspushd/|$(SYSCONFDIR)/wspushd/|' \
+	        scripts/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit || exit; \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit; \
+	done
+	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf ] || \
+	    install -D -m 644 push.conf $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf
+
+uninstall: ## removes what install has put there, but for the configuration
+	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(BINDIR)/wspush \
+	    $(DESTDIR)$(MANDIR)/man8/wspushd.8 $(DESTDIR)$(MANDIR)/man1/wspush.1 \
+	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/wspushd
+
 format: ## formats every .c and .h
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 
@@ -96,4 +128,4 @@ clean: ## removes what was built
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
-	    while IFS='	' read -r target text; do printf '  make %-7s %s\n' "$$target" "$$text"; done
+	    while IFS='	' read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done

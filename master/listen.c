@@ -5,6 +5,7 @@
 #include "master/listen.h"
 
 #include "common/log.h"
+#include "master/inherit.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -40,8 +41,6 @@ static void set_options(int fd, const struct listen_address *address, uint32_t s
     set(fd, IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY", 1);
     set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, "TCP_NOTSENT_LOWAT", NOTSENT_LOWAT);
     set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, "TCP_USER_TIMEOUT", USER_TIMEOUT_MS);
-    if (address->addr.ss_family == AF_INET6)
-        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", 1);
 }
 
 /* A file that a killed server left behind answers nobody; it is removed. */
@@ -62,9 +61,16 @@ static void remove_stale(const struct listen_address *address)
 
 int listen_open(const struct listen_address *address, uint32_t send_buffer)
 {
+    const int passed = inherit_take(address);
+    if (passed != -1) {
+        set_options(passed, address, send_buffer);
+        return passed;
+    }
     const int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd != -1) {
         set_options(fd, address, send_buffer);
+        if (address->addr.ss_family == AF_INET6)
+            set(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", 1);
         if (address->is_unix)
             remove_stale(address);
         if (bind(fd, (const struct sockaddr *)&address->addr, address->len) == 0 &&
@@ -82,6 +88,6 @@ int listen_open(const struct listen_address *address, uint32_t send_buffer)
 void listen_close(const struct listen_address *address, int fd)
 {
     close(fd);
-    if (address->is_unix)
+    if (address->is_unix && !inherit_owns(fd))
         unlink(((const struct sockaddr_un *)&address->addr)->sun_path);
 }

@@ -7,13 +7,14 @@
 #include "common/config.h"
 
 /*
- * Opens a non-blocking listening socket at `address`. `send_buffer`: SO_SNDBUF that accepted
- * sockets inherit, 0 for the kernel's default. A unix socket whose server is gone is replaced, one
- * that answers is not. Returns the descriptor, or -1 after logging why.
+ * Opens a non-blocking listening socket at `address`, or takes the one that was passed for it
+ * (inherit.h). `send_buffer`: SO_SNDBUF that accepted sockets inherit, 0 for the kernel's default.
+ * A unix socket whose server is gone is replaced, one that answers is not. Returns the descriptor,
+ * or -1 after logging why.
  */
 int listen_open(const struct listen_address *address, uint32_t send_buffer);
 
-/* Closes the socket, and removes the file of a unix socket. */
+/* Closes the socket, and removes the file of a unix socket unless it was passed to us. */
 void listen_close(const struct listen_address *address, int fd);
 
 #endif

@@ -5,7 +5,9 @@
 #include "master/master.h"
 
 #include "common/log.h"
+#include "master/inherit.h"
 #include "master/listen.h"
+#include "master/notify.h"
 #include "master/signals.h"
 #include "master/supervise.h"
 
@@ -80,7 +82,7 @@ static int open_listeners(struct master *master)
     const struct config *config = master->config;
     master->admin_fd = -1;
     master->listen_fds = calloc(config->listen.count, sizeof(int));
-    if (!master->listen_fds)
+    if (!master->listen_fds || inherit_open() == -1)
         return -1;
     for (size_t i = 0; i < config->listen.count; i++) {
         master->listen_fds[i] = listen_open(&config->listen_at[i], config->send_buffer);
@@ -92,13 +94,14 @@ static int open_listeners(struct master *master)
         if (master->admin_fd == -1)
             return -1;
     }
-    return 0;
+    return inherit_check();
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     supervise_watch(arg);
+    notify_status(arg);
 }
 
 static int open_segment(struct master *master)
@@ -127,6 +130,8 @@ static int begin(struct master *master)
     if (!master->tick || event_add(master->tick, &(struct timeval){1, 0}) == -1 ||
         supervise_start(master) == -1)
         return failed("workers");
+    if (notify_open(master) == -1)
+        return failed("NOTIFY_SOCKET");
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/listen.h"
+#include "master/notify.h"
 #include "master/supervise.h"
 
 enum {
@@ -51,6 +52,7 @@ void stop_begin(struct master *master)
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
     log_info("draining", "");
+    notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
     supervise_command(master, SLOT_DRAIN);
     look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     if (!look || event_add(look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == -1)

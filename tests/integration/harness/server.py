@@ -106,21 +106,26 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def launch(self):
-        """Starts the process and waits for nothing."""
+    def launch(self, env=None, command=None, **options):
+        """Starts the process and waits for nothing.
+
+        env: further variables; command: instead of [wspushd]; options: of subprocess.Popen.
+        """
         assert WSPUSHD.exists(), f"{WSPUSHD} is missing: run make first"
         write_conf(self.conf_path, self.config, self.opcodes)
+        options.setdefault("preexec_fn", die_with_us)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [str(WSPUSHD), "-c", str(self.conf_path), *self.arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_us)
+                [*(command or [str(WSPUSHD)]), "-c", str(self.conf_path), *self.arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, **(env or {})}, **options)
         self.ended = False
         Server.used.append(self)
         return self
 
-    def start(self, ready=True):
-        """Starts it and waits until it is ready, or (ready=False) alive."""
-        self.launch()
+    def start(self, ready=True, **options):
+        """Starts it and waits until it is ready, or (ready=False) alive. options: as launch."""
+        self.launch(**options)
         probe = "/readyz" if ready else "/healthz"
         wait_for(lambda: self._running() and self.admin.status(probe) == 200, probe + " 200")
         wait_for(lambda: len(children(self.pid)) == self.config["workers"], "the workers")

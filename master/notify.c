@@ -1,0 +1,147 @@
+/*
+ * See notify.h. libsystemd would do the same for the price of a library in the process that must
+ * not die. Sending never blocks and never fails aloud: a supervisor that does not listen is no
+ * reason to serve worse.
+ *
+ * The watchdog speaks for the master alone. A worker that hangs is the master's to replace, which
+ * closes no connection; were it told here, systemd would restart the whole service, which closes
+ * all of them.
+ */
+#include "master/notify.h"
+
+#include "common/log.h"
+#include "shm/slot.h"
+#include "shm/stats.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { LOOK_EVERY_MS = 20 /* until ready */ };
+
+static struct {
+    struct sockaddr_un addr;
+    socklen_t len; /* 0: nobody wants to know */
+    int fd;
+    bool ready;
+    char status[128]; /* as last told */
+    struct event *look, *watchdog;
+} notify;
+
+static void tell(const char *text)
+{
+    if (notify.len > 0)
+        (void)!sendto(notify.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
+                      (const struct sockaddr *)&notify.addr, notify.len);
+}
+
+/* A path, or '@' and a name in the abstract namespace, whose first byte is NUL: unix(7). */
+static bool find_socket(const char *name)
+{
+    const size_t len = name ? strlen(name) : 0;
+    if (len < 2 || len >= sizeof(notify.addr.sun_path) || (*name != '/' && *name != '@'))
+        return false;
+    notify.addr.sun_family = AF_UNIX;
+    memcpy(notify.addr.sun_path, name, len);
+    if (*name == '@')
+        notify.addr.sun_path[0] = '\0';
+    notify.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+    return true;
+}
+
+/* ---- Readiness and status ---- */
+
+static bool all_turn(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (atomic_load_explicit(&master->segment.stats[i].turns, memory_order_relaxed) == 0)
+            return false;
+    return true;
+}
+
+void notify_status(const struct master *master)
+{
+    uint32_t connections = 0, up = 0;
+    char status[sizeof(notify.status)];
+    for (uint32_t i = 0; i < master->workers; i++) {
+        const struct slot *slot = &master->segment.slot[i];
+        connections += atomic_load_explicit(&slot->connections, memory_order_relaxed);
+        up += atomic_load_explicit(&slot->link.state, memory_order_relaxed) == LINK_UP;
+    }
+    snprintf(status, sizeof(status), "STATUS=%s: %u of %u Redis links up, %u connections",
+             up == master->workers ? "serving" : "waiting for Redis", up, master->workers,
+             connections);
+    if (!notify.ready || master->stopping || strcmp(status, notify.status) == 0)
+        return;
+    memcpy(notify.status, status, sizeof(status));
+    tell(status);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    const struct master *master = arg;
+    (void)fd, (void)what;
+    if (!all_turn(master))
+        return;
+    event_del(notify.look);
+    notify.ready = true;
+    if (!master->stopping)
+        tell("READY=1");
+    notify_status(master);
+}
+
+void notify_stopping(uint32_t seconds)
+{
+    char text[96];
+    snprintf(text, sizeof(text), "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%u000000",
+             seconds);
+    tell(text);
+}
+
+/* ---- The watchdog ---- */
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    tell("WATCHDOG=1");
+}
+
+/* The period that the supervisor wants in microseconds, 0 for none: sd_watchdog_enabled(3). */
+static uint64_t watchdog_usec(void)
+{
+    const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+    if (!usec || (pid && strtoll(pid, NULL, 10) != getpid()))
+        return 0;
+    return strtoull(usec, NULL, 10);
+}
+
+static int add_timer(struct master *master, struct event **event, event_callback_fn callback,
+                     uint64_t usec)
+{
+    const struct timeval every = {(time_t)(usec / 1000000), (suseconds_t)(usec % 1000000)};
+    *event = event_new(master->base, -1, EV_PERSIST, callback, master);
+    return *event && event_add(*event, &every) == 0 ? 0 : -1;
+}
+
+int notify_open(struct master *master)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    const uint64_t watchdog = watchdog_usec();
+    if (!name)
+        return 0;
+    if (!find_socket(name)) {
+        log_warn("notify_socket", "name=%s why=\"neither a path nor an abstract name\"",
+                 log_quote(name, strlen(name)));
+        return 0;
+    }
+    notify.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (notify.fd == -1)
+        return -1;
+    if (watchdog > 0 && add_timer(master, &notify.watchdog, on_watchdog, watchdog / 2 + 1) == -1)
+        return -1;
+    return add_timer(master, &notify.look, on_look, LOOK_EVERY_MS * 1000);
+}
