@@ -82,10 +82,27 @@ static void end_wish(struct ring *ring, uint32_t size)
     ring->wanted = 0;
 }
 
+/* Fills an empty ring up to the end of its memory, if `size` still fits then. */
+static void skip_to_start(struct ring *ring, uint32_t size)
+{
+    const uint64_t place = ring->next_tail & (ring->size - 1);
+    const uint64_t left = ring->size - place;
+
+    if (place < RING_QUIET || left < sizeof(struct ring_entry) || entry_room(size) > place)
+        return;
+    ring->seen_head = committed(ring);
+    if (ring->seen_head != ring->next_tail)
+        return;
+    *entry_at(ring, ring->next_tail) =
+        (struct ring_entry){.size = (uint32_t)(left - sizeof(struct ring_entry)), .type = RING_PAD};
+    ring->next_tail += left;
+}
+
 void *ring_reserve(struct ring *ring, uint32_t type, uint64_t origin, uint32_t size)
 {
     struct ring_entry *entry;
 
+    skip_to_start(ring, size);
     if (!fits_behind(ring, ring->seen_head, size)) {
         ring->seen_head = committed(ring);
         if (!fits_behind(ring, ring->seen_head, size))
@@ -138,13 +155,15 @@ const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
 {
     const struct ring_entry *entry;
 
-    if (ring->next_head == ring->seen_tail) {
-        ring->seen_tail = published(ring);
-        if (ring->next_head == ring->seen_tail)
-            return NULL;
-    }
-    entry = entry_at(ring, ring->next_head);
-    ring->next_head += entry_room(entry->size);
+    do {
+        if (ring->next_head == ring->seen_tail) {
+            ring->seen_tail = published(ring);
+            if (ring->next_head == ring->seen_tail)
+                return NULL;
+        }
+        entry = entry_at(ring, ring->next_head);
+        ring->next_head += entry_room(entry->size);
+    } while (entry->type == RING_PAD);
     if (end != NULL)
         *end = ring->next_head;
     return entry;

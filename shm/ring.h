@@ -47,9 +47,15 @@ struct ring_control {
 _Static_assert(sizeof(struct ring_control) == 128, "a cache line for each writer");
 _Static_assert(offsetof(struct ring_control, head) == 64, "the consumer's line");
 
+/* A producer that finds the ring empty beyond this place goes back to the start of its memory, so
+ * that a quiet ring touches only its first pages: it fills up to the end with one RING_PAD, which
+ * the consumer never sees. */
+enum { RING_QUIET = 64 * 1024 };
+#define RING_PAD UINT32_MAX
+
 struct ring_entry {
     uint32_t size;   /* bytes that follow this header, without the padding */
-    uint32_t type;   /* the users' own */
+    uint32_t type;   /* the users' own; RING_PAD: ours */
     uint64_t origin; /* position in the producer's input that the entry stems from; 0: none */
     uint8_t bytes[];
 };

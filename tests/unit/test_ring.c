@@ -175,6 +175,53 @@ static void a_new_ring_has_published_nothing(void **state)
     assert_true(ring_valid(&producer));
 }
 
+/* A ring of its own, larger than RING_QUIET: the fixture's is one page. */
+static struct ring_control quiet_control;
+static uint8_t quiet_bytes[2 * 4 * RING_QUIET]; /* mirrored by hand: nothing here crosses the end */
+
+static void a_quiet_ring_stays_in_its_first_pages(void **state)
+{
+    (void)state;
+    struct ring from, to;
+    uint64_t last = 0;
+    memset(&quiet_control, 0, sizeof(quiet_control));
+    ring_attach(&from, &quiet_control, quiet_bytes, 4 * RING_QUIET);
+    ring_attach(&to, &quiet_control, quiet_bytes, 4 * RING_QUIET);
+    for (uint32_t number = 0; number < 20000; number++) {
+        uint64_t position = 0;
+        uint8_t *const room = ring_reserve(&from, 7, 0, 100);
+        assert_non_null(room);
+        assert_true(room < quiet_bytes + RING_QUIET + 128);
+        memcpy(room, &number, sizeof(number));
+        assert_true(ring_publish(&from));
+        assert_true(ring_valid(&to));
+        const struct ring_entry *const entry = ring_take(&to, &position);
+        assert_int_equal(entry->type, 7);
+        assert_memory_equal(entry->bytes, &number, sizeof(number));
+        assert_true(position > last); /* positions never go back */
+        last = position;
+        assert_null(ring_take(&to, NULL));
+        ring_commit(&to);
+    }
+}
+
+static void a_ring_that_is_not_empty_does_not_skip(void **state)
+{
+    (void)state;
+    struct ring from, to;
+    memset(&quiet_control, 0, sizeof(quiet_control));
+    ring_attach(&from, &quiet_control, quiet_bytes, 4 * RING_QUIET);
+    ring_attach(&to, &quiet_control, quiet_bytes, 4 * RING_QUIET);
+    const uint32_t count = (4 * RING_QUIET) / 128;
+    for (uint32_t number = 0; number < count; number++)
+        assert_non_null(ring_reserve(&from, 7, 0, 112)); /* the whole ring, without a gap */
+    assert_null(ring_reserve(&from, 7, 0, 112));
+    ring_publish(&from);
+    for (uint32_t number = 0; number < count; number++)
+        assert_non_null(ring_take(&to, NULL));
+    assert_null(ring_take(&to, NULL));
+}
+
 static void broken_rings_are_not_valid(void **state)
 {
     (void)state;
@@ -305,6 +352,8 @@ int main(void)
                                         end),
         cmocka_unit_test_setup_teardown(entries_without_an_origin_leave_it_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_new_ring_has_published_nothing, begin, end),
+        cmocka_unit_test(a_quiet_ring_stays_in_its_first_pages),
+        cmocka_unit_test(a_ring_that_is_not_empty_does_not_skip),
         cmocka_unit_test_setup_teardown(broken_rings_are_not_valid, begin, end),
         cmocka_unit_test_setup_teardown(it_agrees_with_the_model, begin, end),
     };
