@@ -4,6 +4,7 @@
  */
 #include "worker/admin.h"
 
+#include "worker/admin_post.h"
 #include "worker/auth.h"
 #include "worker/descriptors.h"
 #include "worker/metrics.h"
@@ -49,8 +50,7 @@ static void answer(struct evhttp_request *request, int status, const char *type,
     evbuffer_free(buffer);
 }
 
-/* Takes `json`. */
-static void answer_json(struct evhttp_request *request, int status, json_t *json)
+void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
@@ -62,9 +62,9 @@ static void answer_json(struct evhttp_request *request, int status, json_t *json
     free(text);
 }
 
-static void answer_error(struct evhttp_request *request, int status, const char *error)
+void admin_answer_error(struct evhttp_request *request, int status, const char *error)
 {
-    answer_json(request, status, json_pack("{s:s}", "error", error));
+    admin_answer_json(request, status, json_pack("{s:s}", "error", error));
 }
 
 /* ---- The paths ---- */
@@ -74,7 +74,7 @@ typedef void path_handler(struct worker *worker, struct evhttp_request *request,
 static void get_healthz(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     (void)worker, (void)rest;
-    answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
+    admin_answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
 }
 
 static void get_readyz(struct worker *worker, struct evhttp_request *request, const char *rest)
@@ -82,9 +82,9 @@ static void get_readyz(struct worker *worker, struct evhttp_request *request, co
     const char *why = "";
     (void)rest;
     if (node_serves(worker, &why))
-        answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
+        admin_answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
     else
-        answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
+        admin_answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
 }
 
 static void get_metrics(struct worker *worker, struct evhttp_request *request, const char *rest)
@@ -102,7 +102,7 @@ static void get_metrics(struct worker *worker, struct evhttp_request *request, c
 static void get_stats(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     (void)rest;
-    answer_json(request, 200, metrics_json(worker));
+    admin_answer_json(request, 200, metrics_json(worker));
 }
 
 /* evhttp_uridecode lets a broken escape stand as it is. */
@@ -119,9 +119,9 @@ static void get_user(struct worker *worker, struct evhttp_request *request, cons
     size_t len = 0;
     char *user = escapes_whole(rest) ? evhttp_uridecode(rest, 0, &len) : NULL;
     if (!user || !auth_user_valid(user, len))
-        answer_error(request, 400, "not a user name");
+        admin_answer_error(request, 400, "not a user name");
     else
-        answer_json(request, 200, metrics_user(worker, user, len));
+        admin_answer_json(request, 200, metrics_user(worker, user, len));
     free(user);
 }
 
@@ -137,27 +137,29 @@ static const struct {
     {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
     {"/api/stats", get_stats, EVHTTP_REQ_GET, true},
     {"/api/users/", get_user, EVHTTP_REQ_GET, false},
+    {"/api/push", admin_push, EVHTTP_REQ_POST, true},
+    {"/api/kick", admin_kick, EVHTTP_REQ_POST, true},
 };
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    bool known = false;
+    const char *allowed = NULL;
     for (size_t i = 0; path && i < sizeof(paths) / sizeof(paths[0]); i++) {
         const size_t len = strlen(paths[i].path);
         if (strncmp(path, paths[i].path, len) != 0 || (paths[i].whole && path[len]))
             continue;
-        known = true;
+        allowed = paths[i].method == EVHTTP_REQ_POST ? "POST" : "GET";
         if (evhttp_request_get_command(request) != paths[i].method)
             continue;
         paths[i].handler(arg, request, path + len);
         return;
     }
-    if (known) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET");
-        answer_error(request, HTTP_BADMETHOD, "method not allowed");
+    if (allowed) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allowed);
+        admin_answer_error(request, HTTP_BADMETHOD, "method not allowed");
     } else {
-        answer_error(request, HTTP_NOTFOUND, "no such path");
+        admin_answer_error(request, HTTP_NOTFOUND, "no such path");
     }
 }
 
@@ -173,6 +175,19 @@ static void on_visitor(evutil_socket_t none, short what, void *arg)
         descriptors_note(visitor->worker, fd); /* where there is no room, the audit finds it */
     bufferevent_decref(visitor->bufferevent);
     free(visitor);
+}
+
+/* A request may still wait for Redis. */
+static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
+{
+    (void)arg;
+    admin_post_gone(connection);
+}
+
+static void on_any(struct evhttp_request *request, void *arg)
+{
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_visitor_closed, NULL);
+    on_request(request, arg);
 }
 
 static struct bufferevent *new_visitor(struct event_base *base, void *arg)
@@ -205,6 +220,6 @@ int admin_open(struct worker *worker)
     evhttp_set_timeout(admin->http, TIMEOUT_S);
     evhttp_set_default_content_type(admin->http, "application/json");
     evhttp_set_bevcb(admin->http, new_visitor, worker);
-    evhttp_set_gencb(admin->http, on_request, worker);
+    evhttp_set_gencb(admin->http, on_any, worker);
     return 0;
 }
