@@ -70,3 +70,78 @@ void config_keep(struct config *fresh, struct config *old, void (*kept)(const ch
         kept(key->name);
     }
 }
+
+/* ---- As text, for another version ---- */
+
+static void print_value(const struct config_key *key, const void *value, FILE *out)
+{
+    const struct string_list *list = value;
+    switch (key->kind) {
+    case KEY_INT:
+        fprintf(out, "%u", *(const uint32_t *)value);
+        break;
+    case KEY_BOOL:
+        fputs(*(const bool *)value ? "true" : "false", out);
+        break;
+    case KEY_STR:
+        fputs(*(char *const *)value, out);
+        break;
+    case KEY_ENUM:
+        fputs(key->words[*(const int *)value], out);
+        break;
+    case KEY_LIST:
+        for (size_t i = 0; i < list->count; i++)
+            fprintf(out, "%s%s", i ? "," : "", list->item[i]);
+        break;
+    }
+}
+
+void config_restart_text(const struct config *config, char *out, size_t size)
+{
+    const struct config_section *root = &config_sections[SECTION_ROOT];
+    FILE *text = fmemopen(out, size, "w");
+    out[0] = '\0';
+    if (!text)
+        return;
+    for (size_t i = 0; i < root->count; i++) {
+        const struct config_key *key = &root->key[i];
+        if (key->change != RESTART || key->offset == CONFIG_NO_FIELD)
+            continue;
+        fprintf(text, "%s=", key->name);
+        print_value(key, (const uint8_t *)config + key->offset, text);
+        fputc('\n', text);
+    }
+    fclose(text);
+    out[size - 1] = '\0';
+}
+
+/* The line of `key` in the text, without its end; NULL where it has none. */
+static const char *line_of(const char *text, const char *key, size_t key_len, size_t *len)
+{
+    for (const char *at = text; at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
+        if (strncmp(at, key, key_len) == 0 && at[key_len] == '=') {
+            *len = strcspn(at, "\n");
+            return at;
+        }
+    }
+    return NULL;
+}
+
+bool config_differs(const struct config *config, const char *text, void (*differs)(const char *key))
+{
+    const struct config_section *root = &config_sections[SECTION_ROOT];
+    char own[4096];
+    bool any = false;
+    config_restart_text(config, own, sizeof(own));
+    for (size_t i = 0; i < root->count; i++) {
+        const char *key = root->key[i].name;
+        size_t len = 0, other_len = 0;
+        const char *line = line_of(own, key, strlen(key), &len);
+        const char *other = line_of(text, key, strlen(key), &other_len);
+        if (!line || !other || (len == other_len && memcmp(line, other, len) == 0))
+            continue;
+        differs(key);
+        any = true;
+    }
+    return any;
+}

@@ -114,7 +114,7 @@ static bool covers_any_inet(int fd, const struct sockaddr *bound, const struct s
            getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) == 0 && only == 0;
 }
 
-static bool is_bound_to(int fd, const struct listen_address *address)
+bool inherit_is_bound(int fd, const struct listen_address *address)
 {
     struct sockaddr_storage storage = {0};
     const struct sockaddr *bound = (const struct sockaddr *)&storage;
@@ -141,7 +141,7 @@ int inherit_take(const struct listen_address *address)
 {
     for (int i = 0; i < passed.count; i++) {
         const int fd = FIRST_FD + i;
-        if (passed.used[i] || !is_bound_to(fd, address))
+        if (passed.used[i] || !inherit_is_bound(fd, address))
             continue;
         passed.used[i] = true;
         log_info("inherited", "address=%s fd=%d name=%s",

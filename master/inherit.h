@@ -21,6 +21,9 @@ int inherit_open(void);
  * use. */
 int inherit_take(const struct listen_address *address);
 
+/* Whether a socket is bound to the address. */
+bool inherit_is_bound(int fd, const struct listen_address *address);
+
 /* Whether a descriptor was passed: then its file is systemd's, who goes on listening. */
 bool inherit_owns(int fd);
 

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "master/inherit.h"
+#include "master/upgrade.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -61,7 +62,9 @@ static void remove_stale(const struct listen_address *address)
 
 int listen_open(const struct listen_address *address, uint32_t send_buffer)
 {
-    const int passed = inherit_take(address);
+    int passed = inherit_take(address);
+    if (passed == -1)
+        passed = upgrade_listener(address);
     if (passed != -1) {
         set_options(passed, address, send_buffer);
         return passed;

@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "master/master.h"
+#include "master/upgrade.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -24,7 +25,8 @@ static const char usage[] =
     "  -V            prints the version\n"
     "  -h            prints this\n"
     "\n"
-    "signals: TERM, INT drain and stop; HUP reload push.conf; USR1 reopen the log\n"
+    "signals: TERM, INT drain and stop; HUP reload push.conf; USR1 reopen the log;\n"
+    "         USR2 replace the binary without closing a connection\n"
     "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system\n";
 
 struct options {
@@ -84,10 +86,12 @@ static void close_inherited(void)
 
 int main(int argc, char **argv)
 {
-    close_inherited();
+    if (!upgrade_inherits())
+        close_inherited();
     static struct options options = {.invocation.file = "push.conf"};
     const struct invocation *invocation = &options.invocation;
     options.invocation.argv = argv;
+    options.invocation.binary = realpath("/proc/self/exe", NULL);
     const int done = parse(argc, argv, &options);
     if (done >= 0)
         return done;
@@ -96,6 +100,8 @@ int main(int argc, char **argv)
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
+        if (upgrade_check(config) == -1)
+            return EXIT_CONFIG;
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;

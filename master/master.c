@@ -10,6 +10,7 @@
 #include "master/notify.h"
 #include "master/signals.h"
 #include "master/supervise.h"
+#include "master/upgrade.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -106,12 +107,18 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int open_segment(struct master *master)
 {
+    const int resumed = upgrade_resume(master);
+    if (resumed != 0)
+        return resumed;
     char host[NODE_NAME_MAX] = "";
     const struct segment_shape shape = shape_for(master->config, master->workers);
     const char *node = master->config->node;
     if (!node[0] && gethostname(host, sizeof(host) - 1) == 0)
         node = host;
-    return segment_create(&master->segment, &shape, node);
+    if (segment_create(&master->segment, &shape, node) == -1)
+        return -1;
+    config_restart_text(master->config, master->segment.header->kept, KEPT_MAX);
+    return 0;
 }
 
 static int begin(struct master *master)
@@ -119,6 +126,7 @@ static int begin(struct master *master)
     master->base = event_base_new();
     if (!master->base || signals_open(master) == -1)
         return failed("event loop");
+    raise_descriptors();
     if (open_segment(master) == -1)
         return failed("shared memory");
     if (open_listeners(master) == -1)

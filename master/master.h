@@ -26,6 +26,7 @@ struct charge {
 enum { OVERRIDES_MAX = 64 };
 struct invocation {
     char **argv;
+    char *binary; /* the file that argv[0] was, resolved at the start */
     const char *file;
     struct config_override override[OVERRIDES_MAX];
     size_t overrides;
@@ -44,6 +45,8 @@ struct master {
     int signal_fd;
     struct event *tick;
     bool stopping;
+    bool upgrading;   /* workers leave, and are not replaced: upgrade.c */
+    pid_t trial;      /* the child that tries the new binary; 0: none */
     uint64_t stop_ms; /* when stopping began */
     int status;       /* exit status */
 };

@@ -7,6 +7,7 @@
 #include "master/reload.h"
 #include "master/stop.h"
 #include "master/supervise.h"
+#include "master/upgrade.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,11 +33,9 @@ static void on_reopen(struct master *master)
         log_info("log_reopened", "");
 }
 
-/* The binary is not replaced in place yet; but the signal must not end the server. */
-static void on_ignored(struct master *master)
+static void on_upgrade(struct master *master)
 {
-    (void)master;
-    log_warn("signal_ignored", "why=\"this version is upgraded by a stop and a start\"");
+    upgrade_begin(master);
 }
 
 static void on_reload(struct master *master)
@@ -51,7 +50,7 @@ static void on_reload(struct master *master)
     X(SIGCHLD, on_child)  \
     X(SIGUSR1, on_reopen) \
     X(SIGHUP, on_reload)  \
-    X(SIGUSR2, on_ignored)
+    X(SIGUSR2, on_upgrade)
 
 static const struct {
     int number;

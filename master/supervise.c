@@ -9,8 +9,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/spawn.h"
+#include "master/upgrade.h"
 #include "worker/worker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -97,8 +99,10 @@ static int prepare(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     struct respawn *respawn = malloc(sizeof(*respawn));
-    slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (slot->epoll_fd == 0) { /* else an upgrade has brought them */
+        slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
     charge->base = event_base_new();
     charge->backoff_ms = BACKOFF_FIRST_MS;
     if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base) {
@@ -110,15 +114,35 @@ static int prepare(struct master *master, uint32_t i)
     return charge->respawn ? 0 : -1;
 }
 
-/* Everything that is open by now is the server's own and stays; what comes later is numbered above.
- */
+/* Whether a descriptor belongs to a client or a slot's link: what an upgrade has brought. */
+static bool is_connection(const struct master *master, int fd)
+{
+    if ((uint32_t)fd < master->segment.header->shape.capacity &&
+        word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
+        return true;
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (atomic_load(&slot_of(master, i)->link.fd) == fd ||
+            atomic_load(&slot_of(master, i)->parcel) == fd)
+            return true;
+    return false;
+}
+
+/* Everything else that is open by now is the server's own and stays; descriptors beyond it are
+ * looked after by worker/descriptors.c. */
 static int note_own_descriptors(struct master *master)
 {
-    const int next = dup(master->self_fd);
-    if (next == -1)
+    DIR *open_fds = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    int highest = 0;
+    if (!open_fds)
         return -1;
-    close(next);
-    master->segment.header->own_fds = (uint32_t)next;
+    while ((entry = readdir(open_fds))) {
+        const int fd = atoi(entry->d_name);
+        if (fd > highest && fd != dirfd(open_fds) && !is_connection(master, fd))
+            highest = fd;
+    }
+    closedir(open_fds);
+    master->segment.header->own_fds = (uint32_t)highest + 1;
     return 0;
 }
 
@@ -129,8 +153,7 @@ int supervise_start(struct master *master)
             return -1;
     if (note_own_descriptors(master) == -1)
         return -1;
-    for (uint32_t i = 0; i < master->workers; i++)
-        start(master, i);
+    supervise_restart(master);
     return 0;
 }
 
@@ -174,7 +197,10 @@ static void dead(struct master *master, uint32_t i, int status)
         log_death(master, i, status);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
-    if (left) {
+    if (master->upgrading) {
+        if (supervise_gone(master))
+            upgrade_exec(master);
+    } else if (left) {
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
     } else if (!(clean && master->stopping)) {
@@ -188,10 +214,22 @@ void supervise_reap(struct master *master)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == master->trial)
+            upgrade_tried(master, status);
         for (uint32_t i = 0; i < master->workers; i++)
             if (master->charge[i].pid == pid)
                 dead(master, i, status);
+    }
+}
+
+void supervise_restart(struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++) {
+        atomic_store(&slot_of(master, i)->command, SLOT_RUN);
+        if (master->charge[i].pid == 0)
+            start(master, i);
+    }
 }
 
 void supervise_watch(struct master *master)

@@ -25,6 +25,9 @@ void supervise_reap(struct master *master);
 /* Once a second: kills workers whose heartbeat has stopped. */
 void supervise_watch(struct master *master);
 
+/* Starts every worker that is not running: after an upgrade that failed. */
+void supervise_restart(struct master *master);
+
 /* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
 void supervise_command(struct master *master, enum slot_command command);
 

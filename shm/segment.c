@@ -185,8 +185,7 @@ int segment_create(struct segment *segment, const struct segment_shape *shape, c
 static bool header_valid(const struct segment_header *header)
 {
     return header->magic == SEGMENT_MAGIC && header->layout == SEGMENT_LAYOUT &&
-           shape_valid(&header->shape) &&
-           header->size == layout_of(&header->shape).size &&
+           shape_valid(&header->shape) && header->size == layout_of(&header->shape).size &&
            memchr(header->node, '\0', sizeof(header->node)) != NULL;
 }
 

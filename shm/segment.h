@@ -38,7 +38,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SEGMENT_LAYOUT = 1, WORKERS_MAX = 64, CACHE_LINE = 64, NODE_NAME_MAX = 64 };
+enum {
+    SEGMENT_LAYOUT = 1,
+    WORKERS_MAX = 64,
+    CACHE_LINE = 64,
+    NODE_NAME_MAX = 64,
+    KEPT_MAX = 2048 /* text of the keys that need a restart */
+};
 
 /* "wspushd\0" as it lies in memory. */
 #define SEGMENT_MAGIC 0x0064687375707377ull
@@ -64,6 +70,7 @@ struct segment_header {
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */
     char node[NODE_NAME_MAX]; /* NUL-terminated */
+    char kept[KEPT_MAX];      /* config_restart_text: what an upgrade may not change */
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 

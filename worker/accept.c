@@ -93,6 +93,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
 }
 
+/* Without SOCK_CLOEXEC: an upgrade keeps the clients through execve(2). */
 static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     struct worker *worker = arg;
@@ -101,8 +102,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr = {0};
         socklen_t len = sizeof(addr);
-        const int fd =
-            accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK);
         if (fd == -1) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 pause_accepting(worker, strerror(errno));

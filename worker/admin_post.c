@@ -192,9 +192,10 @@ static bool take_apart(struct order *order, const char *body, size_t len)
 {
     struct json_walk walk = json_walk_object(body, len);
     struct json_value name, value;
-    *order = (struct order){.envelope = malloc(len + 2)};
-    if (!order->envelope)
+    char *const envelope = malloc(len + 2);
+    if (!envelope)
         abort();
+    *order = (struct order){.envelope = envelope};
     append(order, "{", 1);
     while (json_next(&walk, &name, &value)) {
         struct json_value *whom = addressee(order, &name);

@@ -74,6 +74,7 @@ class Server:
             "drain_timeout": 0,
         }
         self.config.update(config)
+        self.binary = WSPUSHD     # a test that replaces it starts a copy
         self.process = None
         self.ended = False        # it was awaited to end
         self.clients = []
@@ -111,12 +112,12 @@ class Server:
 
         env: further variables; command: instead of [wspushd]; options: of subprocess.Popen.
         """
-        assert WSPUSHD.exists(), f"{WSPUSHD} is missing: run make first"
+        assert self.binary.exists(), f"{self.binary} is missing: run make first"
         write_conf(self.conf_path, self.config, self.opcodes)
         options.setdefault("preexec_fn", die_with_us)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [*(command or [str(WSPUSHD)]), "-c", str(self.conf_path), *self.arguments],
+                [*(command or [str(self.binary)]), "-c", str(self.conf_path), *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(env or {})}, **options)
         self.ended = False

@@ -1,0 +1,41 @@
+/*
+ * SIGUSR2: the binary is replaced under the same pid, and no client notices.
+ *
+ *   1. try       a child runs the new binary with -t: it must start, accept push.conf, know the
+ *                segment's layout, and agree on the keys that need a restart
+ *   2. leave     every worker leaves its slot, as for a reload
+ *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients stay
+ * open; everything else is closed by close-on-exec
+ *   4. resume    the new master maps the segment and starts workers, who take the slots over
+ *
+ * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log says
+ * why.
+ */
+#ifndef WSPUSHD_MASTER_UPGRADE_H
+#define WSPUSHD_MASTER_UPGRADE_H
+
+#include "master/master.h"
+
+/* Step 1. */
+void upgrade_begin(struct master *master);
+
+/* The trial has ended with this wait status: step 2, or the end of it. */
+void upgrade_tried(struct master *master, int status);
+
+/* The last worker has left: step 3. Returns only where execve fails. */
+void upgrade_exec(struct master *master);
+
+/* Whether this process is a trial or the new version, and so must not close what it inherited. */
+bool upgrade_inherits(void);
+
+/* In a trial: whether this binary and this configuration can take over. Prints why not. Returns 0,
+ * or -1. Nothing is asked where it is none. */
+int upgrade_check(const struct config *config);
+
+/* Step 4: takes the segment over. Returns 1, 0 where this is an ordinary start, -1 with errno. */
+int upgrade_resume(struct master *master);
+
+/* In the new version: the inherited listening socket that is bound to `address`, or -1. */
+int upgrade_listener(const struct listen_address *address);
+
+#endif
