@@ -169,7 +169,7 @@ static void publish_to_user(struct worker *worker, struct pending *pending, cons
 /* The body, taken apart: whom it is for, and the envelope that is left without that. */
 struct order {
     struct json_value user, users, all;
-    char *envelope; /* owned */
+    char *envelope; /* borrowed: as long as the body, and 2 */
     size_t len;
 };
 
@@ -192,10 +192,6 @@ static bool take_apart(struct order *order, const char *body, size_t len)
 {
     struct json_walk walk = json_walk_object(body, len);
     struct json_value name, value;
-    char *const envelope = malloc(len + 2);
-    if (!envelope)
-        abort();
-    *order = (struct order){.envelope = envelope};
     append(order, "{", 1);
     while (json_next(&walk, &name, &value)) {
         struct json_value *whom = addressee(order, &name);
@@ -352,16 +348,19 @@ static const char *body_of(struct evhttp_request *request, size_t *len)
 void admin_push(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     size_t len;
-    struct order order;
     const char *body = body_of(request, &len);
     (void)rest;
     if (!body)
         return;
+    char *const envelope = malloc(len + 2);
+    if (!envelope)
+        abort();
+    struct order order = {.envelope = envelope};
     if (take_apart(&order, body, len))
         carry_out(worker, request, &order);
     else
         admin_answer_error(request, 400, "the body is not one valid JSON object");
-    free(order.envelope);
+    free(envelope);
 }
 
 /* ---- POST /api/kick ---- */
