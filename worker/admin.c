@@ -4,6 +4,7 @@
  */
 #include "worker/admin.h"
 
+#include "worker/admin_post.h"
 #include "worker/auth.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
@@ -42,8 +43,7 @@ static void answer(struct evhttp_request *request, int status, const char *type,
     evbuffer_free(buffer);
 }
 
-/* Takes `json`. */
-static void answer_json(struct evhttp_request *request, int status, json_t *json)
+void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
@@ -55,9 +55,9 @@ static void answer_json(struct evhttp_request *request, int status, json_t *json
     free(text);
 }
 
-static void answer_error(struct evhttp_request *request, int status, const char *error)
+void admin_answer_error(struct evhttp_request *request, int status, const char *error)
 {
-    answer_json(request, status, json_pack("{s:s}", "error", error));
+    admin_answer_json(request, status, json_pack("{s:s}", "error", error));
 }
 
 /* ---- The paths ---- */
@@ -67,7 +67,7 @@ typedef void path_handler(struct worker *worker, struct evhttp_request *request,
 static void get_healthz(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     (void)worker, (void)rest;
-    answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
+    admin_answer_json(request, 200, json_pack("{s:s}", "status", "alive"));
 }
 
 static void get_readyz(struct worker *worker, struct evhttp_request *request, const char *rest)
@@ -75,9 +75,9 @@ static void get_readyz(struct worker *worker, struct evhttp_request *request, co
     const char *why = "";
     (void)rest;
     if (node_serves(worker, &why))
-        answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
+        admin_answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
     else
-        answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
+        admin_answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
 }
 
 static void get_metrics(struct worker *worker, struct evhttp_request *request, const char *rest)
@@ -95,7 +95,7 @@ static void get_metrics(struct worker *worker, struct evhttp_request *request, c
 static void get_stats(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     (void)rest;
-    answer_json(request, 200, metrics_json(worker));
+    admin_answer_json(request, 200, metrics_json(worker));
 }
 
 /* evhttp_uridecode lets a broken escape stand as it is. */
@@ -112,9 +112,9 @@ static void get_user(struct worker *worker, struct evhttp_request *request, cons
     size_t len = 0;
     char *user = escapes_whole(rest) ? evhttp_uridecode(rest, 0, &len) : NULL;
     if (!user || !auth_user_valid(user, len))
-        answer_error(request, 400, "not a user name");
+        admin_answer_error(request, 400, "not a user name");
     else
-        answer_json(request, 200, metrics_user(worker, user, len));
+        admin_answer_json(request, 200, metrics_user(worker, user, len));
     free(user);
 }
 
@@ -130,27 +130,29 @@ static const struct {
     {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
     {"/api/stats", get_stats, EVHTTP_REQ_GET, true},
     {"/api/users/", get_user, EVHTTP_REQ_GET, false},
+    {"/api/push", admin_push, EVHTTP_REQ_POST, true},
+    {"/api/kick", admin_kick, EVHTTP_REQ_POST, true},
 };
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
     const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    bool known = false;
+    const char *allowed = NULL;
     for (size_t i = 0; path && i < sizeof(paths) / sizeof(paths[0]); i++) {
         const size_t len = strlen(paths[i].path);
         if (strncmp(path, paths[i].path, len) != 0 || (paths[i].whole && path[len]))
             continue;
-        known = true;
+        allowed = paths[i].method == EVHTTP_REQ_POST ? "POST" : "GET";
         if (evhttp_request_get_command(request) != paths[i].method)
             continue;
         paths[i].handler(arg, request, path + len);
         return;
     }
-    if (known) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", "GET");
-        answer_error(request, HTTP_BADMETHOD, "method not allowed");
+    if (allowed) {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allowed);
+        admin_answer_error(request, HTTP_BADMETHOD, "method not allowed");
     } else {
-        answer_error(request, HTTP_NOTFOUND, "no such path");
+        admin_answer_error(request, HTTP_NOTFOUND, "no such path");
     }
 }
 
@@ -161,14 +163,17 @@ static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
     struct worker *worker = arg;
     const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
     slot_aux_remove(worker->slot, fd);
+    admin_post_gone(connection);
 }
 
+/* A connection may bring several requests; it is noted once. */
 static void note(struct evhttp_request *request, struct worker *worker)
 {
     struct evhttp_connection *connection = evhttp_request_get_connection(request);
     const int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
-    if (slot_aux_add(worker->slot, fd) == 0)
-        evhttp_connection_set_closecb(connection, on_visitor_closed, worker);
+    slot_aux_remove(worker->slot, fd);
+    slot_aux_add(worker->slot, fd); /* without room, it is only not closed after a death */
+    evhttp_connection_set_closecb(connection, on_visitor_closed, worker);
 }
 
 static void on_any(struct evhttp_request *request, void *arg)
