@@ -169,7 +169,7 @@ static void publish_to_user(struct worker *worker, struct pending *pending, cons
 /* The body, taken apart: whom it is for, and the envelope that is left without that. */
 struct order {
     struct json_value user, users, all;
-    char *envelope; /* borrowed: as long as the body, and 2 */
+    char *envelope;
     size_t len;
 };
 
@@ -187,7 +187,7 @@ static void append(struct order *order, const char *at, size_t len)
     order->len += len;
 }
 
-/* Copies the other members to the letter. The envelope is never longer than the body. */
+/* Copies the other members to the letter, to order->envelope: it is never longer than the body. */
 static bool take_apart(struct order *order, const char *body, size_t len)
 {
     struct json_walk walk = json_walk_object(body, len);
@@ -352,7 +352,7 @@ void admin_push(struct worker *worker, struct evhttp_request *request, const cha
     (void)rest;
     if (!body)
         return;
-    char *const envelope = malloc(len + 2);
+    char *envelope = malloc(len + 2);
     if (!envelope)
         abort();
     struct order order = {.envelope = envelope};

@@ -13,7 +13,7 @@ import pytest
 from harness.net import can_connect, free_port
 from harness.process import die_with_us
 from harness.systemd import NotifySocket, passing
-from harness.wait import ROOT, SLACK, TIMEOUT, WSPUSHD, wait_for
+from harness.wait import ROOT, SANITIZED, SLACK, TIMEOUT, WSPUSHD, wait_for
 
 UNITS = ROOT / "scripts/systemd"
 
@@ -300,7 +300,8 @@ def test_the_server_gets_by_with_the_system_calls_that_the_unit_allows(make_serv
 # make install.
 
 def make(*arguments):
-    return subprocess.run(["make", "-s", "-C", ROOT, f"BUILD={WSPUSHD.parent}", *arguments],
+    kind = ["SANITIZE=1"] if SANITIZED else []
+    return subprocess.run(["make", "-s", "-C", ROOT, f"BUILD={WSPUSHD.parent}", *kind, *arguments],
                           check=True, capture_output=True, text=True, timeout=TIMEOUT * 5).stdout
 
 

@@ -1,0 +1,244 @@
+"""Behind Debian's nginx, with the site files of scripts/nginx as they are shipped."""
+
+import re
+import socket
+import threading
+import time
+
+import pytest
+
+from harness.client import SUBPROTOCOL
+from harness.http import accept_of, KEY, upgrade_head
+from harness.net import can_connect, free_port
+from harness.nginx import Nginx
+from harness.process import alive
+from harness.wait import SLACK, wait_for
+
+
+@pytest.fixture
+def make_nginx(tmp_path_factory):
+    """make_nginx(site, replace) starts one; what it complains of fails the test."""
+    made = []
+
+    def make(site, replace):
+        made.append(Nginx(tmp_path_factory.mktemp("nginx"), site, replace).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+    for one in made:
+        assert one.complaints() == []
+
+
+def in_front_of(server, **further):
+    """Replacements for wspushd.conf: the server of the test, and more."""
+    return {"server 127.0.0.1:8080;": f"server 127.0.0.1:{server.address[1]};", **further}
+
+
+def connect(server, nginx, user, mode="binary", extra=(), **head):
+    extra = [("Sec-WebSocket-Protocol", SUBPROTOCOL[mode]), *extra]
+    return server.client(user, mode, address=nginx.address, path="/serv/ws", extra=extra, **head)
+
+
+def test_the_story_through_the_proxy(server, make_nginx, user):
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    binary, text = connect(server, nginx, user), connect(server, nginx, user, mode="json")
+    assert server.push(user, 110, data={"from": "7", "text": "我们都好"}) == 1
+    for client in (binary, text):
+        assert client.recv_message().json() == {"from": "7", "text": "我们都好"}
+    binary.send_message(100, b"echo")
+    assert binary.recv_message().bytes() == b"echo"
+    large = b"x" * 60000
+    binary.send_message(100, large)
+    assert binary.recv_message().bytes() == large
+    server.publish("ctl", {"kick": user, "code": 4001, "reason": "bye"})
+    for client in (binary, text):
+        assert client.expect_close(4001) == (4001, "bye")
+
+
+def test_over_a_unix_socket(make_server, make_nginx, user, tmp_path):
+    path = str(tmp_path / "ws.sock")
+    server = make_server(listen=["unix:" + path])
+    nginx = make_nginx("wspushd.conf", {"server 127.0.0.1:8080;": f"server unix:{path};"})
+    client = connect(server, nginx, user)
+    assert server.push(user, 110, text="through") == 1
+    assert client.recv_message().bytes() == b"through"
+    assert server.admin.user(user)[0]["address"] == "unix"
+
+
+def test_idle_for_longer_than_the_proxy_allows_without_the_heartbeat(make_server, make_nginx, user):
+    """nginx ends what is silent for proxy_read_timeout; the pings keep it."""
+    server = make_server(heartbeat=1, heartbeat_timeout=10)
+    short = {"proxy_read_timeout 3600s;": "proxy_read_timeout 4s;",
+             "proxy_send_timeout 3600s;": "proxy_send_timeout 4s;"}
+    nginx = make_nginx("wspushd.conf", in_front_of(server, **short))
+    client = connect(server, nginx, user)
+    end = time.monotonic() + 9
+    pings = 0
+    while time.monotonic() < end:
+        client.pull()
+        pings += len(client.frames)
+        client.frames.clear()
+        assert client.ended is None, "nginx closed it"
+        time.sleep(0.05)
+    assert pings >= 2
+    assert server.push(user, 110, data=1) == 1
+    assert client.recv_message().json() == 1
+
+
+def test_a_client_that_is_dead_is_closed_through_the_proxy(make_server, make_nginx, user):
+    server = make_server(heartbeat=1, heartbeat_timeout=1)
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    client = connect(server, nginx, user)
+    client.auto_pong = False
+    client.expect_close(4009, timeout=20 * SLACK)
+
+
+def test_a_reload_of_nginx_closes_no_connection(server, make_nginx, user):
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    old = connect(server, nginx, user)
+    workers = nginx.reload()
+    fresh = connect(server, nginx, user)
+    for turn in range(3):
+        assert server.push(user, 110, data=turn) == 1
+        assert old.recv_message().json() == fresh.recv_message().json() == turn
+    old.send_message(100, b"still")
+    assert old.recv_message().bytes() == b"still"
+    assert any(map(alive, workers)), "the old worker stays for its clients"
+    old.close()
+    wait_for(lambda: not any(map(alive, workers)), "the old workers to end with them")
+    fresh.expect_silence()
+
+
+def test_refusals_pass(server, make_nginx):
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    client = server.raw(address=nginx.address)
+    client.send_upgrade(path="/serv/ws")
+    response = client.recv_response()
+    assert (response.status, response.json()["error"]) == (401, "unauthorized")
+    client = server.raw(address=nginx.address)
+    client.send_bytes(b"GET /serv/ws?user=1 HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.recv_response().status == 426
+
+
+def test_a_browser_of_the_same_origin_passes_and_another_does_not(server, make_nginx, user):
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    host = f"app.example.org:{nginx.port}"
+    client = connect(server, nginx, user, host=host, extra=[("Origin", "http://" + host)])
+    client.expect_silence()
+    client = server.raw(address=nginx.address)
+    client.send_upgrade(user, path="/serv/ws", host=host, extra=[("Origin", "http://evil.example")])
+    assert client.recv_response().status == 403
+
+
+def test_without_wspushd_the_client_is_told_within_the_connect_timeout(server, make_nginx):
+    port = free_port()
+    nginx = make_nginx("wspushd.conf", {"server 127.0.0.1:8080;": f"server 127.0.0.1:{port};"})
+    began = time.monotonic()
+    client = server.raw(address=nginx.address)
+    client.send_upgrade("1", path="/serv/ws")
+    assert client.recv_response().status == 502
+    assert time.monotonic() - began < 3.5
+    nginx.complaints = lambda: []  # that it says so is right
+
+
+class Upstream:
+    """Stands where wspushd or the application would: keeps the heads, answers as told."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.heads = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += sock.recv(65536)
+            self.heads.append(head.decode())
+            sock.sendall(self.answer(head.decode()).encode())
+            if not self.answer(head.decode()).startswith("HTTP/1.1 101"):
+                sock.close()
+
+    def headers(self, name):
+        return re.findall(rf"^{name}: ?(.*)\r$", self.heads[-1], re.M | re.I)
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.fixture
+def upstream():
+    made = []
+
+    def make(answer):
+        made.append(Upstream(answer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def accepts(_head):
+    return ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_of(KEY)}\r\n\r\n")
+
+
+FORGED = [("X-Auth-User", "admin"), ("x-auth-user", "root"), ("X-Forwarded-For", "6.6.6.6"),
+          ("Cookie", "sid=abc; token=x.y.z"), ("Authorization", "Bearer x.y.z")]
+
+
+def test_login_and_address_are_passed_and_the_forged_name_is_not(server, make_nginx, upstream):
+    wspushd = upstream(accepts)
+    nginx = make_nginx("wspushd.conf", {"127.0.0.1:8080;": f"127.0.0.1:{wspushd.port};"})
+    client = server.raw(address=nginx.address)
+    client.send_bytes(upgrade_head("/serv/ws?user=7", host="app.example.org:8", extra=FORGED))
+    client.expect_upgrade()
+    assert wspushd.heads[-1].startswith("GET /ws?user=7 HTTP/1.1\r\n")
+    assert wspushd.headers("Host") == ["app.example.org:8"]
+    assert wspushd.headers("Cookie") == ["sid=abc; token=x.y.z"]
+    assert wspushd.headers("Authorization") == ["Bearer x.y.z"]
+    # The client's own claim stands first, nginx's word last: only the last counts.
+    assert wspushd.headers("X-Forwarded-For") == ["6.6.6.6, 127.0.0.1"]
+    assert wspushd.headers("X-Auth-User") == []
+
+
+def auth_request(make_nginx, wspushd_port, application):
+    return make_nginx("wspushd-auth-request.conf",
+                      {"127.0.0.1:8080;": f"127.0.0.1:{wspushd_port};",
+                       "127.0.0.1:8000;": f"127.0.0.1:{application.port};"})
+
+
+def test_auth_request_sets_the_user_that_the_application_names(server, make_nginx, upstream):
+    wspushd = upstream(accepts)
+    application = upstream(lambda head: "HTTP/1.1 200 OK\r\nX-Auth-User: 42\r\n"
+                                        "Content-Length: 0\r\nConnection: close\r\n\r\n")
+    nginx = auth_request(make_nginx, wspushd.port, application)
+    client = server.raw(address=nginx.address)
+    client.send_bytes(upgrade_head("/serv/ws", extra=FORGED))
+    client.expect_upgrade()
+    assert wspushd.headers("X-Auth-User") == ["42"]
+    assert application.heads[-1].startswith("GET /auth HTTP/1.0\r\n")
+    assert application.headers("Cookie") == ["sid=abc; token=x.y.z"]
+    assert application.headers("X-Original-URI") == ["/serv/ws"]
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_auth_request_refuses_whom_the_application_refuses(server, make_nginx, upstream, status):
+    wspushd = upstream(accepts)
+    application = upstream(lambda head: f"HTTP/1.1 {status}\r\nX-Auth-User: 42\r\n"
+                                        "Content-Length: 0\r\nConnection: close\r\n\r\n")
+    nginx = auth_request(make_nginx, wspushd.port, application)
+    client = server.raw(address=nginx.address)
+    client.send_bytes(upgrade_head("/serv/ws", extra=FORGED))
+    assert client.recv_response().status == int(status[:3])
+    assert wspushd.heads == []
+    assert can_connect(nginx.address)
