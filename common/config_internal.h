@@ -9,6 +9,8 @@
  *   config_problem.c   the mistakes, collected and printed by line
  *   config_table.c     the table of config_keys.h and the sections as data
  *   config_describe.c  the table for people
+ *
+ * jwt_key.c, the key that jwt.key_file names, is a module by itself.
  */
 #ifndef WSPUSHD_COMMON_CONFIG_INTERNAL_H
 #define WSPUSHD_COMMON_CONFIG_INTERNAL_H
