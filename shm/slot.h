@@ -129,6 +129,7 @@ struct slot {
     _Alignas(64) _Atomic int32_t aux[SLOT_AUX_MAX]; /* 0: unused */
 
     _Alignas(64) struct slot_words words;
+    _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 192, "as drawn");
