@@ -11,6 +11,7 @@
 #include "worker/client.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/limits.h"
 #include "worker/node.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -117,6 +118,7 @@ static void wake_everyone(struct worker *worker)
 void takeover_finish(struct worker *worker)
 {
     recount(worker);
+    limits_recount(worker);
     node_recover(worker);
     home_resume_handing(worker);
     for_each(worker, take_over);
