@@ -49,7 +49,8 @@ WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-# What the unit tests are linked with: the modules that do no I/O of their own.
+# What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
+# of the tokens' tests; the server does without it (common/jwt_key.c says why).
 TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 .DELETE_ON_ERROR:
@@ -70,7 +71,7 @@ $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtested.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK $@')
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -ljwt
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

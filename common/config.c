@@ -164,6 +164,15 @@ static cfg_opt_t *find_option(cfg_t *root, const char *name, size_t len, cfg_t *
     return key ? cfg_getopt(*in, key->name) : NULL;
 }
 
+/* Without the spaces around it; cuts the text. */
+static char *trimmed(char *text)
+{
+    text += strspn(text, " ");
+    for (size_t len = strlen(text); len > 0 && text[len - 1] == ' '; len--)
+        text[len - 1] = '\0';
+    return text;
+}
+
 /* Sets a list to the comma-separated items of `value`, without the white space around them. */
 static bool override_list(cfg_t *in, cfg_opt_t *opt, const char *value)
 {
@@ -172,9 +181,12 @@ static bool override_list(cfg_t *in, cfg_opt_t *opt, const char *value)
     bool done = copy != NULL;
 
     cfg_free_value(opt);
-    for (char *item = copy ? strtok_r(copy, ", ", &rest) : NULL; item && done;
-         item = strtok_r(NULL, ", ", &rest))
-        done = cfg_setopt(in, opt, item) != NULL;
+    for (char *item = copy ? strtok_r(copy, ",", &rest) : NULL; item && done;
+         item = strtok_r(NULL, ",", &rest)) {
+        item = trimmed(item);
+        if (*item != '\0')
+            done = cfg_setopt(in, opt, item) != NULL;
+    }
     free(copy);
     return done;
 }
@@ -402,6 +414,7 @@ void config_free(struct config *config)
     config_redis_free(&config->redis_at);
     free(config->auth_order);
     free(config->trusted);
+    jwt_key_free(config->jwt_key);
     free(config);
 }
 

@@ -6,6 +6,7 @@
 #define WSPUSHD_COMMON_CONFIG_H
 
 #include "common/config_keys.h"
+#include "common/jwt_key.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +47,7 @@ struct listen_address {
     socklen_t len;
     bool loopback; /* 127.0.0.0/8, ::1 or a unix socket */
     bool is_unix;
+    bool proxy;       /* trusted peers begin with a PROXY header */
     const char *text; /* as written */
 };
 
@@ -93,6 +95,7 @@ struct config {
     struct redis_address redis_at;
     enum auth_method *auth_order;
     struct network *trusted;
+    struct jwt_key *jwt_key; /* NULL where auth has no jwt */
     size_t rule_count;
     struct opcode_rule *rule; /* by rising opcode */
 };
@@ -134,6 +137,9 @@ const struct opcode_rule *config_rule(const struct config *config, uint32_t op);
 
 /* Whether an address, IPv4 or IPv6, lies in one of the trusted networks. AF_UNIX always does. */
 bool config_trusts(const struct config *config, const struct sockaddr *addr);
+
+/* The same for an IPv6 address, or IPv4 as ::ffff:a.b.c.d. */
+bool config_trusts_address(const struct config *config, const uint8_t address[16]);
 
 /* Prints the table: key, default, bounds, unit, whether reloadable, help. */
 void config_describe(FILE *out);

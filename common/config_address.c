@@ -131,18 +131,36 @@ static bool listen_inet(const char *host, const char *port, struct listen_addres
     return true;
 }
 
+/* Copies the text without the word " proxy" at its end, and tells whether it was there; *cut tells
+ * whether the rest did not fit. */
+static bool take_proxy(const char *text, char *copy, size_t size, bool *cut)
+{
+    static const char word[] = " proxy";
+    size_t len = strlen(text);
+    const bool proxy = len >= sizeof word - 1 && strcmp(text + len - (sizeof word - 1), word) == 0;
+
+    if (proxy)
+        len -= sizeof word - 1;
+    while (proxy && len > 0 && text[len - 1] == ' ')
+        len--;
+    *cut = len >= size;
+    snprintf(copy, size, "%.*s", (int)len, text);
+    return proxy;
+}
+
 bool config_parse_listen(const char *text, struct listen_address *out, char *why)
 {
     char copy[300];
     char *host, *port;
     uint16_t number;
+    bool cut;
 
     *out = (struct listen_address){.text = text};
-    if (starts_with(text, "unix:"))
-        return listen_unix(text + strlen("unix:"), out, why);
+    out->proxy = take_proxy(text, copy, sizeof copy, &cut);
+    if (starts_with(copy, "unix:"))
+        return listen_unix(copy + strlen("unix:"), out, why);
 
-    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy ||
-        !split_host(copy, &host, &port) || !port)
+    if (cut || !split_host(copy, &host, &port) || !port)
         return config_refuse(why, "%s is no address: write host:port, [::]:port or unix:/path",
                              config_quoted(text));
     if (!parse_port(port, &number))
@@ -341,6 +359,14 @@ static bool in_network(const struct network *network, const uint8_t address[16])
     return rest == 0 || ((network->address[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
+bool config_trusts_address(const struct config *config, const uint8_t address[16])
+{
+    for (size_t i = 0; i < config->trusted_proxies.count; i++)
+        if (in_network(&config->trusted[i], address))
+            return true;
+    return false;
+}
+
 bool config_trusts(const struct config *config, const struct sockaddr *addr)
 {
     uint8_t address[16];
@@ -358,10 +384,7 @@ bool config_trusts(const struct config *config, const struct sockaddr *addr)
     default:
         return false;
     }
-    for (size_t i = 0; i < config->trusted_proxies.count; i++)
-        if (in_network(&config->trusted[i], address))
-            return true;
-    return false;
+    return config_trusts_address(config, address);
 }
 
 const char *config_address_text(const struct sockaddr *addr, socklen_t len, char *out, size_t size)

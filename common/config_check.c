@@ -25,13 +25,19 @@ static bool uses(const struct config *config, enum auth_method method)
     return false;
 }
 
+/* However they are written, and whatever is said of them. */
+static bool same_address(const struct listen_address *a, const struct listen_address *b)
+{
+    return a->len > 0 && a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
+}
+
 static void check_listen(struct config_load *load, const struct config *config)
 {
     if (config->listen.count == 0)
         REPORT(load, "listen", "at least one address is wanted, like 127.0.0.1:8080");
     for (size_t i = 0; i < config->listen.count; i++)
         for (size_t j = 0; j < i; j++)
-            if (strcmp(config->listen.item[i], config->listen.item[j]) == 0)
+            if (same_address(&config->listen_at[i], &config->listen_at[j]))
                 REPORT(load, "listen", "%s stands there twice",
                        config_quoted(config->listen.item[i]));
 }
@@ -61,7 +67,31 @@ static void check_insecure(struct config_load *load, const struct config *config
     }
 }
 
-static void check_auth(struct config_load *load, const struct config *config)
+static void load_jwt_key(struct config_load *load, struct config *config)
+{
+    char why[JWT_KEY_WHY_MAX];
+
+    if (*config->jwt.key_file == '\0') {
+        REPORT(load, "auth", "jwt needs a key: jwt { key_file = \"...\" }");
+        return;
+    }
+    if (config_word_find(config_jwt_algorithms, config->jwt.algorithm) < 0)
+        return;
+    config->jwt_key = jwt_key_load(config->jwt.key_file, config->jwt.algorithm, why);
+    if (!config->jwt_key)
+        REPORT(load, "auth", "jwt.key_file %s: %s", config_quoted(config->jwt.key_file), why);
+}
+
+static void check_session(struct config_load *load, const struct config *config)
+{
+    if (*config->session.cookie == '\0' && *config->session.header == '\0')
+        REPORT(load, "auth", "session needs a cookie or a header: session { cookie = \"sid\" }");
+    if (config->auth_timeout >= config->handshake_timeout)
+        REPORT(load, "auth_timeout", "must be shorter than handshake_timeout (%u seconds)",
+               config->handshake_timeout);
+}
+
+static void check_auth(struct config_load *load, struct config *config)
 {
     if (config->auth.count == 0)
         REPORT(load, "auth", "at least one way is wanted: jwt, session, header or none");
@@ -70,11 +100,10 @@ static void check_auth(struct config_load *load, const struct config *config)
             if (strcmp(config->auth.item[i], config->auth.item[j]) == 0)
                 REPORT(load, "auth", "%s stands there twice", config_quoted(config->auth.item[i]));
 
-    if (uses(config, AUTH_JWT) && *config->jwt.key_file == '\0')
-        REPORT(load, "auth", "jwt needs a key: jwt { key_file = \"...\" }");
-    if (uses(config, AUTH_SESSION) && *config->session.cookie == '\0' &&
-        *config->session.header == '\0')
-        REPORT(load, "auth", "session needs a cookie or a header: session { cookie = \"sid\" }");
+    if (uses(config, AUTH_JWT))
+        load_jwt_key(load, config);
+    if (uses(config, AUTH_SESSION))
+        check_session(load, config);
     if (uses(config, AUTH_HEADER) && *config->header.name == '\0')
         REPORT(load, "auth", "header needs its name: header { name = \"X-Auth-User\" }");
     check_insecure(load, config);

@@ -10,6 +10,8 @@
  *   config_table.c     the table of config_keys.h and the sections as data
  *   config_reload.c    what a reload may change
  *   config_describe.c  the table for people
+ *
+ * jwt_key.c, the key that jwt.key_file names, is a module by itself.
  */
 #ifndef WSPUSHD_COMMON_CONFIG_INTERNAL_H
 #define WSPUSHD_COMMON_CONFIG_INTERNAL_H

@@ -37,11 +37,13 @@
 
 /* clang-format off */
 #define CONFIG_KEYS(INT, BOOL, STR, ENUM, LIST)                                                    \
-    LIST(listen, {"0.0.0.0:8080"}, RESTART, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"") \
+    LIST(listen, {"0.0.0.0:8080"}, RESTART, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"; \"... proxy\": behind the PROXY protocol") \
     STR (path, "/ws", RELOAD, "path of the WebSocket endpoint") \
     STR (echo_path, "", RELOAD, "path of a plain WebSocket echo without opcodes; empty: none") \
     INT (workers, 0, 0, 64, "processes", RESTART, "worker processes; 0: one for each core") \
     INT (max_connections, 100000, 1, 16000000, "connections", RESTART, "clients of the whole node; more are answered 503") \
+    INT (max_per_address, 0, 0, 16000000, "connections", RELOAD, "connections of one client address on this node; more are answered 503; 0: no limit") \
+    INT (handshake_rate, 0, 0, 1000000, "handshakes a second", RELOAD, "handshakes of the whole node; more are answered 503; 0: no limit") \
     INT (max_message, 65536, 128, 16777216, "bytes", RELOAD, "largest message from a client; larger ones close with 1009") \
     INT (max_push, 1048576, 1024, 16777216, "bytes", RESTART, "largest push from Redis; larger ones are dropped and counted") \
     STR (admin, "127.0.0.1:8081", RESTART, "address of the admin HTTP interface; empty: none") \
@@ -53,13 +55,14 @@
     INT (heartbeat, 25, 1, 3600, "seconds", RELOAD, "silence after which a client is pinged") \
     INT (heartbeat_timeout, 10, 1, 3600, "seconds", RELOAD, "silence after the ping that closes with 4009") \
     INT (handshake_timeout, 10, 1, 300, "seconds", RELOAD, "time a client has for its handshake") \
+    INT (auth_timeout, 3, 1, 60, "seconds", RELOAD, "time that Redis has to say whose a session is; then 503") \
     INT (drain_timeout, 10, 0, 3600, "seconds", RELOAD, "time over which a final stop spreads the reconnects") \
     INT (watchdog, 5, 1, 300, "seconds", RELOAD, "a worker without a heartbeat for so long is killed and replaced") \
     INT (max_devices, 0, 0, 10000, "connections", RELOAD, "connections of one user on this node; 0: no limit") \
     ENUM(device_policy, DEVICE_REJECT, DEVICE_POLICIES, RELOAD, "what happens to a connection above max_devices") \
     LIST(origins, {NULL}, RELOAD, "origins that browsers may connect from; empty: the same origin; \"*\": any") \
     BOOL(console, false, RELOAD, "serve a page to try the server by hand at / of the listener") \
-    LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose X-Forwarded-For and login header are believed") \
+    LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose PROXY header, X-Forwarded-For and login header are believed") \
     LIST(auth, {"none"}, RELOAD, "ways to log in, tried in order: jwt, session, header, none") \
     BOOL(allow_insecure, false, RELOAD, "let auth none stand on a listener that is not loopback") \
     STR (node, "", RESTART, "this node's name in HELLO and in the log; empty: the host's name") \

@@ -13,7 +13,8 @@
 
 static const char *const payload_words[] = {PAYLOAD_KINDS(WORD) NULL};
 const char *const config_auth_words[] = {AUTH_METHODS(WORD) NULL};
-const char *const config_jwt_algorithms[] = {"HS256", "HS384", "HS512", "RS256", "ES256", NULL};
+#define ALGORITHM_WORD(name, ...) #name,
+const char *const config_jwt_algorithms[] = {JWT_ALGORITHMS(ALGORITHM_WORD) NULL};
 
 /* The words of each ENUM: words_slow_policy and so on. */
 #define NO_WORDS(...)

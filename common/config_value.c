@@ -66,7 +66,15 @@ static bool check_listen(const char *value, char *why)
 
 static bool check_admin(const char *value, char *why)
 {
-    return *value == '\0' || check_listen(value, why);
+    struct listen_address address;
+
+    if (*value == '\0')
+        return true;
+    if (!config_parse_listen(value, &address, why))
+        return false;
+    return !address.proxy ||
+           config_refuse(why, "%s: the admin interface does not speak the PROXY protocol",
+                         config_quoted(value));
 }
 
 static bool check_redis(const char *value, char *why)

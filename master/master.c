@@ -107,7 +107,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int open_segment(struct master *master)
 {
-    const int resumed = upgrade_resume(master);
+    const int resumed = upgrade_take_up(master);
     if (resumed != 0)
         return resumed;
     char host[NODE_NAME_MAX] = "";

@@ -164,7 +164,7 @@ static struct {
     size_t count;
 } listeners;
 
-int upgrade_resume(struct master *master)
+int upgrade_take_up(struct master *master)
 {
     char *told = getenv(upgrade_variable);
     if (!told)

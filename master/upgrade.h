@@ -33,7 +33,7 @@ bool upgrade_inherits(void);
 int upgrade_check(const struct config *config);
 
 /* Step 4: takes the segment over. Returns 1, 0 where this is an ordinary start, -1 with errno. */
-int upgrade_resume(struct master *master);
+int upgrade_take_up(struct master *master);
 
 /* In the new version: the inherited listening socket that is bound to `address`, or -1. */
 int upgrade_listener(const struct listen_address *address);

@@ -1,9 +1,11 @@
 /*
- * Base64 with the standard alphabet and padding (RFC 4648 §4). Strict: one text for each value, so
- * white space, missing padding and stray bits behind the last byte are refused, as §3.5 advises.
- * The URL alphabet of JSON Web Tokens is not spoken here.
+ * Base64 with the standard alphabet and padding (RFC 4648 §4), and with the URL's alphabet without
+ * (§5). Strict: one text for each value, so white space, padding that is missing or that should not
+ * be there, and stray bits behind the last byte are refused, as §3.5 advises.
  */
 #include "proto/base64.h"
+
+#include <stdbool.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -17,6 +19,16 @@ static const uint8_t value_plus_1[256] = {
     ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
     ['+'] = 63,
     ['/'] = 64,
+};
+
+static const uint8_t url_value_plus_1[256] = {
+    ['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+             25, 26,
+    ['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48,
+             49, 50, 51, 52,
+    ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
+    ['-'] = 63,
+    ['_'] = 64,
 };
 /* clang-format on */
 
@@ -43,11 +55,11 @@ size_t base64_encode(char *out, const void *bytes, size_t len)
 }
 
 /* Reads `count` characters as the upper bits of a group of 24; -1 where one is not base64. */
-static int32_t group_of(const uint8_t *text, size_t count)
+static int32_t group_of(const uint8_t values[256], const uint8_t *text, size_t count)
 {
     uint32_t group = 0;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t value = value_plus_1[text[i]];
+        const uint32_t value = values[text[i]];
         if (value == 0)
             return -1;
         group |= (value - 1) << (18 - 6 * i);
@@ -55,30 +67,56 @@ static int32_t group_of(const uint8_t *text, size_t count)
     return (int32_t)group;
 }
 
+/* Decodes whole groups and returns where the next begins, or NULL where one is not base64. Each
+ * group is read before its shorter result is written: `out` may be the text. */
+static const uint8_t *decode_groups(const uint8_t values[256], const uint8_t *in, size_t groups,
+                                    uint8_t **out)
+{
+    for (; groups > 0; in += 4, groups--) {
+        const int32_t group = group_of(values, in, 4);
+        if (group < 0)
+            return NULL;
+        *(*out)++ = (uint8_t)(group >> 16);
+        *(*out)++ = (uint8_t)(group >> 8);
+        *(*out)++ = (uint8_t)group;
+    }
+    return in;
+}
+
+/* The last group: 2 to 4 characters for 1 to 3 bytes, with no bit set behind them. */
+static bool decode_last(const uint8_t values[256], const uint8_t *in, size_t bytes, uint8_t **out)
+{
+    const int32_t group = group_of(values, in, bytes + 1);
+    if (group < 0 || (group & (0xffffff >> 8 * bytes)) != 0)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        *(*out)++ = (uint8_t)(group >> (16 - 8 * i));
+    return true;
+}
+
 ssize_t base64_decode(void *out, const char *text, size_t len)
 {
-    const uint8_t *in = (const uint8_t *)text;
     uint8_t *at = out;
 
     if (len == 0)
         return 0;
     if (len % 4 != 0)
         return -1;
-    /* Each group is read before its shorter result is written: `out` may be the text. */
-    for (; len > 4; in += 4, len -= 4) {
-        const int32_t group = group_of(in, 4);
-        if (group < 0)
-            return -1;
-        *at++ = (uint8_t)(group >> 16);
-        *at++ = (uint8_t)(group >> 8);
-        *at++ = (uint8_t)group;
-    }
-
-    const size_t bytes = in[3] != '=' ? 3 : in[2] != '=' ? 2 : 1;
-    const int32_t group = group_of(in, bytes + 1);
-    if (group < 0 || (group & (0xffffff >> 8 * bytes)) != 0)
+    const uint8_t *const in = decode_groups(value_plus_1, (const uint8_t *)text, len / 4 - 1, &at);
+    if (in == NULL)
         return -1;
-    for (size_t i = 0; i < bytes; i++)
-        *at++ = (uint8_t)(group >> (16 - 8 * i));
+    const size_t bytes = in[3] != '=' ? 3 : in[2] != '=' ? 2 : 1;
+    return decode_last(value_plus_1, in, bytes, &at) ? at - (uint8_t *)out : -1;
+}
+
+ssize_t base64url_decode(void *out, const char *text, size_t len)
+{
+    uint8_t *at = out;
+
+    const uint8_t *const in = decode_groups(url_value_plus_1, (const uint8_t *)text, len / 4, &at);
+    if (in == NULL || len % 4 == 1)
+        return -1;
+    if (len % 4 != 0 && !decode_last(url_value_plus_1, in, len % 4 - 1, &at))
+        return -1;
     return at - (uint8_t *)out;
 }

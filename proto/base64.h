@@ -1,4 +1,5 @@
-/* Base64 (RFC 4648 §4) for the handshake's keys and for binary payloads in JSON. */
+/* Base64 (RFC 4648): the standard alphabet (§4) for the handshake's keys and for binary payloads in
+ * JSON, the URL's (§5) for tokens. */
 #ifndef WSPUSHD_PROTO_BASE64_H
 #define WSPUSHD_PROTO_BASE64_H
 
@@ -18,5 +19,8 @@ size_t base64_encode(char *out, const void *bytes, size_t len);
  * Returns the number of bytes written to `out`, or -1 where the text is not
  * base64. `out` may be the text itself. */
 ssize_t base64_decode(void *out, const char *text, size_t len);
+
+/* The same for the URL's alphabet, which stands without padding (RFC 7515 §2). */
+ssize_t base64url_decode(void *out, const char *text, size_t len);
 
 #endif

@@ -107,7 +107,8 @@ bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct con
 
 /* What each state allows. */
 enum {
-    ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED,
+    ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
+             CONN_TRUSTED | CONN_COUNTED,
     AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN | CONN_GREETING,
 };
 struct state_rule {
@@ -116,7 +117,7 @@ struct state_rule {
 };
 static const struct state_rule rules[] = {
     [CONN_FREE] = {0, false},
-    [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED, false},
+    [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED | CONN_PROXY | CONN_ASKED, false},
     [CONN_MOVING] = {ALWAYS | CONN_INDEXED, true},
     [CONN_SUBSCRIBING] = {AT_HOME, true},
     [CONN_OPEN] = {AT_HOME | CONN_ECHO, true},

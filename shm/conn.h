@@ -69,6 +69,10 @@ enum conn_flag {
     CONN_CLOSE_IN = 1 << 8,  /* the peer's close frame has come */
     CONN_WATCHED = 1 << 9,   /* registered in its owner's epoll set */
     CONN_GREETING = 1 << 10, /* its HELLO is in this turn's outbox: OPEN once it is sent */
+    CONN_PROXY = 1 << 11,    /* a PROXY header comes before its request */
+    CONN_TRUSTED = 1 << 12,  /* what its peer says of the client is believed: trusted_proxies */
+    CONN_COUNTED = 1 << 13,  /* its address is the client's own, and counted by its owner */
+    CONN_ASKED = 1 << 14,    /* Redis was asked who it is: not read, not watched meanwhile */
 };
 
 struct conn {
@@ -86,8 +90,9 @@ struct conn {
     uint32_t topics;       /* first of its topic memberships; 0: none */
     uint32_t held; /* private memory: index in a table of the process `incarnation`; 0: none */
     uint16_t incarnation; /* process that `held` and CONN_DIRTY speak of; conn_incarnation() */
-    uint16_t port;        /* the peer's, host byte order */
-    uint8_t address[16];  /* the peer's; IPv4 as ::ffff:a.b.c.d */
+    uint16_t port;        /* the client's, host byte order; 0: not known */
+    uint8_t address[16];  /* the client's, or of the proxy that does not name it; IPv4 as
+                             ::ffff:a.b.c.d */
     uint8_t user_len;     /* 0: none yet */
     char user[USER_MAX];  /* not terminated */
 };

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "shm/addresses.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -28,15 +29,16 @@
 
 /* The regions in their order: X(name, count, bytes of each), from a `const struct segment_shape
  * *shape`. */
-#define REGIONS(X)                                                         \
-    X(HEADER, 1, sizeof(struct segment_header))                            \
-    X(SLOTS, shape->workers, sizeof(struct slot))                          \
-    X(STATS, shape->workers, sizeof(struct stats))                         \
-    X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control)) \
-    X(CONNS, shape->capacity, sizeof(struct conn))                         \
-    X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))           \
-    X(RING_DATA, shape->workers * shape->workers, shape->ring_size)        \
-    X(LINK_IN, shape->workers, shape->link_in_size)                        \
+#define REGIONS(X)                                                                               \
+    X(HEADER, 1, sizeof(struct segment_header))                                                  \
+    X(SLOTS, shape->workers, sizeof(struct slot))                                                \
+    X(STATS, shape->workers, sizeof(struct stats))                                               \
+    X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
+    X(CONNS, shape->capacity, sizeof(struct conn))                                               \
+    X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
+    X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
+    X(RING_DATA, shape->workers * shape->workers, shape->ring_size)                              \
+    X(LINK_IN, shape->workers, shape->link_in_size)                                              \
     X(LINK_OUT, shape->workers, shape->link_out_size)
 
 enum region {
@@ -108,6 +110,7 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
+        .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
         .ring_data = layout->offset[REGION_RING_DATA],
         .link_in = layout->offset[REGION_LINK_IN],
         .link_out = layout->offset[REGION_LINK_OUT],

@@ -15,6 +15,8 @@
  *   | connection table |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
+ *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
+ *   | address counts   |
  *   +------------------+  [workers * workers][ring_size]                         (ring.h)
  *   | ring bytes       |
  *   +------------------+  [workers][link_in_size], [workers][link_out_size]      (slot.h)
@@ -39,7 +41,7 @@
 #include <stdint.h>
 
 enum {
-    SEGMENT_LAYOUT = 1,
+    SEGMENT_LAYOUT = 2,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,
@@ -78,6 +80,7 @@ struct slot;
 struct stats;
 struct ring_control;
 struct conn;
+struct address_entry;
 
 /* A process's view of the segment: where it has mapped each region. */
 struct segment {
@@ -90,6 +93,7 @@ struct segment {
     struct ring_control *ring;
     struct conn *conn;
     uint32_t *heads;
+    struct address_entry *addresses;
     size_t ring_data; /* offsets, for segment_mirror */
     size_t link_in;
     size_t link_out;

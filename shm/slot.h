@@ -139,6 +139,7 @@ struct slot {
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 
     _Alignas(64) struct slot_words words;
+    _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 256, "as drawn");

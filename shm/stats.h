@@ -37,8 +37,12 @@
     X(refused_origin, "handshakes_refused_total", "reason=\"origin\"", "")                        \
     X(refused_full, "handshakes_refused_total", "reason=\"full\"", "")                            \
     X(refused_not_ready, "handshakes_refused_total", "reason=\"not_ready\"", "")                  \
+    X(refused_address, "handshakes_refused_total", "reason=\"address\"", "")                      \
+    X(refused_rate, "handshakes_refused_total", "reason=\"rate\"", "")                            \
+    X(refused_unavailable, "handshakes_refused_total", "reason=\"login_unavailable\"", "")        \
     X(refused_devices, "handshakes_refused_total", "reason=\"devices\"", "")                      \
     X(refused_timeout, "handshakes_refused_total", "reason=\"timeout\"", "")                      \
+    X(renewed, "logins_renewed_total", "", "tokens renewed on an open connection (AUTH)")         \
     X(messages_in, "messages_received_total", "", "messages from clients")                        \
     X(bytes_in, "bytes_received_total", "", "bytes from clients")                                 \
     X(frames_out, "frames_sent_total", "", "frames handed to the kernel")                         \

@@ -5,12 +5,12 @@
 #include "worker/accept.h"
 
 #include "common/log.h"
+#include "worker/address.h"
 #include "worker/client.h"
 #include "worker/home.h"
 #include "worker/upgrade.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,22 +26,6 @@ struct accepting {
     struct event *resume;
     size_t count;
 };
-
-static void note_address(struct conn *conn, const struct sockaddr_storage *addr)
-{
-    if (addr->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
-        memcpy(conn->address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-        memcpy(conn->address + 12, &in->sin_addr, 4);
-        conn->port = ntohs(in->sin_port);
-    } else if (addr->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)addr;
-        memcpy(conn->address, &in->sin6_addr, 16);
-        conn->port = ntohs(in->sin6_port);
-    } else {
-        conn_set(conn, CONN_UNIX);
-    }
-}
 
 static void set_listening(struct worker *worker, bool on)
 {
@@ -74,7 +58,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 
 /* A record for the new descriptor, and the first look at what it sends. `handing` names it until an
  * epoll set or another worker has it. */
-static void welcome(struct worker *worker, int fd, const struct sockaddr_storage *addr)
+static void welcome(struct worker *worker, int fd, const struct sockaddr_storage *addr, bool proxy)
 {
     struct slot *slot = worker->slot;
     struct conn *conn = &worker->table[fd];
@@ -82,15 +66,27 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     worker_count(worker, 1, 0);
     worker_owns(worker, ref.fd);
-    note_address(conn, addr);
+    address_accepted(worker, conn, (const struct sockaddr *)addr);
+    if (proxy && conn_has(conn, CONN_TRUSTED))
+        conn_set(conn, CONN_PROXY);
     if (worker_total(worker) > worker->config->max_connections)
         conn_set(conn, CONN_REFUSED);
     stats_add(&worker->stats->accepted, 1);
     upgrade_read(worker, conn);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
-        client_watch(worker, conn) == -1)
+        !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
         client_end(worker, conn, CLOSED_RESET);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
+}
+
+/* Whether the listening socket is one behind the PROXY protocol. */
+static bool is_proxy(const struct worker *worker, int listener)
+{
+    const struct worker_setup *setup = worker->setup;
+    for (size_t i = 0; i < setup->listen_count; i++)
+        if (setup->listen_fds[i] == listener)
+            return worker->config->listen_at[i].proxy;
+    return false;
 }
 
 /* Without SOCK_CLOEXEC: an upgrade keeps the clients through execve(2). */
@@ -99,6 +95,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
     struct worker *worker = arg;
     (void)what;
     worker->slot->words.doing = DOING_ACCEPTING;
+    worker_note_time(worker);
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr = {0};
         socklen_t len = sizeof(addr);
@@ -113,7 +110,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
             pause_accepting(worker, "the connection table is full");
             return;
         }
-        welcome(worker, fd, &addr);
+        welcome(worker, fd, &addr, is_proxy(worker, listener));
     }
 }
 

@@ -1,12 +1,78 @@
 /*
- * See auth.h. Each method is a row of the table: it finds the user, finds none and lets the next
- * method try, or refuses for good.
+ * See auth.h. Each method is a row of the table: it finds the user, or says why not and lets the
+ * next one try. The texts are put together for the 401, so that whoever has to mend a client sees
+ * what every method wanted; they are our own and never hold what came from outside.
  */
 #include "worker/auth.h"
 
+#include "common/log.h"
+#include "proto/json.h"
+#include "proto/token.h"
 #include "proto/utf8.h"
+#include "worker/auth_methods.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static auth_method_try *const methods[AUTH_METHOD_COUNT] = {
+    [AUTH_JWT] = auth_by_jwt,
+    [AUTH_SESSION] = auth_by_session,
+    [AUTH_HEADER] = auth_by_header,
+    [AUTH_NONE] = auth_by_query,
+};
+
+static const char *const method_names[AUTH_METHOD_COUNT] = {
+#define METHOD_NAME(name, word) [name] = word,
+    AUTH_METHODS(METHOD_NAME)
+#undef METHOD_NAME
+};
+
+int auth_open(struct worker *worker)
+{
+    return auth_session_open(worker);
+}
+
+void auth_note(const struct worker *worker, struct auth *auth, const char *why)
+{
+    const size_t len = strlen(auth->why);
+    const enum auth_method method = worker->config->auth_order[auth->tried - 1];
+    snprintf(auth->why + len, sizeof(auth->why) - len, "%s%s: %s", len ? "; " : "",
+             method_names[method], why);
+}
+
+enum auth_verdict auth_try(struct worker *worker, struct conn *conn,
+                           const struct http_request *request, struct auth *auth)
+{
+    while (auth->tried < worker->config->auth.count) {
+        const enum auth_method method = worker->config->auth_order[auth->tried++];
+        const char *why = NULL;
+        switch (methods[method](worker, conn, request, auth, &why)) {
+        case STEP_FOUND:
+            return AUTH_OK;
+        case STEP_ASKED:
+            return AUTH_PENDING;
+        case STEP_UNAVAILABLE:
+            auth->unavailable = true;
+            break;
+        case STEP_NOTHING:
+            break;
+        }
+        auth_note(worker, auth, why);
+    }
+    return auth->unavailable ? AUTH_UNAVAILABLE : AUTH_REFUSED;
+}
+
+bool auth_cookie(const struct http_request *request, const char *name, struct slice *value)
+{
+    size_t from = 0;
+    const struct slice *cookies;
+    while ((cookies = http_header_next(request, "Cookie", &from)) != NULL)
+        if (http_cookie(*cookies, name, value))
+            return true;
+    return false;
+}
+
+/* ---- Names ---- */
 
 /* The Unicode control characters: C0, DEL, and C1 (two bytes in UTF-8: c2 80 to c2 9f). */
 static bool has_control(const unsigned char *s, size_t len)
@@ -26,34 +92,65 @@ bool auth_user_valid(const char *user, size_t len)
            !has_control((const unsigned char *)user, len);
 }
 
-/* auth none: the name is taken from ?user=, unproved. push.conf lets it stand only on loopback. */
-static const char *by_query(const struct http_request *request, struct login *login)
+const char *auth_take_user(struct login *login, const char *user, size_t len)
 {
-    struct slice value;
-    if (!http_query_find(request->query, "user", &value))
-        return "no user given: add ?user=NAME";
-    const ssize_t len = http_percent_decode(login->user, sizeof(login->user), value);
-    if (len < 0 || !auth_user_valid(login->user, (size_t)len))
-        return "not a user name: 1 to 63 bytes of UTF-8 without control characters";
-    login->user_len = (uint8_t)len;
-    return NULL;
+    static struct log_limit limit;
+    if (auth_user_valid(user, len)) {
+        memcpy(login->user, user, len);
+        login->user_len = (uint8_t)len;
+        return NULL;
+    }
+    if (log_allow(&limit, 10, NULL))
+        log_warn("bad_user_name", "bytes=%zu user=%s", len, log_quote(user, len < 64 ? len : 64));
+    return "not a user name: 1 to 63 bytes of UTF-8 without control characters";
 }
 
-enum auth_verdict auth_check(const struct worker *worker, const struct conn *conn,
-                             const struct http_request *request, struct login *login,
-                             const char **reason)
+/* ---- Renewal ---- */
+
+/* The member "token" of an AUTH. Returns its length, decoded to `out`, or -1. */
+static ssize_t read_renewal(char out[TOKEN_MAX], const struct message *request)
 {
-    (void)conn;
-    *reason = "no way to log in is configured";
-    for (size_t i = 0; i < worker->config->auth.count; i++) {
-        if (worker->config->auth_order[i] != AUTH_NONE)
-            continue;
-        *reason = by_query(request, login);
-        if (!*reason)
-            return AUTH_OK;
-    }
-    return AUTH_REFUSED;
+    struct json_value name, value, token = {0};
+    struct json_walk walk = json_walk_object((const char *)request->payload, request->len);
+    while (json_next(&walk, &name, &value))
+        if (json_string_is(&name, "token"))
+            token = value;
+    if (walk.failed || token.type != JSON_TYPE_STRING || token.len > TOKEN_MAX)
+        return -1;
+    return (ssize_t)json_unescape(out, &token);
 }
+
+static void log_renewal(const struct conn *conn, const char *why)
+{
+    static struct log_limit limit;
+    if (log_allow(&limit, 10, NULL))
+        log_info("renewal_refused", "user=%s why=%s", log_quote(conn->user, conn->user_len),
+                 log_quote(why, strlen(why)));
+}
+
+int auth_renew(struct worker *worker, struct conn *conn, const struct message *request)
+{
+    char text[TOKEN_MAX];
+    struct login login = {0};
+    const ssize_t len = read_renewal(text, request);
+    if (len < 0)
+        return ERROR_BAD_PAYLOAD;
+    const char *why = "auth has no jwt";
+    if (worker->config->jwt_key)
+        why = auth_check_token(worker, text, (size_t)len, &login);
+    if (!why &&
+        (login.user_len != conn->user_len || memcmp(login.user, conn->user, conn->user_len) != 0))
+        why = "the token is another user's";
+    if (why) {
+        log_renewal(conn, why);
+        return ERROR_FORBIDDEN;
+    }
+    conn->expires = login.expires;
+    stats_add(&worker->stats->renewed, 1);
+    return -1;
+}
+
+/* ---- Origins ---- */
 
 /* "https://example.com:8443" and a Host of "example.com:8443". */
 static bool same_origin(struct slice origin, const struct http_request *request)

@@ -1,10 +1,18 @@
 /*
- * Who is the client? Asked once, before the upgrade, with the request's head in hand.
+ * Who is the client? Asked before the upgrade, with the request's head in hand: push.conf's methods
+ * are tried in order until one knows. A method may have to ask Redis; then the connection waits,
+ * and nobody else.
+ *
+ *     auth_try ──▶ AUTH_OK          the login is there
+ *              ──▶ AUTH_REFUSED     nobody vouches: 401
+ *              ──▶ AUTH_UNAVAILABLE nobody vouches, but one method could not be asked: 503
+ *              ──▶ AUTH_PENDING     Redis is asked; upgrade_resume is called with the answer
  */
 #ifndef WSPUSHD_WORKER_AUTH_H
 #define WSPUSHD_WORKER_AUTH_H
 
 #include "proto/http.h"
+#include "proto/message.h"
 #include "worker/worker.h"
 
 struct login {
@@ -13,20 +21,39 @@ struct login {
     uint32_t expires; /* Unix second; 0: never */
 };
 
-enum auth_verdict {
-    AUTH_OK,
-    AUTH_REFUSED, /* 401 with the reason */
+enum { AUTH_WHY_MAX = 384 };
+
+/* A login under way. All zero is its beginning. */
+struct auth {
+    struct login login;     /* once it is found */
+    size_t tried;           /* methods of push.conf's order that are over */
+    bool unavailable;       /* one of them could not be asked */
+    char why[AUTH_WHY_MAX]; /* what they said: "jwt: there is no token; session: ..." */
 };
 
-/* Tries push.conf's methods in order. On AUTH_REFUSED *reason is a static text. */
-enum auth_verdict auth_check(const struct worker *worker, const struct conn *conn,
-                             const struct http_request *request, struct login *login,
-                             const char **reason);
+enum auth_verdict { AUTH_OK, AUTH_REFUSED, AUTH_UNAVAILABLE, AUTH_PENDING };
+
+/* Makes the methods ready. Returns 0, or -1. */
+int auth_open(struct worker *worker);
+
+/* Goes on with the methods that have not been tried. */
+enum auth_verdict auth_try(struct worker *worker, struct conn *conn,
+                           const struct http_request *request, struct auth *auth);
+
+/* Notes what the method tried last has said; `why` is one of our own texts. */
+void auth_note(const struct worker *worker, struct auth *auth, const char *why);
 
 /* Whether the request's Origin may connect: none, the same as Host, or on the list. */
 bool auth_origin_allowed(const struct config *config, const struct http_request *request);
 
 /* Whether the bytes are a user name: 1 to 63 bytes of UTF-8 without control characters. */
 bool auth_user_valid(const char *user, size_t len);
+
+/* Takes a name that a method has found. Returns NULL, or says that it is none. */
+const char *auth_take_user(struct login *login, const char *user, size_t len);
+
+/* AUTH on an open connection: {"token":"..."} of the same user takes the place of the login that
+ * the connection began with, and of its end. Returns -1, or an enum error_code. */
+int auth_renew(struct worker *worker, struct conn *conn, const struct message *request);
 
 #endif

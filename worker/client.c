@@ -10,6 +10,7 @@
 #include "proto/ws.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/limits.h"
 #include "worker/outbox.h"
 #include "worker/requests.h"
 #include "worker/upgrade.h"
@@ -65,6 +66,14 @@ int client_watch(struct worker *worker, struct conn *conn)
     return 0;
 }
 
+void client_unwatch(struct worker *worker, struct conn *conn)
+{
+    if (!conn_has(conn, CONN_WATCHED))
+        return;
+    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, fd_of(worker, conn), NULL);
+    conn_clear(conn, CONN_WATCHED);
+}
+
 /* ---- Ends ---- */
 
 void client_end(struct worker *worker, struct conn *conn, enum closed_reason reason)
@@ -77,6 +86,7 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     outbox_forget(worker, conn);
     stats_add(&worker->stats->dropped_closed, hold_drop(worker, conn));
     worker_count(worker, -1, 0);
+    limits_lose(worker, conn);
     conn_release(conn);
     close(fd);
 }

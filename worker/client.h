@@ -34,6 +34,9 @@ void clients_ready(struct worker *worker);
 /* Registers a connection in the slot's epoll set. Returns 0, or -1 with errno. */
 int client_watch(struct worker *worker, struct conn *conn);
 
+/* Takes it out again: nothing is read, and an end not noticed, until it is watched. */
+void client_unwatch(struct worker *worker, struct conn *conn);
+
 /* Takes bytes that came from an upgraded client; unmasks them in place. */
 void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len);
 

@@ -6,16 +6,21 @@
 #include "worker/home.h"
 
 #include "proto/json.h"
+#include "proto/ws.h"
 #include "worker/client.h"
 #include "worker/hold.h"
+#include "worker/limits.h"
 #include "worker/outbox.h"
+#include "worker/refuse.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
+
+static const struct refusal refused_devices = {409, "too_many_devices",
+                                               "the user has as many connections as he may"};
 
 static void fill(struct adoption *adoption, struct conn_ref ref, const void *response,
                  size_t response_len, const void *rest, size_t rest_len)
@@ -37,6 +42,7 @@ static void keep(struct worker *worker, struct conn *conn, const void *response,
     fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
     conn_set_state(conn, CONN_MOVING);
     worker_count(worker, -1, 0);
+    limits_lose(worker, conn);
     home_adopt(worker, adoption);
 }
 
@@ -55,10 +61,10 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
         return false;
     fill(adoption, ref, response, response_len, rest, rest_len);
     atomic_store_explicit(&slot->handing, ref.fd, memory_order_release);
-    if (conn_has(conn, CONN_WATCHED))
-        epoll_ctl(slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL);
-    conn_clear(conn, CONN_WATCHED | CONN_DIRTY);
+    client_unwatch(worker, conn);
+    conn_clear(conn, CONN_DIRTY);
     worker_count(worker, -1, 0);
+    limits_lose(worker, conn);
     conn_give(conn, home);
     rings_publish(worker, home);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
@@ -88,6 +94,60 @@ static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
         subscriptions_join(worker, conn, first == 0);
 }
 
+/* ---- Devices ---- */
+
+/* The user's connections, and the one that came first; the index has newer ones before older. */
+static uint32_t devices(const struct worker *worker, const struct conn *conn, uint32_t *oldest)
+{
+    uint32_t count = 0;
+    *oldest = 0;
+    for (uint32_t fd = users_first(&worker->users, conn->user, conn->user_len); fd;
+         fd = users_next(&worker->users, fd)) {
+        count++;
+        if (*oldest == 0 || worker->table[fd].since <= worker->table[*oldest].since)
+            *oldest = fd;
+    }
+    return count;
+}
+
+static bool has_place(const struct worker *worker, const struct conn *conn)
+{
+    uint32_t oldest;
+    const uint32_t max = worker->config->max_devices;
+    return max == 0 || worker->config->device_policy != DEVICE_REJECT ||
+           devices(worker, conn, &oldest) < max;
+}
+
+/* Closes the oldest of too many. The new one is there by then, so that the user is never away. */
+static void replace_oldest(struct worker *worker, const struct conn *conn)
+{
+    uint32_t oldest;
+    const uint32_t max = worker->config->max_devices;
+    while (max > 0 && devices(worker, conn, &oldest) > max)
+        client_close(worker, &worker->table[oldest], WS_CLOSE_REPLACED,
+                     ws_close_text(WS_CLOSE_REPLACED), CLOSED_REPLACED);
+}
+
+/* ---- Arrival ---- */
+
+/* It is this worker's from here on: its bytes are only here until the answer has left. */
+static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool arrives)
+{
+    worker_owns(worker, fd);
+    conn->seen = worker->now_s;
+    if (arrives) {
+        conn->mark = 0;
+        worker_count(worker, 1, 0);
+        limits_gain(worker, conn);
+    }
+    hold_mark(worker, conn);
+    conn_set_state(conn, CONN_SUBSCRIBING);
+    if (client_watch(worker, conn) == 0)
+        return 0;
+    client_end(worker, conn, CLOSED_RESET);
+    return -1;
+}
+
 void home_adopt(struct worker *worker, const struct adoption *adoption)
 {
     const struct conn_ref ref = {adoption->fd, adoption->generation};
@@ -99,22 +159,19 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     if (!arrives && !again)
         return;
     outbox_reserve(worker, adoption->response_len);
-    worker_owns(worker, ref.fd);
-    conn->seen = worker->now_s;
-    if (arrives) {
-        worker_count(worker, 1, 0);
-        conn->mark = 0;
-    }
-    hold_mark(worker, conn); /* until the 101 has left */
-    conn_set_state(conn, CONN_SUBSCRIBING);
-    if (client_watch(worker, conn) == -1) {
-        client_end(worker, conn, CLOSED_RESET);
+    if (take_in(worker, conn, ref.fd, arrives) == -1)
+        return;
+    if (!conn_has(conn, CONN_INDEXED) && !has_place(worker, conn)) {
+        refuse(worker, conn, refused_devices, &worker->stats->refused_devices);
         return;
     }
     outbox_add(worker, conn, outbox_bytes(worker, adoption->bytes, adoption->response_len));
-    if (!conn_has(conn, CONN_INDEXED))
+    if (!conn_has(conn, CONN_INDEXED)) {
         settle_in(worker, conn, ref.fd);
-    if (adoption->rest_len > 0) {
+        replace_oldest(worker, conn);
+    }
+    if (adoption->rest_len > 0 &&
+        conn_deref(worker->table, worker->capacity, ref, worker->id) == conn) {
         memcpy(worker->scratch, adoption->bytes + adoption->response_len, adoption->rest_len);
         client_feed(worker, conn, worker->scratch, adoption->rest_len);
     }
@@ -199,5 +256,6 @@ void home_orphan(struct worker *worker, const struct conn_ref *ref)
     if (!conn || word_state(conn_word(conn)) != CONN_MOVING)
         return;
     worker_count(worker, 1, 0);
+    limits_gain(worker, conn);
     client_end(worker, conn, CLOSED_DIRTY);
 }

@@ -4,8 +4,8 @@
 #include "worker/metrics.h"
 
 #include "common/clock.h"
+#include "worker/address.h"
 
-#include <arpa/inet.h>
 #include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,20 +132,6 @@ json_t *metrics_json(const struct worker *worker)
     return json;
 }
 
-static void address_text(const struct conn *conn, char *out, size_t size)
-{
-    char host[INET6_ADDRSTRLEN];
-    if (conn_has(conn, CONN_UNIX)) {
-        snprintf(out, size, "unix");
-    } else if (memcmp(conn->address, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0) {
-        inet_ntop(AF_INET, conn->address + 12, host, sizeof(host));
-        snprintf(out, size, "%s:%u", host, conn->port);
-    } else {
-        inet_ntop(AF_INET6, conn->address, host, sizeof(host));
-        snprintf(out, size, "[%s]:%u", host, conn->port);
-    }
-}
-
 /* Bytes that the kernel still holds for the client. */
 static json_int_t queued(int fd)
 {
@@ -155,14 +141,14 @@ static json_int_t queued(int fd)
 
 static json_t *conn_json(const struct worker *worker, const struct conn *conn)
 {
-    char name[CONN_NAME_MAX + 1], address[80];
+    char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
     name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
-    address_text(conn, address, sizeof(address));
-    return json_pack(
-        "{s:s, s:s, s:i, s:s, s:I, s:I}", "conn", name, "address", address, "worker",
-        (int)word_owner(word), "mode", word_flags(word) & CONN_JSON ? "json" : "binary", "age",
-        (json_int_t)(worker->now_s - conn->since), "queue", queued((int)(conn - worker->table)));
+    return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I}", "conn", name, "address",
+                     address_text(conn, address), "worker", (int)word_owner(word), "mode",
+                     word_flags(word) & CONN_JSON ? "json" : "binary", "age",
+                     (json_int_t)(worker->now_s - conn->since), "queue",
+                     queued((int)(conn - worker->table)));
 }
 
 /* The index belongs to the user's home, so anyone else walks the table: a question from an

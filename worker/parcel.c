@@ -41,7 +41,8 @@ static void write_hold(FILE *out, const struct worker *worker, const struct conn
                                        .frames = hold->count,
                                        .rx = hold->rx};
     fwrite(&entry, sizeof(entry), 1, out);
-    fwrite(hold->in, 1, hold->in_len, out);
+    if (hold->in_len > 0) /* else there is no buffer */
+        fwrite(hold->in, 1, hold->in_len, out);
     for (uint32_t i = 0; i < hold->count; i++) {
         const struct waiting *waiting = hold_at(hold, i);
         const struct parcel_frame frame = {

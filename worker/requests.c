@@ -6,6 +6,7 @@
 
 #include "proto/json.h"
 #include "proto/utf8.h"
+#include "worker/auth.h"
 #include "worker/client.h"
 #include "worker/outbox.h"
 #include "worker/pass.h"
@@ -53,9 +54,30 @@ static void on_pong(struct worker *worker, struct conn *conn, const struct messa
     (void)worker, (void)conn, (void)request; /* that it came is all that it says */
 }
 
+enum { RENEWALS_A_SECOND = 5 }; /* on one connection: a signature costs time to check */
+
+static void on_auth(struct worker *worker, struct conn *conn, const struct message *request)
+{
+    static const char json[] = "{\"op\":10}";
+    const struct message accepted = {.op = OP_ACCEPTED,
+                                     .form = PAYLOAD_JSON,
+                                     .payload = (const uint8_t *)json,
+                                     .len = sizeof(json) - 1};
+    if (!rates_allow(worker, conn, OP_AUTH, RENEWALS_A_SECOND)) {
+        request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH);
+        return;
+    }
+    const int error = auth_renew(worker, conn, request);
+    if (error < 0)
+        reply(worker, conn, &accepted);
+    else
+        request_refuse(worker, conn, (enum error_code)error, OP_AUTH);
+}
+
 static request_handler *const system_handlers[] = {
     [OP_PING] = on_ping,
     [OP_PONG] = on_pong,
+    [OP_AUTH] = on_auth,
 };
 
 /* ---- The application's opcodes ---- */

@@ -12,6 +12,7 @@
 #include "worker/descriptors.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/limits.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/rings.h"
@@ -107,6 +108,7 @@ static void wake_everyone(struct worker *worker)
 void takeover_finish(struct worker *worker)
 {
     recount(worker);
+    limits_recount(worker);
     node_recover(worker);
     home_resume_handing(worker);
     parcel_take(worker);

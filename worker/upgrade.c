@@ -1,46 +1,79 @@
 /*
  * See upgrade.h. A head that comes in one piece is read where it lies; only one that comes in
- * several is kept. The 101 is not sent here but by the user's home worker, which has the last
- * word on whether the connection may stay. The echo path knows no users: its connections stay
- * with the worker that accepted them.
+ * several is kept, and one whose login takes time. The 101 is not sent here but by the user's home
+ * worker, which has the last word on whether the connection may stay. The echo path knows no users:
+ * its connections stay with the worker that accepted them.
+ *
+ *     PROXY header ──▶ request head ──▶ who the client is ──▶ rules, limits ──▶ login ──▶ its home
+ *     (by listener)                     (X-Forwarded-For)                         │ ▲
+ *                                                                   Redis is asked│ │upgrade_resume
+ *                                                                                 ▼ │
+ *                                                                               CONN_ASKED
  */
 #include "worker/upgrade.h"
 
 #include "common/log.h"
+#include "proto/forwarded.h"
 #include "proto/handshake.h"
-#include "worker/auth.h"
+#include "proto/proxy.h"
+#include "worker/address.h"
 #include "worker/client.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/limits.h"
 #include "worker/outbox.h"
+#include "worker/refuse.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
-    BEHIND_HEAD = 4096, /* bytes of frames that may be read along with the head */
-    RETRY_AFTER = 1     /* seconds, in a 503 */
+    BEHIND_HEAD = 4096 /* bytes of frames that may be read along with the head */
+};
+_Static_assert((int)PROXY_MAX <= (int)BEHIND_HEAD, "a PROXY header and a head fit into one read");
+
+/* A whole request head, in scratch, and behind it the client's first frames. */
+struct opening {
+    uint8_t *at;
+    size_t head_len, len;
+    struct http_request request;
+    struct handshake handshake;
 };
 
-/* Answers with a refusal and waits for the client to close. */
-static void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
-                   _Atomic uint64_t *counter)
+static const struct refusal refused_path = {404, "not_found", "nothing is served here"};
+static const struct refusal refused_full = {503, "full", "the connection limit is reached"};
+static const struct refusal refused_address = {503, "address_full",
+                                               "too many connections from this address"};
+static const struct refusal refused_rate = {503, "busy", "too many handshakes at once; try again"};
+static const struct refusal refused_not_ready = {503, "not_ready",
+                                                 "the server is not ready; try again"};
+static const struct refusal refused_origin = {403, "forbidden_origin",
+                                              "this origin may not connect"};
+static const struct refusal refused_proxy = {400, "bad_proxy_header",
+                                             "a PROXY header must come first"};
+
+/* ---- The echo path ---- */
+
+static void open_echo(struct worker *worker, struct conn *conn, const struct opening *opening)
 {
-    char response[HTTP_RESPONSE_MAX];
-    const size_t len =
-        http_refusal(response, refusal.status, refusal.code, refusal.text, RETRY_AFTER);
-    stats_add(counter, 1);
-    log_debug("refused", "fd=%d status=%d code=%s", (int)(conn - worker->table), refusal.status,
-              refusal.code);
-    struct hold *hold = hold_find(worker, conn);
-    if (hold)
-        hold_clear_in(hold);
+    char response[HANDSHAKE_RESPONSE_MAX];
+    const size_t len = handshake_response(response, &opening->handshake);
     outbox_reserve(worker, 0);
-    conn_set_state(conn, CONN_CLOSING);
-    conn->seen = worker->now_s;
+    if (client_watch(worker, conn) == -1) {
+        client_end(worker, conn, CLOSED_RESET);
+        return;
+    }
+    conn_set(conn, CONN_ECHO);
+    conn_set_state(conn, CONN_OPEN);
+    stats_add(&worker->stats->opened, 1);
     outbox_add(worker, conn, outbox_bytes(worker, response, len));
+    if (opening->len > opening->head_len)
+        client_feed(worker, conn, opening->at + opening->head_len,
+                    opening->len - opening->head_len);
 }
+
+/* ---- Users ---- */
 
 /* Fills in what the record keeps of an accepted request. */
 static void record_login(struct worker *worker, struct conn *conn, const struct login *login,
@@ -54,72 +87,118 @@ static void record_login(struct worker *worker, struct conn *conn, const struct 
         conn_set(conn, CONN_JSON);
 }
 
-/* What is behind the head are the client's first frames. */
-struct rest {
-    uint8_t *at;
-    size_t len;
-};
-
-static void open_echo(struct worker *worker, struct conn *conn, const struct handshake *handshake,
-                      struct rest rest)
+static void send_home(struct worker *worker, struct conn *conn, const struct login *login,
+                      const struct opening *opening)
 {
     char response[HANDSHAKE_RESPONSE_MAX];
-    const size_t len = handshake_response(response, handshake);
-    outbox_reserve(worker, 0);
-    if (client_watch(worker, conn) == -1) {
-        client_end(worker, conn, CLOSED_RESET);
-        return;
+    const uint32_t home = worker_home(worker, login->user, login->user_len);
+    const size_t len = handshake_response(response, &opening->handshake);
+    if (worker_ready(worker, home)) {
+        record_login(worker, conn, login, &opening->handshake);
+        if (home_give(worker, conn, home, response, len, opening->at + opening->head_len,
+                      opening->len - opening->head_len))
+            return;
     }
-    conn_set(conn, CONN_ECHO);
-    conn_set_state(conn, CONN_OPEN);
-    stats_add(&worker->stats->opened, 1);
-    outbox_add(worker, conn, outbox_bytes(worker, response, len));
-    if (rest.len > 0)
-        client_feed(worker, conn, rest.at, rest.len);
+    refuse(worker, conn, refused_not_ready, &worker->stats->refused_not_ready);
 }
 
-static const struct refusal refused_path = {404, "not_found", "nothing is served here"};
-static const struct refusal refused_full = {503, "full", "the connection limit is reached"};
-static const struct refusal refused_not_ready = {503, "not_ready",
-                                                 "the server is not ready; try again"};
-static const struct refusal refused_origin = {403, "forbidden_origin",
-                                              "this origin may not connect"};
-
-static void open_user(struct worker *worker, struct conn *conn, const struct http_request *request,
-                      const struct handshake *handshake, struct rest rest)
+static void refuse_login(struct worker *worker, struct conn *conn, const char *why)
 {
-    struct stats *stats = worker->stats;
-    struct login login = {0};
-    const char *reason;
-    if (auth_check(worker, conn, request, &login, &reason) != AUTH_OK) {
-        refuse(worker, conn, (struct refusal){401, "unauthorized", reason}, &stats->refused_login);
-        return;
+    static struct log_limit limit;
+    char address[ADDRESS_TEXT_MAX];
+    if (log_allow(&limit, 10, NULL))
+        log_info("login_refused", "address=%s why=%s", address_text(conn, address),
+                 log_quote(why, strlen(why)));
+    refuse(worker, conn, (struct refusal){401, "unauthorized", why}, &worker->stats->refused_login);
+}
+
+/* The head waits in the hold for the answer; what the client sends meanwhile, in the kernel. */
+static void wait_for_login(struct worker *worker, struct conn *conn, const struct opening *opening)
+{
+    hold_mark(worker, conn);
+    hold_append(hold_get(worker, conn), opening->at, opening->len);
+    client_unwatch(worker, conn);
+    conn_set(conn, CONN_ASKED);
+}
+
+static void follow_verdict(struct worker *worker, struct conn *conn, enum auth_verdict verdict,
+                           const struct auth *auth, const struct opening *opening)
+{
+    switch (verdict) {
+    case AUTH_OK:
+        send_home(worker, conn, &auth->login, opening);
+        break;
+    case AUTH_PENDING:
+        wait_for_login(worker, conn, opening);
+        break;
+    case AUTH_UNAVAILABLE:
+        refuse(worker, conn, (struct refusal){503, "login_unavailable", auth->why},
+               &worker->stats->refused_unavailable);
+        break;
+    case AUTH_REFUSED:
+        refuse_login(worker, conn, auth->why);
+        break;
     }
-    const uint32_t home = worker_home(worker, login.user, login.user_len);
-    if (!worker_ready(worker, home)) {
-        refuse(worker, conn, refused_not_ready, &stats->refused_not_ready);
+}
+
+static void open_user(struct worker *worker, struct conn *conn, const struct opening *opening)
+{
+    struct auth auth = {0};
+    const enum auth_verdict verdict = auth_try(worker, conn, &opening->request, &auth);
+    follow_verdict(worker, conn, verdict, &auth, opening);
+}
+
+/* The head is in the hold as it came, and was right then. */
+void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth, bool found)
+{
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    struct hold *hold = hold_find(worker, conn);
+    struct opening opening = {.at = worker->scratch, .len = hold->in_len};
+    memcpy(worker->scratch, hold->in, hold->in_len);
+    hold_clear_in(hold);
+    hold_settle(worker, conn);
+    conn_clear(conn, CONN_ASKED);
+    opening.head_len = (size_t)http_parse_request(&opening.request, (const char *)opening.at,
+                                                  opening.len, HEAD_MAX);
+    handshake_check(&opening.request, &opening.handshake);
+    follow_verdict(worker, conn, found ? AUTH_OK : auth_try(worker, conn, &opening.request, auth),
+                   auth, &opening);
+    if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
+        !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
+        client_end(worker, conn, CLOSED_RESET);
+}
+
+/* ---- Rules and limits ---- */
+
+static bool trusts(const void *config, const uint8_t address[16])
+{
+    return config_trusts_address(config, address);
+}
+
+/* What a trusted proxy says of its client. */
+static void find_client(struct worker *worker, struct conn *conn,
+                        const struct http_request *request)
+{
+    uint8_t client[16];
+    if (!conn_has(conn, CONN_TRUSTED) || !forwarded_client(request, trusts, worker->config, client))
         return;
-    }
-    char response[HANDSHAKE_RESPONSE_MAX];
-    const size_t len = handshake_response(response, handshake);
-    record_login(worker, conn, &login, handshake);
-    if (!home_give(worker, conn, home, response, len, rest.at, rest.len))
-        refuse(worker, conn, refused_not_ready, &stats->refused_not_ready);
+    address_named(worker, conn, client, 0);
+    conn_set(conn, CONN_TRUSTED); /* the request is still the proxy's */
 }
 
 /* A whole head has come. */
-static void decide(struct worker *worker, struct conn *conn, const struct http_request *request,
-                   struct rest rest)
+static void decide(struct worker *worker, struct conn *conn, struct opening *opening)
 {
     const struct config *config = worker->config;
     struct stats *stats = worker->stats;
-    struct handshake handshake;
+    const struct http_request *request = &opening->request;
     const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
+    find_client(worker, conn, request);
     if (!echo && !slice_equal(request->path, config->path)) {
         refuse(worker, conn, refused_path, &stats->refused_request);
         return;
     }
-    const enum handshake_error error = handshake_check(request, &handshake);
+    const enum handshake_error error = handshake_check(request, &opening->handshake);
     if (error && !(echo && error == HANDSHAKE_SUBPROTOCOL))
         refuse(worker, conn, handshake_refusal(error), &stats->refused_request);
     else if (!auth_origin_allowed(config, request))
@@ -128,11 +207,17 @@ static void decide(struct worker *worker, struct conn *conn, const struct http_r
         refuse(worker, conn, refused_full, &stats->refused_full);
     else if (worker->draining)
         refuse(worker, conn, refused_not_ready, &stats->refused_not_ready);
+    else if (limits_exceeded(worker, conn))
+        refuse(worker, conn, refused_address, &stats->refused_address);
+    else if (!limits_handshake(worker))
+        refuse(worker, conn, refused_rate, &stats->refused_rate);
     else if (echo)
-        open_echo(worker, conn, &handshake, rest);
+        open_echo(worker, conn, opening);
     else
-        open_user(worker, conn, request, &handshake, rest);
+        open_user(worker, conn, opening);
 }
+
+/* ---- Bytes ---- */
 
 /* Reads behind the `have` bytes in scratch. Returns the bytes read, 0 for none, -1 for the end. */
 static ssize_t read_head(struct worker *worker, struct conn *conn, size_t have)
@@ -147,9 +232,56 @@ static ssize_t read_head(struct worker *worker, struct conn *conn, size_t have)
     return -1;
 }
 
-void upgrade_read(struct worker *worker, struct conn *conn)
+/* Keeps what has come of a head, in the place of what was kept before. */
+static void keep(struct worker *worker, struct conn *conn, const uint8_t *bytes, size_t len)
 {
     struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        hold_clear_in(hold);
+    if (len > 0)
+        hold_append(hold_get(worker, conn), bytes, len);
+    hold_settle(worker, conn);
+}
+
+/* Takes the PROXY header off the bytes, where one has to come. Returns its length, 0 where there is
+ * none to come, or -1: it is not whole yet, or the connection was refused. */
+static ssize_t take_proxy(struct worker *worker, struct conn *conn, const uint8_t *bytes,
+                          size_t len)
+{
+    struct proxy_header header;
+    if (!conn_has(conn, CONN_PROXY))
+        return 0;
+    const ssize_t used = proxy_parse(&header, bytes, len);
+    if (used == 0) {
+        keep(worker, conn, bytes, len);
+        return -1;
+    }
+    conn_clear(conn, CONN_PROXY);
+    if (used < 0) {
+        refuse(worker, conn, refused_proxy, &worker->stats->refused_request);
+        return -1;
+    }
+    if (header.has_client)
+        address_named(worker, conn, header.address, header.port);
+    return used;
+}
+
+static void take_head(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)
+{
+    struct opening opening = {.at = bytes, .len = len};
+    const ssize_t head = http_parse_request(&opening.request, (const char *)bytes, len, HEAD_MAX);
+    keep(worker, conn, bytes, head == 0 ? len : 0);
+    opening.head_len = (size_t)head;
+    if (head > 0)
+        decide(worker, conn, &opening);
+    else if (head < 0)
+        refuse(worker, conn, http_error_refusal((enum http_error)head),
+               &worker->stats->refused_request);
+}
+
+void upgrade_read(struct worker *worker, struct conn *conn)
+{
+    const struct hold *hold = hold_find(worker, conn);
     const size_t have = hold ? hold->in_len : 0;
     if (have > 0)
         memcpy(worker->scratch, hold->in, have);
@@ -157,22 +289,12 @@ void upgrade_read(struct worker *worker, struct conn *conn)
     const ssize_t n = read_head(worker, conn, have);
     if (n < 0)
         return;
-    const size_t len = have + (size_t)n;
-    struct http_request request;
-    const ssize_t head =
-        n == 0 ? 0 : http_parse_request(&request, (const char *)worker->scratch, len, HEAD_MAX);
-    if (head == 0) {
-        if (n > 0)
-            hold_append(hold_get(worker, conn), worker->scratch + have, (size_t)n);
+    if (n == 0) {
         hold_settle(worker, conn);
         return;
     }
-    if (hold)
-        hold_clear_in(hold);
-    hold_settle(worker, conn);
-    if (head < 0)
-        refuse(worker, conn, http_error_refusal((enum http_error)head),
-               &worker->stats->refused_request);
-    else
-        decide(worker, conn, &request, (struct rest){worker->scratch + head, len - (size_t)head});
+    const size_t len = have + (size_t)n;
+    const ssize_t proxy = take_proxy(worker, conn, worker->scratch, len);
+    if (proxy >= 0)
+        take_head(worker, conn, worker->scratch + proxy, len - (size_t)proxy);
 }

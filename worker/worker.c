@@ -9,11 +9,13 @@
 #include "common/log.h"
 #include "worker/accept.h"
 #include "worker/admin.h"
+#include "worker/auth.h"
 #include "worker/client.h"
 #include "worker/command.h"
 #include "worker/deliver.h"
 #include "worker/drain.h"
 #include "worker/hold.h"
+#include "worker/limits.h"
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
@@ -85,7 +87,7 @@ bool worker_ready(const struct worker *worker, uint32_t home)
 
 /* ---- The loop ---- */
 
-static void note_time(struct worker *worker)
+void worker_note_time(struct worker *worker)
 {
     worker->now_ms = clock_mono_ms();
     worker->now_s = (uint32_t)(worker->now_ms / 1000);
@@ -95,7 +97,7 @@ static void note_time(struct worker *worker)
 static void wake(struct worker *worker)
 {
     latch_rise(worker->slot);
-    note_time(worker);
+    worker_note_time(worker);
 }
 
 static void on_clients(evutil_socket_t fd, short what, void *arg)
@@ -125,7 +127,7 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
 
 static void turn(struct worker *worker)
 {
-    note_time(worker);
+    worker_note_time(worker);
     worker->news = rings_news(worker);
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
@@ -193,7 +195,8 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
                                    .table = worker->table,
                                    .capacity = worker->capacity,
                                    .seed = segment->header->hash_seed};
-    note_time(worker);
+    limits_open(worker);
+    worker_note_time(worker);
 }
 
 static int modules_open(struct worker *worker)
@@ -219,7 +222,7 @@ static int events_open(struct worker *worker)
     if (setup->master_fd >= 0 &&
         watch(worker, setup->master_fd, on_master_gone, &worker->master_event) == -1)
         return -1;
-    return accept_open(worker) || sweep_open(worker) ? -1 : 0;
+    return accept_open(worker) || sweep_open(worker) || auth_open(worker) ? -1 : 0;
 }
 
 int worker_run(const struct worker_setup *setup)

@@ -11,6 +11,7 @@
 #define WSPUSHD_WORKER_WORKER_H
 
 #include "common/config.h"
+#include "shm/addresses.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
@@ -63,6 +64,7 @@ struct worker {
     uint32_t news; /* worker.c: rings_news that this turn has seen */
 
     struct users users;           /* home.c */
+    struct addresses addresses;   /* limits.c: connections of each client address */
     struct ring in[WORKERS_MAX];  /* rings.c: from each worker to this one */
     struct ring out[WORKERS_MAX]; /* rings.c: from this one to each */
     struct outbox *outbox;        /* outbox.c: what this turn sends */
@@ -71,6 +73,7 @@ struct worker {
     struct subscriptions *subs;   /* subscribe.c */
     struct command *command;      /* command.c: requests to Redis */
     struct accepting *accepting;  /* accept.c */
+    struct questions *questions;  /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;          /* sweep.c */
     struct rates *rates;          /* rates.c */
     struct admin *admin;          /* admin.c */
@@ -85,6 +88,9 @@ uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
 
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);
+
+/* Notes what time it is: in callbacks that the loop itself does not enter. */
+void worker_note_time(struct worker *worker);
 
 /* This worker's connections, counted in its slot. */
 void worker_count(struct worker *worker, int connections, int ready_users);

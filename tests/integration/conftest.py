@@ -1,9 +1,11 @@
 """Fixtures. `server` is shared and checked after each test; `make_server` makes one to order."""
 
 import itertools
+import json
 
 import pytest
 
+from harness.login import Keys
 from harness.redis_server import RedisServer
 from harness.server import Server, opcode
 
@@ -112,6 +114,37 @@ def make_server(redis, tmp_path_factory):
             old.check_log()
     finally:
         for old in made:
+            old.destroy()
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """The keys of JSON Web Tokens, for every algorithm."""
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="module")
+def servers(redis, tmp_path_factory):
+    """servers(key=value, ...): like make_server, but one server for all tests of a file that ask
+    for the same."""
+    made = {}
+
+    def get(**config):
+        name = json.dumps(config, sort_keys=True)
+        if name not in made:
+            made[name] = Server(tmp_path_factory.mktemp("server"), redis, **config).start()
+        else:
+            Server.used.append(made[name])
+        return made[name]
+
+    yield get
+    try:
+        for old in made.values():
+            old.check()
+            old.stop()
+            old.check_log()
+    finally:
+        for old in made.values():
             old.destroy()
 
 

@@ -104,6 +104,46 @@ static void bad_texts_are_refused(void **state)
     guard_close(&guard);
 }
 
+/* The URL's alphabet: RFC 4648 §5 without padding, and none of the other's characters. */
+static void the_alphabet_of_urls(void **state)
+{
+    static const struct {
+        const char *text, *bytes;
+        ssize_t len;
+    } cases[] = {
+        {"", "", 0},
+        {"Zg", "f", 1},
+        {"Zm8", "fo", 2},
+        {"Zm9v", "foo", 3},
+        {"-_-_", "\xfb\xff\xbf", 3},
+        {"_w", "\xff", 1},
+        {"A", NULL, -1},
+        {"Zm9vZ", NULL, -1},
+        {"Zg==", NULL, -1},
+        {"Zh", NULL, -1},
+        {"Zm9", NULL, -1},
+        {"+/+/", NULL, -1},
+        {"Zm 9", NULL, -1},
+        {"Zm9v\n", NULL, -1},
+        {"Zm9v.", NULL, -1},
+    };
+    (void)state;
+    struct guard in = guard_open(16);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const size_t len = strlen(cases[i].text);
+        char *const text = (char *)guard_put(&in, cases[i].text, len);
+        uint8_t out[16];
+        if (base64url_decode(out, text, len) != cases[i].len)
+            fail_msg("\"%s\"", cases[i].text);
+        assert_int_equal(base64url_decode(text, text, len), cases[i].len);
+        if (cases[i].len > 0) {
+            assert_memory_equal(out, cases[i].bytes, (size_t)cases[i].len);
+            assert_memory_equal(text, cases[i].bytes, (size_t)cases[i].len);
+        }
+    }
+    guard_close(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -111,6 +151,7 @@ int main(void)
         cmocka_unit_test(random_bytes_come_back),
         cmocka_unit_test(every_character_in_every_place),
         cmocka_unit_test(bad_texts_are_refused),
+        cmocka_unit_test(the_alphabet_of_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,12 @@ static void keys_that_contradict(void **state)
         "conf:2: auth: at least one way is wanted: jwt, session, header or none\n");
     bad_line("auth = {session, none, session}", "auth: session stands there twice");
     bad_line("auth = jwt", "auth: jwt needs a key: jwt { key_file = \"...\" }");
+    bad_line("auth = jwt jwt { key_file = \"/nonexistent\" }",
+             "auth: jwt.key_file /nonexistent: No such file or directory");
+    bad_line("auth = session auth_timeout = 10",
+             "auth_timeout: must be shorter than handshake_timeout (10 seconds)");
+    good_line("auth_timeout = 10");
+    good_line("jwt { key_file = \"/nonexistent\" }");
     bad_line("auth = session session { cookie = \"\" }",
              "auth: session needs a cookie or a header: session { cookie = \"sid\" }");
     bad_line("auth = header header { name = \"\" }",
@@ -197,6 +203,11 @@ static void keys_that_contradict(void **state)
     bad_line("console = true path = \"/\"",
              "path: / is where the console would be: choose another or console = false");
     bad_line("listen += \"127.0.0.1:8080\"", "listen: 127.0.0.1:8080 stands there twice");
+    bad_line("listen += \"localhost:8080 proxy\"",
+             "listen: \"localhost:8080 proxy\" stands there twice");
+    bad_line("admin = \"127.0.0.1:8081 proxy\"",
+             "admin: \"127.0.0.1:8081 proxy\": the admin interface does not speak the PROXY "
+             "protocol");
     good_line("share_descriptors = false workers = 1");
     good_line("auth = {\"session\", \"none\"}");
 }
@@ -342,7 +353,7 @@ static void overrides_come_last(void **state)
 {
     const struct config_override several[] = {
         {"heartbeat=3"},       {"heartbeat=4"},
-        {"session.prefix=x:"}, {"listen=127.0.0.1:1, unix:/s"},
+        {"session.prefix=x:"}, {"listen=127.0.0.1:1 proxy , unix:/s"},
         {"trusted_proxies="},  {"slow_policy=drop_oldest"},
         {"console=yes"},       {"node=a=b"},
         {"jwt.query=t"},
@@ -355,6 +366,8 @@ static void overrides_come_last(void **state)
     assert_int_equal(config->heartbeat, 4);
     assert_string_equal(config->session.prefix, "x:");
     assert_int_equal(config->listen.count, 2);
+    assert_string_equal(config->listen.item[0], "127.0.0.1:1 proxy");
+    assert_true(config->listen_at[0].proxy);
     assert_string_equal(config->listen.item[1], "unix:/s");
     assert_true(config->listen_at[1].is_unix);
     assert_int_equal(config->trusted_proxies.count, 0);

@@ -74,6 +74,45 @@ static void no_addresses_to_listen_on(void **state)
     assert_false(config_parse_listen(longest, &address, why));
 }
 
+/* The word " proxy" behind an address, and what only looks like it. */
+static void listeners_behind_the_proxy_protocol(void **state)
+{
+    static const struct {
+        const char *text;
+        bool proxy;
+        const char *shown;
+    } cases[] = {
+        {"127.0.0.1:8080 proxy", true, "127.0.0.1:8080"},
+        {"[::1]:8080   proxy", true, "[::1]:8080"},
+        {"unix:/run/ws.sock proxy", true, "unix:/run/ws.sock"},
+        {"unix:/run/proxy", false, "unix:/run/proxy"},
+        {"unix:/run/a proxy server", false, "unix:/run/a proxy server"},
+    };
+    static const char *const wrong[] = {
+        "proxy",
+        " proxy",
+        "127.0.0.1 proxy",
+        "127.0.0.1:8080 Proxy",
+        "127.0.0.1:8080 proxy2",
+        "127.0.0.1:8080proxy",
+        "127.0.0.1:8080 proxy proxy",
+    };
+    char why[CONFIG_WHY_MAX], shown[128];
+    struct listen_address address;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_true(config_parse_listen(cases[i].text, &address, why));
+        assert_int_equal(address.proxy, cases[i].proxy);
+        assert_ptr_equal(address.text, cases[i].text);
+        assert_string_equal(
+            config_address_text((struct sockaddr *)&address.addr, address.len, shown, sizeof shown),
+            cases[i].shown);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(config_parse_listen(wrong[i], &address, why));
+}
+
 static void a_client_without_a_name(void **state)
 {
     const struct sockaddr_un nameless = {.sun_family = AF_UNIX};
@@ -242,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_to_listen_on),
         cmocka_unit_test(no_addresses_to_listen_on),
+        cmocka_unit_test(listeners_behind_the_proxy_protocol),
         cmocka_unit_test(a_client_without_a_name),
         cmocka_unit_test(urls_of_redis),
         cmocka_unit_test(no_urls_of_redis),

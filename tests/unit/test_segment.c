@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "shm/addresses.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -71,6 +72,8 @@ static void collect_pieces(const struct segment *segment)
     add_region(segment, segment->stats, workers * sizeof(struct stats));
     add_region(segment, segment->conn, shape->capacity * sizeof(struct conn));
     add_region(segment, segment->heads, workers * shape->capacity * sizeof(uint32_t));
+    add_region(segment, segment->addresses,
+               workers * addresses_size(shape->capacity) * sizeof(struct address_entry));
     for (uint32_t i = 0; i < workers; i++) {
         add_piece(segment_link_in_offset(segment, i), shape->link_in_size, true);
         add_piece(segment_link_out_offset(segment, i), shape->link_out_size, true);
@@ -92,7 +95,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 5 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 6 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)

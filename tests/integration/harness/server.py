@@ -18,7 +18,7 @@ _serial = itertools.count(1)
 
 
 class Raw(str):
-    """A piece of push.conf to be written as it is."""
+    """A piece of push.conf to be written as it is: a value, or the body of a section."""
 
 
 def opcode(number, **rule):
@@ -39,13 +39,15 @@ def _value(value):
 
 
 def write_conf(path, config, opcodes=()):
-    lines = [f"{key} = {_value(value)}" for key, value in config.items()]
+    lines = [f"{key} {value}" if isinstance(value, Raw) and value.startswith("{ ")
+             else f"{key} = {_value(value)}" for key, value in config.items()]
     path.write_text("\n".join([*lines, *opcodes]) + "\n")
     return path
 
 
 def parse_address(text):
     """A listen address as in push.conf, as harness.net wants it."""
+    text = text.removesuffix(" proxy")
     if text.startswith("unix:"):
         return text[5:]
     host, port = text.rsplit(":", 1)

@@ -1,0 +1,54 @@
+/*
+ * See session.h. "user" is a string, or a whole number as many frameworks keep their keys; the
+ * number's digits are the name then. Other members are the application's. Text that begins with '{'
+ * is JSON and never a name.
+ */
+#include "proto/session.h"
+
+#include <string.h>
+
+#include "proto/json.h"
+
+static bool is_json(const char *text, size_t len)
+{
+    size_t i = 0;
+    while (i < len && memchr(" \t\r\n", text[i], 4))
+        i++;
+    return i < len && text[i] == '{';
+}
+
+static ssize_t copy(char *out, size_t max, const char *text, size_t len)
+{
+    if (len > max)
+        return -1;
+    if (len > 0)
+        memcpy(out, text, len);
+    return (ssize_t)len;
+}
+
+static ssize_t read_user(char *out, size_t max, const struct json_value *user)
+{
+    char name[512];
+    uint64_t number;
+    if (user->type == JSON_TYPE_NUMBER && json_uint(user, UINT64_MAX, &number))
+        return copy(out, max, user->at, user->len);
+    if (user->type != JSON_TYPE_STRING || user->len > sizeof(name))
+        return -1;
+    return copy(out, max, name, json_unescape(name, user));
+}
+
+ssize_t session_user(char *out, size_t max, const char *text, size_t len)
+{
+    struct json_value name, value, user = {0};
+    if (!is_json(text, len))
+        return copy(out, max, text, len);
+    struct json_walk walk = json_walk_object(text, len);
+    while (json_next(&walk, &name, &value)) {
+        if (!json_string_is(&name, "user"))
+            continue;
+        if (user.type != JSON_TYPE_NONE)
+            return -1; /* twice: two readings */
+        user = value;
+    }
+    return walk.failed ? -1 : read_user(out, max, &user);
+}

@@ -1,0 +1,99 @@
+/*
+ * See limits.h. What others count may be a moment old, so a limit may be passed by as many as come
+ * to different workers in the same instant.
+ */
+#include "worker/limits.h"
+
+static struct addresses table_of(const struct worker *worker, uint32_t i)
+{
+    const uint32_t size = addresses_size(worker->capacity);
+    return (struct addresses){worker->segment->addresses + (size_t)i * size, size};
+}
+
+static uint64_t key_of(const struct worker *worker, const struct conn *conn)
+{
+    return address_key(worker->segment->header->hash_seed, conn->address);
+}
+
+/* Without a limit nothing is counted, and the table's pages are never touched. */
+static bool counts(const struct worker *worker, const struct conn *conn)
+{
+    return worker->config->max_per_address > 0 && conn_has(conn, CONN_COUNTED);
+}
+
+void limits_open(struct worker *worker)
+{
+    worker->addresses = table_of(worker, worker->id);
+}
+
+void limits_gain(struct worker *worker, const struct conn *conn)
+{
+    if (counts(worker, conn))
+        addresses_add(&worker->addresses, key_of(worker, conn));
+}
+
+void limits_lose(struct worker *worker, const struct conn *conn)
+{
+    if (counts(worker, conn))
+        addresses_remove(&worker->addresses, key_of(worker, conn));
+}
+
+void limits_count(struct worker *worker, struct conn *conn)
+{
+    conn_set(conn, CONN_COUNTED);
+    limits_gain(worker, conn);
+}
+
+void limits_recount(struct worker *worker)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    if (worker->config->max_per_address == 0)
+        return;
+    addresses_clear(&worker->addresses);
+    for (uint32_t fd = 0; fd < high; fd++) {
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE &&
+            word_state(word) != CONN_MOVING)
+            limits_gain(worker, &worker->table[fd]);
+    }
+}
+
+bool limits_exceeded(struct worker *worker, struct conn *conn)
+{
+    uint64_t total = 0;
+    if (!counts(worker, conn))
+        return false;
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        const struct addresses table = table_of(worker, i);
+        total += addresses_count(&table, key_of(worker, conn));
+    }
+    if (total <= worker->config->max_per_address)
+        return false;
+    limits_lose(worker, conn);
+    conn_clear(conn, CONN_COUNTED);
+    return true;
+}
+
+/* The second that a worker's count is of, and the count: one word, so that they belong together. */
+static uint32_t handshakes_in(const struct worker *worker, uint32_t i, uint32_t second)
+{
+    const uint64_t word =
+        atomic_load_explicit(&worker->segment->slot[i].handshakes, memory_order_relaxed);
+    return word >> 32 == second ? (uint32_t)word : 0;
+}
+
+bool limits_handshake(struct worker *worker)
+{
+    const uint32_t second = worker->now_s;
+    uint64_t total = 0;
+    if (worker->config->handshake_rate == 0)
+        return true;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        total += handshakes_in(worker, i, second);
+    if (total >= worker->config->handshake_rate)
+        return false;
+    const uint32_t own = handshakes_in(worker, worker->id, second) + 1;
+    atomic_store_explicit(&worker->slot->handshakes, (uint64_t)second << 32 | own,
+                          memory_order_relaxed);
+    return true;
+}

@@ -1,0 +1,14 @@
+/*
+ * A request that is not accepted gets an HTTP response that says why, and the connection ends.
+ */
+#ifndef WSPUSHD_WORKER_REFUSE_H
+#define WSPUSHD_WORKER_REFUSE_H
+
+#include "proto/handshake.h"
+#include "worker/worker.h"
+
+/* Answers, counts, and waits for the client to close: CLOSING. */
+void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
+            _Atomic uint64_t *counter);
+
+#endif
