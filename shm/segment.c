@@ -24,19 +24,23 @@
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "shm/stats.h"
+#include "shm/topics.h"
 #include "shm/users.h"
 
 /* The regions in their order: X(name, count, bytes of each), from a `const struct segment_shape
  * *shape`. */
-#define REGIONS(X)                                                         \
-    X(HEADER, 1, sizeof(struct segment_header))                            \
-    X(SLOTS, shape->workers, sizeof(struct slot))                          \
-    X(STATS, shape->workers, sizeof(struct stats))                         \
-    X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control)) \
-    X(CONNS, shape->capacity, sizeof(struct conn))                         \
-    X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))           \
-    X(RING_DATA, shape->workers * shape->workers, shape->ring_size)        \
-    X(LINK_IN, shape->workers, shape->link_in_size)                        \
+#define REGIONS(X)                                                               \
+    X(HEADER, 1, sizeof(struct segment_header))                                  \
+    X(SLOTS, shape->workers, sizeof(struct slot))                                \
+    X(STATS, shape->workers, sizeof(struct stats))                               \
+    X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))       \
+    X(CONNS, shape->capacity, sizeof(struct conn))                               \
+    X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                 \
+    X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))        \
+    X(TOPICS, shape->workers, shape->memberships * sizeof(struct topic))         \
+    X(MEMBERS, shape->workers, shape->memberships * sizeof(struct topic_member)) \
+    X(RING_DATA, shape->workers * shape->workers, shape->ring_size)              \
+    X(LINK_IN, shape->workers, shape->link_in_size)                              \
     X(LINK_OUT, shape->workers, shape->link_out_size)
 
 enum region {
@@ -69,8 +73,9 @@ static bool buffer_size_valid(uint32_t size)
 static bool shape_valid(const struct segment_shape *shape)
 {
     return shape->workers >= 1 && shape->workers <= WORKERS_MAX &&
-           shape->capacity >= USERS_BUCKETS_MIN && buffer_size_valid(shape->ring_size) &&
-           buffer_size_valid(shape->link_in_size) && buffer_size_valid(shape->link_out_size);
+           shape->capacity >= USERS_BUCKETS_MIN && shape->memberships >= TOPICS_BUCKETS_MIN &&
+           buffer_size_valid(shape->ring_size) && buffer_size_valid(shape->link_in_size) &&
+           buffer_size_valid(shape->link_out_size);
 }
 
 /* Of a valid shape. */
@@ -108,6 +113,9 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
+        .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),
+        .topic = (void *)(base + layout->offset[REGION_TOPICS]),
+        .member = (void *)(base + layout->offset[REGION_MEMBERS]),
         .ring_data = layout->offset[REGION_RING_DATA],
         .link_in = layout->offset[REGION_LINK_IN],
         .link_out = layout->offset[REGION_LINK_OUT],
@@ -185,8 +193,7 @@ int segment_create(struct segment *segment, const struct segment_shape *shape, c
 static bool header_valid(const struct segment_header *header)
 {
     return header->magic == SEGMENT_MAGIC && header->layout == SEGMENT_LAYOUT &&
-           header->reserved == 0 && shape_valid(&header->shape) &&
-           header->size == layout_of(&header->shape).size &&
+           shape_valid(&header->shape) && header->size == layout_of(&header->shape).size &&
            memchr(header->node, '\0', sizeof(header->node)) != NULL;
 }
 

@@ -15,6 +15,8 @@
  *   | connection table |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
+ *   +------------------+  heads, topics, members, each [workers][memberships]    (topics.h)
+ *   | topics           |
  *   +------------------+  [workers * workers][ring_size]                         (ring.h)
  *   | ring bytes       |
  *   +------------------+  [workers][link_in_size], [workers][link_out_size]      (slot.h)
@@ -38,7 +40,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SEGMENT_LAYOUT = 1, WORKERS_MAX = 64, CACHE_LINE = 64, NODE_NAME_MAX = 64 };
+enum { SEGMENT_LAYOUT = 2, WORKERS_MAX = 64, CACHE_LINE = 64, NODE_NAME_MAX = 64 };
 
 /* "wspushd\0" as it lies in memory. */
 #define SEGMENT_MAGIC 0x0064687375707377ull
@@ -48,6 +50,8 @@ struct segment_shape {
     uint32_t workers;       /* 1 to WORKERS_MAX */
     uint32_t capacity;      /* records of the table: descriptors 0 to capacity - 1; at least
                                USERS_BUCKETS_MIN */
+    uint32_t memberships;   /* of each worker in topics: records 0 to memberships - 1; at least
+                               TOPICS_BUCKETS_MIN */
     uint32_t ring_size;     /* bytes of each ring: a power of two, whole pages */
     uint32_t link_in_size;  /* bytes of a link's input: a power of two, whole pages */
     uint32_t link_out_size; /* bytes of a link's output: a power of two, whole pages */
@@ -59,7 +63,6 @@ struct segment_header {
     uint32_t layout;
     uint32_t boot_id; /* random: tells this segment from every other, in connection names too */
     struct segment_shape shape;
-    uint32_t reserved;
     uint64_t size;            /* bytes of the whole segment */
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */
@@ -71,6 +74,8 @@ struct slot;
 struct stats;
 struct ring_control;
 struct conn;
+struct topic;
+struct topic_member;
 
 /* A process's view of the segment: where it has mapped each region. */
 struct segment {
@@ -83,6 +88,9 @@ struct segment {
     struct ring_control *ring;
     struct conn *conn;
     uint32_t *heads;
+    uint32_t *topic_heads;
+    struct topic *topic;
+    struct topic_member *member;
     size_t ring_data; /* offsets, for segment_mirror */
     size_t link_in;
     size_t link_out;
