@@ -6,11 +6,9 @@
 
 #include "common/log.h"
 #include "proto/envelope.h"
-#include "worker/client.h"
 #include "worker/outbox.h"
 #include "worker/subscribe.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,6 +183,18 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
     }
 }
 
+void deliver_topic(struct worker *worker, const char *name, size_t name_len, const uint8_t *payload,
+                   size_t len, uint64_t mark)
+{
+    const struct topics *topics = &worker->topics;
+    const uint32_t topic = topics_find(topics, name, name_len);
+    struct delivery delivery;
+    if (!topic || !topics->topic[topic].first || !begin(worker, &delivery, payload, len, mark))
+        return;
+    for (uint32_t i = topics->topic[topic].first; i; i = topics->member[i].next)
+        give(worker, &delivery, &worker->table[topics->member[i].fd]);
+}
+
 void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
 {
     struct delivery delivery;
@@ -199,34 +209,4 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
             continue; /* no user has so long a name */
         give_user(worker, &delivery, name, json_unescape(name, &user));
     }
-}
-
-/* ---- push:ctl ---- */
-
-/* Closes the user's connections. */
-static void kick(struct worker *worker, const char *user, const json_t *command)
-{
-    const json_t *code = json_object_get(command, "code");
-    const char *reason = json_string_value(json_object_get(command, "reason"));
-    const json_int_t number = json_is_integer(code) ? json_integer_value(code) : WS_CLOSE_KICKED;
-    uint32_t fd = users_first(&worker->users, user, strlen(user));
-    while (fd) {
-        const uint32_t next = users_next(&worker->users, fd);
-        client_close(worker, &worker->table[fd], (uint16_t)number,
-                     reason ? reason : ws_close_text(WS_CLOSE_KICKED), CLOSED_KICKED);
-        fd = next;
-    }
-}
-
-void deliver_ctl(struct worker *worker, const uint8_t *payload, size_t len)
-{
-    json_t *command = json_loadb((const char *)payload, len, 0, NULL);
-    const char *user = json_string_value(json_object_get(command, "kick"));
-    const json_t *code = json_object_get(command, "code");
-    if (user && (!code || (json_is_integer(code) && json_integer_value(code) >= 3000 &&
-                           json_integer_value(code) <= 4999)))
-        kick(worker, user, command);
-    else if (worker->id == worker_node_home(worker))
-        log_warn("ctl_malformed", "begins=%s", log_quote(payload, len < 64 ? len : 64));
-    json_decref(command);
 }

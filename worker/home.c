@@ -8,6 +8,7 @@
 #include "proto/json.h"
 #include "worker/client.h"
 #include "worker/hold.h"
+#include "worker/join.h"
 #include "worker/outbox.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -148,6 +149,7 @@ void home_greet(struct worker *worker, struct conn *conn)
     conn_set(conn, CONN_GREETING);
     stats_add(&worker->stats->opened, 1);
     outbox_greet(worker, conn, frame);
+    join_greeted(worker, conn);
 }
 
 void home_greeted(struct worker *worker, struct conn *conn)
@@ -162,6 +164,7 @@ void home_leave(struct worker *worker, struct conn *conn)
 {
     if (!conn_has(conn, CONN_INDEXED))
         return;
+    join_end(worker, conn);
     users_remove(&worker->users, (uint32_t)(conn - worker->table));
     worker_count(worker, 0, -1);
     if (users_first(&worker->users, conn->user, conn->user_len) == 0)

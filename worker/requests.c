@@ -7,6 +7,7 @@
 #include "proto/json.h"
 #include "proto/utf8.h"
 #include "worker/client.h"
+#include "worker/join.h"
 #include "worker/outbox.h"
 #include "worker/pass.h"
 #include "worker/rates.h"
@@ -56,6 +57,8 @@ static void on_pong(struct worker *worker, struct conn *conn, const struct messa
 static request_handler *const system_handlers[] = {
     [OP_PING] = on_ping,
     [OP_PONG] = on_pong,
+    [OP_SUB] = join_requested,
+    [OP_UNSUB] = leave_requested,
 };
 
 /* ---- The application's opcodes ---- */

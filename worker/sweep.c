@@ -11,6 +11,7 @@
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/topic.h"
 
 #include <stdlib.h>
 
@@ -118,6 +119,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     sweep_slice(worker);
     link_tick(worker);
     node_tick(worker);
+    topic_tick(worker);
 }
 
 int sweep_open(struct worker *worker)

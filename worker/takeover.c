@@ -14,6 +14,7 @@
 #include "worker/node.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
+#include "worker/topic.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -98,11 +99,15 @@ static void recount(struct worker *worker)
 void takeover_begin(struct worker *worker)
 {
     close_aux(worker->slot);
-    if (users_intact(&worker->users))
-        return;
-    stats_add(&worker->stats->index_rebuilds, 1);
-    users_rebuild(&worker->users, worker->id,
-                  atomic_load_explicit(&worker->slot->high, memory_order_relaxed));
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    if (!users_intact(&worker->users)) {
+        stats_add(&worker->stats->index_rebuilds, 1);
+        users_rebuild(&worker->users, worker->id, high);
+    }
+    if (!topics_intact(&worker->topics)) {
+        stats_add(&worker->stats->index_rebuilds, 1);
+        topics_rebuild(&worker->topics, worker->id, high);
+    }
 }
 
 /* The dead worker may have made room, or published, and died before it woke the other end. */
@@ -118,6 +123,7 @@ void takeover_finish(struct worker *worker)
 {
     recount(worker);
     node_recover(worker);
+    topic_recover(worker);
     home_resume_handing(worker);
     for_each(worker, take_over);
     rings_read(worker);
