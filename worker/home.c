@@ -145,7 +145,7 @@ void home_greet(struct worker *worker, struct conn *conn)
     outbox_reserve(worker, sizeof(json));
     if (word_state(conn_word(conn)) != CONN_SUBSCRIBING || conn_has(conn, CONN_GREETING))
         return;
-    const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON), 0);
+    const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON));
     conn_set(conn, CONN_GREETING);
     stats_add(&worker->stats->opened, 1);
     outbox_greet(worker, conn, frame);

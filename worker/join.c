@@ -87,7 +87,7 @@ static bool text_send(struct worker *worker, struct conn *conn, uint32_t op)
     outbox_reserve(worker, text.len); /* which may end the connection */
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
         return false;
-    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON), 0));
+    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON)));
     return true;
 }
 

@@ -153,8 +153,8 @@ static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
     const struct message gap = {
         .op = OP_GAP, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
     outbox_reserve(worker, sizeof(json));
-    const frame_id frame[] = {outbox_message(worker, &gap, false, 0),
-                              outbox_message(worker, &gap, true, 0)};
+    const frame_id frame[] = {outbox_message(worker, &gap, false),
+                              outbox_message(worker, &gap, true)};
     for (uint32_t fd = 0; fd < high; fd++) {
         struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);

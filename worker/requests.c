@@ -18,7 +18,7 @@
 static void reply(struct worker *worker, struct conn *conn, const struct message *message)
 {
     outbox_reserve(worker, message->len);
-    outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON), 0));
+    outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON)));
 }
 
 void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op)
