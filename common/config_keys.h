@@ -60,6 +60,8 @@
     INT (watchdog, 5, 1, 300, "seconds", RELOAD, "a worker without a heartbeat for so long is killed and replaced") \
     INT (max_devices, 0, 0, 10000, "connections", RELOAD, "connections of one user on this node; 0: no limit") \
     ENUM(device_policy, DEVICE_REJECT, DEVICE_POLICIES, RELOAD, "what happens to a connection above max_devices") \
+    LIST(topics, {NULL}, RELOAD, "topics that clients may join: \"room:*\", \"user:{user}:*\"; empty: none") \
+    INT (max_topics, 100, 1, 1000, "topics", RELOAD, "topics of one connection") \
     LIST(origins, {NULL}, RELOAD, "origins that browsers may connect from; empty: the same origin; \"*\": any") \
     BOOL(console, false, RELOAD, "serve a page to try the server by hand at / of the listener") \
     LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose PROXY header, X-Forwarded-For and login header are believed") \

@@ -13,6 +13,7 @@
 #include "common/log.h"
 
 enum { PREFIX_MAX = 64, NODE_MAX = 63, TARGET_KEY_MAX = 512, NAME_MAX_LEN = 63 };
+enum { TOPIC_PATTERN_MAX = 128 };
 
 struct config_load *config_loading;
 
@@ -184,6 +185,21 @@ static bool check_origin(const char *value, char *why)
     return true;
 }
 
+/* A pattern of topics: proto/topic.h says what the braces and stars mean. */
+static bool check_topic(const char *value, char *why)
+{
+    static const char hole[] = "{user}";
+
+    if (*value == '\0' || strlen(value) > TOPIC_PATTERN_MAX || !visible(value))
+        return config_refuse(why, "%s: a pattern has 1 to %d bytes and no white space",
+                             config_quoted(value), TOPIC_PATTERN_MAX);
+    for (const char *at = value; (at = strpbrk(at, "{}")); at += strlen(hole))
+        if (strncmp(at, hole, strlen(hole)) != 0)
+            return config_refuse(why, "%s: braces stand for nothing but {user}",
+                                 config_quoted(value));
+    return true;
+}
+
 static bool check_auth(const char *value, char *why)
 {
     char words[64];
@@ -239,6 +255,7 @@ static const struct {
     {SECTION_JWT, "cookie", check_token},         {SECTION_SESSION, "cookie", check_token},
     {SECTION_SESSION, "header", check_token},     {SECTION_SESSION, "prefix", check_prefix},
     {SECTION_OPCODE, "name", check_rule_name},    {SECTION_OPCODE, "to", check_target},
+    {SECTION_ROOT, "topics", check_topic},
 };
 
 static bool check_text(const struct config_section *section, const struct config_key *key,

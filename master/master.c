@@ -24,6 +24,9 @@ enum {
     FDS_PER_WORKER = 96,     /* epoll sets, links, admin clients */
     ABOVE_LIMIT = 1024,      /* connections that are being refused */
     LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
+    TOPICS_EACH = 16, /* of a connection, on average: only those that there are cost memory */
+    MEMBERSHIPS_MIN = 1 << 16,
+    MEMBERSHIPS_MAX = 1 << 26,
     PAGE = 4096
 };
 
@@ -53,6 +56,15 @@ static uint32_t power_of_two(uint64_t least)
     return size;
 }
 
+/* Any worker may be the home of all connections or of all their topics. */
+static uint32_t memberships_for(const struct config *config)
+{
+    const uint64_t memberships = (uint64_t)config->max_connections * TOPICS_EACH;
+    if (memberships < MEMBERSHIPS_MIN)
+        return MEMBERSHIPS_MIN;
+    return memberships > MEMBERSHIPS_MAX ? MEMBERSHIPS_MAX : (uint32_t)memberships;
+}
+
 /* Records for every connection and for all descriptors beside them, which have low and high numbers
  * alike. */
 static struct segment_shape shape_for(const struct config *config, uint32_t workers)
@@ -72,6 +84,7 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
     return (struct segment_shape){
         .workers = workers,
         .capacity = (uint32_t)capacity,
+        .memberships = memberships_for(config),
         .ring_size = power_of_two((uint64_t)config->max_push + (256 << 10)),
         .link_in_size = power_of_two(2 * (uint64_t)config->max_push + PAGE),
         .link_out_size = LINK_OUT_SIZE,

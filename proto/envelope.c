@@ -11,9 +11,10 @@
 #include "proto/members.h"
 
 enum {
-    USER_MAX = 63,                      /* bytes of a user's name */
-    USER_QUOTED_MAX = 2 + 6 * USER_MAX, /* the longest way to write one: all \u0041 */
+    USER_MAX = 63,                          /* bytes of a user's name */
+    TEXT_QUOTED_MAX = 2 + 6 * PUSH_KEY_MAX, /* the longest way to write a key: all \u0041 */
 };
+_Static_assert((int)USER_MAX < (int)PUSH_KEY_MAX, "no user's name is longer");
 
 static const struct {
     const char *name, *text;
@@ -58,15 +59,22 @@ static bool take_ttl(uint32_t *ttl, const struct json_value *value)
     return true;
 }
 
-static bool is_user(const struct json_value *value)
+/* Whether it is a string of 1 to `max` bytes. */
+static bool is_short(const struct json_value *value, size_t max)
 {
-    char user[USER_QUOTED_MAX];
-    if (value->type != JSON_TYPE_STRING || value->len > USER_QUOTED_MAX)
+    char text[TEXT_QUOTED_MAX];
+    if (value->type != JSON_TYPE_STRING || value->len > sizeof(text))
         return false;
     size_t len = value->len - 2;
-    if (len > USER_MAX)
-        len = json_unescape(user, value);
-    return len >= 1 && len <= USER_MAX;
+    if (len > max)
+        len = json_unescape(text, value);
+    return len >= 1 && len <= max;
+}
+
+static bool take_key(struct json_value *key, const struct json_value *value)
+{
+    return value->type == JSON_TYPE_NONE ||
+           (is_short(value, PUSH_KEY_MAX) && take_string(key, value));
 }
 
 static bool take_users(struct json_value *users, const struct json_value *value)
@@ -77,7 +85,7 @@ static bool take_users(struct json_value *users, const struct json_value *value)
     struct json_value user;
     struct json_walk walk = json_walk_array(value->at, value->len);
     while (json_next(&walk, NULL, &user))
-        if (!is_user(&user))
+        if (!is_short(&user, USER_MAX))
             return false;
     return !walk.failed;
 }
@@ -86,8 +94,7 @@ static bool take_options(struct push *push, const struct members *members)
 {
     return take_string(&push->conn, &members->value[MEMBER_CONN]) &&
            take_string(&push->except, &members->value[MEMBER_EXCEPT]) &&
-           take_string(&push->id, &members->value[MEMBER_ID]) &&
-           take_string(&push->key, &members->value[MEMBER_KEY]) &&
+           take_key(&push->key, &members->value[MEMBER_KEY]) &&
            take_ttl(&push->ttl, &members->value[MEMBER_TTL]) &&
            take_users(&push->users, &members->value[MEMBER_USERS]);
 }
@@ -98,10 +105,11 @@ static enum push_error decode_envelope(struct push *push, const char *text, size
     struct members members;
     if (!members_collect(&members, text, len))
         return PUSH_BAD_JSON;
+    const bool id = take_string(&push->id, &members.value[MEMBER_ID]); /* known whatever fails */
     enum push_error error = members_message(&members, &push->message, scratch);
     if (error != PUSH_OK)
         return error;
-    return take_options(push, &members) ? PUSH_OK : PUSH_BAD_OPTION;
+    return id && take_options(push, &members) ? PUSH_OK : PUSH_BAD_OPTION;
 }
 
 /* A push without options or payload. Field by field: of an absent value nobody reads more than its

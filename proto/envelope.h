@@ -22,7 +22,9 @@
     X(TWO_PAYLOADS, "two_payloads", "more than one of data, text, b64") \
     X(BAD_TEXT, "bad_text", "text is not a string")                     \
     X(BAD_BASE64, "bad_base64", "b64 is not a string of base64")        \
-    X(BAD_OPTION, "bad_option", "conn, except, id, ttl, key or users has the wrong type")
+    X(BAD_OPTION, "bad_option", "conn, except, id, ttl, key or users is not what it must be")
+
+enum { PUSH_KEY_MAX = 128 }; /* bytes of a key */
 
 enum push_error {
     PUSH_OK = 0,
@@ -37,7 +39,8 @@ const char *push_error_text(enum push_error error);
 /* A decoded push. All of it borrows from the text or from the scratch. */
 struct push {
     struct message message;
-    struct json_value conn, except, id, key; /* JSON_TYPE_STRING, or JSON_TYPE_NONE where absent */
+    struct json_value conn, except, key; /* JSON_TYPE_STRING, or JSON_TYPE_NONE where absent */
+    struct json_value id;                /* the same; also of a push whose envelope is malformed */
     struct json_value users; /* JSON_TYPE_ARRAY of strings, checked; or JSON_TYPE_NONE */
     uint32_t ttl;            /* seconds; 0: none */
 };

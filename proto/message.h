@@ -51,7 +51,8 @@ const char *system_opcode_name(uint32_t op);
     X(RATE_LIMITED, "rate_limited", "too many requests on this connection")         \
     X(UNAVAILABLE, "unavailable", "the request could not be stored; try again")     \
     X(FORBIDDEN, "forbidden", "not allowed for this user")                          \
-    X(BAD_TOPIC, "bad_topic", "no valid topic name")
+    X(BAD_TOPIC, "bad_topic", "no valid topic name")                                \
+    X(TOO_MANY_TOPICS, "too_many_topics", "no more topics on this connection")
 
 enum error_code {
 #define ERROR_CODE_ENUM(name, code, text) ERROR_##name,

@@ -94,3 +94,16 @@ bool utf8_valid(const void *bytes, size_t len)
 {
     return utf8_feed(UTF8_ACCEPT, bytes, len) == UTF8_ACCEPT;
 }
+
+/* C1 is two bytes in UTF-8: c2 80 to c2 9f. */
+bool utf8_has_control(const void *bytes, size_t len)
+{
+    const uint8_t *const at = bytes;
+    for (size_t i = 0; i < len; i++) {
+        if (at[i] < 0x20 || at[i] == 0x7f)
+            return true;
+        if (at[i] == 0xc2 && i + 1 < len && at[i + 1] < 0xa0)
+            return true;
+    }
+    return false;
+}

@@ -20,4 +20,7 @@ uint32_t utf8_feed(uint32_t state, const void *bytes, size_t len);
 /* Whether the bytes are whole, valid UTF-8. */
 bool utf8_valid(const void *bytes, size_t len);
 
+/* Whether valid UTF-8 holds a control character of Unicode: C0, DEL or C1. */
+bool utf8_has_control(const void *bytes, size_t len);
+
 #endif

@@ -25,6 +25,7 @@
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "shm/stats.h"
+#include "shm/topics.h"
 #include "shm/users.h"
 
 /* The regions in their order: X(name, count, bytes of each), from a `const struct segment_shape
@@ -37,6 +38,9 @@
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
+    X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \
+    X(TOPICS, shape->workers, shape->memberships * sizeof(struct topic))                         \
+    X(MEMBERS, shape->workers, shape->memberships * sizeof(struct topic_member))                 \
     X(RING_DATA, shape->workers * shape->workers, shape->ring_size)                              \
     X(LINK_IN, shape->workers, shape->link_in_size)                                              \
     X(LINK_OUT, shape->workers, shape->link_out_size)
@@ -71,8 +75,9 @@ static bool buffer_size_valid(uint32_t size)
 static bool shape_valid(const struct segment_shape *shape)
 {
     return shape->workers >= 1 && shape->workers <= WORKERS_MAX &&
-           shape->capacity >= USERS_BUCKETS_MIN && buffer_size_valid(shape->ring_size) &&
-           buffer_size_valid(shape->link_in_size) && buffer_size_valid(shape->link_out_size);
+           shape->capacity >= USERS_BUCKETS_MIN && shape->memberships >= TOPICS_BUCKETS_MIN &&
+           buffer_size_valid(shape->ring_size) && buffer_size_valid(shape->link_in_size) &&
+           buffer_size_valid(shape->link_out_size);
 }
 
 /* Of a valid shape. */
@@ -111,6 +116,9 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
         .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
+        .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),
+        .topic = (void *)(base + layout->offset[REGION_TOPICS]),
+        .member = (void *)(base + layout->offset[REGION_MEMBERS]),
         .ring_data = layout->offset[REGION_RING_DATA],
         .link_in = layout->offset[REGION_LINK_IN],
         .link_out = layout->offset[REGION_LINK_OUT],

@@ -17,6 +17,8 @@
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
  *   | address counts   |
+ *   +------------------+  heads, topics, members, each [workers][memberships]    (topics.h)
+ *   | topics           |
  *   +------------------+  [workers * workers][ring_size]                         (ring.h)
  *   | ring bytes       |
  *   +------------------+  [workers][link_in_size], [workers][link_out_size]      (slot.h)
@@ -56,6 +58,8 @@ struct segment_shape {
     uint32_t workers;       /* 1 to WORKERS_MAX */
     uint32_t capacity;      /* records of the table: descriptors 0 to capacity - 1; at least
                                USERS_BUCKETS_MIN */
+    uint32_t memberships;   /* of each worker in topics: records 0 to memberships - 1; at least
+                               TOPICS_BUCKETS_MIN */
     uint32_t ring_size;     /* bytes of each ring: a power of two, whole pages */
     uint32_t link_in_size;  /* bytes of a link's input: a power of two, whole pages */
     uint32_t link_out_size; /* bytes of a link's output: a power of two, whole pages */
@@ -81,6 +85,8 @@ struct stats;
 struct ring_control;
 struct conn;
 struct address_entry;
+struct topic;
+struct topic_member;
 
 /* A process's view of the segment: where it has mapped each region. */
 struct segment {
@@ -94,6 +100,9 @@ struct segment {
     struct conn *conn;
     uint32_t *heads;
     struct address_entry *addresses;
+    uint32_t *topic_heads;
+    struct topic *topic;
+    struct topic_member *member;
     size_t ring_data; /* offsets, for segment_mirror */
     size_t link_in;
     size_t link_out;

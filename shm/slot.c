@@ -112,6 +112,8 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
            atomic_load(&slot->handing) < capacity &&
            atomic_load(&slot->node_state) <= NODE_DOUBTFUL && atomic_load(&slot->drained) <= 1 &&
            slot->users.count <= capacity && slot->users.buckets <= capacity &&
+           atomic_load(&slot->topics.members) <= slot->topics.member_end &&
+           atomic_load(&slot->topics.topics) <= slot->topics.topic_end &&
            slot->words.doing < DOING_COUNT;
 }
 

@@ -11,6 +11,8 @@
  *   +--------------------------------------------------+
  *   | the Redis link: socket, bytes in, bytes out      |  written by the worker
  *   +--------------------------------------------------+
+ *   | topics: the table's control                      |  written by the worker
+ *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
  *   | last words                                       |  written by the worker
@@ -20,6 +22,7 @@
 #define WSPUSHD_SHM_SLOT_H
 
 #include "shm/stream.h"
+#include "shm/topics.h"
 #include "shm/users.h"
 
 #include <stdatomic.h>
@@ -73,6 +76,8 @@ struct slot_link {
     uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
     _Atomic uint32_t receiving; /* 1 while in recv(2) */
     _Atomic uint32_t sending;   /* 1 while in send(2) */
+    _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
+    _Atomic uint32_t failures;  /* how often it went down */
 };
 
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
@@ -135,6 +140,8 @@ struct slot {
     struct users_control users;
 
     _Alignas(64) struct slot_link link;
+
+    _Alignas(64) struct topics_control topics;
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 

@@ -64,6 +64,12 @@
     X(dropped_slow, "pushes_dropped_total", "reason=\"slow\"", "deliveries dropped, by reason")   \
     X(dropped_closed, "pushes_dropped_total", "reason=\"closed\"", "")                            \
     X(dropped_nobody, "pushes_dropped_total", "reason=\"no_connection\"", "")                     \
+    X(dropped_expired, "pushes_dropped_total", "reason=\"expired\"", "")                          \
+    X(dropped_replaced, "pushes_dropped_total", "reason=\"replaced\"", "")                        \
+    X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                   \
+    X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                 \
+    X(commands, "commands_total", "", "commands on push:ctl that were carried out")               \
+    X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")  \
     X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                   \
     X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")        \
     X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                   \

@@ -1,8 +1,7 @@
 /*
- * The user index by linear hashing: a bucket array that grows by one bucket with each connection
- * above the last bucket. The new bucket n takes its records from one other, its parent: n without
- * its highest bit, which is where all hashes that now belong in n were looked for before. So every
- * change touches one chain or two, and no insertion ever pays for moving all of them.
+ * The user index by linear hashing (shm/chains.h): a bucket array that grows by one bucket with
+ * each connection above the last bucket. So every change touches one chain or two, and no insertion
+ * ever pays for moving all of them.
  *
  * One process uses the index, and its successor reads what it left. So every change is enclosed in
  * two stores of `changes`, which make it odd before and even after: wherever a process is killed,
@@ -14,6 +13,8 @@
 
 #include <assert.h>
 #include <string.h>
+
+#include "shm/chains.h"
 
 /*
  * The hash: 16 bytes at a time are added to the state by a multiplication to 128 bits whose halves
@@ -50,41 +51,9 @@ uint32_t users_hash(uint64_t seed, const char *user, size_t len)
     return (uint32_t)(state ^ state >> 32);
 }
 
-/* The highest power of two that `n`, at least 1, contains. */
-static uint32_t highest_bit(uint32_t n)
-{
-    return 1u << (31 - __builtin_clz(n));
-}
-
-static uint32_t bucket_of(uint32_t hash, uint32_t buckets)
-{
-    const uint32_t half = highest_bit(buckets - 1);
-    const uint32_t bucket = hash & (2 * half - 1);
-
-    return bucket < buckets ? bucket : bucket - half;
-}
-
-static void change_begin(struct users_control *control)
-{
-    const uint32_t changes = atomic_load_explicit(&control->changes, memory_order_relaxed);
-
-    atomic_store_explicit(&control->changes, changes | 1, memory_order_relaxed);
-    /* No store of the change comes before the one above. Pairs with the acquire in users_intact. */
-    atomic_thread_fence(memory_order_release);
-}
-
-static void change_end(struct users_control *control)
-{
-    const uint32_t changes = atomic_load_explicit(&control->changes, memory_order_relaxed);
-
-    /* And none comes after this one. Pairs with the acquire in users_intact. */
-    atomic_store_explicit(&control->changes, changes + 1, memory_order_release);
-}
-
 bool users_intact(const struct users *users)
 {
-    /* Pairs with the releases in change_begin and change_end. */
-    return (atomic_load_explicit(&users->control->changes, memory_order_acquire) & 1) == 0;
+    return chains_intact(&users->control->changes);
 }
 
 /* Begins with empty buckets; what else the array holds is overwritten as it comes into use. */
@@ -99,12 +68,11 @@ static void clear(struct users *users)
 static void grow(struct users *users)
 {
     const uint32_t added = users->control->buckets++;
-    const uint32_t parent = added - highest_bit(added);
-    uint32_t *stays = &users->heads[parent], *moves = &users->heads[added];
+    uint32_t *stays = &users->heads[chains_parent(added)], *moves = &users->heads[added];
 
     for (uint32_t fd = *stays; fd != 0; fd = users->table[fd].next) {
         struct conn *const conn = &users->table[fd];
-        uint32_t **const end = bucket_of(conn->hash, added + 1) == added ? &moves : &stays;
+        uint32_t **const end = chains_bucket(conn->hash, added + 1) == added ? &moves : &stays;
         **end = fd;
         *end = &conn->next;
     }
@@ -116,7 +84,7 @@ static void link_in(struct users *users, uint32_t fd)
 {
     struct users_control *const control = users->control;
     struct conn *const conn = &users->table[fd];
-    uint32_t *const head = &users->heads[bucket_of(conn->hash, control->buckets)];
+    uint32_t *const head = &users->heads[chains_bucket(conn->hash, control->buckets)];
 
     conn->next = *head;
     *head = fd;
@@ -129,18 +97,18 @@ static void link_in(struct users *users, uint32_t fd)
 void users_add(struct users *users, uint32_t fd)
 {
     assert(fd > 0 && fd < users->capacity && !conn_has(&users->table[fd], CONN_INDEXED));
-    change_begin(users->control);
+    chains_begin(&users->control->changes);
     if (users->control->buckets == 0)
         clear(users);
     link_in(users, fd);
-    change_end(users->control);
+    chains_end(&users->control->changes);
 }
 
 /* Whatever points to a record: the head of its bucket or the `next` before it. */
 static uint32_t *find_link(struct users *users, uint32_t fd)
 {
     const uint32_t hash = users->table[fd].hash;
-    uint32_t *link = &users->heads[bucket_of(hash, users->control->buckets)];
+    uint32_t *link = &users->heads[chains_bucket(hash, users->control->buckets)];
 
     while (*link != fd) {
         assert(*link != 0);
@@ -157,12 +125,12 @@ void users_remove(struct users *users, uint32_t fd)
     if (!conn_has(conn, CONN_INDEXED))
         return;
     link = find_link(users, fd);
-    change_begin(users->control);
+    chains_begin(&users->control->changes);
     *link = conn->next;
     conn->next = 0;
     conn_clear(conn, CONN_INDEXED);
     users->control->count--;
-    change_end(users->control);
+    chains_end(&users->control->changes);
 }
 
 /* The first record of a user from `fd` on along its chain, or 0. */
@@ -184,7 +152,8 @@ uint32_t users_first(const struct users *users, const char *user, size_t len)
 
     if (users->control->buckets == 0)
         return 0;
-    return search(users, users->heads[bucket_of(hash, users->control->buckets)], hash, user, len);
+    return search(users, users->heads[chains_bucket(hash, users->control->buckets)], hash, user,
+                  len);
 }
 
 uint32_t users_next(const struct users *users, uint32_t fd)
@@ -205,7 +174,7 @@ void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
 {
     const uint32_t end = high < users->capacity ? high : users->capacity;
 
-    change_begin(users->control);
+    chains_begin(&users->control->changes);
     clear(users);
     for (uint32_t fd = 1; fd < end; fd++) {
         struct conn *const conn = &users->table[fd];
@@ -217,7 +186,7 @@ void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
         else if (word & CONN_INDEXED)
             conn_clear(conn, CONN_INDEXED);
     }
-    change_end(users->control);
+    chains_end(&users->control->changes);
 }
 
 static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd, uint32_t bucket)
@@ -230,7 +199,7 @@ static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd,
     return word_owner(conn_word(conn)) == owner && word_state(conn_word(conn)) != CONN_FREE &&
            conn_has(conn, CONN_INDEXED) && conn->user_len > 0 && conn->user_len <= USER_MAX &&
            conn->hash == users_hash(users->seed, conn->user, conn->user_len) &&
-           bucket_of(conn->hash, users->control->buckets) == bucket;
+           chains_bucket(conn->hash, users->control->buckets) == bucket;
 }
 
 bool users_valid(const struct users *users, uint32_t owner)

@@ -6,18 +6,16 @@
 
 #include "common/log.h"
 #include "proto/envelope.h"
-#include "worker/client.h"
 #include "worker/outbox.h"
 #include "worker/subscribe.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A push in delivery. */
 struct delivery {
     struct push push;
-    uint64_t mark;
+    struct push_terms terms;
     frame_id frame[2]; /* by whether it is for JSON mode; NO_FRAME until somebody needs it */
     uint32_t recipients;
     struct conn_ref only, except; /* descriptor 0: not given */
@@ -66,16 +64,36 @@ static enum push_error decode(struct push *push, const uint8_t *payload, size_t 
     return push_decode(push, payload, len, decoded.at);
 }
 
-static void malformed(struct worker *worker, enum push_error error, const uint8_t *payload,
-                      size_t len)
+/* The push's id for the log: "" where it has none. */
+static const char *id_text(const struct push *push)
+{
+    char text[512];
+    if (push->id.type == JSON_TYPE_NONE)
+        return log_quote("", 0);
+    if (push->id.len <= sizeof(text))
+        return log_quote(text, json_unescape(text, &push->id));
+    return log_quote(push->id.at + 1, push->id.len - 2); /* as it is written: it is cut anyway */
+}
+
+static void malformed(struct worker *worker, enum push_error error, const struct push *push,
+                      const uint8_t *payload, size_t len)
 {
     static struct log_limit limit;
     uint64_t suppressed;
     stats_add(malformed_counter(worker->stats, error), 1);
     if (log_allow(&limit, 10, &suppressed))
-        log_warn("push_malformed", "reason=%s bytes=%zu begins=%s suppressed=%llu",
-                 push_error_name(error), len, log_quote(payload, len < 64 ? len : 64),
-                 (unsigned long long)suppressed);
+        log_warn("push_malformed", "reason=%s bytes=%zu id=%s begins=%s suppressed=%llu",
+                 push_error_name(error), len, id_text(push),
+                 log_quote(payload, len < 64 ? len : 64), (unsigned long long)suppressed);
+}
+
+/* A push that is well formed, once for the node. */
+static void routed(struct worker *worker, const struct push *push)
+{
+    stats_add(&worker->stats->pushes_routed, 1);
+    if (push->id.type != JSON_TYPE_NONE && worker->config->log_level == CONFIG_LOG_DEBUG)
+        log_debug("push", "id=%s op=%u bytes=%zu", id_text(push), push->message.op,
+                  push->message.len);
 }
 
 bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bool users)
@@ -85,9 +103,9 @@ bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bo
     if (!error && users && push.users.type != JSON_TYPE_ARRAY)
         error = PUSH_BAD_OPTION;
     if (error)
-        malformed(worker, error, payload, len);
+        malformed(worker, error, &push, payload, len);
     else
-        stats_add(&worker->stats->pushes_routed, 1);
+        routed(worker, &push);
     return error == PUSH_OK;
 }
 
@@ -106,12 +124,33 @@ static struct conn_ref named(const struct worker *worker, const struct json_valu
     return (struct conn_ref){.fd = UINT32_MAX}; /* given, but nobody here */
 }
 
+/* Two keys are the same if their hashes are. They are 64 bits, with a secret seed. */
+static uint64_t key_of(const struct worker *worker, const struct json_value *key)
+{
+    const uint64_t seed = worker->segment->header->hash_seed;
+    char text[6 * PUSH_KEY_MAX + 2];
+    if (key->type == JSON_TYPE_NONE)
+        return 0;
+    const size_t len = json_unescape(text, key);
+    return (uint64_t)users_hash(seed, text, len) << 32 | users_hash(~seed, text, len) | 1;
+}
+
+static struct push_terms terms(const struct worker *worker, const struct push *push, uint64_t mark)
+{
+    return (struct push_terms){
+        .mark = mark,
+        .expires_ms = push->ttl ? worker->now_ms + (uint64_t)push->ttl * 1000 : 0,
+        .key = key_of(worker, &push->key),
+    };
+}
+
 static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
                   size_t len, uint64_t mark)
 {
-    *delivery = (struct delivery){.mark = mark, .frame = {NO_FRAME, NO_FRAME}};
+    *delivery = (struct delivery){.frame = {NO_FRAME, NO_FRAME}};
     if (decode(&delivery->push, payload, len) != PUSH_OK)
         return false;
+    delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);
     delivery->except = named(worker, &delivery->push.except);
     outbox_reserve(worker, delivery->push.message.len);
@@ -136,11 +175,11 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
         (delivery->except.fd && is(worker, conn, delivery->except)))
         return;
     delivery->recipients++;
-    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->mark))
+    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark))
         return; /* a worker that died since had sent it */
     if (delivery->frame[json] == NO_FRAME)
         delivery->frame[json] =
-            outbox_message(worker, &delivery->push.message, json, delivery->mark);
+            outbox_push(worker, &delivery->push.message, json, &delivery->terms);
     if (!outbox_ends_with(worker, conn, delivery->frame[json])) /* a user may be named twice */
         outbox_add(worker, conn, delivery->frame[json]);
 }
@@ -161,7 +200,7 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
         deliver_check(worker, payload, len, false);
         return;
     }
-    stats_add(&worker->stats->pushes_routed, 1);
+    routed(worker, &delivery.push);
     give_user(worker, &delivery, user, user_len);
     if (delivery.recipients > 0)
         return;
@@ -185,6 +224,18 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
     }
 }
 
+void deliver_topic(struct worker *worker, const char *name, size_t name_len, const uint8_t *payload,
+                   size_t len, uint64_t mark)
+{
+    const struct topics *topics = &worker->topics;
+    const uint32_t topic = topics_find(topics, name, name_len);
+    struct delivery delivery;
+    if (!topic || !topics->topic[topic].first || !begin(worker, &delivery, payload, len, mark))
+        return;
+    for (uint32_t i = topics->topic[topic].first; i; i = topics->member[i].next)
+        give(worker, &delivery, &worker->table[topics->member[i].fd]);
+}
+
 void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
 {
     struct delivery delivery;
@@ -199,34 +250,4 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
             continue; /* no user has so long a name */
         give_user(worker, &delivery, name, json_unescape(name, &user));
     }
-}
-
-/* ---- push:ctl ---- */
-
-/* Closes the user's connections. */
-static void kick(struct worker *worker, const char *user, const json_t *command)
-{
-    const json_t *code = json_object_get(command, "code");
-    const char *reason = json_string_value(json_object_get(command, "reason"));
-    const json_int_t number = json_is_integer(code) ? json_integer_value(code) : WS_CLOSE_KICKED;
-    uint32_t fd = users_first(&worker->users, user, strlen(user));
-    while (fd) {
-        const uint32_t next = users_next(&worker->users, fd);
-        client_close(worker, &worker->table[fd], (uint16_t)number,
-                     reason ? reason : ws_close_text(WS_CLOSE_KICKED), CLOSED_KICKED);
-        fd = next;
-    }
-}
-
-void deliver_ctl(struct worker *worker, const uint8_t *payload, size_t len)
-{
-    json_t *command = json_loadb((const char *)payload, len, 0, NULL);
-    const char *user = json_string_value(json_object_get(command, "kick"));
-    const json_t *code = json_object_get(command, "code");
-    if (user && (!code || (json_is_integer(code) && json_integer_value(code) >= 3000 &&
-                           json_integer_value(code) <= 4999)))
-        kick(worker, user, command);
-    else if (worker->id == worker_node_home(worker))
-        log_warn("ctl_malformed", "begins=%s", log_quote(payload, len < 64 ? len : 64));
-    json_decref(command);
 }

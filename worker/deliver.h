@@ -17,8 +17,9 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
 void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark);
 void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark);
 
-/* A command of push:ctl, as far as it concerns this worker's users. */
-void deliver_ctl(struct worker *worker, const uint8_t *payload, size_t len);
+/* To this worker's members of a topic. */
+void deliver_topic(struct worker *worker, const char *name, size_t name_len, const uint8_t *payload,
+                   size_t len, uint64_t mark);
 
 /* Whether the push is well formed, and names users if it must; counts and logs where it is not. */
 bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bool users);

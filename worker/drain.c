@@ -38,7 +38,7 @@ static void say_bye(struct worker *worker, struct conn *conn, uint32_t delay_ms)
         .op = OP_BYE, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
     if (!conn_has(conn, CONN_ECHO)) {
         outbox_reserve(worker, sizeof(json));
-        outbox_add(worker, conn, outbox_message(worker, &bye, conn_has(conn, CONN_JSON), 0));
+        outbox_add(worker, conn, outbox_message(worker, &bye, conn_has(conn, CONN_JSON)));
     }
     client_close(worker, conn, WS_CLOSE_GOING_AWAY, ws_close_text(WS_CLOSE_GOING_AWAY),
                  CLOSED_DRAIN);

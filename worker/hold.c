@@ -24,8 +24,7 @@ static void *must(void *p)
 struct chunk *chunk_new(const void *bytes, size_t len)
 {
     struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
-    chunk->refs = 1;
-    chunk->len = (uint32_t)len;
+    *chunk = (struct chunk){.refs = 1, .len = (uint32_t)len};
     memcpy(chunk->bytes, bytes, len);
     return chunk;
 }
@@ -33,8 +32,7 @@ struct chunk *chunk_new(const void *bytes, size_t len)
 struct chunk *chunk_read(FILE *in, size_t len)
 {
     struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
-    chunk->refs = 1;
-    chunk->len = (uint32_t)len;
+    *chunk = (struct chunk){.refs = 1, .len = (uint32_t)len};
     if (fread(chunk->bytes, 1, len, in) == len)
         return chunk;
     free(chunk);
@@ -132,6 +130,12 @@ static void queue_grow(struct hold *hold)
     hold->size = size;
 }
 
+static void note_expiry(struct hold *hold, const struct chunk *chunk)
+{
+    if (chunk->expires_ms && (!hold->expires_ms || chunk->expires_ms < hold->expires_ms))
+        hold->expires_ms = chunk->expires_ms;
+}
+
 void hold_queue(struct hold *hold, struct waiting frame, bool front)
 {
     if (hold->count == hold->size)
@@ -141,6 +145,7 @@ void hold_queue(struct hold *hold, struct waiting frame, bool front)
     hold->count++;
     *hold_at(hold, front ? 0 : hold->count - 1) = frame;
     hold->bytes += frame.chunk->len - frame.sent;
+    note_expiry(hold, frame.chunk);
 }
 
 void hold_shift(struct hold *hold)
@@ -173,6 +178,43 @@ bool hold_drop_oldest(struct hold *hold, bool *push)
     hold->first = (hold->first + 1) & (hold->size - 1);
     hold->count--;
     return true;
+}
+
+static bool is_gone(const struct waiting *waiting, uint64_t now_ms, uint64_t key)
+{
+    const struct chunk *chunk = waiting->chunk;
+    return waiting->sent == 0 && ((chunk->expires_ms && chunk->expires_ms <= now_ms) ||
+                                  (chunk->key && chunk->key == key));
+}
+
+/* Lets only those stay that are not gone, in their order. */
+static uint32_t sift(struct hold *hold, uint64_t now_ms, uint64_t key)
+{
+    const uint32_t count = hold->count;
+    uint32_t kept = 0;
+    hold->expires_ms = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct waiting waiting = *hold_at(hold, i);
+        if (is_gone(&waiting, now_ms, key)) {
+            hold->bytes -= waiting.chunk->len;
+            chunk_unref(waiting.chunk);
+            continue;
+        }
+        note_expiry(hold, waiting.chunk);
+        *hold_at(hold, kept++) = waiting;
+    }
+    hold->count = kept;
+    return count - kept;
+}
+
+uint32_t hold_expire(struct hold *hold, uint64_t now_ms)
+{
+    return hold->expires_ms && hold->expires_ms <= now_ms ? sift(hold, now_ms, 0) : 0;
+}
+
+uint32_t hold_replace(struct hold *hold, uint64_t key)
+{
+    return sift(hold, 0, key);
 }
 
 uint32_t hold_empty(struct hold *hold)

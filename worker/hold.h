@@ -21,6 +21,8 @@ enum { HELD = 1u << 31 };
 struct chunk {
     uint32_t refs;
     uint32_t len;
+    uint64_t expires_ms; /* of a push: when it need not be sent any more; 0: never */
+    uint64_t key;        /* of a push: a later one with the same takes its place; 0: none does */
     uint8_t bytes[];
 };
 
@@ -51,6 +53,7 @@ struct hold {
     struct waiting *queue;
     uint32_t first, count, size; /* a circular array; size is a power of two or 0 */
     uint32_t bytes;              /* unsent bytes of all of them */
+    uint64_t expires_ms;         /* none of them expires before; 0: none ever does */
 };
 
 struct holds *holds_new(void);
@@ -88,6 +91,12 @@ void hold_shift(struct hold *hold);
 /* Removes the oldest frame that is not partly sent. Returns whether there was one, and in *push
  * whether it was a push. */
 bool hold_drop_oldest(struct hold *hold, bool *push);
+
+/* Removes the frames whose time is over and of which nothing was sent. Returns how many. */
+uint32_t hold_expire(struct hold *hold, uint64_t now_ms);
+
+/* Removes the frames with this key of which nothing was sent. Returns how many. */
+uint32_t hold_replace(struct hold *hold, uint64_t key);
 
 static inline struct waiting *hold_at(const struct hold *hold, uint32_t i)
 {

@@ -9,6 +9,7 @@
 #include "proto/ws.h"
 #include "worker/client.h"
 #include "worker/hold.h"
+#include "worker/join.h"
 #include "worker/limits.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
@@ -203,10 +204,11 @@ void home_greet(struct worker *worker, struct conn *conn)
     outbox_reserve(worker, sizeof(json));
     if (word_state(conn_word(conn)) != CONN_SUBSCRIBING || conn_has(conn, CONN_GREETING))
         return;
-    const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON), 0);
+    const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON));
     conn_set(conn, CONN_GREETING);
     stats_add(&worker->stats->opened, 1);
     outbox_greet(worker, conn, frame);
+    join_greeted(worker, conn);
 }
 
 void home_greeted(struct worker *worker, struct conn *conn)
@@ -221,6 +223,7 @@ void home_leave(struct worker *worker, struct conn *conn)
 {
     if (!conn_has(conn, CONN_INDEXED))
         return;
+    join_end(worker, conn);
     users_remove(&worker->users, (uint32_t)(conn - worker->table));
     worker_count(worker, 0, -1);
     if (users_first(&worker->users, conn->user, conn->user_len) == 0)

@@ -100,6 +100,19 @@ static uint32_t next_delay(struct link *link)
     return delay;
 }
 
+/* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
+ * topics everywhere. Others see the number grow before they see the link down. */
+static void note_failure(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
+        atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
+    /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
+    atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
+    rings_tell_all(worker);
+}
+
 void link_fail(struct worker *worker, const char *why)
 {
     struct link *link = worker->link;
@@ -107,9 +120,8 @@ void link_fail(struct worker *worker, const char *why)
     const enum link_state state = state_of(worker);
     const int fd = fd_of(worker);
     events_free(link);
-    if ((state == LINK_UP || state == LINK_SUBSCRIBING) &&
-        atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
-        atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
+    if (state == LINK_UP || state == LINK_SUBSCRIBING)
+        note_failure(worker);
     set_state(worker, LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
     if (fd > 0)
@@ -470,6 +482,7 @@ void link_confirmed(struct worker *worker)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
     set_state(worker, LINK_UP);
+    rings_tell_all(worker);
     node_probe(worker);
     log_info("redis_link_up", "connects=%llu",
              (unsigned long long)atomic_load(&worker->stats->link_connects));

@@ -13,16 +13,17 @@
 #include <sys/ioctl.h>
 
 /* What is now, rather than what has been: X(name, help, value of a slot) */
-#define GAUGES(X)                                                                    \
-    X("connections", "connections of all states", atomic_load(&slot->connections))   \
-    X("users_connected", "connections with a user", atomic_load(&slot->ready_users)) \
-    X("redis_links_up", "workers whose subscription link is up",                     \
-      (uint32_t)(atomic_load(&slot->link.state) == LINK_UP))                         \
-    X("redis_unread_bytes", "bytes from Redis that are not routed yet",              \
-      stream_level(&slot->link.in))                                                  \
+#define GAUGES(X)                                                                                  \
+    X("connections", "connections of all states", atomic_load(&slot->connections))                 \
+    X("users_connected", "connections with a user", atomic_load(&slot->ready_users))               \
+    X("topic_members", "memberships of connections in topics", atomic_load(&slot->topics.members)) \
+    X("redis_links_up", "workers whose subscription link is up",                                   \
+      (uint32_t)(atomic_load(&slot->link.state) == LINK_UP))                                       \
+    X("redis_unread_bytes", "bytes from Redis that are not routed yet",                            \
+      stream_level(&slot->link.in))                                                                \
     X("worker_restarts", "deaths of worker processes", atomic_load(&slot->restarts))
 
-enum { GAUGE_COUNT = 5 };
+enum { GAUGE_COUNT = 6 };
 
 static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 {

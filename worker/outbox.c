@@ -25,8 +25,8 @@ enum {
 
 struct frame {
     uint32_t offset, size;
-    uint64_t mark;       /* of a push; 0: none */
-    struct chunk *chunk; /* the same bytes on the heap, once a connection had to wait */
+    struct push_terms terms; /* all 0: no push */
+    struct chunk *chunk;     /* the same bytes on the heap, once a connection had to wait */
 };
 
 struct item {
@@ -107,11 +107,11 @@ void outbox_reserve(struct worker *worker, size_t len)
 }
 
 /* Notes arena[used .. used + size) as a frame. */
-static frame_id frame_add(struct outbox *outbox, size_t size, uint64_t mark)
+static frame_id frame_add(struct outbox *outbox, size_t size)
 {
     const frame_id id = array_add(&outbox->frames, sizeof(struct frame));
     *frame_at(outbox, id) =
-        (struct frame){.offset = (uint32_t)outbox->used, .size = (uint32_t)size, .mark = mark};
+        (struct frame){.offset = (uint32_t)outbox->used, .size = (uint32_t)size};
     outbox->used += size;
     return id;
 }
@@ -120,7 +120,7 @@ frame_id outbox_bytes(struct worker *worker, const void *bytes, size_t len)
 {
     struct outbox *outbox = worker->outbox;
     memcpy(outbox->arena + outbox->used, bytes, len);
-    return frame_add(outbox, len, 0);
+    return frame_add(outbox, len);
 }
 
 frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *payload, size_t len)
@@ -130,19 +130,19 @@ frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *
     const size_t header = ws_header(at, opcode, len);
     if (len > 0)
         memcpy(at + header, payload, len);
-    return frame_add(outbox, header + len, 0);
+    return frame_add(outbox, header + len);
 }
 
 frame_id outbox_close(struct worker *worker, uint16_t code, const char *reason)
 {
     struct outbox *outbox = worker->outbox;
     return frame_add(outbox,
-                     ws_close_frame(outbox->arena + outbox->used, code, reason, strlen(reason)), 0);
+                     ws_close_frame(outbox->arena + outbox->used, code, reason, strlen(reason)));
 }
 
 /* A JSON text's length is known only when it is written, so it is written behind room for the
  * longest header, and the header right before it. */
-static frame_id json_frame(struct outbox *outbox, const struct message *message, uint64_t mark)
+static frame_id json_frame(struct outbox *outbox, const struct message *message)
 {
     uint8_t header[10];
     uint8_t *at = outbox->arena + outbox->used;
@@ -150,24 +150,30 @@ static frame_id json_frame(struct outbox *outbox, const struct message *message,
     const size_t header_size = ws_header(header, WS_TEXT, len);
     outbox->used += sizeof(header) - header_size;
     memcpy(outbox->arena + outbox->used, header, header_size);
-    return frame_add(outbox, header_size + len, mark);
+    return frame_add(outbox, header_size + len);
 }
 
-static frame_id binary_frame(struct outbox *outbox, const struct message *message, uint64_t mark)
+static frame_id binary_frame(struct outbox *outbox, const struct message *message)
 {
     uint8_t *at = outbox->arena + outbox->used;
     const size_t header = ws_header(at, WS_BINARY, OPCODE_SIZE + message->len);
     opcode_put(at + header, message->op);
     if (message->len > 0)
         memcpy(at + header + OPCODE_SIZE, message->payload, message->len);
-    return frame_add(outbox, header + OPCODE_SIZE + message->len, mark);
+    return frame_add(outbox, header + OPCODE_SIZE + message->len);
 }
 
-frame_id outbox_message(struct worker *worker, const struct message *message, bool json,
-                        uint64_t mark)
+frame_id outbox_message(struct worker *worker, const struct message *message, bool json)
 {
-    return json ? json_frame(worker->outbox, message, mark)
-                : binary_frame(worker->outbox, message, mark);
+    return json ? json_frame(worker->outbox, message) : binary_frame(worker->outbox, message);
+}
+
+frame_id outbox_push(struct worker *worker, const struct message *message, bool json,
+                     const struct push_terms *terms)
+{
+    const frame_id id = outbox_message(worker, message, json);
+    frame_at(worker->outbox, id)->terms = *terms;
+    return id;
 }
 
 /* Where the connection's place in the outbox is kept: in its hold if it has one. */
@@ -243,7 +249,7 @@ void outbox_forget(struct worker *worker, struct conn *conn)
     struct outbox *outbox = worker->outbox;
     struct target *target = target_at(outbox, *place);
     for (uint32_t i = target->first; i; i = item_at(outbox, i)->next)
-        if (frame_at(outbox, item_at(outbox, i)->frame)->mark)
+        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
             stats_add(&worker->stats->dropped_closed, 1);
     *target = (struct target){0};
     *place = 0;
@@ -289,19 +295,37 @@ static size_t gather(const struct outbox *outbox, uint32_t *i, struct iovec piec
     return count;
 }
 
+/* The frame's bytes where they outlive the turn. */
+static struct chunk *chunk_of(const struct outbox *outbox, struct frame *frame)
+{
+    if (!frame->chunk) {
+        frame->chunk = chunk_new(outbox->arena + frame->offset, frame->size);
+        frame->chunk->expires_ms = frame->terms.expires_ms;
+        frame->chunk->key = frame->terms.key;
+    }
+    return frame->chunk;
+}
+
+static void drop_expired(struct worker *worker, struct hold *hold)
+{
+    stats_add(&worker->stats->dropped_expired, hold_expire(hold, worker->now_ms));
+}
+
 /* Puts the frames from item i on into the backlog; `sent` bytes of the first are gone already. */
 static void spill(struct worker *worker, struct hold *hold, uint32_t i, uint32_t sent)
 {
-    struct outbox *outbox = worker->outbox;
+    const struct outbox *outbox = worker->outbox;
+    drop_expired(worker, hold);
     for (; i; i = item_at(outbox, i)->next, sent = 0) {
         struct frame *frame = frame_at(outbox, item_at(outbox, i)->frame);
-        if (!frame->chunk)
-            frame->chunk = chunk_new(outbox->arena + frame->offset, frame->size);
+        if (frame->terms.key)
+            stats_add(&worker->stats->dropped_replaced, hold_replace(hold, frame->terms.key));
         hold_queue(hold,
-                   (struct waiting){
-                       .chunk = chunk_ref(frame->chunk), .sent = sent, .push = frame->mark != 0},
+                   (struct waiting){.chunk = chunk_ref(chunk_of(outbox, frame)),
+                                    .sent = sent,
+                                    .push = frame->terms.mark != 0},
                    false);
-        if (frame->mark)
+        if (frame->terms.mark)
             stats_add(&worker->stats->queued, 1);
     }
 }
@@ -319,7 +343,7 @@ static uint32_t count_sent(struct worker *worker, uint32_t first, size_t bytes, 
             break;
         bytes -= frame->size;
         frames++;
-        pushes += frame->mark != 0;
+        pushes += frame->terms.mark != 0;
     }
     stats_add(&worker->stats->frames_out, frames);
     stats_add(&worker->stats->delivered, pushes);
@@ -332,7 +356,7 @@ static uint64_t last_mark(const struct outbox *outbox, uint32_t i)
 {
     uint64_t mark = 0;
     for (; i; i = item_at(outbox, i)->next) {
-        const uint64_t m = frame_at(outbox, item_at(outbox, i)->frame)->mark;
+        const uint64_t m = frame_at(outbox, item_at(outbox, i)->frame)->terms.mark;
         if (m)
             mark = m;
     }
@@ -451,6 +475,8 @@ void outbox_resume(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
     struct iovec piece[PIECES_MAX];
+    if (hold)
+        drop_expired(worker, hold);
     while (hold && hold->count > 0) {
         size_t count = 0, bytes = 0;
         for (; count < hold->count && count < PIECES_MAX; count++) {

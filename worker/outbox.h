@@ -4,7 +4,7 @@
  * frames; what the kernel does not take goes to the connection's backlog (hold.h).
  *
  *   arena    [ frame 0 ][ frame 1 ][ frame 2 ] ...
- *   frames   { offset, size, mark, chunk once it had to wait }
+ *   frames   { offset, size, terms of a push, chunk once it had to wait }
  *   items    { frame, next }              a list for each connection
  *   targets  { reference, first and last item }
  *
@@ -29,11 +29,18 @@ struct outbox *outbox_new(size_t payload_max);
  * ones: call before encoding. Flushes what is there if it must. */
 void outbox_reserve(struct worker *worker, size_t len);
 
-/* Encode a frame: a message in a connection's mode, a frame of the WebSocket layer, a close
- * frame, or bytes that are no frame (the answer to a handshake). `mark`: conn_mark of a push,
- * 0 for everything else. */
-frame_id outbox_message(struct worker *worker, const struct message *message, bool json,
-                        uint64_t mark);
+/* What distinguishes a push from other frames. */
+struct push_terms {
+    uint64_t mark;       /* conn_mark; 0: it is no push */
+    uint64_t expires_ms; /* monotonic; then it is dropped from backlogs. 0: never */
+    uint64_t key;        /* takes the place of what waits with the same key; 0: of nothing */
+};
+
+/* Encode a frame: a push or another message in a connection's mode, a frame of the WebSocket
+ * layer, a close frame, or bytes that are no frame (the answer to a handshake). */
+frame_id outbox_push(struct worker *worker, const struct message *message, bool json,
+                     const struct push_terms *terms);
+frame_id outbox_message(struct worker *worker, const struct message *message, bool json);
 frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *payload,
                       size_t len);
 frame_id outbox_close(struct worker *worker, uint16_t code, const char *reason);

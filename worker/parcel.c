@@ -29,6 +29,7 @@ struct parcel_entry {
 struct parcel_frame {
     uint32_t size, sent;
     uint32_t push;
+    uint64_t expires_ms, key;
 };
 
 /* ---- Writing ---- */
@@ -45,8 +46,11 @@ static void write_hold(FILE *out, const struct worker *worker, const struct conn
         fwrite(hold->in, 1, hold->in_len, out);
     for (uint32_t i = 0; i < hold->count; i++) {
         const struct waiting *waiting = hold_at(hold, i);
-        const struct parcel_frame frame = {
-            .size = waiting->chunk->len, .sent = waiting->sent, .push = waiting->push};
+        const struct parcel_frame frame = {.size = waiting->chunk->len,
+                                           .sent = waiting->sent,
+                                           .push = waiting->push,
+                                           .expires_ms = waiting->chunk->expires_ms,
+                                           .key = waiting->chunk->key};
         fwrite(&frame, sizeof(frame), 1, out);
         fwrite(waiting->chunk->bytes, 1, waiting->chunk->len, out);
     }
@@ -105,6 +109,8 @@ static bool read_frame(FILE *in, struct hold *hold)
     struct chunk *chunk = chunk_read(in, frame.size);
     if (!chunk)
         return false;
+    chunk->expires_ms = frame.expires_ms;
+    chunk->key = frame.key;
     hold_queue(hold, (struct waiting){.chunk = chunk, .sent = frame.sent, .push = frame.push},
                false);
     return true;

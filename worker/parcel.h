@@ -10,7 +10,7 @@
  *   head    struct parcel_head: whose memory it was
  *   entry   struct parcel_entry: which connection, the state of its receiver, sizes
  *   in      the part of a message, or of a request head, that has come
- *   frames  { size, sent, push } and the bytes, for each frame of the backlog
+ *   frames  struct parcel_frame and the bytes, for each frame of the backlog
  */
 #ifndef WSPUSHD_WORKER_PARCEL_H
 #define WSPUSHD_WORKER_PARCEL_H

@@ -31,7 +31,7 @@ static void accepted(struct worker *worker, struct conn *conn, uint32_t op, cons
                                     .payload = (const uint8_t *)json,
                                     .len = (size_t)len};
     outbox_reserve(worker, sizeof(json));
-    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON), 0));
+    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON)));
 }
 
 static void log_refusal(const struct asked *asked, const redisReply *reply)

@@ -8,6 +8,7 @@
 #include "proto/utf8.h"
 #include "worker/auth.h"
 #include "worker/client.h"
+#include "worker/join.h"
 #include "worker/outbox.h"
 #include "worker/pass.h"
 #include "worker/rates.h"
@@ -18,7 +19,7 @@
 static void reply(struct worker *worker, struct conn *conn, const struct message *message)
 {
     outbox_reserve(worker, message->len);
-    outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON), 0));
+    outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON)));
 }
 
 void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op)
@@ -75,9 +76,8 @@ static void on_auth(struct worker *worker, struct conn *conn, const struct messa
 }
 
 static request_handler *const system_handlers[] = {
-    [OP_PING] = on_ping,
-    [OP_PONG] = on_pong,
-    [OP_AUTH] = on_auth,
+    [OP_PING] = on_ping,       [OP_PONG] = on_pong,          [OP_AUTH] = on_auth,
+    [OP_SUB] = join_requested, [OP_UNSUB] = leave_requested,
 };
 
 /* ---- The application's opcodes ---- */

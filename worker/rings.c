@@ -5,9 +5,11 @@
  */
 #include "worker/rings.h"
 
+#include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
 #include "worker/outbox.h"
+#include "worker/topic.h"
 
 #include <string.h>
 
@@ -38,10 +40,23 @@ static void on_users(struct worker *worker, const struct ring_entry *entry, uint
     deliver_users(worker, entry->bytes, entry->size, mark);
 }
 
+static void on_topic(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    const size_t len = entry->bytes[0];
+    deliver_topic(worker, (const char *)entry->bytes + 1, len, entry->bytes + 1 + len,
+                  entry->size - 1 - len, mark);
+}
+
+static void on_interest(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+{
+    (void)mark;
+    topic_told(worker, (const struct interest *)entry->bytes);
+}
+
 static void on_ctl(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
-    deliver_ctl(worker, entry->bytes, entry->size);
+    control_command(worker, entry->bytes, entry->size);
 }
 
 static void on_probe(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
@@ -120,10 +135,15 @@ void rings_commit_out(struct worker *worker)
             rings_publish(worker, i);
 }
 
-static bool room_everywhere(struct worker *worker, size_t len)
+static bool is_in(uint64_t workers, const struct worker *worker, uint32_t i)
+{
+    return i != worker->id && workers >> i & 1;
+}
+
+static bool room_in_all(struct worker *worker, uint64_t to, size_t len)
 {
     for (uint32_t i = 0; i < worker->workers; i++) {
-        if (i == worker->id || ring_fits(&worker->out[i], (uint32_t)len))
+        if (!is_in(to, worker, i) || ring_fits(&worker->out[i], (uint32_t)len))
             continue;
         rings_publish(worker, i); /* what is there must be seen before there can be room */
         if (!ring_want_room(&worker->out[i], (uint32_t)len))
@@ -132,17 +152,29 @@ static bool room_everywhere(struct worker *worker, size_t len)
     return true;
 }
 
+bool rings_copy(struct worker *worker, uint64_t to, enum ring_message type, uint64_t origin,
+                const struct ring_piece *piece, size_t pieces)
+{
+    size_t len = 0;
+    for (size_t k = 0; k < pieces; k++)
+        len += piece[k].len;
+    if (!room_in_all(worker, to, len))
+        return false;
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        if (!is_in(to, worker, i) || ring_published_before(&worker->out[i], origin))
+            continue;
+        uint8_t *at = ring_reserve(&worker->out[i], type, origin, (uint32_t)len);
+        for (size_t k = 0; k < pieces; at += piece[k++].len)
+            memcpy(at, piece[k].at, piece[k].len);
+    }
+    return true;
+}
+
 bool rings_broadcast(struct worker *worker, enum ring_message type, uint64_t origin,
                      const void *bytes, size_t len)
 {
-    if (!room_everywhere(worker, len))
-        return false;
-    for (uint32_t i = 0; i < worker->workers; i++) {
-        if (i == worker->id || ring_published_before(&worker->out[i], origin))
-            continue;
-        memcpy(ring_reserve(&worker->out[i], type, origin, (uint32_t)len), bytes, len);
-    }
-    return true;
+    const struct ring_piece piece = {bytes, len};
+    return rings_copy(worker, UINT64_MAX, type, origin, &piece, 1);
 }
 
 void rings_poke(struct worker *worker, uint32_t to)

@@ -7,13 +7,15 @@
 #include "worker/worker.h"
 
 /* X(NAME, handler): each handler gets the entry's bytes and the mark that pushes in it bear. */
-#define RING_MESSAGES(X)                                                               \
-    X(ADOPT, on_adopt)   /* struct adoption: a connection comes home */                \
-    X(ORPHAN, on_orphan) /* struct conn_ref: one that may never have come is to end */ \
-    X(ALL, on_all)       /* a push as Redis sent it, for every connection */           \
-    X(USERS, on_users)   /* a push as Redis sent it, for the users in its envelope */  \
-    X(CTL, on_ctl)       /* a command of push:ctl as Redis sent it */                  \
-    X(PROBE, on_probe)   /* the probe of /readyz */
+#define RING_MESSAGES(X)                                                                     \
+    X(ADOPT, on_adopt)       /* struct adoption: a connection comes home */                  \
+    X(ORPHAN, on_orphan)     /* struct conn_ref: one that may never have come is to end */   \
+    X(ALL, on_all)           /* a push as Redis sent it, for every connection */             \
+    X(USERS, on_users)       /* a push as Redis sent it, for the users in its envelope */    \
+    X(TOPIC, on_topic)       /* a push to a topic: length and bytes of its name, the push */ \
+    X(INTEREST, on_interest) /* struct interest: who wants a topic, who gets it */           \
+    X(CTL, on_ctl)           /* a command of push:ctl as Redis sent it */                    \
+    X(PROBE, on_probe)       /* the probe of /readyz */
 
 enum ring_message {
 #define RING_ENUM(name, handler) RING_##name,
@@ -37,9 +39,19 @@ void rings_publish(struct worker *worker, uint32_t to);
 /* The same for every worker: before the bytes that it stems from are committed. */
 void rings_commit_out(struct worker *worker);
 
-/* Copies a message to every other worker. Returns false where one ring has no room: then none has
- * got it, and this worker is woken when there is room. Workers that got this origin before a death
- * are left out. */
+/* A piece of a message. */
+struct ring_piece {
+    const void *at;
+    size_t len;
+};
+
+/* Copies a message, given in pieces, to each other worker that has its bit in `to`. Returns false
+ * where one ring has no room: then none has got it, and this worker is woken when there is room.
+ * Workers that got this origin before a death are left out. */
+bool rings_copy(struct worker *worker, uint64_t to, enum ring_message type, uint64_t origin,
+                const struct ring_piece *piece, size_t pieces);
+
+/* The same to every other worker. */
 bool rings_broadcast(struct worker *worker, enum ring_message type, uint64_t origin,
                      const void *bytes, size_t len);
 

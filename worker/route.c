@@ -5,11 +5,13 @@
 #include "worker/route.h"
 
 #include "common/log.h"
+#include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
+#include "worker/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,11 +56,29 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
+static bool on_topic(struct worker *worker, const struct arrival *arrival)
+{
+    const uint8_t len = (uint8_t)arrival->rest_len;
+    const uint64_t to = topic_workers(worker, arrival->rest, arrival->rest_len);
+    const struct ring_piece pieces[] = {
+        {&len, 1}, {arrival->rest, len}, {arrival->payload, arrival->len}};
+    if (!rings_copy(worker, to, RING_TOPIC, arrival->position, pieces, 3))
+        return false;
+    stats_add(&worker->stats->pushes_received, 1);
+    if (!deliver_check(worker, arrival->payload, arrival->len, false))
+        return true;
+    if (to == 0)
+        stats_add(&worker->stats->dropped_nobody, 1);
+    deliver_topic(worker, arrival->rest, len, arrival->payload, arrival->len,
+                  conn_mark(0, arrival->position));
+    return true;
+}
+
 static bool on_ctl(struct worker *worker, const struct arrival *arrival)
 {
     if (!rings_broadcast(worker, RING_CTL, arrival->position, arrival->payload, arrival->len))
         return false;
-    deliver_ctl(worker, arrival->payload, arrival->len);
+    control_command(worker, arrival->payload, arrival->len);
     return true;
 }
 
@@ -78,7 +98,7 @@ static const struct {
     channel_handler *handler;
 } channels[] = {
     {"user:", 5, false, on_user}, {"all", 3, true, on_all},       {"users", 5, true, on_users},
-    {"ctl", 3, true, on_ctl},     {"probe:", 6, false, on_probe},
+    {"ctl", 3, true, on_ctl},     {"probe:", 6, false, on_probe}, {"topic:", 6, false, on_topic},
 };
 
 /* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */

@@ -9,6 +9,7 @@
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
+#include "worker/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +17,13 @@
 
 enum {
     CHANNELS_MAX = 1000, /* of one command, so that Redis serves others in between */
-    CHANNEL_MAX = 64 + 8 + USER_MAX
+    CHANNEL_MAX = 64 + 8 + TOPIC_NAME_MAX
 };
 
-/* A connection that waits for the answer to PING <batch>. */
+/* A connection or a topic that waits for the answer to PING <batch>. */
 struct waiter {
     struct conn_ref ref;
+    uint32_t topic; /* 0: a connection */
     uint64_t batch;
 };
 
@@ -125,7 +127,7 @@ void subscriptions_fence(struct worker *worker)
     worker->subs->fence = true;
 }
 
-/* ---- Connections that wait ---- */
+/* ---- Who waits ---- */
 
 static void wait_for(struct subscriptions *subs, struct waiter waiter)
 {
@@ -159,16 +161,32 @@ void subscriptions_leave(struct worker *worker, const char *user, size_t len)
     channel(worker, false, "user:", user, len);
 }
 
+bool subscriptions_topic(struct worker *worker, uint32_t number, bool subscribe)
+{
+    struct topic *topic = &worker->topics.topic[number];
+    if (!link_writable(worker))
+        return false;
+    topic->batch = worker->slot->link.batch_sent + 1;
+    wait_for(worker->subs, (struct waiter){.topic = number, .batch = topic->batch});
+    channel(worker, subscribe, "topic:", topic->name, topic_len(topic));
+    worker->subs->fence = true;
+    return true;
+}
+
 void subscriptions_release(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     const uint64_t confirmed = worker->slot->link.batch_confirmed;
-    while (subs->count > 0 && subscriptions_live(worker)) {
+    while (subs->count > 0) {
         const struct waiter waiter = subs->waiter[subs->first & (subs->room - 1)];
-        if (waiter.batch > confirmed)
+        if (waiter.batch > confirmed || (!waiter.topic && !subscriptions_live(worker)))
             return;
         subs->first = (subs->first + 1) & (subs->room - 1);
         subs->count--;
+        if (waiter.topic) {
+            topic_confirmed(worker, waiter.topic, waiter.batch);
+            continue;
+        }
         struct conn *conn = conn_deref(worker->table, worker->capacity, waiter.ref, worker->id);
         if (conn)
             home_greet(worker, conn);
@@ -198,6 +216,7 @@ void subscriptions_all(struct worker *worker)
             users_first(&worker->users, conn->user, conn->user_len) == fd)
             channel(worker, true, "user:", conn->user, conn->user_len);
     }
+    topic_subscribe_all(worker);
     node_subscribe(worker);
     subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
     subscriptions_turn(worker);

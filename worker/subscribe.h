@@ -25,6 +25,11 @@ void subscriptions_leave(struct worker *worker, const char *user, size_t len);
 /* A channel of the node: prefix and name are joined. */
 void subscriptions_channel(struct worker *worker, const char *name, bool subscribe);
 
+/* A topic whose home this worker is: asks for its channel, or gives it up; topic_confirmed is
+ * called when Redis has confirmed that. Returns false where the link is down: then everything will
+ * be asked for again when it is back. */
+bool subscriptions_topic(struct worker *worker, uint32_t topic, bool subscribe);
+
 /* Whether the link is up and everything asked for before is confirmed or on its way: a confirmed
  * user needs no further wait. */
 bool subscriptions_live(const struct worker *worker);

@@ -13,6 +13,7 @@
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/topic.h"
 
 #include <stdlib.h>
 
@@ -122,6 +123,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     link_tick(worker);
     node_tick(worker);
     descriptors_audit(worker);
+    topic_tick(worker);
 }
 
 int sweep_open(struct worker *worker)

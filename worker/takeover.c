@@ -17,6 +17,7 @@
 #include "worker/parcel.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
+#include "worker/topic.h"
 
 #include <sys/socket.h>
 
@@ -89,11 +90,15 @@ static void recount(struct worker *worker)
 void takeover_begin(struct worker *worker)
 {
     descriptors_close_noted(worker);
-    if (users_intact(&worker->users))
-        return;
-    stats_add(&worker->stats->index_rebuilds, 1);
-    users_rebuild(&worker->users, worker->id,
-                  atomic_load_explicit(&worker->slot->high, memory_order_relaxed));
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    if (!users_intact(&worker->users)) {
+        stats_add(&worker->stats->index_rebuilds, 1);
+        users_rebuild(&worker->users, worker->id, high);
+    }
+    if (!topics_intact(&worker->topics)) {
+        stats_add(&worker->stats->index_rebuilds, 1);
+        topics_rebuild(&worker->topics, worker->id, high);
+    }
 }
 
 /* The dead worker may have made room, or published, and died before it woke the other end. */
@@ -110,6 +115,7 @@ void takeover_finish(struct worker *worker)
     recount(worker);
     limits_recount(worker);
     node_recover(worker);
+    topic_recover(worker);
     home_resume_handing(worker);
     parcel_take(worker);
     for_each(worker, take_over);

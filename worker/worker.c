@@ -15,6 +15,7 @@
 #include "worker/deliver.h"
 #include "worker/drain.h"
 #include "worker/hold.h"
+#include "worker/join.h"
 #include "worker/limits.h"
 #include "worker/link.h"
 #include "worker/node.h"
@@ -25,6 +26,7 @@
 #include "worker/subscribe.h"
 #include "worker/sweep.h"
 #include "worker/takeover.h"
+#include "worker/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +34,24 @@
 
 /* ---- What the modules ask ---- */
 
-uint32_t worker_home(const struct worker *worker, const char *user, size_t len)
+/* A channel's slot has one home. */
+static uint32_t channel_home(const struct worker *worker, const char *kind, const char *rest,
+                             size_t len)
 {
     char prefix[80];
-    const int prefix_len = snprintf(prefix, sizeof(prefix), "%suser:", worker->config->prefix);
-    const uint32_t slot = keyslot_joined(prefix, (size_t)prefix_len, user, len);
+    const int prefix_len = snprintf(prefix, sizeof(prefix), "%s%s", worker->config->prefix, kind);
+    const uint32_t slot = keyslot_joined(prefix, (size_t)prefix_len, rest, len);
     return slot * worker->workers / KEYSLOTS;
+}
+
+uint32_t worker_home(const struct worker *worker, const char *user, size_t len)
+{
+    return channel_home(worker, "user:", user, len);
+}
+
+uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len)
+{
+    return channel_home(worker, "topic:", topic, len);
 }
 
 uint32_t worker_node_home(const struct worker *worker)
@@ -136,6 +150,8 @@ static void turn(struct worker *worker)
     link_route(worker);
     drain_turn(worker);
     node_turn(worker);
+    topic_turn(worker);
+    join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
     link_turn(worker);
@@ -195,6 +211,16 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
                                    .table = worker->table,
                                    .capacity = worker->capacity,
                                    .seed = segment->header->hash_seed};
+    const uint32_t memberships = segment->header->shape.memberships;
+    const size_t first = (size_t)id * memberships;
+    worker->topics = (struct topics){.control = &worker->slot->topics,
+                                     .heads = segment->topic_heads + first,
+                                     .topic = segment->topic + first,
+                                     .member = segment->member + first,
+                                     .table = worker->table,
+                                     .capacity = memberships,
+                                     .conns = worker->capacity,
+                                     .seed = segment->header->hash_seed};
     limits_open(worker);
     worker_note_time(worker);
 }
@@ -204,11 +230,14 @@ static int modules_open(struct worker *worker)
     worker->holds = holds_new();
     worker->rates = rates_new();
     worker->subs = subscriptions_new();
+    worker->topic_work = topic_work_new();
+    worker->join = join_new();
     worker->outbox = outbox_new(worker->config->max_push > worker->config->max_message
                                     ? worker->config->max_push
                                     : worker->config->max_message);
     worker->scratch = malloc(SCRATCH_SIZE);
-    if (!worker->holds || !worker->rates || !worker->subs || !worker->outbox || !worker->scratch)
+    if (!worker->holds || !worker->rates || !worker->subs || !worker->topic_work || !worker->join ||
+        !worker->outbox || !worker->scratch)
         return -1;
     return rings_open(worker);
 }

@@ -17,6 +17,7 @@
 #include "shm/segment.h"
 #include "shm/slot.h"
 #include "shm/stats.h"
+#include "shm/topics.h"
 #include "shm/users.h"
 
 #include <event2/event.h>
@@ -63,21 +64,24 @@ struct worker {
     struct event *master_event;
     uint32_t news; /* worker.c: rings_news that this turn has seen */
 
-    struct users users;           /* home.c */
-    struct addresses addresses;   /* limits.c: connections of each client address */
-    struct ring in[WORKERS_MAX];  /* rings.c: from each worker to this one */
-    struct ring out[WORKERS_MAX]; /* rings.c: from this one to each */
-    struct outbox *outbox;        /* outbox.c: what this turn sends */
-    struct holds *holds;          /* hold.c: private memory of connections */
-    struct link *link;            /* link.c: subscriptions and pushes */
-    struct subscriptions *subs;   /* subscribe.c */
-    struct command *command;      /* command.c: requests to Redis */
-    struct accepting *accepting;  /* accept.c */
-    struct questions *questions;  /* auth_session.c: sessions that Redis was asked for */
-    struct sweep *sweep;          /* sweep.c */
-    struct rates *rates;          /* rates.c */
-    struct admin *admin;          /* admin.c */
-    uint8_t *scratch;             /* SCRATCH_SIZE: bytes from a client's socket, within one call */
+    struct users users;            /* home.c */
+    struct topics topics;          /* join.c, topic.c */
+    struct addresses addresses;    /* limits.c: connections of each client address */
+    struct ring in[WORKERS_MAX];   /* rings.c: from each worker to this one */
+    struct ring out[WORKERS_MAX];  /* rings.c: from this one to each */
+    struct outbox *outbox;         /* outbox.c: what this turn sends */
+    struct holds *holds;           /* hold.c: private memory of connections */
+    struct link *link;             /* link.c: subscriptions and pushes */
+    struct subscriptions *subs;    /* subscribe.c */
+    struct topic_work *topic_work; /* topic.c */
+    struct join *join;             /* join.c */
+    struct command *command;       /* command.c: requests to Redis */
+    struct accepting *accepting;   /* accept.c */
+    struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
+    struct sweep *sweep;           /* sweep.c */
+    struct rates *rates;           /* rates.c */
+    struct admin *admin;           /* admin.c */
+    uint8_t *scratch;              /* SCRATCH_SIZE: bytes from a client's socket, within one call */
 };
 
 /* Runs the worker until the master stops it. Returns the process's exit status. */
@@ -85,6 +89,9 @@ int worker_run(const struct worker_setup *setup);
 
 /* The home of a user: the worker that has its index entry and its subscription. */
 uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
+
+/* The home of a topic: the worker that has its subscription. */
+uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len);
 
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);

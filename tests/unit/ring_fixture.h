@@ -33,7 +33,7 @@ static inline int begin(void **state)
     (void)state;
     size = (uint32_t)sysconf(_SC_PAGESIZE);
     random_state = 88172645463325252u;
-    const struct segment_shape shape = {2, 64, size, size, size};
+    const struct segment_shape shape = {2, 64, 64, size, size, size};
     if (segment_create(&segment, &shape, "node") == -1)
         return -1;
     bytes = segment_mirror(&segment, segment_ring_offset(&segment, 0, 1), size);

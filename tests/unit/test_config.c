@@ -151,6 +151,12 @@ static void strings_of_the_wrong_form(void **state)
                                           "https://app.example.org, without a path, or *"},
         {"origins = \"https://a/\"", "origins: https://a/ is no origin: write "
                                      "https://app.example.org, without a path, or *"},
+        {"topics = \"\"", "topics: \"\": a pattern has 1 to 128 bytes and no white space"},
+        {"topics = {\"room:*\", \"a b\"}",
+         "topics: \"a b\": a pattern has 1 to 128 bytes and no white space"},
+        {"topics = \"{name}\"", "topics: {name}: braces stand for nothing but {user}"},
+        {"topics = \"a}\"", "topics: a}: braces stand for nothing but {user}"},
+        {"topics = \"{user\"", "topics: {user: braces stand for nothing but {user}"},
         {"auth = pam", "auth: pam is none of: jwt, session, header, none"},
         {"jwt { algorithm = none }",
          "jwt.algorithm: none is none of: HS256, HS384, HS512, RS256, ES256"},

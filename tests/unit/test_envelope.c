@@ -261,6 +261,40 @@ static void measures_users_decoded(void **state)
     }
 }
 
+static enum push_error decode_key(const char *unit, size_t count)
+{
+    char text[2048], *at = stpcpy(text, "{\"op\":1,\"key\":\"");
+    while (count-- > 0)
+        at = stpcpy(at, unit);
+    strcpy(at, "\"}");
+    struct push push;
+    return decode_text(&push, text);
+}
+
+static void measures_keys_decoded(void **state)
+{
+    (void)state;
+    assert_int_equal(decode_key("", 1), PUSH_BAD_OPTION);
+    assert_int_equal(decode_key("a", PUSH_KEY_MAX), PUSH_OK);
+    assert_int_equal(decode_key("a", PUSH_KEY_MAX + 1), PUSH_BAD_OPTION);
+    assert_int_equal(decode_key("\\u0041", PUSH_KEY_MAX), PUSH_OK);
+    assert_int_equal(decode_key("\\u0041", PUSH_KEY_MAX + 1), PUSH_BAD_OPTION);
+    assert_int_equal(decode_key("\\u6211", PUSH_KEY_MAX / 3 + 1), PUSH_BAD_OPTION);
+}
+
+/* Whoever has to find the push that was wrong has its id. */
+static void tells_the_id_of_a_malformed_push(void **state)
+{
+    (void)state;
+    struct push push;
+    assert_int_equal(decode_text(&push, "{\"id\":\"m1\"}"), PUSH_NO_OP);
+    assert_option(&push.id, "m1");
+    assert_int_equal(decode_text(&push, "{\"op\":1,\"conn\":1,\"id\":\"m2\"}"), PUSH_BAD_OPTION);
+    assert_option(&push.id, "m2");
+    assert_int_equal(decode_text(&push, "{\"id\":\"m3\","), PUSH_BAD_JSON);
+    assert_int_equal(push.id.type, JSON_TYPE_NONE);
+}
+
 static void errors_have_names_and_texts(void **state)
 {
     (void)state;
@@ -329,10 +363,16 @@ static void survives_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_raw_frames),     cmocka_unit_test(decodes_payloads),
-        cmocka_unit_test(decodes_options),        cmocka_unit_test(names_each_error),
-        cmocka_unit_test(measures_users_decoded), cmocka_unit_test(errors_have_names_and_texts),
-        cmocka_unit_test(needs_every_byte),       cmocka_unit_test(survives_damage),
+        cmocka_unit_test(decodes_raw_frames),
+        cmocka_unit_test(decodes_payloads),
+        cmocka_unit_test(decodes_options),
+        cmocka_unit_test(names_each_error),
+        cmocka_unit_test(measures_users_decoded),
+        cmocka_unit_test(errors_have_names_and_texts),
+        cmocka_unit_test(needs_every_byte),
+        cmocka_unit_test(survives_damage),
+        cmocka_unit_test(measures_keys_decoded),
+        cmocka_unit_test(tells_the_id_of_a_malformed_push),
     };
     return cmocka_run_group_tests(tests, open_pages, close_pages);
 }

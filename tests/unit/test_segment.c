@@ -22,6 +22,7 @@
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "shm/stats.h"
+#include "shm/topics.h"
 
 static size_t page;
 
@@ -30,6 +31,7 @@ static struct segment_shape small_shape(void)
     return (struct segment_shape){
         .workers = 3,
         .capacity = 1000,
+        .memberships = 500,
         .ring_size = (uint32_t)page,
         .link_in_size = (uint32_t)(2 * page),
         .link_out_size = (uint32_t)(4 * page),
@@ -74,6 +76,10 @@ static void collect_pieces(const struct segment *segment)
     add_region(segment, segment->heads, workers * shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->addresses,
                workers * addresses_size(shape->capacity) * sizeof(struct address_entry));
+    add_region(segment, segment->topic_heads, workers * shape->memberships * sizeof(uint32_t));
+    add_region(segment, segment->topic, workers * shape->memberships * sizeof(struct topic));
+    add_region(segment, segment->member,
+               workers * shape->memberships * sizeof(struct topic_member));
     for (uint32_t i = 0; i < workers; i++) {
         add_piece(segment_link_in_offset(segment, i), shape->link_in_size, true);
         add_piece(segment_link_out_offset(segment, i), shape->link_out_size, true);
@@ -95,7 +101,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 6 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 9 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)
@@ -198,6 +204,8 @@ static void shapes_that_cannot_be_are_refused(void **state)
     EXPECT_NO_SEGMENT(workers, UINT32_MAX);
     EXPECT_NO_SEGMENT(capacity, 0);
     EXPECT_NO_SEGMENT(capacity, USERS_BUCKETS_MIN - 1);
+    EXPECT_NO_SEGMENT(memberships, 0);
+    EXPECT_NO_SEGMENT(memberships, TOPICS_BUCKETS_MIN - 1);
     EXPECT_NO_SEGMENT(ring_size, 0);
     EXPECT_NO_SEGMENT(ring_size, page / 2);
     EXPECT_NO_SEGMENT(ring_size, 3 * page);
@@ -212,7 +220,8 @@ static void shapes_that_cannot_be_are_refused(void **state)
 static void the_largest_sizes_do_not_overflow(void **state)
 {
     (void)state;
-    const struct segment_shape shape = {WORKERS_MAX, UINT32_MAX, 1u << 31, 1u << 31, 1u << 31};
+    const struct segment_shape shape = {WORKERS_MAX, UINT32_MAX, UINT32_MAX,
+                                        1u << 31,    1u << 31,   1u << 31};
     struct segment segment;
 
     /* 2^43 bytes and more: whether the machine can map it is its own affair. */
@@ -297,6 +306,7 @@ static void foreign_headers_are_not_opened(void **state)
     EXPECT_FOREIGN(shape.workers, 0);
     EXPECT_FOREIGN(shape.workers, 4);
     EXPECT_FOREIGN(shape.capacity, 1000000);
+    EXPECT_FOREIGN(shape.memberships, 1000000);
     EXPECT_FOREIGN(shape.ring_size, 12345);
 #undef EXPECT_FOREIGN
     memset(segment.header->node, 'n', NODE_NAME_MAX);

@@ -1,0 +1,429 @@
+/*
+ * The table of topics: see topics.h for what it looks like. Every change is enclosed in two stores
+ * of `changes`, as in users.c, so that a successor knows whether the chains can be trusted. Where
+ * they cannot, all of them are made again from the records, whose own first or last store says
+ * whether they are in use.
+ *
+ * Knows nothing of what a topic's states mean: worker/topic.c does.
+ */
+#include "shm/topics.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "shm/chains.h"
+#include "shm/users.h"
+
+static void count(_Atomic uint32_t *counter, int by)
+{
+    atomic_store_explicit(counter,
+                          atomic_load_explicit(counter, memory_order_relaxed) + (uint32_t)by,
+                          memory_order_relaxed);
+}
+
+static void set(_Atomic uint32_t *counter, uint32_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+}
+
+static uint32_t get(const _Atomic uint32_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Release: what the record says was written before. Pairs with topic_len and topic_of. */
+static void topic_publish(struct topic *topic, size_t len)
+{
+    atomic_store_explicit(&topic->len, (uint8_t)len, memory_order_release);
+}
+static void member_publish(struct topic_member *member, uint32_t topic)
+{
+    atomic_store_explicit(&member->topic, topic, memory_order_release);
+}
+
+bool topics_intact(const struct topics *topics)
+{
+    return chains_intact(&topics->control->changes);
+}
+
+/* ---- Names ---- */
+
+/* Begins with empty buckets; what else the array holds is overwritten as it comes into use. */
+static void clear(struct topics *topics)
+{
+    struct topics_control *const control = topics->control;
+
+    control->buckets = TOPICS_BUCKETS_MIN;
+    set(&control->topics, 0);
+    set(&control->members, 0);
+    if (control->topic_end == 0)
+        control->topic_end = control->member_end = 1;
+    control->topic_free = control->member_free = 0;
+    memset(topics->heads, 0, TOPICS_BUCKETS_MIN * sizeof(*topics->heads));
+}
+
+/* Adds a bucket and moves to it what belongs there. */
+static void grow(struct topics *topics)
+{
+    const uint32_t added = topics->control->buckets++;
+    uint32_t *stays = &topics->heads[chains_parent(added)], *moves = &topics->heads[added];
+
+    for (uint32_t i = *stays; i != 0; i = topics->topic[i].next) {
+        struct topic *const topic = &topics->topic[i];
+        uint32_t **const end = chains_bucket(topic->hash, added + 1) == added ? &moves : &stays;
+        **end = i;
+        *end = &topic->next;
+    }
+    *stays = 0;
+    *moves = 0;
+}
+
+static void link_topic(struct topics *topics, uint32_t number)
+{
+    struct topics_control *const control = topics->control;
+    struct topic *const topic = &topics->topic[number];
+    uint32_t *const head = &topics->heads[chains_bucket(topic->hash, control->buckets)];
+
+    topic->next = *head;
+    *head = number;
+    count(&control->topics, 1);
+    if (get(&control->topics) > control->buckets && control->buckets < topics->capacity)
+        grow(topics);
+}
+
+static uint32_t search(const struct topics *topics, uint32_t hash, const char *name, size_t len)
+{
+    uint32_t number;
+
+    if (topics->control->buckets == 0)
+        return 0;
+    number = topics->heads[chains_bucket(hash, topics->control->buckets)];
+    while (number != 0) {
+        const struct topic *const topic = &topics->topic[number];
+        if (topic->hash == hash && topic_len(topic) == len && memcmp(topic->name, name, len) == 0)
+            break;
+        number = topic->next;
+    }
+    return number;
+}
+
+uint32_t topics_find(const struct topics *topics, const char *name, size_t len)
+{
+    return search(topics, users_hash(topics->seed, name, len), name, len);
+}
+
+/* A record that is free: a released one, or the next that was never used. 0: there is none. */
+static uint32_t take_topic(struct topics *topics)
+{
+    struct topics_control *const control = topics->control;
+    const uint32_t released = control->topic_free;
+
+    if (released != 0) {
+        control->topic_free = topics->topic[released].next;
+        return released;
+    }
+    return control->topic_end < topics->capacity ? control->topic_end++ : 0;
+}
+
+uint32_t topics_add(struct topics *topics, const char *name, size_t len, uint32_t home)
+{
+    const uint32_t hash = users_hash(topics->seed, name, len);
+    const uint32_t found = search(topics, hash, name, len);
+    struct topic *topic;
+    uint32_t number;
+
+    assert(len > 0 && len <= TOPIC_NAME_MAX);
+    if (found != 0)
+        return found;
+    chains_begin(&topics->control->changes);
+    if (topics->control->buckets == 0)
+        clear(topics);
+    number = take_topic(topics);
+    if (number != 0) {
+        topic = &topics->topic[number];
+        *topic = (struct topic){.hash = hash, .home = (uint8_t)home};
+        memcpy(topic->name, name, len);
+        topic_publish(topic, len);
+        link_topic(topics, number);
+    }
+    chains_end(&topics->control->changes);
+    return number;
+}
+
+void topics_remove(struct topics *topics, uint32_t number)
+{
+    struct topics_control *const control = topics->control;
+    struct topic *const topic = &topics->topic[number];
+    uint32_t *link = &topics->heads[chains_bucket(topic->hash, control->buckets)];
+
+    assert(topic->count == 0);
+    while (*link != number) {
+        assert(*link != 0);
+        link = &topics->topic[*link].next;
+    }
+    chains_begin(&control->changes);
+    topic_publish(topic, 0);
+    *link = topic->next;
+    topic->next = control->topic_free;
+    control->topic_free = number;
+    count(&control->topics, -1);
+    chains_end(&control->changes);
+}
+
+/* ---- Members ---- */
+
+uint32_t topics_membership(const struct topics *topics, uint32_t fd, uint32_t topic)
+{
+    uint32_t number = topics->table[fd].topics;
+
+    while (number != 0 && topic_of(&topics->member[number]) != topic)
+        number = topics->member[number].of_conn;
+    return number;
+}
+
+/* Enters a member into the chains of its topic and, as the last, of its connection. */
+static void link_member(struct topics *topics, uint32_t number)
+{
+    struct topic_member *const member = &topics->member[number];
+    struct topic *const topic = &topics->topic[topic_of(member)];
+    uint32_t *link = &topics->table[member->fd].topics;
+
+    while (*link != 0)
+        link = &topics->member[*link].of_conn;
+    member->of_conn = 0;
+    *link = number;
+    member->prev = 0;
+    member->next = topic->first;
+    if (topic->first != 0)
+        topics->member[topic->first].prev = number;
+    topic->first = number;
+    topic->count++;
+    topic->waiting += member->request != 0;
+    count(&topics->control->members, 1);
+}
+
+static void unlink_member(struct topics *topics, uint32_t number)
+{
+    const struct topic_member *const member = &topics->member[number];
+    struct topic *const topic = &topics->topic[topic_of(member)];
+    uint32_t *link = &topics->table[member->fd].topics;
+
+    while (*link != number) {
+        assert(*link != 0);
+        link = &topics->member[*link].of_conn;
+    }
+    *link = member->of_conn;
+    *(member->prev != 0 ? &topics->member[member->prev].next : &topic->first) = member->next;
+    if (member->next != 0)
+        topics->member[member->next].prev = member->prev;
+    topic->count--;
+    topic->waiting -= member->request != 0;
+    count(&topics->control->members, -1);
+}
+
+static uint32_t take_member(struct topics *topics)
+{
+    struct topics_control *const control = topics->control;
+    const uint32_t released = control->member_free;
+
+    if (released != 0) {
+        control->member_free = topics->member[released].of_conn;
+        return released;
+    }
+    return control->member_end < topics->capacity ? control->member_end++ : 0;
+}
+
+uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd)
+{
+    const struct conn_ref ref = conn_ref(topics->table, &topics->table[fd]);
+    struct topic_member *member;
+    uint32_t number;
+
+    chains_begin(&topics->control->changes);
+    number = take_member(topics);
+    if (number != 0) {
+        member = &topics->member[number];
+        member->fd = fd;
+        member->generation = ref.generation;
+        member->request = 0;
+        member->sent = 0;
+        member_publish(member, topic);
+        link_member(topics, number);
+    }
+    chains_end(&topics->control->changes);
+    return number;
+}
+
+void topics_leave(struct topics *topics, uint32_t number)
+{
+    struct topics_control *const control = topics->control;
+    struct topic_member *const member = &topics->member[number];
+
+    chains_begin(&control->changes);
+    unlink_member(topics, number);
+    member_publish(member, 0);
+    member->of_conn = control->member_free;
+    control->member_free = number;
+    chains_end(&control->changes);
+}
+
+void topics_request(struct topics *topics, uint32_t number, uint32_t request)
+{
+    struct topic_member *const member = &topics->member[number];
+    struct topic *const topic = &topics->topic[topic_of(member)];
+
+    chains_begin(&topics->control->changes);
+    topic->waiting -= member->request != 0;
+    topic->waiting += request != 0;
+    member->request = request;
+    member->sent = 0;
+    chains_end(&topics->control->changes);
+}
+
+/* ---- After a death ---- */
+
+static void rebuild_topics(struct topics *topics)
+{
+    struct topics_control *const control = topics->control;
+
+    for (uint32_t i = control->topic_end; i-- > 1;) {
+        struct topic *const topic = &topics->topic[i];
+        topic->first = topic->count = topic->waiting = 0;
+        if (topic_len(topic) != 0) {
+            link_topic(topics, i);
+        } else {
+            topic->next = control->topic_free;
+            control->topic_free = i;
+        }
+    }
+}
+
+/* Whether a membership is of a connection that still has it. */
+static bool holds(const struct topics *topics, const struct topic_member *member, uint32_t owner)
+{
+    uint64_t word;
+
+    if (topic_of(member) == 0 || topic_len(&topics->topic[topic_of(member)]) == 0)
+        return false;
+    word = conn_word(&topics->table[member->fd]);
+    return word_owner(word) == owner && word_generation(word) == member->generation &&
+           (word_state(word) == CONN_SUBSCRIBING || word_state(word) == CONN_OPEN);
+}
+
+static void rebuild_members(struct topics *topics, uint32_t owner)
+{
+    struct topics_control *const control = topics->control;
+
+    for (uint32_t i = 1; i < control->member_end; i++) {
+        struct topic_member *const member = &topics->member[i];
+        if (holds(topics, member, owner)) {
+            link_member(topics, i);
+        } else {
+            member_publish(member, 0);
+            member->of_conn = control->member_free;
+            control->member_free = i;
+        }
+    }
+}
+
+void topics_rebuild(struct topics *topics, uint32_t owner, uint32_t high)
+{
+    const uint32_t end = high < topics->conns ? high : topics->conns;
+
+    chains_begin(&topics->control->changes);
+    for (uint32_t fd = 0; fd < end; fd++) {
+        const uint64_t word = conn_word(&topics->table[fd]);
+        if (word_owner(word) == owner && word_state(word) != CONN_FREE)
+            topics->table[fd].topics = 0;
+    }
+    clear(topics);
+    rebuild_topics(topics);
+    rebuild_members(topics, owner);
+    chains_end(&topics->control->changes);
+}
+
+/* ---- Whether all is well ---- */
+
+static bool has_in_chain(const struct topics *topics, uint32_t fd, uint32_t number)
+{
+    uint32_t left = get(&topics->control->members);
+
+    for (uint32_t i = topics->table[fd].topics; i != 0; i = topics->member[i].of_conn) {
+        if (i == number)
+            return true;
+        if (i >= topics->control->member_end || left-- == 0)
+            return false;
+    }
+    return false;
+}
+
+static bool member_valid(const struct topics *topics, uint32_t owner, uint32_t number)
+{
+    const struct topic_member *const member = &topics->member[number];
+
+    if (member->fd >= topics->conns || word_owner(conn_word(&topics->table[member->fd])) != owner ||
+        word_generation(conn_word(&topics->table[member->fd])) != member->generation)
+        return false;
+    return has_in_chain(topics, member->fd, number);
+}
+
+/* Takes the topic's members off *left. */
+static bool topic_valid(const struct topics *topics, uint32_t owner, uint32_t number,
+                        uint32_t *left)
+{
+    const struct topic *const topic = &topics->topic[number];
+    uint32_t members = 0, waiting = 0, before = 0;
+
+    if (topic_len(topic) == 0 || topic_len(topic) > TOPIC_NAME_MAX ||
+        topic->state > TOPIC_LEAVING ||
+        topic->hash != users_hash(topics->seed, topic->name, topic_len(topic)))
+        return false;
+    for (uint32_t i = topic->first; i != 0; before = i, i = topics->member[i].next) {
+        if (i >= topics->control->member_end || (*left)-- == 0 ||
+            topic_of(&topics->member[i]) != number || topics->member[i].prev != before ||
+            !member_valid(topics, owner, i))
+            return false;
+        members++;
+        waiting += topics->member[i].request != 0;
+    }
+    return topic->count == members && topic->waiting == waiting;
+}
+
+static bool free_ones_valid(const struct topics *topics)
+{
+    const struct topics_control *const control = topics->control;
+    uint32_t topics_left = control->topic_end - 1 - get(&control->topics);
+    uint32_t members_left = control->member_end - 1 - get(&control->members);
+
+    for (uint32_t i = control->topic_free; i != 0; i = topics->topic[i].next)
+        if (i >= control->topic_end || topics_left-- == 0 || topic_len(&topics->topic[i]) != 0)
+            return false;
+    for (uint32_t i = control->member_free; i != 0; i = topics->member[i].of_conn)
+        if (i >= control->member_end || members_left-- == 0 || topic_of(&topics->member[i]) != 0)
+            return false;
+    return topics_left == 0 && members_left == 0;
+}
+
+bool topics_valid(const struct topics *topics, uint32_t owner)
+{
+    const struct topics_control *const control = topics->control;
+    uint32_t topics_left = get(&control->topics), members_left = get(&control->members);
+
+    if (!topics_intact(topics))
+        return false;
+    if (control->buckets == 0)
+        return topics_left == 0 && members_left == 0;
+    if (control->buckets < TOPICS_BUCKETS_MIN || control->buckets > topics->capacity ||
+        control->topic_end > topics->capacity || control->member_end > topics->capacity)
+        return false;
+    for (uint32_t bucket = 0; bucket < control->buckets; bucket++) {
+        /* A chain that runs in a circle would count more topics than there are. */
+        for (uint32_t i = topics->heads[bucket]; i != 0; i = topics->topic[i].next) {
+            if (i >= control->topic_end || topics_left-- == 0 ||
+                chains_bucket(topics->topic[i].hash, control->buckets) != bucket ||
+                !topic_valid(topics, owner, i, &members_left))
+                return false;
+        }
+    }
+    return topics_left == 0 && members_left == 0 && free_ones_valid(topics);
+}
