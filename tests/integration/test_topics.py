@@ -1,5 +1,6 @@
 """Topics: who may join, what SUBBED promises, whom a push reaches, and what a crash leaves."""
 
+import binascii
 import json
 import os
 import signal
@@ -419,6 +420,60 @@ def test_topics_and_users_in_any_order(make_server):
             got.setdefault(name, []).append(int(number))
         assert got == {name: list(range(100)) for name in ("topic:a", "topic:b", "all",
                                                            f"user:u{who}")}
+
+
+def home_of(server, channel):
+    """The worker that is a channel's home: Redis Cluster's slot, shared out evenly."""
+    slot = binascii.crc_hqx(server.channel(channel).encode(), 0) % 16384
+    return slot * server.config["workers"] // 16384
+
+
+def wakes_of(server, topic, count):
+    """How often workers woke each other while so many pushes went to a topic, one by one."""
+    before = server.admin.counter("wakes_total")
+    client = server.clients[0]
+    for _ in range(count):
+        assert server.publish("topic:" + topic, {"op": 110}) == 1
+        assert client.recv_message().op == 110
+    return server.admin.counter("wakes_total") - before
+
+
+def test_only_workers_with_members_are_woken(make_server):
+    """None where the home has the only member, one for a push where another has it. (The probe
+    wakes all of them every few seconds.)"""
+    server = make_server(workers=4, **OPEN)
+    client = server.client("u")
+    home = home_of(server, "user:u")
+    assert server.admin.user("u")[0]["worker"] == home
+    topics = [f"t{n}" for n in range(40)]
+    near = next(t for t in topics if home_of(server, "topic:" + t) == home)
+    far = next(t for t in topics if home_of(server, "topic:" + t) != home)
+    join(client, near, far)
+    assert wakes_of(server, near, 200) < 100
+    assert wakes_of(server, far, 200) < 300
+
+
+def test_full_table_of_topics_refuses_and_goes_on(make_server):
+    """65,535 topics in one worker: the next SUB gets `unavailable`, and whoever leaves makes room."""
+    server = make_server(workers=1, max_connections=1000, max_topics=1000, **OPEN)
+    with server.swarm() as swarm:
+        clients = swarm.connect(server.address, [f"u{n}" for n in range(66)])
+        for number, client in enumerate(clients):
+            ask(client, SUB, *(f"{number}.{k}" for k in range(1000 if number < 65 else 900)))
+        swarm.pump(lambda: all(c.frames for c in clients), "an answer for everyone")
+        for client in clients[:65]:
+            assert client.recv_message().op == SUBBED
+        got = {m.op: m.json() for m in (clients[65].recv_message() for _ in range(2))}
+        assert got[ERROR]["code"] == "unavailable" and len(got[SUBBED]["topics"]) == 535
+        assert server.admin.metrics().total("topic_members") == 65535
+        clients[0].close()
+        wait_for(lambda: len(channels(server)) == 64535, "the first one's topics to be given up")
+        join(clients[65], *(f"65.{k}" for k in range(850, 900)))
+        assert server.publish("topic:65.899", {"op": 110}) == 1
+        assert clients[65].recv_message().op == 110
+        for client in clients:
+            client.close()
+    expect_no_channels(server)
 
 
 # Empty topics.
