@@ -10,6 +10,7 @@
 #include "proto/handshake.h"
 #include "worker/auth.h"
 #include "worker/client.h"
+#include "worker/console.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/outbox.h"
@@ -23,7 +24,18 @@ enum {
     RETRY_AFTER = 1     /* seconds, in a 503 */
 };
 
-/* Answers with a refusal and waits for the client to close. */
+/* Answers with bytes that are the last, and waits for the client to close. */
+static void answer(struct worker *worker, struct conn *conn, const void *response, size_t len)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        hold_clear_in(hold);
+    outbox_reserve(worker, len);
+    conn_set_state(conn, CONN_CLOSING);
+    conn->seen = worker->now_s;
+    outbox_add(worker, conn, outbox_bytes(worker, response, len));
+}
+
 static void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
                    _Atomic uint64_t *counter)
 {
@@ -33,13 +45,7 @@ static void refuse(struct worker *worker, struct conn *conn, struct refusal refu
     stats_add(counter, 1);
     log_debug("refused", "fd=%d status=%d code=%s", (int)(conn - worker->table), refusal.status,
               refusal.code);
-    struct hold *hold = hold_find(worker, conn);
-    if (hold)
-        hold_clear_in(hold);
-    outbox_reserve(worker, 0);
-    conn_set_state(conn, CONN_CLOSING);
-    conn->seen = worker->now_s;
-    outbox_add(worker, conn, outbox_bytes(worker, response, len));
+    answer(worker, conn, response, len);
 }
 
 /* Fills in what the record keeps of an accepted request. */
@@ -114,6 +120,12 @@ static void decide(struct worker *worker, struct conn *conn, const struct http_r
     const struct config *config = worker->config;
     struct stats *stats = worker->stats;
     struct handshake handshake;
+    size_t len;
+    const uint8_t *page = console_response(config, request, &len);
+    if (page) {
+        answer(worker, conn, page, len);
+        return;
+    }
     const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
     if (!echo && !slice_equal(request->path, config->path)) {
         refuse(worker, conn, refused_path, &stats->refused_request);
