@@ -44,6 +44,8 @@ UNITS      := wspushd.service wspushd.socket
 
 Q := $(if $(V),,@)
 
+CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
+              clients/js/wspush.js
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -59,7 +61,7 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
 
-$(BUILD)/wspushd: $(call objects,$(SERVER_SRC))
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC)) $(BUILD)/obj/console_files.o
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspushd $(BUILD)/wspush:
 	$(if $(V),,@echo '  LINK $@')
@@ -78,6 +80,16 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The console's page, as a table in C.
+$(BUILD)/console_files.c: scripts/embed $(CONSOLE)
+	@mkdir -p $(@D)
+	$(Q)scripts/embed $(CONSOLE) >$@
+
+$(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo '  CC   $<')
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 tests: $(TESTS) ## builds the unit tests
@@ -94,7 +106,7 @@ test: ## runs all tests, plain and with sanitizers, as CI does
 check: ## format, static analysis, include directions, tables against documents
 	$(Q)scripts/check
 
-run: ## starts Redis and the server, ready to be tried
+run: ## starts Redis, the server and an example, ready to be tried
 	$(Q)scripts/run
 
 counts: all ## counts what is promised: allocations, system calls, bytes of a connection

@@ -9,6 +9,17 @@
 
 enum { RETRY_SPREAD = 5 }; /* seconds, over which those who get a 503 are asked to come back */
 
+void refuse_with(struct worker *worker, struct conn *conn, const void *response, size_t len)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        hold_clear_in(hold);
+    outbox_reserve(worker, len);
+    conn_set_state(conn, CONN_CLOSING);
+    conn->seen = worker->now_s;
+    outbox_add(worker, conn, outbox_bytes(worker, response, len));
+}
+
 void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
             _Atomic uint64_t *counter)
 {
@@ -18,11 +29,5 @@ void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
         http_refusal(response, refusal.status, refusal.code, refusal.text, 1 + fd % RETRY_SPREAD);
     stats_add(counter, 1);
     log_debug("refused", "fd=%u status=%d code=%s", fd, refusal.status, refusal.code);
-    struct hold *hold = hold_find(worker, conn);
-    if (hold)
-        hold_clear_in(hold);
-    outbox_reserve(worker, 0);
-    conn_set_state(conn, CONN_CLOSING);
-    conn->seen = worker->now_s;
-    outbox_add(worker, conn, outbox_bytes(worker, response, len));
+    refuse_with(worker, conn, response, len);
 }

@@ -11,4 +11,7 @@
 void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
             _Atomic uint64_t *counter);
 
+/* The same with a response that is made already: the console's page. */
+void refuse_with(struct worker *worker, struct conn *conn, const void *response, size_t len);
+
 #endif

@@ -18,6 +18,7 @@
 #include "proto/proxy.h"
 #include "worker/address.h"
 #include "worker/client.h"
+#include "worker/console.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
@@ -192,6 +193,12 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
     const struct config *config = worker->config;
     struct stats *stats = worker->stats;
     const struct http_request *request = &opening->request;
+    size_t len;
+    const uint8_t *page = console_response(config, request, &len);
+    if (page) {
+        refuse_with(worker, conn, page, len);
+        return;
+    }
     const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
     find_client(worker, conn, request);
     if (!echo && !slice_equal(request->path, config->path)) {

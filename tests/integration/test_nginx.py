@@ -64,7 +64,7 @@ def test_over_a_unix_socket(make_server, make_nginx, user, tmp_path):
     client = connect(server, nginx, user)
     assert server.push(user, 110, text="through") == 1
     assert client.recv_message().bytes() == b"through"
-    assert server.admin.user(user)[0]["address"] == "unix"
+    assert server.admin.user(user)[0]["address"] == "127.0.0.1" # whom nginx names in X-Forwarded-For
 
 
 def test_idle_for_longer_than_the_proxy_allows_without_the_heartbeat(make_server, make_nginx, user):

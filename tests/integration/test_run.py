@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ class Run(Lines):
     def await_ready(self):
         self.expect("The server's log:")
         self.family = descendants(self.process.pid)
-        assert {"wspushd", "redis-server"} <= set(self.family.values()), self.family
+        assert {"wspushd", "redis-server", "python3"} <= set(self.family.values()), self.family
         return self
 
     def pasted(self, pattern):
@@ -162,8 +163,19 @@ def test_what_is_printed_works_when_it_is_pasted(run, started):
     client.expect('← 110 .*{"from":"7","text":"我们都好"}')
     client.type("100 hello")
     client.expect("← 100 .* hello$")
-    client.type("110 a request")
+    # The story: the example backend stores it, and tells that 7 is not there.
+    client.type('110 {"to":"7","text":"我们都好"}')
     client.expect('← 8 ACCEPTED .*"op": ?110')
+    client.expect('← 110 .*{"to": "7", "online": false}')
+    server.expect("backend: 42 asks 7 to be friends; 7 is offline")
+    client.type("111 {}")
+    client.expect('← 111 .*"user": "42".*"friend_requests": \\[\\]')
+    assert '"online":true' in subprocess.run(server.pasted("curl -s"), shell=True, check=True,
+                                             capture_output=True, text=True).stdout
+    client.expect("← 110 .*hello")
+
+    page = urllib.request.urlopen(re.search(r"http://\S+\?user=7", server.text)[0])
+    assert page.status == 200 and b"wspushd console" in page.read()
 
     echo = started(Lines("exec " + server.pasted("wspush --echo"), shell=True))
     echo.expect("connected")
@@ -233,7 +245,8 @@ def test_a_port_that_is_none_is_told(run, port):
 
 @pytest.mark.parametrize("victim, message", [
     ("wspushd", "the server ended by itself"),
-    ("redis-server", r"Redis \(port \d+\) ended by itself")])
+    ("redis-server", r"Redis \(port \d+\) ended by itself"),
+    ("python3", "the example backend ended by itself")])
 def test_a_death_is_told_and_stops_the_rest(run, victim, message):
     server = run().await_ready()
     os.kill(server.member(victim), signal.SIGKILL)
@@ -248,5 +261,5 @@ def test_a_killed_script_leaves_no_server_behind(run):
     server.process.kill()
     server.process.wait()
     for pid, name in server.family.items():
-        if name in ("wspushd", "redis-server"):
+        if name in ("wspushd", "redis-server", "python3"):
             wait_for(lambda pid=pid: not alive(pid), f"the end of {name} ({pid})")

@@ -7,6 +7,7 @@ frames.py        WebSocket frames, right and wrong, and a strict reader
 client.py        one client, blocking; and a swarm of thousands in one thread
 redis_server.py  a private redis-server that may be killed and started again
 admin.py         the admin interface: the one place that knows its JSON shapes and metric names
+browser.py       Debian's Chromium, driven over a WebSocket
 nginx.py         Debian's nginx with a site file of scripts/nginx
 systemd.py       systemd's side: the notify socket, sockets that are passed
 server.py        push.conf, wspushd, and the checks that follow every test

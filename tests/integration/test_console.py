@@ -1,0 +1,237 @@
+"""The console: its files over HTTP, and the page in a real browser, with the example backend."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from harness.browser import Browser
+from harness.http import request, upgrade_head
+from harness.process import die_with_us
+from harness.server import opcode
+from harness.wait import ROOT, TIMEOUT, wait_for
+
+OPCODES = [
+    opcode(100, name="echo", to="echo"),
+    opcode(110, name="add-friend", to="stream:push:requests", payload="json"),
+    opcode(111, name="get-info", to="stream:push:requests", payload="json"),
+]
+FILES = {"index.html": "text/html; charset=utf-8", "console.css": "text/css; charset=utf-8",
+         "console.js": "text/javascript; charset=utf-8", "console.svg": "image/svg+xml"}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    made = Browser(tmp_path_factory.mktemp("browser"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def with_console(make_server, own_redis):
+    def make(**kwargs):
+        return make_server(console=True, opcodes=OPCODES, prefix="push:", heartbeat=60,
+                           redis_server=own_redis().start(), **kwargs)
+    return make
+
+
+def url(server, query=""):
+    return f"http://127.0.0.1:{server.address[1]}/{query}"
+
+
+# Over HTTP.
+
+def test_the_files_are_served_as_they_are(with_console):
+    server = with_console()
+    for name, kind in FILES.items():
+        response = request(server.address, "/" + name)
+        assert (response.status, response.header("Content-Type")) == (200, kind)
+        assert response.body == (ROOT / "console" / name).read_bytes()
+    page = request(server.address, "/?user=7")
+    assert page.body == (ROOT / "console/index.html").read_bytes()
+    client = request(server.address, "/wspush.js")
+    assert client.body == (ROOT / "clients/js/wspush.js").read_bytes()
+
+
+def test_the_policy_lets_nothing_in_from_elsewhere(with_console):
+    response = request(with_console().address, "/")
+    policy = dict(part.split(" ", 1) for part in
+                  response.header("Content-Security-Policy").split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert "unsafe" not in str(policy)
+    assert response.header("X-Content-Type-Options") == "nosniff"
+    text = (ROOT / "console/index.html").read_text()
+    assert "<style" not in text and "style=" not in text and " onclick" not in text
+
+
+def test_it_is_not_there_unless_asked_for(server):
+    for path in ("/", "/index.html", "/console.js", "/console.json", "/wspush.js"):
+        response = request(server.address, path)
+        assert (response.status, response.json()["error"]) == (404, "not_found")
+
+
+def test_only_the_page_is_served_and_only_by_get(with_console):
+    server = with_console()
+    for path in ("/nothing", "//", "/../push.conf", "/console.js/", "/CONSOLE.JS", "/console"):
+        assert request(server.address, path).status == 404
+    for method in ("POST", "HEAD", "DELETE"):
+        assert request(server.address, "/", method=method).status == 404
+    client = server.raw()
+    client.send_bytes(upgrade_head("/?user=1"))
+    assert client.recv_response().status == 404
+    assert server.client("1").hello["user"] == "1"
+
+
+def test_a_page_in_pieces_is_served_too(with_console):
+    server = with_console()
+    client = server.raw()
+    for byte in b"GET /console.json HTTP/1.1\r\nHost: a\r\n\r\n":
+        client.send_bytes(bytes([byte]))
+    response = client.recv_response()
+    assert (response.status, response.json()) == (200, {"path": "/ws"})
+    client.expect_end()
+
+
+def test_the_page_is_told_where_the_endpoint_is(with_console):
+    server = with_console(path='/a/"push"')
+    assert request(server.address, "/console.json").json() == {"path": '/a/"push"'}
+
+
+# In the browser.
+
+def lines(page):
+    """What the list of messages shows: [(direction, "110 add friend", body)]."""
+    return [tuple(line) for line in page.run("""
+        [...document.querySelectorAll("#messages li")].map((li) =>
+            [li.className, li.querySelector(".op").textContent.trim(),
+             li.querySelector(".body").textContent])""")]
+
+
+def wait_for_line(page, direction, label, part):
+    def found():
+        return [body for way, op, body in lines(page)
+                if (way, op) == (direction, label) and part in body]
+    return wait_for(found, f"{direction} {label} {part!r}", interval=0.05)[-1]
+
+
+def wait_ready(page, user):
+    page.wait(f"document.querySelector('#state').innerText === 'ready as {user}'")
+
+
+@pytest.fixture
+def backend():
+    """backend(server) starts examples/backend.py on the server's Redis."""
+    made = []
+
+    def start(server):
+        made.append(subprocess.Popen(
+            [sys.executable, str(ROOT / "examples/backend.py"), "--redis", server.redis.url],
+            stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us))
+        assert "consumes push:requests" in made[-1].stdout.readline()
+        return made[-1]
+
+    yield start
+    for process in made:
+        process.terminate()
+        process.wait(TIMEOUT)
+        process.stdout.close()
+
+
+def test_the_story_in_two_tabs(with_console, browser, backend, tmp_path):
+    server = with_console()
+    backend(server)
+    seven = browser.open(url(server, "?user=7"))
+    wait_ready(seven, "7")
+    page = browser.open(url(server))
+    assert page.text("#state") == "not connected"
+    page.click("#connect")
+    wait_ready(page, "42")
+    assert page.text("[data-hello=server]").startswith("wspushd/")
+
+    page.click("[data-op='100']")
+    page.click("#send")
+    wait_for_line(page, "out", "100 echo", "hello")
+    wait_for_line(page, "in", "100 echo", "hello")
+
+    page.click("[data-op='110']")
+    page.click("#send")
+    wait_for_line(page, "in", "8 ACCEPTED", '"op": 110')
+    wait_for_line(page, "in", "110 add friend", '"to": "7", "online": true')
+    wait_for_line(seven, "in", "110 add friend", '"from": "42", "text": "我们都好"')
+
+    seven.click("[data-op='111']")
+    seven.click("#send")
+    wait_for_line(seven, "in", "111 get info", '"from": "42"')
+
+    page.type("#payload", '{"to": "nobody"}')
+    page.click("[data-op='110']")
+    page.type("#payload", '{"to": "nobody"}')
+    page.click("#send")
+    wait_for_line(page, "in", "110 add friend", '"to": "nobody", "online": false')
+
+    assert server.push("42", 200, b64="AAEC/w==") == 1
+    wait_for_line(page, "in", "200", "4 bytes")
+    page.click("#hex")
+    assert "00 00 00 c8  00 01 02 ff" in page.run(
+        "[...document.querySelectorAll('.hex')].map((x) => x.textContent).join('|')")
+    page.click("#hex")
+    page.screenshot(tmp_path / "console.png")
+
+    page.click("#connect")
+    page.wait("document.querySelector('#state').innerText === 'not connected'")
+    wait_for(lambda: server.push("42", data=1) == 0, "42 to be offline")
+    assert page.complaints == seven.complaints == []
+    assert {r.split("/")[2] for r in page.requests} == {f"127.0.0.1:{server.address[1]}"}
+
+
+def test_what_others_send_is_shown_and_not_run(with_console, browser):
+    server = with_console()
+    page = browser.open(url(server, "?user=42"))
+    wait_ready(page, "42")
+    evil = "<img src=x onerror='document.title=1'><script>document.title=1</script>"
+    server.push("42", text=evil)
+    assert wait_for_line(page, "in", "110 add friend", "<img") == evil
+    assert page.run("document.querySelectorAll('#messages img, #messages script').length") == 0
+    assert page.text("title") is not None and page.complaints == []
+
+
+def test_it_comes_back_by_itself_after_a_restart_and_not_after_a_kick(with_console, browser):
+    server = with_console()
+    page = browser.open(url(server, "?user=42"))
+    wait_ready(page, "42")
+    server.stop()
+    page.wait("/^again in|^connecting/.test(document.querySelector('#state').innerText)")
+    server.start()
+    wait_ready(page, "42")
+    server.publish("ctl", {"kick": "42", "reason": "enough"})
+    page.wait("document.querySelector('#state').innerText === 'closed: 4001'")
+    assert any("4001: enough" in body for _, _, body in lines(page))
+    assert page.text("#connect") == "Connect"
+
+
+def test_errors_are_shown_as_such(with_console, browser):
+    server = with_console()
+    page = browser.open(url(server, "?user=42"), dark=True)
+    wait_ready(page, "42")
+    page.type("#op", "999")
+    page.click("#send")
+    assert json.loads(wait_for_line(page, "in bad", "0 ERROR", "unknown_opcode"))["op"] == 999
+    page.type("#op", "110")
+    page.type("#payload", "no json")
+    page.click("#send")
+    wait_for_line(page, "in bad", "0 ERROR", "bad_payload")
+
+
+def test_behind_a_path_of_a_proxy(with_console, browser, tmp_path_factory):
+    from harness.nginx import Nginx
+    server = with_console()
+    nginx = Nginx(tmp_path_factory.mktemp("nginx"), "wspushd.conf",
+                  {"server 127.0.0.1:8080;": f"server 127.0.0.1:{server.address[1]};"}).start()
+    try:
+        page = browser.open(f"http://127.0.0.1:{nginx.port}/serv/?user=42")
+        wait_ready(page, "42")
+        assert f"ws://127.0.0.1:{nginx.port}/serv/ws?user=42" in page.requests
+    finally:
+        nginx.stop()
