@@ -248,11 +248,11 @@ void supervise_watch(struct master *master)
 
 void supervise_command(struct master *master, enum slot_command command)
 {
-    for (uint32_t i = 0; i < master->workers; i++) {
-        struct slot *slot = slot_of(master, i);
-        atomic_store(&slot->command, command);
-        latch_wake(slot);
-    }
+    for (uint32_t i = 0; i < master->workers; i++)
+        atomic_store(&slot_of(master, i)->command, command);
+    /* When the first worker acts on it, every other can know. */
+    for (uint32_t i = 0; i < master->workers; i++)
+        latch_wake(slot_of(master, i));
 }
 
 bool supervise_drained(const struct master *master)

@@ -212,7 +212,7 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
         refuse(worker, conn, refused_origin, &stats->refused_origin);
     else if (conn_has(conn, CONN_REFUSED))
         refuse(worker, conn, refused_full, &stats->refused_full);
-    else if (worker->draining)
+    else if (worker_draining(worker))
         refuse(worker, conn, refused_not_ready, &stats->refused_not_ready);
     else if (limits_exceeded(worker, conn))
         refuse(worker, conn, refused_address, &stats->refused_address);

@@ -94,9 +94,16 @@ static bool link_up(const struct worker *worker, uint32_t i)
            LINK_UP;
 }
 
+bool worker_draining(const struct worker *worker)
+{
+    return worker->draining ||
+           atomic_load_explicit(&worker->slot->command, memory_order_acquire) >= SLOT_DRAIN;
+}
+
 bool worker_ready(const struct worker *worker, uint32_t home)
 {
-    return !worker->draining && link_up(worker, home) && link_up(worker, worker_node_home(worker));
+    return !worker_draining(worker) && link_up(worker, home) &&
+           link_up(worker, worker_node_home(worker));
 }
 
 /* ---- The loop ---- */

@@ -108,6 +108,9 @@ void worker_owns(struct worker *worker, uint32_t fd);
 /* Connections of the whole node. */
 uint32_t worker_total(const struct worker *worker);
 
+/* Whether service ends: the command may be there before this worker's turn comes to it. */
+bool worker_draining(const struct worker *worker);
+
 /* Whether the clients of worker `home` can be served: its Redis link and the node's are up. */
 bool worker_ready(const struct worker *worker, uint32_t home);
 
