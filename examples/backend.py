@@ -145,7 +145,9 @@ def main():
             say(f"Redis: {error}; again in a second")
             time.sleep(1)
         except redis.ResponseError as error:
-            if "NOGROUP" not in str(error):  # Redis was emptied: the group is made again
+            # Redis was emptied, before it was asked or while it was waited for: the group is made
+            # again.
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
 
 
