@@ -74,22 +74,9 @@ bool auth_cookie(const struct http_request *request, const char *name, struct sl
 
 /* ---- Names ---- */
 
-/* The Unicode control characters: C0, DEL, and C1 (two bytes in UTF-8: c2 80 to c2 9f). */
-static bool has_control(const unsigned char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] < 0x20 || s[i] == 0x7f)
-            return true;
-        if (s[i] == 0xc2 && i + 1 < len && s[i + 1] >= 0x80 && s[i + 1] < 0xa0)
-            return true;
-    }
-    return false;
-}
-
 bool auth_user_valid(const char *user, size_t len)
 {
-    return len >= 1 && len <= USER_MAX && utf8_valid(user, len) &&
-           !has_control((const unsigned char *)user, len);
+    return len >= 1 && len <= USER_MAX && utf8_valid(user, len) && !utf8_has_control(user, len);
 }
 
 const char *auth_take_user(struct login *login, const char *user, size_t len)

@@ -6,6 +6,7 @@
 #include "worker/command.h"
 
 #include "common/log.h"
+#include "worker/backoff.h"
 #include "worker/descriptors.h"
 #include "worker/node.h"
 #include "worker/resolve.h"
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     RETRY_FIRST_MS = 100,
@@ -58,7 +58,6 @@ static void answer(struct worker *worker, const redisReply *reply)
 static void fail(struct worker *worker, const char *why)
 {
     struct command *command = worker->command;
-    uint32_t random = 0;
     command->ready = false;
     if (command->socket) {
         descriptors_forget(worker, bufferevent_getfd(command->socket));
@@ -69,12 +68,10 @@ static void fail(struct worker *worker, const char *why)
     command->reader = NULL;
     while (command->count > 0)
         answer(worker, NULL);
-    (void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
-    const uint32_t delay = command->retry_ms / 2 + random % (command->retry_ms / 2 + 1);
-    command->retry_ms =
-        command->retry_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : command->retry_ms * 2;
+    const uint32_t delay = backoff_next(&command->retry_ms, RETRY_LAST_MS);
+    const struct timeval wait = backoff_timeval(delay);
     log_warn("redis_commands_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
-    event_add(command->retry, &(struct timeval){delay / 1000, (delay % 1000) * 1000});
+    event_add(command->retry, &wait);
 }
 
 /* ---- Commands ---- */

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "proto/resp.h"
+#include "worker/backoff.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/resolve.h"
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -88,18 +88,6 @@ static void events_free(struct link *link)
     link->readable = link->writable = NULL;
 }
 
-/* A delay between half and all of one that doubles: many nodes do not come back at the same
- * instant. */
-static uint32_t next_delay(struct link *link)
-{
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
-        random = (uint32_t)link->began_ms;
-    const uint32_t delay = link->retry_ms / 2 + random % (link->retry_ms / 2 + 1);
-    link->retry_ms = link->retry_ms * 2 > RETRY_LAST_MS ? RETRY_LAST_MS : link->retry_ms * 2;
-    return delay;
-}
-
 /* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
  * topics everywhere. Others see the number grow before they see the link down. */
 static void note_failure(struct worker *worker)
@@ -131,9 +119,10 @@ void link_fail(struct worker *worker, const char *why)
     slot_link->skip_to = 0;
     link->waiting_len = 0;
     link->blocked = false;
-    const uint32_t delay = next_delay(link);
+    const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
+    const struct timeval wait = backoff_timeval(delay);
     log_warn("redis_link_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
-    event_add(link->retry, &(struct timeval){delay / 1000, (delay % 1000) * 1000});
+    event_add(link->retry, &wait);
 }
 
 /* ---- Sending ---- */
