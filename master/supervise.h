@@ -6,7 +6,8 @@
  *   it has died         | start anew: at once, or      | -
  *                       | after a back-off if it died  |
  *                       | young; none when stopping    |
- *   no heartbeat        | SIGKILL (then: it has died)  | -
+ *   no heartbeat        | SIGABRT, a second later      | -
+ *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it
  */
