@@ -92,6 +92,11 @@ static int enqueue(struct worker *worker, int argc, const char **argv, const siz
     return 0;
 }
 
+bool command_ready(const struct worker *worker)
+{
+    return worker->command->ready;
+}
+
 uint32_t command_owed(const struct worker *worker)
 {
     return worker->command->count;

@@ -13,6 +13,7 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/rings.h"
@@ -60,7 +61,9 @@ static void take_over(struct worker *worker, struct conn *conn)
     }
     if (!hold_find(worker, conn))
         conn->held = 0;
-    if (state != CONN_MOVING)
+    if (conn_has(conn, CONN_ASKED))
+        lobby_again(worker, conn);
+    else if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
