@@ -57,7 +57,7 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan test check run install uninstall counts format clean help
+.PHONY: all tests unit asan test check run install uninstall counts perfcheck format clean help
 
 all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
 
@@ -74,6 +74,10 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtested.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -ljwt
+
+$(BUILD)/instructions: $(BUILD)/obj/tests/perf/instructions.o $(BUILD)/libtested.a
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -111,6 +115,9 @@ run: ## starts Redis, the server and an example, ready to be tried
 
 counts: all ## counts what is promised: allocations, system calls, bytes of a connection
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
+
+perfcheck: all $(BUILD)/instructions ## fails if anything costs 5 % more than it did
+	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/perfcheck
 
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
 	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd
