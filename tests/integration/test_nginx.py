@@ -10,30 +10,9 @@ import pytest
 from harness.client import SUBPROTOCOL
 from harness.http import accept_of, KEY, upgrade_head
 from harness.net import can_connect, free_port
-from harness.nginx import Nginx
+from harness.nginx import in_front_of
 from harness.process import alive
 from harness.wait import SLACK, wait_for
-
-
-@pytest.fixture
-def make_nginx(tmp_path_factory):
-    """make_nginx(site, replace) starts one; what it complains of fails the test."""
-    made = []
-
-    def make(site, replace):
-        made.append(Nginx(tmp_path_factory.mktemp("nginx"), site, replace).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-    for one in made:
-        assert one.complaints() == []
-
-
-def in_front_of(server, **further):
-    """Replacements for wspushd.conf: the server of the test, and more."""
-    return {"server 127.0.0.1:8080;": f"server 127.0.0.1:{server.address[1]};", **further}
 
 
 def connect(server, nginx, user, mode="binary", extra=(), **head):
