@@ -144,6 +144,7 @@ void client_backlogged(struct worker *worker, struct conn *conn)
         }
         drop_oldest(worker, hold);
     }
+    hold_show(worker, conn);
     /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
     const bool waits_for_hello =
         word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_at(hold, 0)->push;

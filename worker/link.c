@@ -45,7 +45,8 @@ struct link {
     uint64_t began_ms; /* when this connect began */
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
-    bool blocked; /* a ring was full: the socket is not read */
+    uint64_t others_up; /* workers whose link was up at the last look: one bit each */
+    bool blocked;       /* a ring was full: the socket is not read */
     bool is_unix;
 };
 
@@ -96,9 +97,17 @@ static void note_failure(struct worker *worker)
     if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
         atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
     atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
-    /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
+    /* Release: pairs with the acquire in gap.c, so that failed_at is seen. */
     atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
     rings_tell_all(worker);
+}
+
+/* Release: pairs with the acquire in gap.c, so that what the failure has changed is seen. */
+static void note_healed(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
 void link_fail(struct worker *worker, const char *why)
@@ -465,11 +474,27 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     begin(arg);
 }
 
+void link_notice_others(struct worker *worker)
+{
+    struct link *link = worker->link;
+    const uint64_t before = link->others_up;
+    link->others_up = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && atomic_load_explicit(&worker->segment->slot[i].link.state,
+                                                    memory_order_acquire) == LINK_UP)
+            link->others_up |= UINT64_C(1) << i;
+    if (state_of(worker) != LINK_DOWN || !(link->others_up & ~before))
+        return;
+    event_del(link->retry);
+    begin(worker);
+}
+
 void link_confirmed(struct worker *worker)
 {
     if (state_of(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
+    note_healed(worker);
     set_state(worker, LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
@@ -537,10 +562,13 @@ int link_open(struct worker *worker)
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
-        if (take_up(worker, fd))
+        if (take_up(worker, fd)) {
             events_new(worker, fd);
-        else
+            if (state_of(worker) == LINK_UP)
+                note_healed(worker); /* it may have died while noting a failure */
+        } else {
             link_fail(worker, "bytes were lost with a worker that died");
+        }
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");
     } else {

@@ -491,8 +491,10 @@ void outbox_resume(struct worker *worker, struct conn *conn)
             return;
         }
         backlog_sent(worker, hold, (size_t)n);
-        if ((size_t)n < bytes)
+        if ((size_t)n < bytes) {
+            hold_show(worker, conn);
             return;
+        }
     }
     hold_settle(worker, conn);
     client_caught_up(worker, conn);

@@ -139,7 +139,9 @@ static bool take_one(struct worker *worker, FILE *in, const struct parcel_entry 
     struct hold nobody = {0};
     if (conn) {
         hold_mark(worker, conn);
-        return read_hold(in, entry, hold_get(worker, conn));
+        const bool whole = read_hold(in, entry, hold_get(worker, conn));
+        hold_show(worker, conn);
+        return whole;
     }
     const bool whole = read_hold(in, entry, &nobody);
     hold_empty(&nobody);

@@ -163,6 +163,7 @@ static void turn(struct worker *worker)
     join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
+    link_notice_others(worker);
     link_turn(worker);
     rings_turn(worker);
 }
