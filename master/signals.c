@@ -17,7 +17,12 @@
 
 static void on_stop(struct master *master)
 {
-    stop_begin(master);
+    stop_begin(master, ENDING_STOP);
+}
+
+static void on_restart(struct master *master)
+{
+    stop_begin(master, ENDING_RESTART);
 }
 
 static void on_child(struct master *master)
@@ -44,12 +49,13 @@ static void on_reload(struct master *master)
 }
 
 /* X(signal, handler) */
-#define SIGNALS(X)        \
-    X(SIGTERM, on_stop)   \
-    X(SIGINT, on_stop)    \
-    X(SIGCHLD, on_child)  \
-    X(SIGUSR1, on_reopen) \
-    X(SIGHUP, on_reload)  \
+#define SIGNALS(X)         \
+    X(SIGTERM, on_stop)    \
+    X(SIGINT, on_stop)     \
+    X(SIGQUIT, on_restart) \
+    X(SIGCHLD, on_child)   \
+    X(SIGUSR1, on_reopen)  \
+    X(SIGHUP, on_reload)   \
     X(SIGUSR2, on_upgrade)
 
 static const struct {

@@ -5,7 +5,8 @@
  *   --------------------+------------------------------+---------------------------
  *   it has died         | start anew: at once, or      | -
  *                       | after a back-off if it died  |
- *                       | young; none when stopping    |
+ *                       | young; none when it had      |
+ *                       | drained, or has to stop      |
  *   no heartbeat        | SIGKILL (then: it has died)  | -
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it

@@ -5,6 +5,8 @@
  *   offset 0
  *   +------------------+  struct segment_header: what is below, written once by the master
  *   | header           |
+ *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   | board            |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -43,7 +45,7 @@
 #include <stdint.h>
 
 enum {
-    SEGMENT_LAYOUT = 2,
+    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,
@@ -80,6 +82,7 @@ struct segment_header {
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
+struct board;
 struct slot;
 struct stats;
 struct ring_control;
@@ -94,6 +97,7 @@ struct segment {
     uint8_t *base;
     size_t size;
     struct segment_header *header;
+    struct board *board;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;
