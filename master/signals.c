@@ -4,10 +4,9 @@
 #include "master/signals.h"
 
 #include "common/log.h"
-#include "master/reload.h"
+#include "master/change.h"
 #include "master/stop.h"
 #include "master/supervise.h"
-#include "master/upgrade.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,12 +39,12 @@ static void on_reopen(struct master *master)
 
 static void on_upgrade(struct master *master)
 {
-    upgrade_begin(master);
+    change_ask(master, CHANGE_UPGRADE);
 }
 
 static void on_reload(struct master *master)
 {
-    reload(master);
+    change_ask(master, CHANGE_RELOAD);
 }
 
 /* X(signal, handler) */

@@ -64,6 +64,7 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
                  charge->started_ms); /* nobody else writes it while nobody runs */
@@ -263,6 +264,15 @@ void supervise_command(struct master *master, enum slot_command command)
     /* When the first worker acts on it, every other can know. */
     for (uint32_t i = 0; i < master->workers; i++)
         latch_wake(slot_of(master, i));
+}
+
+bool supervise_serving(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid == 0 || atomic_load(&slot_of(master, i)->command) != SLOT_RUN ||
+            atomic_load(&master->segment.stats[i].turns) == master->charge[i].turns)
+            return false;
+    return true;
 }
 
 bool supervise_drained(const struct master *master)

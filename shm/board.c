@@ -26,14 +26,30 @@ const char *change_name(enum change_kind kind)
 static void set_text(char out[REPORT_TEXT_MAX], const char *text)
 {
     static const char more[] = "\n... the log has all of it";
-    const size_t len = strlen(text), room = REPORT_TEXT_MAX - sizeof(more);
+    const size_t len = strlen(text);
+    size_t room = REPORT_TEXT_MAX - sizeof(more);
 
     if (len < REPORT_TEXT_MAX) {
         memcpy(out, text, len + 1);
         return;
     }
+    while (((unsigned char)text[room] & 0xc0) == 0x80) /* within a character of UTF-8 */
+        room--;
     memcpy(out, text, room);
     memcpy(out + room, more, sizeof(more));
+}
+
+void board_begin(struct board *board, enum change_kind kind)
+{
+    struct change_record *record = &board->change[kind];
+    const uint32_t number = atomic_load_explicit(&record->number, memory_order_relaxed);
+
+    atomic_store_explicit(&record->begun, number + 1, memory_order_relaxed);
+}
+
+uint32_t board_begun(const struct board *board, enum change_kind kind)
+{
+    return atomic_load_explicit(&board->change[kind].begun, memory_order_relaxed);
 }
 
 void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,
@@ -119,8 +135,10 @@ bool board_valid(const struct board *board)
 {
     for (size_t kind = 0; kind < CHANGE_COUNT; kind++) {
         struct report report;
-        board_read(board, (enum change_kind)kind, &report);
-        if (report.refused > 1 || !memchr(report.text, '\0', sizeof(report.text)))
+        const uint32_t begun = board_begun(board, (enum change_kind)kind);
+        const uint32_t number = board_read(board, (enum change_kind)kind, &report);
+        if (begun - number > 1 || report.refused > 1 ||
+            !memchr(report.text, '\0', sizeof(report.text)))
             return false;
     }
     return atomic_load(&board->asked) < 1u << CHANGE_COUNT &&

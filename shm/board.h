@@ -2,9 +2,9 @@
  * The board: what the master has to tell all workers at once. It outlives every worker, and by an
  * upgrade the master's program, too.
  *
- *   +--------+-------+--------+--------+  of each kind of change: the number of the last one that
- *   | number | pad   | even   | odd    |  has ended, and the reports of it and of the one before:
- *   +--------+-------+--------+--------+  number n is in report[n % 2]
+ *   +--------+-------+--------+--------+  of each kind of change: the numbers of the last one that
+ *   | number | begun | even   | odd    |  has ended and of the last one that has begun; the reports
+ *   +--------+-------+--------+--------+  of the last two: number n is in report[n % 2]
  *   | asked  | ending| share of each   |  changes that wait for the one under way; the end of
  *   +--------+-------+--------+--------+  service, and how many clients each worker has then
  *
@@ -46,6 +46,7 @@ _Static_assert(sizeof(struct report) == REPORT_WORDS * sizeof(uint64_t), "whole 
 
 struct change_record {
     _Atomic uint32_t number;                  /* 0: there was none yet */
+    _Atomic uint32_t begun;                   /* number, or one more: it is under way */
     _Atomic uint64_t report[2][REPORT_WORDS]; /* struct report, word by word: it may be read while
                                                   it is written, and then it is read again */
 };
@@ -63,6 +64,13 @@ struct board {
     _Atomic uint32_t ending;
     _Atomic uint32_t share[WORKERS_MAX]; /* clients of each worker when the end began */
 };
+
+/* The master: a change begins. Who asks for one while `begun` is n gets what he wants by number
+ * n + 1, whoever else asks, for that has begun after he asked. */
+void board_begin(struct board *board, enum change_kind kind);
+
+/* The number of the last change that has begun. */
+uint32_t board_begun(const struct board *board, enum change_kind kind);
 
 /* The master: a change has ended. `text` is cut where it is too long. */
 void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,

@@ -38,6 +38,10 @@ static void the_last_report_is_read_with_its_number(void **state)
     for (uint32_t n = 1; n <= 5; n++) {
         char text[32];
         snprintf(text, sizeof(text), "report %u", n);
+        assert_int_equal(board_begun(&board, CHANGE_RELOAD), n - 1);
+        board_begin(&board, CHANGE_RELOAD);
+        assert_int_equal(board_begun(&board, CHANGE_RELOAD), n);
+        assert_true(board_valid(&board));
         board_report(&board, CHANGE_RELOAD, n % 2 == 1, 1000 + n, text);
         assert_true(board_valid(&board));
         assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), n);
@@ -46,6 +50,7 @@ static void the_last_report_is_read_with_its_number(void **state)
         assert_string_equal(report.text, text);
     }
     assert_int_equal(board_read(&board, CHANGE_UPGRADE, &report), 0);
+    board_begin(&board, CHANGE_UPGRADE);
     board_report(&board, CHANGE_UPGRADE, false, 7, "");
     assert_int_equal(board_read(&board, CHANGE_UPGRADE, &report), 1);
     assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), 5);
@@ -61,6 +66,7 @@ static void long_texts_are_cut_and_say_so(void **state)
     for (size_t len = REPORT_TEXT_MAX - 30; len < sizeof(text); len += len / 64) {
         memset(text, 'x', len);
         text[len] = '\0';
+        board_begin(&board, CHANGE_RELOAD);
         board_report(&board, CHANGE_RELOAD, true, 0, text);
         board_read(&board, CHANGE_RELOAD, &report);
         assert_true(board_valid(&board));
@@ -68,6 +74,15 @@ static void long_texts_are_cut_and_say_so(void **state)
             assert_string_equal(report.text, text);
         else
             assert_non_null(strstr(report.text, "x\n... the log has all of it"));
+    }
+    for (size_t shift = 0; shift < 3; shift++) { /* never within a character */
+        memset(text, 'x', shift);
+        text[shift] = '\0';
+        while (strlen(text) < REPORT_TEXT_MAX)
+            strcat(text, "我");
+        board_report(&board, CHANGE_RELOAD, true, 0, text);
+        board_read(&board, CHANGE_RELOAD, &report);
+        assert_non_null(strstr(report.text, "我\n... the log has all of it"));
     }
 }
 
@@ -120,6 +135,8 @@ static void each_part_of_a_board_is_checked(void **state)
         assert_false(board_valid(&board)); \
         board = good;                      \
     } while (0)
+    EXPECT_WRONG(change[CHANGE_RELOAD].begun, 2);
+    EXPECT_WRONG(change[CHANGE_RELOAD].number, 1);
     EXPECT_WRONG(asked, 1u << CHANGE_COUNT);
     EXPECT_WRONG(ending, ENDING_RESTART + 1);
     EXPECT_WRONG(change[CHANGE_UPGRADE].report[0][1], 2); /* refused */
