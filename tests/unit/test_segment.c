@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "shm/addresses.h"
+#include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -70,6 +71,7 @@ static void collect_pieces(const struct segment *segment)
 
     piece_count = 0;
     add_region(segment, segment->header, sizeof(*segment->header));
+    add_region(segment, segment->board, sizeof(struct board));
     add_region(segment, segment->slot, workers * sizeof(struct slot));
     add_region(segment, segment->stats, workers * sizeof(struct stats));
     add_region(segment, segment->conn, shape->capacity * sizeof(struct conn));
