@@ -4,6 +4,7 @@
  */
 #include "worker/node.h"
 
+#include "common/killpoint.h"
 #include "worker/command.h"
 #include "worker/outbox.h"
 #include "worker/rings.h"
@@ -100,6 +101,7 @@ void node_confirmed(struct worker *worker)
 static void give_up(struct worker *worker)
 {
     atomic_store_explicit(&worker->slot->node_state, NODE_DOUBTFUL, memory_order_relaxed);
+    KILLPOINT(NODE_DOUBTFUL);
     /* Pairs with the fence in tell_home: either we see its user, or it sees us doubtful. */
     atomic_thread_fence(memory_order_seq_cst);
     if (anybody(worker)) {
@@ -109,6 +111,7 @@ static void give_up(struct worker *worker)
     }
     channels(worker, false);
     set_state(worker, NODE_DOWN);
+    KILLPOINT(NODE_GIVEN_UP);
 }
 
 /* Node's home: the channels follow whether anybody is here. */
@@ -137,6 +140,7 @@ static void tell_home(struct worker *worker)
         return;
     node.had_users = have;
     atomic_store_explicit(&worker->slot->present, have, memory_order_relaxed);
+    KILLPOINT(NODE_PRESENT);
     /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
     rings_tell_all(worker);
@@ -184,6 +188,7 @@ static void watch_gap(struct worker *worker)
     atomic_store_explicit(since, 0, memory_order_relaxed);
     if (node.had_users)
         send_gap(worker, worker->now_ms - began, false);
+    KILLPOINT(GAP_MADE);
 }
 
 /* Failures of the other workers' links, and when the last one was. */
@@ -223,6 +228,7 @@ static void watch_topics_gap(struct worker *worker)
         return;
     if (members)
         send_gap(worker, worker->now_ms - node.topics_gap_ms, true);
+    KILLPOINT(TOPIC_GAP_MADE);
     control->gap_seen = failures;
     node.topics_gap_ms = 0;
 }

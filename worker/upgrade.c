@@ -12,6 +12,7 @@
  */
 #include "worker/upgrade.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/forwarded.h"
 #include "proto/handshake.h"
@@ -96,6 +97,7 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     const size_t len = handshake_response(response, &opening->handshake);
     if (worker_ready(worker, home)) {
         record_login(worker, conn, login, &opening->handshake);
+        KILLPOINT(LOGIN_RECORDED);
         if (home_give(worker, conn, home, response, len, opening->at + opening->head_len,
                       opening->len - opening->head_len))
             return;
@@ -300,6 +302,7 @@ void upgrade_read(struct worker *worker, struct conn *conn)
         hold_settle(worker, conn);
         return;
     }
+    KILLPOINT(HEAD_READ);
     const size_t len = have + (size_t)n;
     const ssize_t proxy = take_proxy(worker, conn, worker->scratch, len);
     if (proxy >= 0)
