@@ -14,6 +14,7 @@
  */
 #include "worker/upgrade.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/forwarded.h"
 #include "proto/handshake.h"
@@ -112,6 +113,7 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
         return;
     }
     record_login(worker, conn, login, &opening->handshake);
+    KILLPOINT(LOGIN_RECORDED);
     if (home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
         return;
     wait_with_head(worker, conn, opening);
@@ -306,6 +308,7 @@ void upgrade_read(struct worker *worker, struct conn *conn)
         hold_settle(worker, conn);
         return;
     }
+    KILLPOINT(HEAD_READ);
     const size_t len = have + (size_t)n;
     const ssize_t proxy = take_proxy(worker, conn, worker->scratch, len);
     if (proxy >= 0)
