@@ -20,6 +20,7 @@ struct charge {
     pid_t pid;               /* 0: not running */
     bool hung;               /* the watchdog has told it to end */
     uint64_t started_ms;
+    uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
 

@@ -5,6 +5,7 @@
  */
 #include "worker/rings.h"
 
+#include "common/killpoint.h"
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
@@ -119,6 +120,7 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
     if (count == 0)
         return 0;
     outbox_flush(worker);
+    KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
     words_push(&worker->slot->words, 0, 0);

@@ -9,7 +9,6 @@ import pytest
 from harness import admin
 from harness.client import GAP, PING, PONG, SUBBED, Closed
 from harness.wait import wait_for
-from test_crash import wait_replaced
 from test_last_words import deaths, doomed  # noqa: F401
 from test_topics import join
 
@@ -140,7 +139,7 @@ def test_kill_from_outside_makes_nothing_poison(doomed, number):
         server.redis.publish_many((server.channel("all"), b"\0\0\0\x6e%d" % (total * turn + n))
                                   for n in range(total))
         os.kill(old["pid"], number)
-        wait_replaced(server, old)
+        server.wait_replaced(old)
     last = b"%d" % (6 * total - 1)
     for client in clients:
         got = list(dict.fromkeys(pushes(client, last)))
@@ -158,7 +157,7 @@ def test_kill_from_outside_between_two_deaths_does_not_save_poison(doomed):
         wait_for(server.admin.ready, "/readyz 200")
         old = server.admin.workers()[0]
         os.kill(old["pid"], signal.SIGKILL)
-        wait_replaced(server, old)
+        server.wait_replaced(old)
     server.push("u", 110, text="after")
     assert pushes(client, b"after") == [b"after"]
     assert reason(server, admin.DROPPED) == 1
