@@ -63,6 +63,11 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c
 # The server with bugs to order (worker/fault.h), for tests.
 FAULTY := worker/deliver worker/outbox worker/requests
 
+# Servers of two later layouts, for tests: into the one this layout can be carried over, into the other
+# not (shm/migrate.h). Only the files below know the number.
+LAYOUTS := shm/segment shm/migrate master/upgrade
+LAYOUT  := $(shell sed -n 's/^\#define SEGMENT_LAYOUT //p' shm/segment.h)
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests unit asan killpoints test check run install uninstall counts perfcheck format clean \
@@ -76,7 +81,13 @@ $(BUILD)/wspushd-faults: $(call objects,$(filter-out $(FAULTY:=.c),$(SERVER_SRC)
                          $(FAULTY:%=$(BUILD)/obj/%.faults.o) $(BUILD)/obj/tests/faults/fault.o \
                          $(BUILD)/obj/console_files.o
 $(BUILD)/obj/%.faults.o $(BUILD)/obj/tests/faults/fault.o: CPPFLAGS_ALL += -DWSPUSHD_FAULTS
-$(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspushd-faults:
+layout_objects = $(call objects,$(filter-out $(LAYOUTS:=.c),$(SERVER_SRC))) \
+                 $(LAYOUTS:%=$(BUILD)/obj/%.$(1).o) $(BUILD)/obj/console_files.o
+$(BUILD)/wspushd-next: $(call layout_objects,next)
+$(BUILD)/wspushd-foreign: $(call layout_objects,foreign)
+$(BUILD)/obj/%.next.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=1001 -DMIGRATE_SAME=$(LAYOUT)
+$(BUILD)/obj/%.foreign.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=1002
+$(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspushd-faults $(BUILD)/wspushd-next $(BUILD)/wspushd-foreign:
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -106,6 +117,10 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(compile)
 $(BUILD)/obj/%.faults.o: %.c Makefile
 	$(compile)
+$(BUILD)/obj/%.next.o: %.c Makefile
+	$(compile)
+$(BUILD)/obj/%.foreign.o: %.c Makefile
+	$(compile)
 
 # The console's page, as a table in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
@@ -119,7 +134,8 @@ $(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-tests: $(TESTS) $(BUILD)/inspect $(BUILD)/wspushd-faults ## builds the unit tests, and programs for tests
+TEST_PROGRAMS := inspect wspushd-faults wspushd-next wspushd-foreign
+tests: $(TESTS) $(TEST_PROGRAMS:%=$(BUILD)/%) ## builds the unit tests, and programs for tests
 
 unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)
