@@ -29,6 +29,7 @@ def refuse(server, head, *statuses, error=None):
     assert response.header("Content-Type").startswith("application/json")
     assert "close" in response.header("Connection").lower().split(", ")
     client.expect_end()
+    client.close()
     return response
 
 
