@@ -15,6 +15,10 @@ from .process import alive, children, die_with_us, is_child, wait_end
 from .wait import SLACK, TIMEOUT, WSPUSHD, wait_for
 
 _BAD_LINE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error|level=error")
+_LINE = re.compile(r"time=[-0-9T:.]+Z level=(?:error|warn|info|debug) from=(?:master|worker\.\d+) "
+                   r"event=\w+(?: [^\x00-\x1f\x7f-\x9f]*)?")
+"""A line of the log. Whatever comes from outside, it makes no second one."""
+
 _serial = itertools.count(1)
 
 
@@ -224,10 +228,12 @@ class Server:
             self._expected = []
 
     def _check_log(self):
-        text = self.log()
+        text = self.log_path.read_text("utf-8")  # strictly: nothing else may be in it
         fresh, self._log_checked = text[self._log_checked:], len(text)
-        bad = [line for line in fresh.split("\n")
-               if _BAD_LINE.search(line) and not any(p.search(line) for p in self._expected)]
+        lines = fresh.split("\n")[:-1]
+        bad = [line for line in lines
+               if (_BAD_LINE.search(line) or not _LINE.fullmatch(line))
+               and not any(p.search(line) for p in self._expected)]
         assert not bad, "in the log:\n" + "\n".join(bad[:20])
 
     def check_log(self):
