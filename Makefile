@@ -58,7 +58,10 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
-TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
+TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c
+
+# The server with bugs to order (worker/fault.h), for tests.
+FAULTY := worker/deliver worker/outbox worker/requests
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -69,7 +72,11 @@ all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
 
 $(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(BUILD)/obj/console_files.o
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
-$(BUILD)/wspushd $(BUILD)/wspush:
+$(BUILD)/wspushd-faults: $(call objects,$(filter-out $(FAULTY:=.c),$(SERVER_SRC))) \
+                         $(FAULTY:%=$(BUILD)/obj/%.faults.o) $(BUILD)/obj/tests/faults/fault.o \
+                         $(BUILD)/obj/console_files.o
+$(BUILD)/obj/%.faults.o $(BUILD)/obj/tests/faults/fault.o: CPPFLAGS_ALL += -DWSPUSHD_FAULTS
+$(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspushd-faults:
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -90,10 +97,15 @@ $(BUILD)/instructions: $(BUILD)/obj/tests/perf/instructions.o $(BUILD)/libtested
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
+define compile
+@mkdir -p $(@D)
+$(if $(V),,@echo '  CC   $<')
+$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+endef
 $(BUILD)/obj/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(if $(V),,@echo '  CC   $<')
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(compile)
+$(BUILD)/obj/%.faults.o: %.c Makefile
+	$(compile)
 
 # The console's page, as a table in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
@@ -107,7 +119,7 @@ $(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-tests: $(TESTS) $(BUILD)/inspect ## builds the unit tests
+tests: $(TESTS) $(BUILD)/inspect $(BUILD)/wspushd-faults ## builds the unit tests, and programs for tests
 
 unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)
