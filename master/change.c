@@ -25,7 +25,7 @@ static struct {
     bool start; /* nobody has asked for it, and nobody gets a report */
     enum change_kind kind;
     bool refused;
-    char text[2 * REPORT_TEXT_MAX]; /* the board cuts it, and says so */
+    char text[2 * CHANGE_TEXT_MAX]; /* the board cuts it, and says so */
     struct event *look;
 } change;
 

@@ -131,7 +131,7 @@ void admin_changes_json(const struct worker *worker, json_t *json)
     const struct board *board = worker->segment->board;
     for (uint32_t i = 0; i < CHANGE_COUNT; i++) {
         const enum change_kind kind = (enum change_kind)i;
-        struct report report;
+        struct change_report report;
         const uint32_t number = board_read(board, kind, &report);
         json_t *change = json_pack("{s:I, s:b}", "number", (json_int_t)number, "under_way",
                                    board_begun(board, kind) != number);

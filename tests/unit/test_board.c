@@ -31,7 +31,7 @@ static void kinds_have_names(void **state)
 
 static void the_last_report_is_read_with_its_number(void **state)
 {
-    struct report report;
+    struct change_report report;
 
     (void)state;
     assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), 0);
@@ -59,18 +59,18 @@ static void the_last_report_is_read_with_its_number(void **state)
 /* Of all lengths around the limit, and far beyond. */
 static void long_texts_are_cut_and_say_so(void **state)
 {
-    static char text[2 * REPORT_TEXT_MAX];
-    struct report report;
+    static char text[2 * CHANGE_TEXT_MAX];
+    struct change_report report;
 
     (void)state;
-    for (size_t len = REPORT_TEXT_MAX - 30; len < sizeof(text); len += len / 64) {
+    for (size_t len = CHANGE_TEXT_MAX - 30; len < sizeof(text); len += len / 64) {
         memset(text, 'x', len);
         text[len] = '\0';
         board_begin(&board, CHANGE_RELOAD);
         board_report(&board, CHANGE_RELOAD, true, 0, text);
         board_read(&board, CHANGE_RELOAD, &report);
         assert_true(board_valid(&board));
-        if (len < REPORT_TEXT_MAX)
+        if (len < CHANGE_TEXT_MAX)
             assert_string_equal(report.text, text);
         else
             assert_non_null(strstr(report.text, "x\n... the log has all of it"));
@@ -78,7 +78,7 @@ static void long_texts_are_cut_and_say_so(void **state)
     for (size_t shift = 0; shift < 3; shift++) { /* never within a character */
         memset(text, 'x', shift);
         text[shift] = '\0';
-        while (strlen(text) < REPORT_TEXT_MAX)
+        while (strlen(text) < CHANGE_TEXT_MAX)
             strcat(text, "我");
         board_report(&board, CHANGE_RELOAD, true, 0, text);
         board_read(&board, CHANGE_RELOAD, &report);
@@ -104,7 +104,7 @@ static void *write_reports(void *unused)
 static void a_report_is_whole_however_fast_others_follow(void **state)
 {
     pthread_t writer;
-    struct report report;
+    struct change_report report;
     uint32_t number = 0;
 
     (void)state;
@@ -142,7 +142,7 @@ static void each_part_of_a_board_is_checked(void **state)
     EXPECT_WRONG(change[CHANGE_UPGRADE].report[0][1], 2); /* refused */
 #undef EXPECT_WRONG
     memset(&word, 'x', sizeof(word));
-    for (size_t i = 2; i < REPORT_WORDS; i++)
+    for (size_t i = 2; i < CHANGE_WORDS; i++)
         board.change[CHANGE_RELOAD].report[0][i] = word;
     assert_false(board_valid(&board)); /* the text does not end */
 }
