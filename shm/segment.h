@@ -15,6 +15,8 @@
  *   | ring controls    |
  *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
  *   | connection table |
+ *   +------------------+  uint64_t[capacity]: bytes that wait, by descriptor     (backlog.h)
+ *   | backlogs         |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -40,6 +42,7 @@
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -102,6 +105,7 @@ struct segment {
     struct stats *stats;
     struct ring_control *ring;
     struct conn *conn;
+    _Atomic uint64_t *backlog;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;
