@@ -15,6 +15,17 @@ static const char *const change_names[] = {
 #undef CHANGE_NAME
 };
 
+static const char *const outcome_names[] = {
+#define OUTCOME_NAME(name, text) [CHANGE_##name] = text,
+    CHANGE_OUTCOMES(OUTCOME_NAME)
+#undef OUTCOME_NAME
+};
+
+const char *change_outcome_name(enum change_outcome outcome)
+{
+    return (uint32_t)outcome < CHANGE_OUTCOME_COUNT ? outcome_names[outcome] : "unknown";
+}
+
 const char *change_name(enum change_kind kind)
 {
     return (uint32_t)kind < CHANGE_COUNT ? change_names[kind] : "unknown";
@@ -52,12 +63,12 @@ uint32_t board_begun(const struct board *board, enum change_kind kind)
     return atomic_load_explicit(&board->change[kind].begun, memory_order_relaxed);
 }
 
-void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,
-                  const char *text)
+void board_report(struct board *board, enum change_kind kind, enum change_outcome outcome,
+                  uint64_t at_ms, const char *text)
 {
     struct change_record *record = &board->change[kind];
     const uint32_t number = atomic_load_explicit(&record->number, memory_order_relaxed) + 1;
-    struct change_report report = {.at_ms = at_ms, .refused = refused};
+    struct change_report report = {.at_ms = at_ms, .outcome = outcome};
     uint64_t words[CHANGE_WORDS];
 
     set_text(report.text, text);
@@ -137,7 +148,7 @@ bool board_valid(const struct board *board)
         struct change_report report;
         const uint32_t begun = board_begun(board, (enum change_kind)kind);
         const uint32_t number = board_read(board, (enum change_kind)kind, &report);
-        if (begun - number > 1 || report.refused > 1 ||
+        if (begun - number > 1 || report.outcome >= CHANGE_OUTCOME_COUNT ||
             !memchr(report.text, '\0', sizeof(report.text)))
             return false;
     }

@@ -35,10 +35,22 @@ const char *change_name(enum change_kind kind);
 
 enum { CHANGE_TEXT_MAX = 4096 };
 
-/* How a change ended. */
+/* How a change ended: X(name, its name in /api/stats) */
+#define CHANGE_OUTCOMES(X)                          \
+    X(DONE, "done")                                 \
+    X(REFUSED, "refused") /* nothing has changed */ \
+    X(FAILED, "failed")   /* it has happened, and not every worker serves */
+enum change_outcome {
+#define CHANGE_OUTCOME_ENUM(name, text) CHANGE_##name,
+    CHANGE_OUTCOMES(CHANGE_OUTCOME_ENUM)
+#undef CHANGE_OUTCOME_ENUM
+        CHANGE_OUTCOME_COUNT
+};
+const char *change_outcome_name(enum change_outcome outcome);
+
 struct change_report {
     uint64_t at_ms;             /* when: wall clock, ms */
-    uint64_t refused;           /* 1: nothing has changed */
+    uint64_t outcome;           /* enum change_outcome */
     char text[CHANGE_TEXT_MAX]; /* lines, NUL-terminated: why; or keys that keep their value */
 };
 enum { CHANGE_WORDS = sizeof(struct change_report) / sizeof(uint64_t) };
@@ -73,8 +85,8 @@ void board_begin(struct board *board, enum change_kind kind);
 uint32_t board_begun(const struct board *board, enum change_kind kind);
 
 /* The master: a change has ended. `text` is cut where it is too long. */
-void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,
-                  const char *text);
+void board_report(struct board *board, enum change_kind kind, enum change_outcome outcome,
+                  uint64_t at_ms, const char *text);
 
 /* Copies the report of the last change of this kind; returns its number, 0 where there was none. */
 uint32_t board_read(const struct board *board, enum change_kind kind, struct change_report *out);

@@ -9,11 +9,11 @@
 #include "tools/wspushctl_options.h"
 
 /* X(NAME, status, what it says) */
-#define CTL_EXITS(X)                                                           \
-    X(DONE, 0, "done")                                                         \
-    X(USAGE, 1, "wrong usage")                                                 \
-    X(UNREACHABLE, 2, "the server does not answer, or not in time")            \
-    X(REFUSED, 3, "the server refuses, and says why; status: it is not ready") \
+#define CTL_EXITS(X)                                                                        \
+    X(DONE, 0, "done")                                                                      \
+    X(USAGE, 1, "wrong usage")                                                              \
+    X(UNREACHABLE, 2, "the server does not answer, or not in time")                         \
+    X(REFUSED, 3, "the server refuses, or it has failed, and why; status: it is not ready") \
     X(OFFLINE, 4, "push: the user is offline; who: he has no connection on this node")
 enum ctl_exit {
 #define CTL_EXIT_ENUM(name, status, help) CTL_##name = (status),

@@ -36,13 +36,15 @@ static enum ctl_exit tell(const struct ctl *ctl, const char *kind, const char *b
                           const json_t *stats)
 {
     const json_t *change = json_object_get(stats, kind);
-    const bool refused = strcmp(text_of(change, "outcome"), "done") != 0;
+    const char *outcome = text_of(change, "outcome");
     if (ctl->options->json) {
         json_dumpf(change, stdout, JSON_COMPACT);
         putchar('\n');
     }
-    if (refused) {
-        complain("the %s is refused, and nothing has changed:", kind);
+    if (strcmp(outcome, "done") != 0) {
+        complain(strcmp(outcome, "refused") == 0 ? "the %s is refused, and nothing has changed:"
+                                                 : "the %s has happened, but:",
+                 kind);
         print_lines(stderr, change);
         return CTL_REFUSED;
     }

@@ -136,10 +136,11 @@ void admin_changes_json(const struct worker *worker, json_t *json)
         json_t *change = json_pack("{s:I, s:b}", "number", (json_int_t)number, "under_way",
                                    board_begun(board, kind) != number);
         if (number > 0)
-            json_object_update_new(change, json_pack("{s:s, s:I, s:o}", "outcome",
-                                                     report.refused ? "refused" : "done", "at",
-                                                     (json_int_t)(report.at_ms / 1000), "text",
-                                                     text_json(report.text)));
+            json_object_update_new(
+                change,
+                json_pack("{s:s, s:I, s:o}", "outcome",
+                          change_outcome_name((enum change_outcome)report.outcome), "at",
+                          (json_int_t)(report.at_ms / 1000), "text", text_json(report.text)));
         json_object_set_new(json, change_name(kind), change);
     }
 }
