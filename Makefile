@@ -53,6 +53,8 @@ CONSOLE    := console/index.html console/console.css console/console.js console/
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 KILL_SRC   := $(if $(KILLPOINTS),tests/chaos/killpoint.c)
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
+CTL_SRC    := tools/wspushctl.c $(wildcard tools/wspushctl_*.c) tools/wspush_buffer.c \
+              tools/wspush_input.c tools/wspush_text.c
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -73,10 +75,11 @@ LAYOUT  := $(shell sed -n 's/^\#define SEGMENT_LAYOUT //p' shm/segment.h)
 .PHONY: all tests unit asan killpoints test check run install uninstall counts perfcheck format clean \
         help
 
-all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
+all: $(BUILD)/wspushd $(BUILD)/wspushctl $(BUILD)/wspush ## builds the programs (the default)
 
 $(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(BUILD)/obj/console_files.o
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
+$(BUILD)/wspushctl: $(call objects,$(CTL_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspushd-faults: $(call objects,$(filter-out $(FAULTY:=.c),$(SERVER_SRC))) \
                          $(FAULTY:%=$(BUILD)/obj/%.faults.o) $(BUILD)/obj/tests/faults/fault.o \
                          $(BUILD)/obj/console_files.o
@@ -87,7 +90,8 @@ $(BUILD)/wspushd-next: $(call layout_objects,next)
 $(BUILD)/wspushd-foreign: $(call layout_objects,foreign)
 $(BUILD)/obj/%.next.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=1001 -DMIGRATE_SAME=$(LAYOUT)
 $(BUILD)/obj/%.foreign.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=1002
-$(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspushd-faults $(BUILD)/wspushd-next $(BUILD)/wspushd-foreign:
+$(BUILD)/wspushd $(BUILD)/wspushctl $(BUILD)/wspush $(BUILD)/wspushd-faults $(BUILD)/wspushd-next \
+$(BUILD)/wspushd-foreign:
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -163,9 +167,9 @@ perfcheck: all $(BUILD)/instructions ## fails if anything costs 5 % more than it
 
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
 	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd
-	$(Q)install -D -m 755 $(BUILD)/wspush $(DESTDIR)$(BINDIR)/wspush
+	$(Q)install -D -m 755 -t $(DESTDIR)$(BINDIR) $(BUILD)/wspushctl $(BUILD)/wspush
 	$(Q)install -D -m 644 docs/wspushd.8 $(DESTDIR)$(MANDIR)/man8/wspushd.8
-	$(Q)install -D -m 644 docs/wspush.1 $(DESTDIR)$(MANDIR)/man1/wspush.1
+	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 docs/wspushctl.1 docs/wspush.1
 	$(Q)install -D -m 644 -t $(DESTDIR)$(EXAMPLEDIR) push.conf
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)for unit in $(UNITS); do \
@@ -177,8 +181,9 @@ install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(P
 	    install -D -m 644 push.conf $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf
 
 uninstall: ## removes what install has put there, but for the configuration
-	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(BINDIR)/wspush \
-	    $(DESTDIR)$(MANDIR)/man8/wspushd.8 $(DESTDIR)$(MANDIR)/man1/wspush.1 \
+	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(BINDIR)/wspushctl $(DESTDIR)$(BINDIR)/wspush \
+	    $(DESTDIR)$(MANDIR)/man8/wspushd.8 $(DESTDIR)$(MANDIR)/man1/wspushctl.1 \
+	    $(DESTDIR)$(MANDIR)/man1/wspush.1 \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/wspushd
 

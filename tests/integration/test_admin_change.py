@@ -159,6 +159,24 @@ def test_a_reload_that_is_asked_for_during_an_upgrade_outlives_it(installed):  #
     assert change(server, "reload", 1)["outcome"] == "done"
 
 
+def test_a_reload_by_which_workers_do_not_serve_has_failed_and_another_is_made(changing):
+    """One that has died young again and again waits for its next start, up to 10 s."""
+    server = changing(workers=2, watchdog=1)
+    while "event=worker_backoff worker=0 ms=10000" not in server.log():
+        died = server.log().count("event=worker_died worker=0")
+        os.kill(int(re.findall(r"event=worker_started worker=0 pid=(\d+)", server.log())[-1]),
+                signal.SIGKILL)
+        wait_for(lambda died=died: server.log().count("event=worker_died worker=0") > died and
+                 server.log().count("event=worker_started worker=0") > died + 1 or
+                 "ms=10000" in server.log(), "the next one", interval=0.001)
+    server.signal(signal.SIGHUP)
+    outcome = change(server, "reload", 1)
+    assert (outcome["outcome"], outcome["text"]) == ("failed", "not every worker serves: see the log")
+    assert len(server.worker_pids()) == 1
+    assert ask(server, "reload")["outcome"] == "done"
+    assert len(server.worker_pids()) == 2
+
+
 # Upgrades.
 
 def test_upgrade_is_done_when_the_new_version_serves(installed):  # noqa: F811

@@ -398,6 +398,7 @@ def test_install_puts_everything_below_destdir_and_uninstall_removes_it(tmp_path
     make(*where)
     assert files(tmp_path) == {
         "usr/sbin/wspushd": 0o755, "usr/bin/wspush": 0o755,
+        "usr/bin/wspushctl": 0o755, "usr/share/man/man1/wspushctl.1": 0o644,
         "usr/share/man/man8/wspushd.8": 0o644, "usr/share/man/man1/wspush.1": 0o644,
         "usr/share/doc/wspushd/examples/push.conf": 0o644,
         "usr/lib/systemd/system/wspushd.service": 0o644,
