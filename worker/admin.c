@@ -9,6 +9,7 @@
 #include "worker/descriptors.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
+#include "worker/pending.h"
 
 #include <ctype.h>
 #include <event2/buffer.h>
@@ -181,7 +182,7 @@ static void on_visitor(evutil_socket_t none, short what, void *arg)
 static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
 {
     (void)arg;
-    admin_post_gone(connection);
+    pending_gone(connection);
 }
 
 static void on_any(struct evhttp_request *request, void *arg)

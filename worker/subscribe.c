@@ -9,6 +9,7 @@
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
+#include "worker/report.h"
 #include "worker/topic.h"
 
 #include <stdio.h>
@@ -218,6 +219,7 @@ void subscriptions_all(struct worker *worker)
     }
     topic_subscribe_all(worker);
     node_subscribe(worker);
+    report_subscribe(worker);
     subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
     subscriptions_turn(worker);
 }

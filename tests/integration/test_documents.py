@@ -1,4 +1,5 @@
-"""The snippets of docs/backends.md: those for the shell and for Python are run, against a server."""
+"""The snippets of docs/backends.md: those for the shell and for Python are run, against a server.
+So are examples of docs/operations.md."""
 
 import json
 import os
@@ -8,10 +9,12 @@ import sys
 
 import pytest
 
+from harness.client import SUB, SUBBED
 from harness.server import opcode
 from harness.wait import ROOT, TIMEOUT
 
 TEXT = (ROOT / "docs/backends.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
 def snippets(language):
@@ -23,8 +26,9 @@ def snippets(language):
 @pytest.fixture
 def node(make_server, own_redis):
     """A server and a Redis, as the page takes for granted; Redis's port goes by the environment."""
-    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60, opcodes=[
-        opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
+    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60,
+                       topics=["*"], opcodes=[
+                           opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
 
 
 def run(command, node, text=None):
@@ -50,10 +54,22 @@ def test_shell(node):
     push, post, kick = snippets("sh")
     assert shell(push, node) == "1\n"
     assert client.recv_message().json() == {"from": "7", "text": "我们都好"}
-    assert json.loads(shell(post, node)) == {"user": "42", "nodes": 1, "online": True}
-    assert client.recv_message().json() == {"from": "7"}
+    client.send_message(SUB, b'{"topics":["room:7"]}')
+    assert client.recv_message().op == SUBBED
+    to_user, to_topic = shell(post.replace("curl -s", "curl -s -w '\\n'"), node).splitlines()
+    assert json.loads(to_user).items() >= {"user": "42", "delivered": 1}.items()
+    assert json.loads(to_topic).items() >= {"topic": "room:7", "delivered": 1}.items()
+    for _ in range(2):
+        assert client.recv_message().json() == {"from": "7"}
     assert int(shell(kick, node)) == 1
     assert client.expect_close(4001)[1] == "logged out"
+
+
+def test_the_answer_to_a_push_is_as_operations_says(node):
+    client = node.client("42")
+    command, answer = re.search(r"^\$ (curl .*/api/push .*)\n(.*)$", OPERATIONS, re.M).groups()
+    assert shell(command, node) == answer
+    assert client.recv_message().json() == {"from": "7"}
 
 
 def test_python_pushes(node):
