@@ -46,6 +46,8 @@ Q := $(if $(V),,@)
 
 CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
               clients/js/wspush.js
+DASHBOARD  := $(addprefix dashboard/,index.html dashboard.css dashboard.js dashboard.svg)
+PAGES      := console dashboard
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -61,7 +63,7 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
 
 all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
 
-$(BUILD)/wspushd: $(call objects,$(SERVER_SRC)) $(BUILD)/obj/console_files.o
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC)) $(PAGES:%=$(BUILD)/obj/%_files.o)
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspushd $(BUILD)/wspush:
 	$(if $(V),,@echo '  LINK $@')
@@ -80,12 +82,16 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# The console's page, as a table in C.
+# The pages that the server serves, as tables in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
 	@mkdir -p $(@D)
-	$(Q)scripts/embed $(CONSOLE) >$@
+	$(Q)scripts/embed console $(CONSOLE) >$@
 
-$(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
+$(BUILD)/dashboard_files.c: scripts/embed $(DASHBOARD)
+	@mkdir -p $(@D)
+	$(Q)scripts/embed dashboard $(DASHBOARD) >$@
+
+$(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "shm/backlog.h"
 #include "worker/address.h"
+#include "worker/node.h"
 
 #include <linux/sockios.h>
 #include <stdio.h>
@@ -129,6 +130,10 @@ json_t *metrics_json(const struct worker *worker)
         json_pack("{s:s, s:s, s:I, s:o, s:o}", "node", header->node, "version", WSPUSHD_VERSION,
                   "uptime", (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
                   workers_json(worker), "counters", counters_json(worker));
+    const char *why = "";
+    json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));
+    if (why)
+        json_object_set_new(json, "why", json_string(why));
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
     return json;
@@ -146,13 +151,14 @@ static json_t *conn_json(const struct worker *worker, const struct conn *conn)
     char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
     const int fd = (int)(conn - worker->table);
+    const uint32_t since = conn->since; /* by another worker's clock, which may be ahead of ours */
+    const json_int_t age = worker->now_s > since ? worker->now_s - since : 0;
     const json_int_t backlog = backlog_of(worker->segment->backlog, (uint32_t)fd, word);
     name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
     return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I}", "conn", name, "address",
                      address_text(conn, address), "worker", (int)word_owner(word), "mode",
-                     word_flags(word) & CONN_JSON ? "json" : "binary", "age",
-                     (json_int_t)(worker->now_s - conn->since), "queue", unsent(fd) + backlog,
-                     "backlog", backlog);
+                     word_flags(word) & CONN_JSON ? "json" : "binary", "age", age, "queue",
+                     unsent(fd) + backlog, "backlog", backlog);
 }
 
 /* The index belongs to the user's home, so anyone else walks the table: a question from an
