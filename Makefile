@@ -48,24 +48,27 @@ CONSOLE    := console/index.html console/console.css console/console.js console/
               clients/js/wspush.js
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
+BENCH_SRC  := tools/bench.c $(wildcard tools/bench_*.c) tools/wspush_url.c tools/wspush_buffer.c
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
-TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
+TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) \
+              $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: all tests unit asan test check run install uninstall counts format clean help
 
-all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
+all: $(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspush-bench ## builds the programs (the default)
 
 $(BUILD)/wspushd: $(call objects,$(SERVER_SRC)) $(BUILD)/obj/console_files.o
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
-$(BUILD)/wspushd $(BUILD)/wspush:
+$(BUILD)/wspush-bench: $(call objects,$(BENCH_SRC) $(wildcard proto/*.c common/*.c))
+$(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspush-bench:
 	$(if $(V),,@echo '  LINK $@')
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lm
 
 $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -115,8 +118,9 @@ counts: all ## counts what is promised: allocations, system calls, bytes of a co
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
 	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd
 	$(Q)install -D -m 755 $(BUILD)/wspush $(DESTDIR)$(BINDIR)/wspush
+	$(Q)install -D -m 755 $(BUILD)/wspush-bench $(DESTDIR)$(BINDIR)/wspush-bench
 	$(Q)install -D -m 644 docs/wspushd.8 $(DESTDIR)$(MANDIR)/man8/wspushd.8
-	$(Q)install -D -m 644 docs/wspush.1 $(DESTDIR)$(MANDIR)/man1/wspush.1
+	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 docs/wspush.1 docs/wspush-bench.1
 	$(Q)install -D -m 644 -t $(DESTDIR)$(EXAMPLEDIR) push.conf
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)for unit in $(UNITS); do \
@@ -129,7 +133,8 @@ install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(P
 
 uninstall: ## removes what install has put there, but for the configuration
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(BINDIR)/wspush \
-	    $(DESTDIR)$(MANDIR)/man8/wspushd.8 $(DESTDIR)$(MANDIR)/man1/wspush.1 \
+	    $(DESTDIR)$(BINDIR)/wspush-bench $(DESTDIR)$(MANDIR)/man8/wspushd.8 \
+	    $(DESTDIR)$(MANDIR)/man1/wspush.1 $(DESTDIR)$(MANDIR)/man1/wspush-bench.1 \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/wspushd
 
