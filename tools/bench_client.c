@@ -388,8 +388,8 @@ bool client_left(struct swarm *swarm, struct client *client)
     const uint32_t sent =
         atomic_load_explicit(&swarm->bench->sent[SOURCE_USER][client->user], memory_order_seq_cst);
 
-    if (client->got[SOURCE_USER].distinct != sent &&
-        swarm->now - client->since < swarm->bench->options->drain * BENCH_MS)
+    const bool has_all = client->got[SOURCE_USER].distinct == sent && client->asked_count == 0;
+    if (!has_all && swarm->now - client->since < swarm->bench->options->drain * BENCH_MS)
         return false;
     if (send_frame(swarm, client, WS_CLOSE, normal, sizeof(normal))) {
         client->state = CLIENT_CLOSING;

@@ -90,7 +90,7 @@ void client_event(struct swarm *swarm, struct client *client, uint32_t events);
 /* READY: to leave as soon as all that was published for it has come. */
 void client_leave(struct swarm *swarm, struct client *client);
 
-/* LEAVING: whether it has; then it closes. */
+/* LEAVING: whether it has, and every answer; then it closes. */
 bool client_left(struct swarm *swarm, struct client *client);
 
 /* READY: sends a request that was due at that time; false where too many are unanswered. */

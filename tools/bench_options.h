@@ -40,6 +40,7 @@ enum {
     TIME  (seconds, "--seconds", "TIME", 5000, "how long to measure")                              \
     TIME  (warmup, "--warmup", "TIME", 500, "how long to run before")                              \
     TIME  (drain, "--drain", "TIME", 3000, "how long to wait for what is missing at the end")      \
+    TIME  (patience, "--patience", "TIME", 20000, "how long to wait for the next connection")      \
     TIME  (settle, "--settle", "TIME", 200, "how long to wait once all are connected")             \
     NUMBER(size, "--size", "BYTES", 64, PAYLOAD_MIN, SIZE_MAX_PAYLOAD, "of a payload")             \
     NUMBER(burst, "--burst", "N", 16, 2, 10000, "pushes at once (burst)")                          \

@@ -69,14 +69,16 @@ void report_begin(const struct options *options)
 
 static void note_load(const struct result *result)
 {
+    const double published = (double)(result->ended.published - result->began.published);
+
     if (result->published > 0 && result->rate > 0)
         printf("          %s pushes at %s/s; the generator handed them over %s us late (p99), "
                "%s at most\n",
-               number((double)result->published, 0), number((double)result->rate, 0),
+               number(published, 0), number((double)result->rate, 0),
                number((double)histogram_percentile(&result->lag, 99) / 1e3, 0),
                number((double)result->lag.largest / 1e3, 0));
     else if (result->published > 0)
-        printf("          %s pushes, window %s\n", number((double)result->published, 0),
+        printf("          %s pushes, window %s\n", number(published, 0),
                number((double)result->window, 0));
     if (result->clients.requests > 0)
         printf("          %s requests, %s answered, %s refused, %s without an answer\n",
@@ -112,7 +114,7 @@ static void note_use(const struct result *result)
                number(result->first, 0), number(result->users, 0), number(figure_memory(result), 1),
                number(figure_kernel(result), 0), number(figure_idle_cpu(result), 2),
                number(figure_wakeups(result), 1));
-    if (result->no_calls == NULL)
+    if (!isnan(figure_calls(result)))
         printf("          %s system calls of the server for each\n",
                number(figure_calls(result), 3));
     printf("          CPU of the machine: server %s %%, Redis %s %%, this program %s %%, others "

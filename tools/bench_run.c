@@ -28,7 +28,6 @@
 enum {
     LOOK_NS = 2 * BENCH_MS, /* between two looks at the board */
     SPARE_FDS = 64,         /* of a process, beside its clients */
-    PATIENCE_MS = 20000,    /* so long no connection may become ready */
     MEMORY_MS = 1000,       /* until memory is looked at (idle) */
     TIMER_SLACK_NS = 1000,
 };
@@ -210,17 +209,32 @@ static void take_sample(struct run *run, struct sample *sample, bool memory)
     const struct options *options = run->bench.options;
 
     sample->at = bench_now();
+    machine_read(&sample->machine);
     usage_read(&sample->server, (pid_t)options->server_pid, memory);
     usage_read(&sample->redis, (pid_t)options->redis_pid, false);
     usage_read(&sample->own, getpid(), false);
-    machine_read(&sample->machine);
     sample->clients = board_sums(&run->bench);
     sample->published = run->bench.board->publisher.published;
     sample->calls = calls_read(&run->calls);
 }
 
+/* Begins to count system calls, where that is asked for. */
+static void count_calls(struct run *run)
+{
+    const struct options *options = run->bench.options;
+
+    if (options->syscalls)
+        run->result->no_calls = calls_open(&run->calls, (pid_t)options->server_pid);
+}
+
 /* --- the run -----------------------------------------------------------------------------------
  */
+
+/* Whether the connections are what is measured. */
+static bool connects_only(const struct mode *mode)
+{
+    return strcmp(mode->name, "connect") == 0;
+}
 
 /* Connects the clients below `wanted`, and waits until all of them are ready. */
 static bool connect_clients(struct run *run, uint32_t wanted)
@@ -238,7 +252,7 @@ static bool connect_clients(struct run *run, uint32_t wanted)
         if (sums.ready != ready)
             moved_at = now;
         ready = sums.ready;
-        if (stopped || now - moved_at > (uint64_t)PATIENCE_MS * BENCH_MS) {
+        if (stopped || now - moved_at > run->bench.options->patience * BENCH_MS) {
             const char *error = board->swarm[0].error;
             return complain("only %llu of %u clients became ready: %s", (unsigned long long)ready,
                             wanted, error[0] != '\0' ? error : "the server does not answer");
@@ -252,6 +266,8 @@ static bool connect_all(struct run *run)
 {
     struct result *result = run->result;
 
+    if (connects_only(run->bench.mode))
+        count_calls(run);
     take_sample(run, &result->empty, true);
     if (result->first > 0) {
         if (!connect_clients(run, result->first) || !wait_ms(run, MEMORY_MS))
@@ -322,8 +338,7 @@ static bool measure(struct run *run)
     set_phase(run, PHASE_RUN, "warming up");
     if (!wait_until(run, from))
         return false;
-    if (options->syscalls)
-        run->result->no_calls = calls_open(&run->calls, (pid_t)options->server_pid);
+    count_calls(run);
     run->progress.phase = "measuring";
     take_sample(run, &run->result->began, false);
     const bool ok =
@@ -366,7 +381,7 @@ static bool conduct(struct run *run)
 {
     if (!start_children(run) || !connect_all(run))
         return false;
-    if (strcmp(run->bench.mode->name, "connect") == 0) {
+    if (connects_only(run->bench.mode)) {
         run->result->began = run->result->empty;
         run->result->ended = run->result->full;
     } else if (!measure(run) || !drain(run)) {
