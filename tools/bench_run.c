@@ -488,7 +488,10 @@ bool run_mode(struct result *result, const struct options *options, const struct
 bool result_good(const struct result *result)
 {
     const struct swarm_sums *sums = &result->clients;
+    const bool left_alone = result->mode->event == EVENT_NONE || result->mode->event == EVENT_PAUSE;
 
+    if (left_alone && sums->closed > 0)
+        return false;
     return result->lost == 0 && result->unanswered == 0 && result->failed == 0 && sums->late == 0 &&
            sums->foreign == 0 && sums->rejected == 0 &&
            (sums->doubled == 0 || result->mode->event == EVENT_KILL);

@@ -58,7 +58,8 @@ bool run_mode(struct result *result, const struct options *options, const struct
 void run_stop(void);
 
 /* Whether the result is one that nobody need worry about: nothing lost, nothing out of order,
- * nothing foreign, nothing twice (but for a kill, after which that may be). */
+ * nothing foreign, nothing twice (but for a kill, after which that may be), nobody closed (unless
+ * something was done to the server). */
 bool result_good(const struct result *result);
 
 /* Seconds that were measured. */
