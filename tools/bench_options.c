@@ -74,7 +74,7 @@ static void print_help(void)
         printf("  %-21s %s\n", modes[i].name, modes[i].text);
     printf(
         "\nexit status: 0 all arrived, 1 usage, 2 it could not be measured, 3 something was lost,\n"
-        "doubled, out of order, refused or another's\n");
+        "doubled, out of order, refused, another's, or closed\n");
 }
 
 /* "5s", "500ms", "2m", "5" (seconds) in milliseconds. */

@@ -1,8 +1,7 @@
 /*
  * Pipelined publishing: see the header. Bytes are read into one buffer, from which whole replies
- * are taken; a reply that is larger than the buffer ends the run, for it is no reply to a push. A
- * connection that fails is not made again: what was under way on it is unknown, and a measurement
- * that lost count is none.
+ * are taken; a reply that is larger than the buffer ends the run, for it is no reply to a push.
+ * What was under way on a connection that fails is unknown, so it counts as failed.
  */
 #include "tools/bench_pipe.h"
 
@@ -24,6 +23,7 @@ const char *pipe_open(struct pipe *pipe, const struct bench *bench, const struct
     int error = 0;
 
     pipe->bench = bench;
+    pipe->target = target;
     pipe->fd = target_connect(target, 0);
     if (pipe->fd == -1)
         return strerror(errno);
@@ -39,6 +39,19 @@ void pipe_close(struct pipe *pipe)
     if (pipe->fd != -1)
         close(pipe->fd);
     buffer_free(&pipe->out);
+}
+
+const char *pipe_reopen(struct pipe *pipe)
+{
+    struct publisher_board *board = &pipe->bench->board->publisher;
+
+    board_add(&board->failed, pipe->unanswered);
+    board_add(&board->answered, pipe->unanswered);
+    pipe_close(pipe);
+    pipe->out = (struct buffer){0};
+    pipe->unanswered = 0;
+    pipe->in_len = 0;
+    return pipe_open(pipe, pipe->bench, pipe->target);
 }
 
 bool pipe_has_room(const struct pipe *pipe)

@@ -14,6 +14,7 @@
 
 struct pipe {
     const struct bench *bench;
+    const struct target *target; /* borrowed */
     int fd;
     struct buffer out;
     uint64_t unanswered; /* publications without a reply */
@@ -24,6 +25,10 @@ struct pipe {
 /* Connects, which may block. Returns NULL, or what is wrong. */
 const char *pipe_open(struct pipe *pipe, const struct bench *bench, const struct target *target);
 void pipe_close(struct pipe *pipe);
+
+/* Connects again; what was not answered counts as failed. For a run that does something to the
+ * server which ends connections of publishers, too. */
+const char *pipe_reopen(struct pipe *pipe);
 
 /* Whether it takes another publication now. */
 bool pipe_has_room(const struct pipe *pipe);

@@ -11,7 +11,8 @@
  * Pushes to one user go out in a random order that repeats only after everybody had one. A source's
  * pushes all take the same connection, so that their order is the server's to keep.
  *
- * It does not try again what failed, and does not connect again.
+ * It does not try again what failed, and connects again only in a run that kills or reloads the
+ * server.
  */
 #include "tools/bench_publisher.h"
 
@@ -255,6 +256,15 @@ static uint64_t turn_closed(struct publisher *self, uint64_t stop_at)
     return has_room(self) ? 0 : TICK_NS;
 }
 
+/* A connection has failed. Where the server is killed or reloaded meanwhile, that is part of it. */
+static const char *mend(struct publisher *self, struct pipe *pipe, const char *wrong)
+{
+    if (wrong == NULL || self->bench->mode->event == EVENT_NONE)
+        return wrong;
+    snprintf(self->board->error, sizeof(self->board->error), "%s", wrong);
+    return pipe_reopen(pipe);
+}
+
 /* Sends, then waits for replies, room, a swarm, or the time to pass. */
 static const char *exchange(struct publisher *self, uint64_t ns)
 {
@@ -262,7 +272,7 @@ static const char *exchange(struct publisher *self, uint64_t ns)
     const char *wrong = NULL;
 
     for (size_t i = 0; i < self->pipes && wrong == NULL; i++) {
-        wrong = pipe_flush(&self->pipe[i]);
+        wrong = mend(self, &self->pipe[i], pipe_flush(&self->pipe[i]));
         const short out = self->pipe[i].out.len > 0 ? POLLOUT : 0;
         fds[i] = (struct pollfd){.fd = self->pipe[i].fd, .events = (short)(POLLIN | out)};
     }
@@ -275,7 +285,7 @@ static const char *exchange(struct publisher *self, uint64_t ns)
         return NULL;
     for (size_t i = 0; i < self->pipes && wrong == NULL; i++) {
         if (fds[i].revents != 0)
-            wrong = pipe_read(&self->pipe[i]);
+            wrong = mend(self, &self->pipe[i], pipe_read(&self->pipe[i]));
     }
     if (fds[self->pipes].revents != 0) {
         uint64_t wakes;
