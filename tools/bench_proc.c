@@ -176,7 +176,6 @@ static void add_process(struct usage *usage, pid_t pid, bool is_root, bool memor
 
     if (!read_stat(pid, field))
         return;
-    usage->cpu += cpu_of(pid);
     usage->user += field[STAT_UTIME] * tick;
     usage->system += field[STAT_STIME] * tick;
     if (is_root) {
@@ -189,16 +188,13 @@ static void add_process(struct usage *usage, pid_t pid, bool is_root, bool memor
         add_memory(usage, pid);
 }
 
-void usage_read(struct usage *usage, pid_t root, bool memory)
+void usage_read(struct usage *usage, const struct tree *tree, bool memory)
 {
-    static struct tree tree;
-
     *usage = (struct usage){0};
-    if (root == 0)
-        return;
-    tree_find(&tree, root);
-    for (size_t i = 0; i < tree.count; i++)
-        add_process(usage, tree.pid[i], i == 0, memory);
+    for (size_t i = 0; i < tree->count; i++)
+        usage->cpu += cpu_of(tree->pid[i]);
+    for (size_t i = 0; i < tree->count; i++)
+        add_process(usage, tree->pid[i], i == 0, memory);
 }
 
 void machine_read(struct machine *machine)

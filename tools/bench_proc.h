@@ -18,14 +18,15 @@ struct tree {
     pid_t parent[TREE_MAX];
 };
 
-/* Finds them; none where the process is gone. */
+/* Finds them; none where the process is gone, or is 0. It takes milliseconds. */
 void tree_find(struct tree *tree, pid_t root);
 
 /* The n-th of the root's children, counted around; 0 where it has none. */
 pid_t tree_child(const struct tree *tree, size_t n);
 
 /* All since their beginning, of all processes of a tree that live; of those that have died, what
- * the root has been told of (its children whom it has waited for), to 10 ms. */
+ * the root has been told of (its children whom it has waited for), to 10 ms. The CPU time of all is
+ * read first, so that it is of the moment of the call. */
 struct usage {
     uint64_t cpu;          /* ns */
     uint64_t user, system; /* ns, to 10 ms each: how `cpu` is parted */
@@ -33,7 +34,7 @@ struct usage {
     uint64_t anonymous;    /* bytes of memory of its own, a page that n processes map as 1/n */
     uint64_t shared;       /* bytes of shared memory, likewise. Pages of files are in neither */
 };
-void usage_read(struct usage *usage, pid_t root, bool memory);
+void usage_read(struct usage *usage, const struct tree *tree, bool memory);
 
 /* CPU time that was spent on the machine, by anybody, in ns to 10 ms; bytes of the kernel's slabs
  * and of TCP's buffers. */

@@ -204,18 +204,23 @@ static void set_phase(struct run *run, enum phase phase, const char *name)
     atomic_store_explicit(&run->bench.board->phase, (uint32_t)phase, memory_order_release);
 }
 
+/* What takes long comes first, so that the server's CPU and the counts are of one moment. */
 static void take_sample(struct run *run, struct sample *sample, bool memory)
 {
+    static struct tree server, tree;
     const struct options *options = run->bench.options;
 
-    sample->at = bench_now();
+    tree_find(&tree, (pid_t)options->redis_pid);
+    usage_read(&sample->redis, &tree, false);
+    tree_find(&tree, getpid());
+    usage_read(&sample->own, &tree, false);
+    tree_find(&server, (pid_t)options->server_pid);
     machine_read(&sample->machine);
-    usage_read(&sample->server, (pid_t)options->server_pid, memory);
-    usage_read(&sample->redis, (pid_t)options->redis_pid, false);
-    usage_read(&sample->own, getpid(), false);
+    sample->at = bench_now();
     sample->clients = board_sums(&run->bench);
     sample->published = run->bench.board->publisher.published;
     sample->calls = calls_read(&run->calls);
+    usage_read(&sample->server, &server, memory);
 }
 
 /* Begins to count system calls, where that is asked for. */
@@ -280,11 +285,11 @@ static bool connect_all(struct run *run)
     run->progress.phase = "settling";
     if (!wait_ms(run, run->bench.options->settle + (result->first > 0 ? MEMORY_MS : 0)))
         return false;
-    struct usage settled;
-    usage_read(&settled, (pid_t)run->bench.options->server_pid, true);
-    machine_read(&result->full.machine);
-    result->full.server.anonymous = settled.anonymous;
-    result->full.server.shared = settled.shared;
+    struct sample settled; /* and what they take, once they are quiet */
+    take_sample(run, &settled, true);
+    result->full.machine.kernel = settled.machine.kernel;
+    result->full.server.anonymous = settled.server.anonymous;
+    result->full.server.shared = settled.server.shared;
     return true;
 }
 
@@ -343,7 +348,8 @@ static bool measure(struct run *run)
     take_sample(run, &run->result->began, false);
     const bool ok =
         events ? do_events(run, bench_now()) : wait_until(run, from + options->seconds * BENCH_MS);
-    atomic_store_explicit(&board->stop_at, bench_now(), memory_order_relaxed);
+    run->result->stopped = bench_now();
+    atomic_store_explicit(&board->stop_at, run->result->stopped, memory_order_relaxed);
     return ok;
 }
 
@@ -384,6 +390,7 @@ static bool conduct(struct run *run)
     if (connects_only(run->bench.mode)) {
         run->result->began = run->result->empty;
         run->result->ended = run->result->full;
+        run->result->stopped = run->result->full.at;
     } else if (!measure(run) || !drain(run)) {
         return false;
     } else {
@@ -499,7 +506,7 @@ bool result_good(const struct result *result)
 
 double result_seconds(const struct result *result)
 {
-    return (double)(result->ended.at - result->began.at) / BENCH_S;
+    return (double)(result->stopped - result->began.at) / BENCH_S;
 }
 
 uint64_t result_deliveries(const struct result *result)

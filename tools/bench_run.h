@@ -39,7 +39,8 @@ struct result {
     uint32_t users, first;
     uint64_t rate, window;
     struct sample empty, half, full, began, ended; /* half: with the first connections */
-    struct swarm_sums clients;                     /* at the very end */
+    uint64_t stopped;          /* ns: when nothing more was due; what is missing is waited for */
+    struct swarm_sums clients; /* at the very end */
     uint64_t published, answered, receivers, nobody, failed;
     uint64_t lost, unanswered;
     struct histogram latency, connects, lag;

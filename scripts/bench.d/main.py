@@ -30,8 +30,8 @@ def arguments():
     add("--against", metavar="NAME,...", help="beside these peers (all: each that is in bench/peers)")
     add("--gaps", action="store_true", help="what a kill, a reload and an upgrade do to clients")
     add("--rounds", type=int, default=5, help="of the comparison (default %(default)s)")
-    add("--connections", type=int, default=8000, help="clients (default %(default)s)")
-    add("--seconds", type=float, default=2, help="for each mode (default %(default)s)")
+    add("--connections", type=int, default=6000, help="clients (default %(default)s)")
+    add("--seconds", type=float, default=1.5, help="for each mode (default %(default)s)")
     add("--rate", type=int, default=10000, help="of the open loop (default %(default)s)")
     add("--kills", type=int, default=30, help="for each size of the gaps (default %(default)s)")
     add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")
@@ -128,12 +128,11 @@ def main():
         finally:
             shutil.rmtree(directory)
     import page
-    (out / "benchmarks").mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks/results.json").write_text(json.dumps(results, indent=1) + "\n")
-    if "compare" in results or "gaps" in results:
-        written = page.write(results, out)
-        print(written.read_text())
-        print(f"written: {written} and {out / 'benchmarks'}", file=sys.stderr)
+    written = page.write(results, out)
+    for path in written:
+        if path.suffix == ".md":
+            print(path.read_text())
+    print("written:", *written, sep="\n  ", file=sys.stderr)
 
 
 if __name__ == "__main__":

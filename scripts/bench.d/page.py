@@ -1,7 +1,7 @@
 """docs/benchmarks.md and its plots, from the results."""
 
+import json
 import math
-from pathlib import Path
 
 import svg
 from measure import curve, figures, median, ratio
@@ -54,7 +54,17 @@ class Page:
             self.plots["latency"] = self._latency()
         if self.gaps:
             self.plots["gap"] = self._gap()
+        if self.results.get("own"):
+            self.plots["own"] = self._own()
         return self.plots
+
+    def _own(self):
+        rows = [(result["mode"], result["server_us"], None, None,
+                 f"{svg.number(result['rate'])} /s", True)
+                for result in self.results["own"] if result["server_us"] is not None]
+        return svg.bars("CPU of wspushd for each delivery, by mode",
+                        "of a connection, in connect; of a request, in upstream; server only",
+                        rows, "µs")
 
     def _bars(self, mode, figure, title, note, unit):
         rows = []
@@ -225,12 +235,14 @@ percentiles, system calls, how the machine's CPU was shared), is in
 
 
 def write(results, directory):
-    """Writes the page, its plots and the results below a directory; returns the page's path."""
-    directory = Path(directory)
+    """Writes results, plots and page below a directory; returns the files."""
     plots = directory / "benchmarks"
     plots.mkdir(parents=True, exist_ok=True)
     page = Page(results)
-    for name, drawing in page.draw().items():
-        (plots / f"{name}.svg").write_text(drawing)
-    (directory / "benchmarks.md").write_text(page.text())
-    return directory / "benchmarks.md"
+    texts = {plots / "results.json": json.dumps(results, indent=1) + "\n"}
+    texts |= {plots / f"{name}.svg": drawing for name, drawing in page.draw().items()}
+    if page.names or page.gaps:
+        texts[directory / "benchmarks.md"] = page.text()
+    for path, text in texts.items():
+        path.write_text(text)
+    return list(texts)

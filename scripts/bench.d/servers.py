@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.net import free_port
-from harness.process import alive, die_with_us
+from harness.process import alive, children, die_with_us
 from harness.server import Server, opcode
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = ROOT / "bench/peers"
+PEERS = Path(os.environ.get("BENCH_PEERS", ROOT / "bench/peers"))
 BUILD_PATIENCE = 300        # seconds: the first start of a peer builds it
 CONNECTIONS = 19500         # that one server can hold in tests: its descriptors are limited
 
@@ -114,9 +114,16 @@ class Stage:
                 start_new_session=True, preexec_fn=die_with_us)
         try:
             _await_ready(kind, process, directory / "log")
-            yield port, process.pid
+            yield port, _server_of(process.pid)
         finally:
             _end(process)
+
+
+def _server_of(pid):
+    """The server that `run` has become, or that it waits for where it is a shell still."""
+    while Path(f"/proc/{pid}/comm").read_text().strip() in ("sh", "bash", "dash") and children(pid):
+        pid = children(pid)[0]
+    return pid
 
 
 def _await_ready(kind, process, log):
