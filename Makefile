@@ -27,6 +27,10 @@ ifdef WERROR
 WARNINGS += -Werror
 endif
 
+ifdef KILLPOINTS
+CPPFLAGS += -DKILLPOINTS_BUILD
+endif
+
 CPPFLAGS_ALL := -D_GNU_SOURCE -DWSPUSHD_VERSION='"$(VERSION)"' $(FORTIFY) -I. \
                 $(shell pkg-config --cflags $(PACKAGES)) $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 $(WARNINGS) $(HARDEN) $(CFLAGS)
@@ -47,6 +51,7 @@ Q := $(if $(V),,@)
 CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
               clients/js/wspush.js
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
+KILL_SRC   := $(if $(KILLPOINTS),tests/chaos/killpoint.c)
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
 BENCH_SRC  := tools/bench.c $(wildcard tools/bench_*.c) tools/wspush_url.c tools/wspush_buffer.c
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -59,11 +64,12 @@ TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) \
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan test check run install uninstall counts format clean help
+.PHONY: all tests unit asan killpoints test check run install uninstall counts perfcheck format clean \
+        help
 
 all: $(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspush-bench ## builds the programs (the default)
 
-$(BUILD)/wspushd: $(call objects,$(SERVER_SRC)) $(BUILD)/obj/console_files.o
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(BUILD)/obj/console_files.o
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush-bench: $(call objects,$(BENCH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspush-bench:
@@ -73,10 +79,19 @@ $(BUILD)/wspushd $(BUILD)/wspush $(BUILD)/wspush-bench:
 $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+# Looks into the shared memory of a running server, for the tests.
+$(BUILD)/inspect: $(BUILD)/obj/tests/chaos/inspect.o $(BUILD)/libtested.a
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
 $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtested.a
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -ljwt
+
+$(BUILD)/instructions: $(BUILD)/obj/tests/perf/instructions.o $(BUILD)/libtested.a
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -95,13 +110,16 @@ $(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-tests: $(TESTS) ## builds the unit tests
+tests: $(TESTS) $(BUILD)/inspect ## builds the unit tests
 
 unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)
 
 asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests
+
+killpoints: ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd
 
 test: ## runs all tests, plain and with sanitizers, as CI does
 	$(Q)scripts/test
@@ -114,6 +132,9 @@ run: ## starts Redis, the server and an example, ready to be tried
 
 counts: all ## counts what is promised: allocations, system calls, bytes of a connection
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
+
+perfcheck: all $(BUILD)/instructions ## fails if anything costs 5 % more than it did
+	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/perfcheck
 
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
 	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd

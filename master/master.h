@@ -19,6 +19,7 @@ struct charge {
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
     uint64_t started_ms;
+    uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
 

@@ -38,7 +38,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
 {
     char name[24];
     sigset_t none;
-    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     /* Signals are the master's: Ctrl-C reaches the whole group, and must not end a worker before it
      * has drained. */
     for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
@@ -64,6 +64,7 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
                  charge->started_ms); /* nobody else writes it while nobody runs */
@@ -86,11 +87,20 @@ struct respawn {
     uint32_t i;
 };
 
+/* Whether a worker that has ended is to be replaced: also within a drain, where its clients have
+ * not been told. */
+static bool is_wanted(const struct master *master, uint32_t i)
+{
+    const struct slot *slot = slot_of(master, i);
+    return !master->stopping ||
+           (atomic_load(&slot->command) == SLOT_DRAIN && !atomic_load(&slot->drained));
+}
+
 static void on_respawn(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (!respawn->master->stopping)
+    if (is_wanted(respawn->master, respawn->i))
         start(respawn->master, respawn->i);
 }
 
@@ -203,9 +213,10 @@ static void dead(struct master *master, uint32_t i, int status)
     } else if (left) {
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
-    } else if (!(clean && master->stopping)) {
-        atomic_fetch_add(&slot->restarts, 1);
-        if (!master->stopping)
+    } else {
+        if (!(clean && master->stopping))
+            atomic_fetch_add(&slot->restarts, 1);
+        if (is_wanted(master, i))
             replace(master, i);
     }
 }
@@ -253,6 +264,15 @@ void supervise_command(struct master *master, enum slot_command command)
     /* When the first worker acts on it, every other can know. */
     for (uint32_t i = 0; i < master->workers; i++)
         latch_wake(slot_of(master, i));
+}
+
+bool supervise_serving(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid == 0 || atomic_load(&slot_of(master, i)->command) != SLOT_RUN ||
+            atomic_load(&master->segment.stats[i].turns) == master->charge[i].turns)
+            return false;
+    return true;
 }
 
 bool supervise_drained(const struct master *master)

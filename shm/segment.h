@@ -5,6 +5,8 @@
  *   offset 0
  *   +------------------+  struct segment_header: what is below, written once by the master
  *   | header           |
+ *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   | board            |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -13,6 +15,8 @@
  *   | ring controls    |
  *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
  *   | connection table |
+ *   +------------------+  uint64_t[capacity]: bytes that wait, by descriptor     (backlog.h)
+ *   | backlogs         |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -38,12 +42,13 @@
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-    SEGMENT_LAYOUT = 2,
+    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,
@@ -80,6 +85,7 @@ struct segment_header {
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
+struct board;
 struct slot;
 struct stats;
 struct ring_control;
@@ -94,10 +100,12 @@ struct segment {
     uint8_t *base;
     size_t size;
     struct segment_header *header;
+    struct board *board;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;
     struct conn *conn;
+    _Atomic uint64_t *backlog;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

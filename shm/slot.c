@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "common/killpoint.h"
+
 static const char *const link_state_names[] = {
 #define LINK_STATE_NAME(name, text) [LINK_##name] = text,
     LINK_STATES(LINK_STATE_NAME)
@@ -64,6 +66,7 @@ int slot_aux_add(struct slot *slot, int fd, uint64_t inode)
         if (atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) == 0) {
             /* Released in this order: who sees the number sees the inode that belongs to it. */
             atomic_store_explicit(&slot->aux[i].inode, inode, memory_order_release);
+            KILLPOINT(AUX_INODE);
             atomic_store_explicit(&slot->aux[i].fd, fd, memory_order_release);
             return 0;
         }

@@ -78,6 +78,8 @@ struct slot_link {
     _Atomic uint32_t sending;   /* 1 while in send(2) */
     _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
     _Atomic uint32_t failures;  /* how often it went down */
+    _Atomic uint32_t healed;    /* of them, those after which it got UP again (worker/gap.h) */
+    uint32_t home_told;         /* failures of the node's home's link that the clients know of */
 };
 
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it

@@ -80,6 +80,16 @@ const char *pipe_flush(struct pipe *pipe)
     return NULL;
 }
 
+/* Keeps what a server says is wrong, as text that may go to a terminal. */
+static void keep_error(char *error, size_t size, const struct medium_reply *reply)
+{
+    const size_t len = reply->len < size - 1 ? reply->len : size - 1;
+
+    for (size_t i = 0; i < len; i++)
+        error[i] = reply->text[i] >= ' ' && reply->text[i] <= '~' ? reply->text[i] : '?';
+    error[len] = '\0';
+}
+
 static void count_reply(struct pipe *pipe, const struct medium_reply *reply)
 {
     struct publisher_board *board = &pipe->bench->board->publisher;
@@ -88,7 +98,7 @@ static void count_reply(struct pipe *pipe, const struct medium_reply *reply)
     board_add(&board->answered, 1);
     if (!reply->ok) {
         board_add(&board->failed, 1);
-        snprintf(board->error, sizeof(board->error), "%.*s", (int)reply->len, reply->text);
+        keep_error(board->error, sizeof(board->error), reply);
     } else if (reply->receivers > 0) {
         board_add(&board->receivers, (uint64_t)reply->receivers);
     } else if (reply->receivers == 0) {

@@ -5,6 +5,7 @@
  */
 #include "worker/link.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
@@ -45,7 +46,8 @@ struct link {
     uint64_t began_ms; /* when this connect began */
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
-    bool blocked; /* a ring was full: the socket is not read */
+    uint64_t others_up; /* workers whose link was up at the last look: one bit each */
+    bool blocked;       /* a ring was full: the socket is not read */
     bool is_unix;
 };
 
@@ -96,9 +98,17 @@ static void note_failure(struct worker *worker)
     if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
         atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
     atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
-    /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
+    /* Release: pairs with the acquire in gap.c, so that failed_at is seen. */
     atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
     rings_tell_all(worker);
+}
+
+/* Release: pairs with the acquire in gap.c, so that what the failure has changed is seen. */
+static void note_healed(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
 void link_fail(struct worker *worker, const char *why)
@@ -110,10 +120,14 @@ void link_fail(struct worker *worker, const char *why)
     events_free(link);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         note_failure(worker);
+    KILLPOINT(LINK_FAILED);
     set_state(worker, LINK_DOWN);
+    KILLPOINT(LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
+    KILLPOINT(LINK_FORGOTTEN);
     if (fd > 0)
         close(fd);
+    KILLPOINT(LINK_CLOSED);
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
@@ -185,8 +199,10 @@ static ssize_t send_some(struct worker *worker)
     struct slot_link *slot_link = shared(worker);
     const uint8_t *at = link->out + (stream_start(&slot_link->out) & (link->out_size - 1));
     atomic_store_explicit(&slot_link->sending, 1, memory_order_release);
+    KILLPOINT(LINK_SENDING);
     const ssize_t n =
         send(fd_of(worker), at, stream_level(&slot_link->out), MSG_NOSIGNAL | MSG_DONTWAIT);
+    KILLPOINT(LINK_SENT);
     if (n > 0)
         stream_done(&slot_link->out, (uint64_t)n);
     atomic_store_explicit(&slot_link->sending, 0, memory_order_release);
@@ -237,8 +253,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint8_t *at = link->in + (stream_end(&slot_link->in) & (link->in_size - 1));
     atomic_store_explicit(&slot_link->receiving, 1, memory_order_release);
     const ssize_t n = recv(fd, at, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
+    KILLPOINT(LINK_RECEIVED);
     if (n > 0)
         stream_put(&slot_link->in, (uint64_t)n);
+    KILLPOINT(LINK_COUNTED);
     atomic_store_explicit(&slot_link->receiving, 0, memory_order_release);
     stats_add(&worker->stats->link_recvs, 1);
     if (n > 0)
@@ -312,12 +330,16 @@ void link_route(struct worker *worker)
             break;
         done += n;
     }
+    KILLPOINT(LINK_ROUTED);
     worker->slot->words.doing = DOING_FLUSHING;
     outbox_flush(worker);
     if (fd_of(worker) <= 0)
         return; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
     rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
     stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
@@ -419,6 +441,7 @@ static void connected(struct worker *worker, int fd)
     link->heard_ms = worker->now_ms;
     log_in(worker);
     set_state(worker, LINK_SUBSCRIBING);
+    KILLPOINT(LINK_CONNECTED);
     subscriptions_all(worker);
 }
 
@@ -438,8 +461,10 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         link_fail(worker, addr ? strerror(errno) : why);
         return;
     }
+    KILLPOINT(LINK_SOCKET);
     shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
+    KILLPOINT(LINK_NOTED);
     link->is_unix = addr->sa_family == AF_UNIX;
     stats_add(&worker->stats->link_connects, 1);
     if (connect(fd, addr, len) == 0) {
@@ -465,12 +490,29 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     begin(arg);
 }
 
+void link_notice_others(struct worker *worker)
+{
+    struct link *link = worker->link;
+    const uint64_t before = link->others_up;
+    link->others_up = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && atomic_load_explicit(&worker->segment->slot[i].link.state,
+                                                    memory_order_acquire) == LINK_UP)
+            link->others_up |= UINT64_C(1) << i;
+    if (state_of(worker) != LINK_DOWN || !(link->others_up & ~before))
+        return;
+    event_del(link->retry);
+    begin(worker);
+}
+
 void link_confirmed(struct worker *worker)
 {
     if (state_of(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
+    note_healed(worker);
     set_state(worker, LINK_UP);
+    KILLPOINT(LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
     log_info("redis_link_up", "connects=%llu",
@@ -537,10 +579,13 @@ int link_open(struct worker *worker)
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
-        if (take_up(worker, fd))
+        if (take_up(worker, fd)) {
             events_new(worker, fd);
-        else
+            if (state_of(worker) == LINK_UP)
+                note_healed(worker); /* it may have died while noting a failure */
+        } else {
             link_fail(worker, "bytes were lost with a worker that died");
+        }
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");
     } else {

@@ -4,8 +4,9 @@
  */
 #include "worker/node.h"
 
+#include "common/killpoint.h"
 #include "worker/command.h"
-#include "worker/outbox.h"
+#include "worker/gap.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -19,12 +20,10 @@ enum {
 
 /* Private to the process; node_recover makes them again. */
 static struct {
-    bool had_users;         /* this worker's last word on whether it has users */
-    bool was_ready;         /* the node was ready while this worker had users */
-    bool asked;             /* node's home: the channels are asked for */
-    uint64_t batch;         /* node's home: the batch that they are in */
-    uint32_t probed_s;      /* node's home: when the last probe was sent */
-    uint64_t topics_gap_ms; /* when another worker's link failed; 0: none that is to be told */
+    bool had_users;    /* this worker's last word on whether it has users */
+    bool asked;        /* node's home: the channels are asked for */
+    uint64_t batch;    /* node's home: the batch that they are in */
+    uint32_t probed_s; /* node's home: when the last probe was sent */
 } node;
 
 static struct slot *home_slot(const struct worker *worker)
@@ -100,6 +99,7 @@ void node_confirmed(struct worker *worker)
 static void give_up(struct worker *worker)
 {
     atomic_store_explicit(&worker->slot->node_state, NODE_DOUBTFUL, memory_order_relaxed);
+    KILLPOINT(NODE_DOUBTFUL);
     /* Pairs with the fence in tell_home: either we see its user, or it sees us doubtful. */
     atomic_thread_fence(memory_order_seq_cst);
     if (anybody(worker)) {
@@ -109,6 +109,7 @@ static void give_up(struct worker *worker)
     }
     channels(worker, false);
     set_state(worker, NODE_DOWN);
+    KILLPOINT(NODE_GIVEN_UP);
 }
 
 /* Node's home: the channels follow whether anybody is here. */
@@ -137,94 +138,10 @@ static void tell_home(struct worker *worker)
         return;
     node.had_users = have;
     atomic_store_explicit(&worker->slot->present, have, memory_order_relaxed);
+    KILLPOINT(NODE_PRESENT);
     /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
     rings_tell_all(worker);
-}
-
-/* ---- GAP ---- */
-
-/* To every client, or only to those with topics. */
-static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
-{
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    char json[64];
-    const int len = snprintf(json, sizeof(json), "{\"ms\":%llu}", (unsigned long long)ms);
-    const struct message gap = {
-        .op = OP_GAP, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
-    outbox_reserve(worker, sizeof(json));
-    const frame_id frame[] = {outbox_message(worker, &gap, false),
-                              outbox_message(worker, &gap, true)};
-    for (uint32_t fd = 0; fd < high; fd++) {
-        struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) == worker->id && word_state(word) == CONN_OPEN &&
-            !(word_flags(word) & CONN_ECHO) && (conn->topics || !members_only))
-            outbox_add(worker, conn, frame[(word_flags(word) & CONN_JSON) != 0]);
-    }
-    stats_add(&worker->stats->gaps, 1);
-}
-
-/* The node's channels may have failed while our own link is well: that is a gap, too. */
-static void watch_gap(struct worker *worker)
-{
-    _Atomic uint64_t *since = &worker->slot->link.gap_since;
-    const bool ready = node_ready(worker);
-    if (!node.had_users)
-        node.was_ready = false;
-    else if (node.was_ready && state(worker) == NODE_DOWN &&
-             atomic_load_explicit(since, memory_order_relaxed) == 0)
-        atomic_store_explicit(since, worker->now_ms, memory_order_relaxed);
-    if (node.had_users && ready)
-        node.was_ready = true;
-    const uint64_t began = atomic_load_explicit(since, memory_order_relaxed);
-    const uint32_t link = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
-    if (began == 0 || link != LINK_UP || (node.had_users && !ready))
-        return;
-    atomic_store_explicit(since, 0, memory_order_relaxed);
-    if (node.had_users)
-        send_gap(worker, worker->now_ms - began, false);
-}
-
-/* Failures of the other workers' links, and when the last one was. */
-static uint32_t failures_elsewhere(const struct worker *worker, uint64_t *last_ms, bool *all_up)
-{
-    uint32_t failures = 0;
-    *last_ms = 0;
-    *all_up = true;
-    for (uint32_t i = 0; i < worker->workers; i++) {
-        const struct slot_link *link = &worker->segment->slot[i].link;
-        /* Acquire, and before the state is read: pairs with the release in link.c. */
-        if (i != worker->id)
-            failures += atomic_load_explicit(&link->failures, memory_order_acquire);
-        const uint64_t ms = atomic_load_explicit(&link->failed_at, memory_order_relaxed);
-        if (i != worker->id && ms > *last_ms)
-            *last_ms = ms;
-        if (atomic_load_explicit(&link->state, memory_order_acquire) != LINK_UP)
-            *all_up = false;
-    }
-    return failures;
-}
-
-/* Any other worker may be the home of our members' topics. Its failure is told to all of them, when
- * every link is up again. */
-static void watch_topics_gap(struct worker *worker)
-{
-    struct topics_control *control = worker->topics.control;
-    uint64_t last_ms;
-    bool all_up;
-    const uint32_t failures = failures_elsewhere(worker, &last_ms, &all_up);
-    if (failures == control->gap_seen)
-        return;
-    if (node.topics_gap_ms == 0)
-        node.topics_gap_ms = last_ms;
-    const bool members = atomic_load_explicit(&control->members, memory_order_relaxed) > 0;
-    if (members && !all_up)
-        return;
-    if (members)
-        send_gap(worker, worker->now_ms - node.topics_gap_ms, true);
-    control->gap_seen = failures;
-    node.topics_gap_ms = 0;
 }
 
 void node_turn(struct worker *worker)
@@ -232,8 +149,7 @@ void node_turn(struct worker *worker)
     tell_home(worker);
     if (is_home(worker))
         follow_users(worker);
-    watch_gap(worker);
-    watch_topics_gap(worker);
+    gap_turn(worker);
     subscriptions_release(worker);
 }
 
@@ -285,7 +201,6 @@ bool node_serves(const struct worker *worker, const char **why)
 void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
-    node.was_ready = node.had_users && node_ready(worker);
     atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
     /* Asking twice for the node's channels does no harm; believing that it was done might. */
     node.asked = false;

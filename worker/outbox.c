@@ -6,6 +6,7 @@
  */
 #include "worker/outbox.h"
 
+#include "common/killpoint.h"
 #include "worker/client.h"
 #include "worker/hold.h"
 #include "worker/home.h"
@@ -400,8 +401,10 @@ static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t
 static void settle_target(struct worker *worker, struct conn *conn, struct progress progress)
 {
     if (progress.rest) {
+        KILLPOINT(SEND_PARTLY);
         hold_mark(worker, conn);
         spill(worker, hold_get(worker, conn), progress.rest, progress.part);
+        KILLPOINT(SEND_WAITS);
         client_backlogged(worker, conn);
     } else {
         hold_settle(worker, conn);
@@ -419,8 +422,10 @@ static void flush_target(struct worker *worker, uint32_t place)
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
     struct progress progress = {.rest = target.first};
+    KILLPOINT(SEND_BEFORE);
     if (!must_wait(conn, hold_find(worker, conn), mark))
         progress = send_items(worker, (int)target.ref.fd, target.first);
+    KILLPOINT(SEND_AFTER);
     if (progress.gone) {
         client_end(worker, conn, CLOSED_RESET);
         return;
@@ -430,6 +435,7 @@ static void flush_target(struct worker *worker, uint32_t place)
     /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
     if (mark && word_state(conn_word(conn)) == CONN_OPEN)
         conn->mark = mark;
+    KILLPOINT(SEND_MARKED);
     settle_target(worker, conn, progress);
 }
 
@@ -490,9 +496,12 @@ void outbox_resume(struct worker *worker, struct conn *conn)
             client_end(worker, conn, CLOSED_RESET);
             return;
         }
+        KILLPOINT(BACKLOG_SENT);
         backlog_sent(worker, hold, (size_t)n);
-        if ((size_t)n < bytes)
+        if ((size_t)n < bytes) {
+            hold_show(worker, conn);
             return;
+        }
     }
     hold_settle(worker, conn);
     client_caught_up(worker, conn);

@@ -5,6 +5,7 @@
  */
 #include "worker/rings.h"
 
+#include "common/killpoint.h"
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
@@ -110,6 +111,7 @@ static void read_one(struct worker *worker, uint32_t from)
     if (!any)
         return;
     outbox_flush(worker);
+    KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
 }

@@ -6,6 +6,7 @@
  */
 #include "worker/takeover.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/ws.h"
 #include "worker/client.h"
@@ -13,6 +14,7 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/rings.h"
@@ -58,9 +60,12 @@ static void take_over(struct worker *worker, struct conn *conn)
             end_lost(worker, conn);
         return;
     }
+    KILLPOINT(TAKEOVER_HALF);
     if (!hold_find(worker, conn))
         conn->held = 0;
-    if (state != CONN_MOVING)
+    if (conn_has(conn, CONN_ASKED))
+        lobby_again(worker, conn);
+    else if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
@@ -112,16 +117,21 @@ static void wake_everyone(struct worker *worker)
 
 void takeover_finish(struct worker *worker)
 {
+    KILLPOINT(TAKEOVER_BEGUN);
     recount(worker);
     limits_recount(worker);
+    KILLPOINT(TAKEOVER_COUNTED);
     node_recover(worker);
     topic_recover(worker);
+    KILLPOINT(TAKEOVER_TOPICS);
     home_resume_handing(worker);
     parcel_take(worker);
     for_each(worker, take_over);
+    KILLPOINT(TAKEOVER_WALKED);
     rings_read(worker);
     for_each(worker, end_if_lost);
     wake_everyone(worker);
+    KILLPOINT(TAKEOVER_DONE);
     subscriptions_recover(worker);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",

@@ -18,6 +18,7 @@
 #include "worker/join.h"
 #include "worker/limits.h"
 #include "worker/link.h"
+#include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/parcel.h"
@@ -154,6 +155,7 @@ static void turn(struct worker *worker)
     stats_add(&worker->stats->turns, 1);
     outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
     rings_read(worker);
+    lobby_turn(worker);
     link_route(worker);
     drain_turn(worker);
     node_turn(worker);
@@ -161,6 +163,7 @@ static void turn(struct worker *worker)
     join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
+    link_notice_others(worker);
     link_turn(worker);
     rings_turn(worker);
 }
@@ -236,6 +239,7 @@ static int modules_open(struct worker *worker)
 {
     worker->holds = holds_new();
     worker->rates = rates_new();
+    worker->lobby = lobby_new();
     worker->subs = subscriptions_new();
     worker->topic_work = topic_work_new();
     worker->join = join_new();
@@ -243,8 +247,8 @@ static int modules_open(struct worker *worker)
                                     ? worker->config->max_push
                                     : worker->config->max_message);
     worker->scratch = malloc(SCRATCH_SIZE);
-    if (!worker->holds || !worker->rates || !worker->subs || !worker->topic_work || !worker->join ||
-        !worker->outbox || !worker->scratch)
+    if (!worker->holds || !worker->rates || !worker->lobby || !worker->subs ||
+        !worker->topic_work || !worker->join || !worker->outbox || !worker->scratch)
         return -1;
     return rings_open(worker);
 }

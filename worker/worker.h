@@ -77,6 +77,7 @@ struct worker {
     struct join *join;             /* join.c */
     struct command *command;       /* command.c: requests to Redis */
     struct accepting *accepting;   /* accept.c */
+    struct lobby *lobby;           /* lobby.c: connections whose home has no room just now */
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;           /* sweep.c */
     struct rates *rates;           /* rates.c */

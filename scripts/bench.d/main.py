@@ -37,19 +37,20 @@ def arguments():
     add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")
     add("--gap-sizes", default=SIZES, metavar="N,...", help="connections (default 100 to 19,000)",
         type=lambda text: [int(part) for part in text.split(",")])
-    add("--quick", action="store_true", help="2 rounds, 2,000 clients, 1 s, few kills")
+    add("--quick", action="store_true", help="2 rounds, 2,000 clients, 1 s, 5 kills")
+    add("--without", default="", metavar="MODE,...", help="modes to leave out, without --against")
     add("--write", metavar="DIR", help="write benchmarks.md, plots and results there; with all parts")
     add("--from", dest="source", metavar="FILE", help="draw these results instead of measuring")
     add("--server", metavar="URL", help="of a wspushd that runs already, for its modes")
     add("--server-pid", type=int, help="of that server")
     add("--redis", default="redis://127.0.0.1:6379", metavar="URL", help="of that server")
+    if parser.parse_args().quick:      # what is given all the same counts
+        parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
+                            gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
-    if how.quick:
-        how.rounds, how.connections, how.seconds = 2, 2000, 1
-        how.kills, how.reloads, how.gap_sizes = 5, 3, [100, 1000, 5000]
     if how.write:
         how.against, how.gaps = how.against or "all", True
-    how.without = []
+    how.without = how.without.split(",")
     return how
 
 
@@ -75,7 +76,7 @@ def given_server(how):
     if how.server_pid:
         options["server_pid"] = how.server_pid
     else:
-        how.without = ["crash", "reload", "upgrade"]
+        how.without += ["crash", "reload", "upgrade"]
     return Running(KINDS["wspushd-2"], how.server, how.server_pid, how.redis, options)
 
 
@@ -115,7 +116,9 @@ def build():
 
 def main():
     how = arguments()
-    subprocess.run([ROOT / "scripts/setup", "bench" if how.against else "counts"], check=True)
+    own_peers = "BENCH_PEERS" in os.environ     # which bring what they need
+    subprocess.run([ROOT / "scripts/setup", "bench" if how.against and not own_peers else "counts"],
+                   check=True)
     out = Path(how.write) if how.write else ROOT / "build/bench"
     if how.source:
         results = json.loads(Path(how.source).read_text())

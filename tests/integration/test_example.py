@@ -1,36 +1,13 @@
 """examples/backend.py: what it answers, and that nothing is lost or poisoned when it dies."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from harness.process import die_with_us
 from harness.server import opcode
-from harness.wait import ROOT, TIMEOUT, wait_for
+from harness.wait import wait_for
 
 RULES = [opcode(op, name=f"op{op}", to="stream:push:requests") for op in (110, 111, 112)]
-
-
-class Backend:
-    def __init__(self, url, name="one"):
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "examples/backend.py"), "--redis", url, "--name", name],
-            stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us)
-        self.expect("consumes push:requests")
-
-    def expect(self, part):
-        for line in self.process.stdout:
-            if part in line:
-                return
-        raise AssertionError(f"the backend ended without: {part}")
-
-    def kill(self, number=signal.SIGKILL):
-        self.process.send_signal(number)
-        status = self.process.wait(TIMEOUT)
-        self.process.stdout.close()
-        return status
 
 
 @pytest.fixture
@@ -40,17 +17,8 @@ def node(make_server, own_redis):
 
 
 @pytest.fixture
-def backend(node):
-    made = []
-
-    def start(name="one"):
-        made.append(Backend(node.redis.url, name))
-        return made[-1]
-
-    yield start
-    for one in made:
-        if one.process.returncode is None:
-            one.kill()
+def backend(node, make_backend):
+    return lambda name="one": make_backend(node.redis, name)
 
 
 def ask(client, op, payload):

@@ -7,9 +7,10 @@ import pytest
 
 from harness.client import GAP, PING, PONG, encode_binary
 from harness.frames import BINARY, frame
+from harness.login import ask
+from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
 from harness.wait import wait_for
-from test_crash import Publisher, check_received, last_number
 from test_slow import flood, number_of, slow_client
 
 
@@ -143,3 +144,20 @@ def test_another_redis_is_a_gap_and_then_serves(reloaded, own_redis):
     second.publish(server.channel("user:u"), b"\0\0\0\x6eover here")
     assert client.recv_message()[:2] == (110, b"over here")
     assert first.subscribers(server.channel("user:u")) == 0
+
+
+def test_login_under_way_begins_anew_with_the_successor(reloaded, own_redis):
+    redis = own_redis().start()
+    server = reloaded(redis_server=redis, auth=["session"], auth_timeout=30,
+                      handshake_timeout=60, workers=2)
+    redis.client.set("session:good", "good")
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        clients = [ask(server, [("Cookie", "sid=good")]) for _ in range(8)]
+        wait_for(lambda: server.admin.counter("connections_accepted_total") == 8, "all to ask")
+        reload(server)
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        client.expect_upgrade()
+        assert client.expect_hello()["user"] == "good"

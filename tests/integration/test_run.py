@@ -73,7 +73,10 @@ class Lines:
         os.killpg(self.process.pid, number)
 
     def wait(self):
-        status = self.process.wait(PATIENCE)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still runs after {PATIENCE} s:\n{self.text}")
         self._thread.join(PATIENCE)
         return status
 

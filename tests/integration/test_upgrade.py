@@ -9,9 +9,9 @@ import pytest
 from harness.client import PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.process import descriptors
+from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
 from harness.wait import WSPUSHD, wait_for
-from test_crash import Publisher, check_received, last_number
 from test_slow import flood, number_of, slow_client
 
 

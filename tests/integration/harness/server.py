@@ -1,11 +1,12 @@
 """wspushd under test: its push.conf, its process, and what must hold of it after every test."""
 
+import binascii
 import itertools
 import json
 import os
 import re
-import signal
 import subprocess
+from signal import SIGKILL, SIGTERM
 
 from .admin import Admin
 from .client import Client, Swarm
@@ -159,7 +160,7 @@ class Server:
     def stop(self):
         """A clean stop: exit status 0."""
         self.close_clients()
-        self.signal(signal.SIGTERM)
+        self.signal(SIGTERM)
         status = self.wait_exit()
         assert status == 0, f"exit status {status} after SIGTERM:\n{self.log()}"
 
@@ -181,6 +182,30 @@ class Server:
 
     def worker_pids(self):
         return children(self.pid)
+
+    def home_of(self, channel):
+        """The slot of the worker that is a channel's home, "user:42": Redis Cluster's slot of it,
+        shared out evenly."""
+        slot = binascii.crc_hqx(self.channel(channel).encode(), 0) % 16384
+        return slot * self.config["workers"] // 16384
+
+    def kill_worker(self, worker, number=SIGKILL):
+        """Kills a worker, as /api/stats describes it, and waits for its successor."""
+        os.kill(worker["pid"], number)
+        return self.wait_replaced(worker)
+
+    def wait_replaced(self, worker):
+        """Waits until another worker has the slot of this one, which has died; returns that."""
+        def replaced():
+            try:
+                fresh = self.admin.workers()[worker["slot"]]
+            except (OSError, AssertionError, IndexError):
+                return None
+            return fresh if fresh["pid"] not in (0, worker["pid"]) and alive(fresh["pid"]) else None
+
+        fresh = wait_for(replaced, f"a successor of worker {worker['slot']}")
+        assert fresh["restarts"] == worker["restarts"] + 1
+        return fresh
 
     def check(self):
         """Alive, the same workers, nothing bad in the log; then the next test may have it."""
@@ -273,7 +298,7 @@ def _command(pid):
 
 def _kill(pid):
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, SIGKILL)
     except ProcessLookupError:
         pass
 
