@@ -25,9 +25,10 @@ static const char usage[] =
     "  -V            prints the version\n"
     "  -h            prints this\n"
     "\n"
-    "signals: TERM, INT drain and stop; HUP reload push.conf; USR1 reopen the log;\n"
-    "         USR2 replace the binary without closing a connection\n"
-    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system\n";
+    "signals: TERM, INT drain and stop; QUIT the same to be started again; HUP reload push.conf;\n"
+    "         USR1 reopen the log; USR2 replace the binary without closing a connection\n"
+    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system,\n"
+    "         3 after a clean stop by QUIT\n";
 
 struct options {
     struct invocation invocation;

@@ -5,6 +5,7 @@
 #include "master/master.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/inherit.h"
 #include "master/listen.h"
 #include "master/notify.h"
@@ -144,6 +145,8 @@ static int begin(struct master *master)
         return failed("shared memory");
     if (open_listeners(master) == -1)
         return -1;
+    if (upgrade_open() == -1)
+        return failed("memfd_create");
     /* valgrind knows no pidfd; without it the workers do not notice when the master dies. */
     master->self_fd = pidfd_open(getpid(), 0);
     if (master->self_fd == -1 && master->config->share_descriptors)
@@ -154,6 +157,8 @@ static int begin(struct master *master)
         return failed("workers");
     if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");
+    if (change_open(master) == -1)
+        return failed("event loop");
     return 0;
 }
 

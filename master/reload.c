@@ -4,6 +4,7 @@
 #include "master/reload.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/supervise.h"
 
 #include <stdio.h>
@@ -14,14 +15,20 @@
 static void log_mistakes(char *text)
 {
     char *rest = text;
-    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))
-        if (line[0])
-            log_error("reload_refused", "mistake=%s", log_quote(line, strlen(line)));
+    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+        if (!line[0])
+            continue;
+        log_error("reload_refused", "mistake=%s", log_quote(line, strlen(line)));
+        change_note(line);
+    }
 }
 
 static void log_kept(const char *key)
 {
+    char line[128];
     log_warn("reload_kept", "key=%s why=\"it needs a restart\"", key);
+    snprintf(line, sizeof(line), "%s: keeps its value until a restart", key);
+    change_note(line);
 }
 
 static struct config *read_again(const struct master *master)
@@ -43,11 +50,11 @@ static struct config *read_again(const struct master *master)
 
 void reload(struct master *master)
 {
-    if (master->stopping)
-        return;
     struct config *fresh = read_again(master);
-    if (!fresh)
+    if (!fresh) {
+        change_end(master, true);
         return;
+    }
     config_keep(fresh, master->config, log_kept);
     config_free(master->config);
     master->config = fresh;
@@ -55,4 +62,5 @@ void reload(struct master *master)
     log_info("reloading", "file=%s",
              log_quote(master->invocation->file, strlen(master->invocation->file)));
     supervise_command(master, SLOT_LEAVE);
+    change_end(master, false);
 }

@@ -1,5 +1,6 @@
 /*
- * See stop.h.
+ * See stop.h. How many clients each worker has is written down for all before the first of them is
+ * told, so that together they spread them evenly.
  */
 #include "master/stop.h"
 
@@ -43,7 +44,16 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(master->base);
 }
 
-void stop_begin(struct master *master)
+/* What workers need to know before they begin. */
+static void announce(const struct master *master, enum ending ending)
+{
+    uint32_t share[WORKERS_MAX];
+    for (uint32_t i = 0; i < master->workers; i++)
+        share[i] = atomic_load_explicit(&master->segment.slot[i].ready_users, memory_order_relaxed);
+    board_end(master->segment.board, ending, share, master->workers);
+}
+
+void stop_begin(struct master *master, enum ending ending)
 {
     if (master->stopping) {
         supervise_command(master, SLOT_STOP);
@@ -51,8 +61,14 @@ void stop_begin(struct master *master)
     }
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
-    log_info("draining", "");
+    master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
+    log_info("draining", "for=%s", ending == ENDING_RESTART ? "restart" : "stop");
     notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
+    if (master->upgrading) { /* some workers have left already: their clients are to be told, too */
+        master->upgrading = false;
+        supervise_restart(master);
+    }
+    announce(master, ending);
     supervise_command(master, SLOT_DRAIN);
     look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     if (!look || event_add(look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == -1)

@@ -5,6 +5,7 @@
 #include "master/upgrade.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/inherit.h"
 #include "master/supervise.h"
 
@@ -14,20 +15,52 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TRIAL_S = 10 /* seconds that the new binary has for its trial */ };
+enum {
+    TRIAL_S = 10,            /* seconds that the new binary has for its trial */
+    OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
+    OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
+    LINES_MAX = 100,         /* in how many lines */
+    EXIT_NOTED = 1           /* wspushd's, where it has printed what is wrong */
+};
+
+static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ..." */
 
-static void refuse(const char *why)
+static void note(const char *why)
 {
     log_error("upgrade_refused", "why=%s", log_quote(why, strlen(why)));
+    change_note(why);
+}
+
+static void refuse(struct master *master, const char *why)
+{
+    note(why);
+    change_end(master, true);
 }
 
 /* ---- 1: the trial ---- */
+
+int upgrade_open(void)
+{
+    trial_output = memfd_create("trial", MFD_CLOEXEC);
+    return trial_output == -1 ? -1 : 0;
+}
+
+/* What it prints, on whichever stream, is kept: its reasons, where it refuses. */
+static void redirect_output(void)
+{
+    const struct rlimit most = {OUTPUT_MAX, OUTPUT_MAX};
+    dup2(trial_output, STDOUT_FILENO);
+    dup2(trial_output, STDERR_FILENO);
+    setrlimit(RLIMIT_FSIZE, &most); /* counts for a memfd as well; outlives execve */
+}
 
 static _Noreturn void try_binary(const struct master *master)
 {
@@ -39,6 +72,7 @@ static _Noreturn void try_binary(const struct master *master)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    redirect_output();
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);
@@ -52,38 +86,71 @@ static _Noreturn void try_binary(const struct master *master)
     argv[argc] = NULL;
     alarm(TRIAL_S); /* outlives execve */
     execv(invocation->binary, argv);
-    refuse(strerror(errno));
-    _exit(127);
+    dprintf(STDERR_FILENO, "%s: %s\n", invocation->binary, strerror(errno));
+    _exit(EXIT_NOTED);
 }
 
 void upgrade_begin(struct master *master)
 {
-    if (master->stopping || master->upgrading || master->trial)
-        return;
     if (!master->config->share_descriptors) {
-        refuse("share_descriptors is off");
+        refuse(master, "share_descriptors is off");
         return;
     }
     log_info("upgrade_trial", "binary=%s",
              log_quote(master->invocation->binary, strlen(master->invocation->binary)));
+    if (ftruncate(trial_output, 0) == -1 || lseek(trial_output, 0, SEEK_SET) == -1) {
+        refuse(master, strerror(errno));
+        return;
+    }
     const pid_t pid = fork(); /* with a descriptor table of its own */
     if (pid == 0)
         try_binary(master);
     if (pid == -1)
-        refuse(strerror(errno));
+        refuse(master, strerror(errno));
     else
         master->trial = pid;
 }
 
+/* Notes the lines that it has printed; returns whether there are any. */
+static bool note_output(void)
+{
+    static char text[OUTPUT_READ + 1];
+    const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
+    char *rest = text;
+    text[len > 0 ? len : 0] = '\0';
+    for (int lines = 0; rest && lines < LINES_MAX; lines++) {
+        const char *line = strsep(&rest, "\n");
+        if (line[0])
+            note(line);
+    }
+    return len > 0;
+}
+
+/* Why the trial failed: by its own words, where it has any. */
+static void note_failure(int status)
+{
+    char line[128];
+    const bool said = note_output();
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(line, sizeof(line), "its trial did not end within %d s", TRIAL_S);
+    else if (WIFSIGNALED(status))
+        snprintf(line, sizeof(line), "its trial was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (said && WEXITSTATUS(status) <= EXIT_NOTED)
+        return;
+    else
+        snprintf(line, sizeof(line), "its trial ended with status %d", WEXITSTATUS(status));
+    note(line);
+}
+
 void upgrade_tried(struct master *master, int status)
 {
+    const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (master->stopping)
-        return;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        log_error("upgrade_refused", "why=\"the trial failed: see above\" status=%d signal=%d",
-                  WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-                  WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    if (!passed)
+        note_failure(status);
+    if (!passed || master->stopping) {
+        change_end(master, !passed);
         return;
     }
     log_info("upgrading", "");
@@ -145,10 +212,11 @@ void upgrade_exec(struct master *master)
     }
     setenv(upgrade_variable, told, 1);
     execv(invocation->binary, invocation->argv);
-    refuse(strerror(errno));
+    const int error = errno;
     unsetenv(upgrade_variable);
     master->upgrading = false;
     supervise_restart(master);
+    refuse(master, strerror(error));
 }
 
 /* ---- 4: the new version ---- */
@@ -164,6 +232,13 @@ static struct {
     size_t count;
 } listeners;
 
+static bool resumed;
+
+bool upgrade_resumed(void)
+{
+    return resumed;
+}
+
 int upgrade_take_up(struct master *master)
 {
     char *told = getenv(upgrade_variable);
@@ -177,6 +252,7 @@ int upgrade_take_up(struct master *master)
     if (segment_open(&master->segment, segment_fd) == -1)
         return -1;
     master->workers = master->segment.header->shape.workers;
+    resumed = true;
     return 1;
 }
 

@@ -2,19 +2,23 @@
  * SIGUSR2: the binary is replaced under the same pid, and no client notices.
  *
  *   1. try       a child runs the new binary with -t: it must start, accept push.conf, know the
- *                segment's layout, and agree on the keys that need a restart
+ *                segment's layout, and agree on the keys that need a restart; what it prints is the
+ *                reason where it does not
  *   2. leave     every worker leaves its slot, as for a reload
  *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients stay
  * open; everything else is closed by close-on-exec
  *   4. resume    the new master maps the segment and starts workers, who take the slots over
  *
- * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log says
- * why.
+ * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log and
+ * the board (change.h) say why.
  */
 #ifndef WSPUSHD_MASTER_UPGRADE_H
 #define WSPUSHD_MASTER_UPGRADE_H
 
 #include "master/master.h"
+
+/* Before the first worker: makes what a trial needs. Returns 0, or -1 with errno. */
+int upgrade_open(void);
 
 /* Step 1. */
 void upgrade_begin(struct master *master);
@@ -34,6 +38,9 @@ int upgrade_check(const struct config *config);
 
 /* Step 4: takes the segment over. Returns 1, 0 where this is an ordinary start, -1 with errno. */
 int upgrade_take_up(struct master *master);
+
+/* Whether it has: this process is the second half of an upgrade. */
+bool upgrade_resumed(void);
 
 /* In the new version: the inherited listening socket that is bound to `address`, or -1. */
 int upgrade_listener(const struct listen_address *address);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "common/hexid.h"
+#include "common/killpoint.h"
 
 static uint64_t with_state(uint64_t word, enum conn_state state)
 {
@@ -35,6 +36,7 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
     memset((uint8_t *)conn + sizeof(conn->word), 0, sizeof(*conn) - sizeof(conn->word));
     conn->seen = now_s;
     conn->since = now_s;
+    KILLPOINT(CONN_WIPED);
     conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0));
     return (struct conn_ref){fd, generation};
 }

@@ -21,6 +21,7 @@
 
 #include "common/clock.h"
 #include "shm/addresses.h"
+#include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -32,6 +33,7 @@
  * *shape`. */
 #define REGIONS(X)                                                                               \
     X(HEADER, 1, sizeof(struct segment_header))                                                  \
+    X(BOARD, 1, sizeof(struct board))                                                            \
     X(SLOTS, shape->workers, sizeof(struct slot))                                                \
     X(STATS, shape->workers, sizeof(struct stats))                                               \
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
@@ -111,6 +113,7 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .base = base,
         .size = layout->size,
         .header = (void *)(base + layout->offset[REGION_HEADER]),
+        .board = (void *)(base + layout->offset[REGION_BOARD]),
         .slot = (void *)(base + layout->offset[REGION_SLOTS]),
         .stats = (void *)(base + layout->offset[REGION_STATS]),
         .ring = (void *)(base + layout->offset[REGION_RINGS]),

@@ -5,6 +5,8 @@
  *   offset 0
  *   +------------------+  struct segment_header: what is below, written once by the master
  *   | header           |
+ *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   | board            |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -83,6 +85,7 @@ struct segment_header {
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
+struct board;
 struct slot;
 struct stats;
 struct ring_control;
@@ -97,6 +100,7 @@ struct segment {
     uint8_t *base;
     size_t size;
     struct segment_header *header;
+    struct board *board;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;

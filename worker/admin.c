@@ -1,9 +1,13 @@
 /*
  * See admin.h. Every answer is read from shared memory, so any worker can give it. Connections of
  * evhttp are noted in the slot, so that a successor closes those of a dead worker.
+ *
+ * A browser never does anything here from somebody else's page: a POST with a foreign Origin is
+ * refused, for the interface has no login and often is on a developer's own loopback.
  */
 #include "worker/admin.h"
 
+#include "worker/admin_change.h"
 #include "worker/admin_post.h"
 #include "worker/auth.h"
 #include "worker/dashboard.h"
@@ -22,6 +26,7 @@
 #include <string.h>
 
 enum {
+    FORBIDDEN = 403,
     BODY_MAX = 2 * 1024 * 1024, /* bytes of a request's body */
     TIMEOUT_S = 10              /* for a client to send its request */
 };
@@ -143,7 +148,20 @@ static const struct {
     {"/api/users/", get_user, EVHTTP_REQ_GET, false},
     {"/api/push", admin_push, EVHTTP_REQ_POST, true},
     {"/api/kick", admin_kick, EVHTTP_REQ_POST, true},
+    {"/api/reload", admin_reload, EVHTTP_REQ_POST, true},
+    {"/api/upgrade", admin_upgrade, EVHTTP_REQ_POST, true},
+    {"/api/drain", admin_drain, EVHTTP_REQ_POST, true},
 };
+
+/* Browsers send Origin with every POST. */
+static bool is_foreign(struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    const char *origin = evhttp_find_header(headers, "Origin");
+    const char *host = evhttp_find_header(headers, "Host");
+    const char *authority = origin ? strstr(origin, "://") : NULL;
+    return origin && (!authority || !host || strcmp(authority + 3, host) != 0);
+}
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
@@ -156,7 +174,10 @@ static void on_request(struct evhttp_request *request, void *arg)
         allowed = paths[i].method == EVHTTP_REQ_POST ? "POST" : "GET";
         if (evhttp_request_get_command(request) != paths[i].method)
             continue;
-        paths[i].handler(arg, request, path + len);
+        if (paths[i].method == EVHTTP_REQ_POST && is_foreign(request))
+            admin_answer_error(request, FORBIDDEN, "not from another origin's page");
+        else
+            paths[i].handler(arg, request, path + len);
         return;
     }
     if (allowed) {

@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "worker/fault.h"
 #include "worker/outbox.h"
 #include "worker/report.h"
 #include "worker/subscribe.h"
@@ -159,6 +160,8 @@ static bool begin(struct worker *worker, struct delivery *delivery, const uint8_
     }
     if (error)
         return false;
+    words_op(&worker->slot->words, delivery->push.message.op);
+    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     delivery->frame[false] = delivery->frame[true] = NO_FRAME;
     delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);

@@ -6,6 +6,7 @@
  */
 #include "worker/gap.h"
 
+#include "common/killpoint.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 
@@ -113,6 +114,7 @@ static void note_told(struct worker *worker, const struct outage *outage, bool a
     if (all) {
         atomic_store_explicit(&own->gap_since, 0, memory_order_relaxed);
         own->home_told = outage->home;
+        KILLPOINT(GAP_NOTED);
     }
     if (members) {
         worker->topics.control->gap_seen = outage->others;
@@ -142,6 +144,7 @@ void gap_turn(struct worker *worker)
         if (wait_for_rest(worker, outage.all != all || outage.members != members))
             return;
         send_gap(worker, worker->now_ms - outage.since_ms, !all);
+        KILLPOINT(GAP_MADE);
         note_told(worker, &outage, all, members);
     } else if (!outage.members) {
         note_told(worker, &outage, false, true); /* nobody is in a topic */

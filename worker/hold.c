@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/killpoint.h"
+
 struct holds {
     struct hold **at;
     uint32_t *unused; /* indices that are free, a stack */
@@ -76,6 +78,7 @@ void hold_mark(struct worker *worker, struct conn *conn)
         conn->held = 0;
         conn->incarnation = worker->incarnation;
     }
+    KILLPOINT(HOLD_OWNED);
     conn_set(conn, CONN_DIRTY);
 }
 

@@ -5,11 +5,13 @@
  */
 #include "worker/link.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/poison.h"
 #include "worker/resolve.h"
 #include "worker/rings.h"
 #include "worker/route.h"
@@ -119,10 +121,14 @@ void link_fail(struct worker *worker, const char *why)
     events_free(link);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         note_failure(worker);
+    KILLPOINT(LINK_FAILED);
     set_state(worker, LINK_DOWN);
+    KILLPOINT(LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
+    KILLPOINT(LINK_FORGOTTEN);
     if (fd > 0)
         close(fd);
+    KILLPOINT(LINK_CLOSED);
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
@@ -194,8 +200,10 @@ static ssize_t send_some(struct worker *worker)
     struct slot_link *slot_link = shared(worker);
     const uint8_t *at = link->out + (stream_start(&slot_link->out) & (link->out_size - 1));
     atomic_store_explicit(&slot_link->sending, 1, memory_order_release);
+    KILLPOINT(LINK_SENDING);
     const ssize_t n =
         send(fd_of(worker), at, stream_level(&slot_link->out), MSG_NOSIGNAL | MSG_DONTWAIT);
+    KILLPOINT(LINK_SENT);
     if (n > 0)
         stream_done(&slot_link->out, (uint64_t)n);
     atomic_store_explicit(&slot_link->sending, 0, memory_order_release);
@@ -246,8 +254,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint8_t *at = link->in + (stream_end(&slot_link->in) & (link->in_size - 1));
     atomic_store_explicit(&slot_link->receiving, 1, memory_order_release);
     const ssize_t n = recv(fd, at, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
+    KILLPOINT(LINK_RECEIVED);
     if (n > 0)
         stream_put(&slot_link->in, (uint64_t)n);
+    KILLPOINT(LINK_COUNTED);
     atomic_store_explicit(&slot_link->receiving, 0, memory_order_release);
     stats_add(&worker->stats->link_recvs, 1);
     if (n > 0)
@@ -283,11 +293,18 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
 static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
                           uint64_t position)
 {
+    struct slot_words *words = &worker->slot->words;
     struct resp_reply reply;
     size_t need = 0;
     const uint32_t skip = to_skip(shared(worker), position, available);
     if (skip > 0)
         return skip;
+    words_push(words, 0, position);
+    words_doing(words, DOING_PARSING);
+    if (poison_is_unread(worker, position)) {
+        link_fail(worker, "what Redis sent has killed two workers");
+        return 0;
+    }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
     if (n == 0)
         return too_large(worker, position, need) ? available : 0;
@@ -295,12 +312,39 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         link_fail(worker, "Redis sent what is no RESP");
         return 0;
     }
-    worker->slot->words.position = position;
-    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    words_doing(words, DOING_ROUTING);
+    if (poison_is(worker, 0, position))
+        poison_skipped(worker, 0, position, at, (size_t)n);
+    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
+}
+
+/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
+ * more. */
+static bool route_some(struct worker *worker, uint32_t most)
+{
+    const struct link *link = worker->link;
+    struct stream *in = &shared(worker)->in;
+    const uint64_t start = stream_start(in);
+    uint32_t done = 0, n = 0;
+    do {
+        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
+        n = route_one(worker, at, stream_level(in) - done, start + done);
+        done += n;
+    } while (n > 0 && --most > 0 && fd_of(worker) > 0 && done < stream_level(in));
+    KILLPOINT(LINK_ROUTED);
+    outbox_flush(worker);
+    if (fd_of(worker) <= 0)
+        return false; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
+    return n > 0 && stream_level(in) > 0;
 }
 
 void link_route(struct worker *worker)
@@ -308,25 +352,14 @@ void link_route(struct worker *worker)
     struct link *link = worker->link;
     struct stream *in = &shared(worker)->in;
     const bool was_blocked = link->blocked;
-    uint32_t done = 0;
     if (stream_level(in) == 0)
         return;
-    worker->slot->words.doing = DOING_ROUTING;
     link->blocked = false;
-    const uint64_t start = stream_start(in);
-    while (fd_of(worker) > 0 && done < stream_level(in)) {
-        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
-        const uint32_t n = route_one(worker, at, stream_level(in) - done, start + done);
-        if (n == 0)
-            break;
-        done += n;
-    }
-    worker->slot->words.doing = DOING_FLUSHING;
-    outbox_flush(worker);
+    while (route_some(worker, worker->careful ? 1 : UINT32_MAX))
+        ;
+    words_push(&worker->slot->words, 0, 0);
     if (fd_of(worker) <= 0)
-        return; /* the link has failed, and the stream was begun anew */
-    rings_commit_out(worker);
-    stream_done(in, done);
+        return;
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
@@ -428,6 +461,7 @@ static void connected(struct worker *worker, int fd)
     link->heard_ms = worker->now_ms;
     log_in(worker);
     set_state(worker, LINK_SUBSCRIBING);
+    KILLPOINT(LINK_CONNECTED);
     subscriptions_all(worker);
 }
 
@@ -447,8 +481,10 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         link_fail(worker, addr ? strerror(errno) : why);
         return;
     }
+    KILLPOINT(LINK_SOCKET);
     shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
+    KILLPOINT(LINK_NOTED);
     link->is_unix = addr->sa_family == AF_UNIX;
     stats_add(&worker->stats->link_connects, 1);
     if (connect(fd, addr, len) == 0) {
@@ -496,6 +532,7 @@ void link_confirmed(struct worker *worker)
     worker->link->retry_ms = RETRY_FIRST_MS;
     note_healed(worker);
     set_state(worker, LINK_UP);
+    KILLPOINT(LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
     log_info("redis_link_up", "connects=%llu",

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "shm/backlog.h"
 #include "worker/address.h"
+#include "worker/admin_change.h"
 #include "worker/node.h"
 
 #include <linux/sockios.h>
@@ -125,17 +126,20 @@ json_t *metrics_json(const struct worker *worker)
 {
     const struct segment_header *header = worker->segment->header;
     uint64_t sum[GAUGE_COUNT];
+    char boot[16];
+    snprintf(boot, sizeof(boot), "%x", header->boot_id);
     all_gauges(worker, sum);
-    json_t *json =
-        json_pack("{s:s, s:s, s:I, s:o, s:o}", "node", header->node, "version", WSPUSHD_VERSION,
-                  "uptime", (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
-                  workers_json(worker), "counters", counters_json(worker));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "node", header->node, "boot", boot,
+                             "version", WSPUSHD_VERSION, "uptime",
+                             (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
+                             workers_json(worker), "counters", counters_json(worker));
     const char *why = "";
     json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));
     if (why)
         json_object_set_new(json, "why", json_string(why));
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
+    admin_changes_json(worker, json);
     return json;
 }
 

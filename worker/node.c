@@ -4,6 +4,7 @@
  */
 #include "worker/node.h"
 
+#include "common/killpoint.h"
 #include "worker/command.h"
 #include "worker/gap.h"
 #include "worker/rings.h"
@@ -98,6 +99,7 @@ void node_confirmed(struct worker *worker)
 static void give_up(struct worker *worker)
 {
     atomic_store_explicit(&worker->slot->node_state, NODE_DOUBTFUL, memory_order_relaxed);
+    KILLPOINT(NODE_DOUBTFUL);
     /* Pairs with the fence in tell_home: either we see its user, or it sees us doubtful. */
     atomic_thread_fence(memory_order_seq_cst);
     if (anybody(worker)) {
@@ -107,6 +109,7 @@ static void give_up(struct worker *worker)
     }
     channels(worker, false);
     set_state(worker, NODE_DOWN);
+    KILLPOINT(NODE_GIVEN_UP);
 }
 
 /* Node's home: the channels follow whether anybody is here. */
@@ -135,6 +138,7 @@ static void tell_home(struct worker *worker)
         return;
     node.had_users = have;
     atomic_store_explicit(&worker->slot->present, have, memory_order_relaxed);
+    KILLPOINT(NODE_PRESENT);
     /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
     rings_tell_all(worker);

@@ -6,7 +6,9 @@
  */
 #include "worker/outbox.h"
 
+#include "common/killpoint.h"
 #include "worker/client.h"
+#include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 
@@ -407,8 +409,10 @@ static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t
 static void settle_target(struct worker *worker, struct conn *conn, struct progress progress)
 {
     if (progress.rest) {
+        KILLPOINT(SEND_PARTLY);
         hold_mark(worker, conn);
         spill(worker, hold_get(worker, conn), progress.rest, progress.part);
+        KILLPOINT(SEND_WAITS);
         client_backlogged(worker, conn);
     } else {
         hold_settle(worker, conn);
@@ -426,8 +430,10 @@ static void flush_target(struct worker *worker, uint32_t place)
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
     struct progress progress = {.rest = target.first};
+    KILLPOINT(SEND_BEFORE);
     if (!must_wait(conn, hold_find(worker, conn), mark))
         progress = send_items(worker, (int)target.ref.fd, target.first);
+    KILLPOINT(SEND_AFTER);
     if (progress.gone) {
         count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);
@@ -438,6 +444,7 @@ static void flush_target(struct worker *worker, uint32_t place)
     /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
     if (mark && word_state(conn_word(conn)) == CONN_OPEN)
         conn->mark = mark;
+    KILLPOINT(SEND_MARKED);
     settle_target(worker, conn, progress);
 }
 
@@ -453,8 +460,20 @@ static void outbox_reset(struct outbox *outbox)
 
 static void flush_all(struct worker *worker)
 {
-    for (uint32_t i = 1; i < worker->outbox->targets.count; i++)
+    const struct outbox *outbox = worker->outbox;
+    struct slot_words *words = &worker->slot->words;
+    /* A flush comes in between where room is needed: then what was in hand is taken up again. */
+    const enum doing doing = (enum doing)words->doing;
+    const uint32_t fd = words->fd, generation = words->generation;
+    words_doing(words, DOING_FLUSHING);
+    for (uint32_t i = 1; i < outbox->targets.count; i++) {
+        const struct conn_ref ref = target_at(outbox, i)->ref;
+        words_connection(words, ref.fd, ref.generation);
+        fault_meet_flush();
         flush_target(worker, i);
+    }
+    words_doing(words, doing);
+    words_connection(words, fd, generation);
 }
 
 void outbox_flush(struct worker *worker)
@@ -518,6 +537,7 @@ void outbox_resume(struct worker *worker, struct conn *conn)
             client_end(worker, conn, CLOSED_RESET);
             return;
         }
+        KILLPOINT(BACKLOG_SENT);
         backlog_sent(worker, hold, (size_t)n);
         if ((size_t)n < bytes) {
             hold_show(worker, conn);

@@ -5,6 +5,7 @@
  */
 #include "worker/parcel.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/hold.h"
 
@@ -83,8 +84,10 @@ void parcel_write(struct worker *worker)
     if (out)
         fclose(out);
     if (written) {
+        KILLPOINT(PARCEL_WRITTEN);
         /* Release: who sees the number sees a whole parcel. */
         atomic_store_explicit(&worker->slot->parcel, fd, memory_order_release);
+        KILLPOINT(PARCEL_NAMED);
         return;
     }
     log_error("parcel_failed", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
@@ -139,6 +142,7 @@ static bool take_one(struct worker *worker, FILE *in, const struct parcel_entry 
     struct hold nobody = {0};
     if (conn) {
         hold_mark(worker, conn);
+        KILLPOINT(PARCEL_HALF);
         const bool whole = read_hold(in, entry, hold_get(worker, conn));
         hold_show(worker, conn);
         return whole;
@@ -164,6 +168,7 @@ void parcel_take(struct worker *worker)
     if (!whole)
         log_error("parcel_damaged", "");
     atomic_store_explicit(&worker->slot->parcel, 0, memory_order_release);
+    KILLPOINT(PARCEL_FORGOTTEN);
     if (in)
         fclose(in);
     else
