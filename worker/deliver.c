@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "worker/fault.h"
 #include "worker/outbox.h"
 #include "worker/subscribe.h"
 
@@ -150,6 +151,8 @@ static bool begin(struct worker *worker, struct delivery *delivery, const uint8_
     *delivery = (struct delivery){.frame = {NO_FRAME, NO_FRAME}};
     if (decode(&delivery->push, payload, len) != PUSH_OK)
         return false;
+    words_op(&worker->slot->words, delivery->push.message.op);
+    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);
     delivery->except = named(worker, &delivery->push.except);

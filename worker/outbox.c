@@ -8,6 +8,7 @@
 
 #include "common/killpoint.h"
 #include "worker/client.h"
+#include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 
@@ -452,8 +453,19 @@ static void outbox_reset(struct outbox *outbox)
 void outbox_flush(struct worker *worker)
 {
     struct outbox *outbox = worker->outbox;
-    for (uint32_t i = 1; i < outbox->targets.count; i++)
+    struct slot_words *words = &worker->slot->words;
+    /* A flush comes in between where room is needed: then what was in hand is taken up again. */
+    const enum doing doing = (enum doing)words->doing;
+    const uint32_t fd = words->fd, generation = words->generation;
+    words_doing(words, DOING_FLUSHING);
+    for (uint32_t i = 1; i < outbox->targets.count; i++) {
+        const struct conn_ref ref = target_at(outbox, i)->ref;
+        words_connection(words, ref.fd, ref.generation);
+        fault_meet_flush();
         flush_target(worker, i);
+    }
+    words_doing(words, doing);
+    words_connection(words, fd, generation);
     outbox_reset(outbox);
 }
 
