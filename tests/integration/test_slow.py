@@ -130,7 +130,7 @@ def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_serve
     wait_counted(server, 0, 1000)
     before = wait_for(lambda: queue(server, "late")[1], "its queue to be shown")
     server.signal(signal.SIGHUP)
-    wait_for(lambda: server.admin.counter(admin.TAKEOVERS) == 2, "the successors")
+    wait_for(lambda: server.log().count("event=took_over") == 2, "the successors")
     assert queue(server, "late")[1] == before
     for pid in server.worker_pids():
         os.kill(pid, signal.SIGKILL)
