@@ -53,6 +53,8 @@ Q := $(if $(V),,@)
 
 CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
               clients/js/wspush.js
+DASHBOARD  := $(addprefix dashboard/,index.html dashboard.css dashboard.js dashboard.svg)
+PAGES      := console dashboard
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 KILL_SRC   := $(if $(KILLPOINTS),tests/chaos/killpoint.c)
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
@@ -77,7 +79,7 @@ FAULTY := worker/deliver worker/outbox worker/requests
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
 
-$(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(BUILD)/obj/console_files.o
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(PAGES:%=$(BUILD)/obj/%_files.o)
 $(BUILD)/wspushctl: $(call objects,$(CTL_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush-bench: $(call objects,$(BENCH_SRC) $(wildcard proto/*.c common/*.c))
@@ -116,12 +118,16 @@ $(BUILD)/obj/%.o: %.c Makefile
 $(BUILD)/obj/%.faults.o: %.c Makefile
 	$(compile)
 
-# The console's page, as a table in C.
+# The pages that the server serves, as tables in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
 	@mkdir -p $(@D)
-	$(Q)scripts/embed $(CONSOLE) >$@
+	$(Q)scripts/embed console $(CONSOLE) >$@
 
-$(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
+$(BUILD)/dashboard_files.c: scripts/embed $(DASHBOARD)
+	@mkdir -p $(@D)
+	$(Q)scripts/embed dashboard $(DASHBOARD) >$@
+
+$(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<

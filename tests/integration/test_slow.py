@@ -134,8 +134,9 @@ def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_serve
     assert queue(server, "late")[1] == before
     for pid in server.worker_pids():
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: server.admin.counter(admin.CLOSED, reason="dirty") == 1, "its end")
-    wait_for(server.admin.ready, "the successors")
+    wait_for(lambda: server.log().count("event=took_over") == 4, "their successors")
+    wait_for(server.admin.ready, "/readyz 200")
+    assert server.admin.counter(admin.CLOSED, reason="dirty") == 1
     server.client("late")
     assert queue(server, "late") == (0, 0), "on the same descriptor, and nothing waits"
 

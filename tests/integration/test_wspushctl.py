@@ -338,9 +338,21 @@ def test_push_passes_its_data_to_the_letter(server, user, tmp_path, data, json_f
     arguments = [] if data is None else [data.replace("@FILE", f"@{file}")]
     ran = ctl(server, "push", user, 110, *arguments)
     assert (ran.status, ran.err) == (DONE, "")
-    assert re.match(rf"user {user} is online on 1 node\b", ran.out)
+    assert ran.out == f"user {user} is online on 1 node: delivered 2\n"
     assert binary.recv_message().payload == payload
     assert text.recv_message().form == json_form
+
+
+def test_push_tells_what_became_of_it(make_server):
+    server = make_server(send_buffer=16384, queue_limit=65536)
+    server.client("slow", receive_buffer=4096)
+    said = set()
+    while "dropped" not in (ran := ctl(server, "push", "slow", 110, "." * 8000)).out:
+        assert ran.status == DONE
+        said.add(ran.out)
+    assert said == {"user slow is online on 1 node: delivered 1\n",
+                    "user slow is online on 1 node: delivered 0, queued 1\n"}
+    assert ran.out == "user slow is online on 1 node: delivered 0, dropped 1 (slow)\n"
 
 
 def test_what_the_server_refuses_is_3_with_its_reason(server, user):
