@@ -74,14 +74,13 @@ void account_payload(struct swarm *swarm, struct client *client, const char *tex
 {
     struct payload payload;
 
-    if (!payload_read(&payload, text, len))
-        board_add(&swarm->board->foreign, 1);
-    else if (payload.kind == SOURCE_REQUEST)
+    const bool is_one = payload_read(&payload, text, len);
+    if (is_one && payload.kind == SOURCE_REQUEST)
         account_answer(swarm, client, true);
-    else if (!is_for(swarm, client, &payload))
-        board_add(&swarm->board->foreign, 1);
-    else
+    else if (is_one && is_for(swarm, client, &payload))
         account_push(swarm, client, &payload);
+    else
+        board_add(&swarm->board->foreign, 1);
 }
 
 void account_answer(struct swarm *swarm, struct client *client, bool accepted)

@@ -207,7 +207,8 @@ double figure_gap_median(const struct result *result)
     for (uint32_t i = 0; i < count; i++)
         gap[i] = result->event[i].worst;
     qsort(gap, count, sizeof(gap[0]), by_size);
-    return (double)(gap[(count - 1) / 2] + gap[count / 2]) / 2 / BENCH_MS;
+    const size_t below = (count - 1) / 2, above = count / 2; /* the same, where it is odd */
+    return (double)(gap[below] + gap[above]) / 2 / BENCH_MS;
 }
 
 double figure_gap_worst(const struct result *result)

@@ -28,13 +28,13 @@ void progress_show(struct progress *progress)
         return;
     const struct swarm_sums sums = board_sums(bench);
     const uint64_t done = sums.deliveries + sums.accepted;
+    const unsigned long long sent = bench->board->publisher.published + sums.requests;
     const double rate = (double)(done - progress->deliveries) * BENCH_S / (double)passed;
     fprintf(stderr, "%s%s: %.1f s, %s, %llu of %u ready, %llu published, %llu delivered (%.0f/s)%s",
             progress->terminal ? "\r" : "", bench->mode->name,
             (double)(now - progress->began) / BENCH_S, progress->phase,
-            (unsigned long long)sums.ready, bench->users,
-            (unsigned long long)(bench->board->publisher.published + sums.requests),
-            (unsigned long long)done, rate, progress->terminal ? "\033[K" : "\n");
+            (unsigned long long)sums.ready, bench->users, sent, (unsigned long long)done, rate,
+            progress->terminal ? "\033[K" : "\n");
     progress->shown = now;
     progress->deliveries = done;
 }

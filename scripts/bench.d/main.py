@@ -32,6 +32,7 @@ def arguments():
     add("--rounds", type=int, default=5, help="of the comparison (default %(default)s)")
     add("--connections", type=int, default=6000, help="clients (default %(default)s)")
     add("--seconds", type=float, default=1.5, help="for each mode (default %(default)s)")
+    add("--warmup", type=float, default=0.5, help="before that (default %(default)s)")
     add("--rate", type=int, default=10000, help="of the open loop (default %(default)s)")
     add("--kills", type=int, default=30, help="for each size of the gaps (default %(default)s)")
     add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")

@@ -27,8 +27,12 @@ def own(stage, how):
 
 def on_server(server, how):
     modes = [mode for mode in OWN_MODES if mode not in how.without]
-    return load.run(server, modes, table=True, connections=how.connections, events=5,
-                    every="800ms", seconds=f"{how.seconds}s")
+    return load.run(server, modes, table=True, events=5, every="800ms", **_common(how))
+
+
+def _common(how):
+    return {"connections": how.connections, "seconds": f"{how.seconds}s",
+            "warmup": f"{how.warmup}s"}
 
 
 def compare(stage, how, names):
@@ -44,7 +48,7 @@ def compare(stage, how, names):
 
 def _one(server, how, turn):
     modes = ["idle", "connect", "unicast", "burst"] + ["broadcast"] * server.kind.broadcasts
-    common = {"connections": how.connections, "seconds": f"{how.seconds}s"}
+    common = _common(how)
     results = {result["mode"]: result for result in
                load.run(server, modes, first=max(1, how.connections // 8), **common)}
     [results["open"]] = load.run(server, ["unicast"], rate=how.rate, **common)

@@ -68,7 +68,7 @@ def texts(path):
 @pytest.mark.timeout(300)
 def test_the_page_says_what_was_measured(tmp_path, peers):
     bench("--against", "all", "--rounds", 2, "--connections", 24, "--seconds", "0.2", "--rate", 200,
-          "--gap-sizes", "4,40", "--kills", 1, "--reloads", 1, "--write", tmp_path, peers=peers)
+          "--warmup", "0.1", "--gap-sizes", "4,40", "--kills", 1, "--reloads", 1, "--write", tmp_path, peers=peers)
     page = (tmp_path / "benchmarks.md").read_text()
     results = json.loads((tmp_path / "benchmarks/results.json").read_text())
     plots = re.findall(r"!\[.*\]\((benchmarks/.*\.svg)\)", page)
@@ -98,7 +98,7 @@ def test_a_server_that_runs_already(make_server, redis):
     server = make_server(prefix="push:", topics=["bench:*"], workers=1)
     host, port = server.address
     out = bench("--server", f"ws://{host}:{port}/ws", "--redis", f"redis://127.0.0.1:{redis.port}",
-                "--connections", 8, "--seconds", "0.1", "--without", "upstream,mixed,steady")
+                "--connections", 8, "--seconds", "0.1", "--warmup", "0.1", "--without", "upstream,mixed,steady")
     rows = re.findall(r"^([a-z]+) +8 ", out, re.M)
     assert rows == ["idle", "connect", "unicast", "burst", "topic", "broadcast", "churn"]
 
