@@ -133,6 +133,7 @@ static int open_segment(struct master *master)
     if (segment_create(&master->segment, &shape, node) == -1)
         return -1;
     config_restart_text(master->config, master->segment.header->kept, KEPT_MAX);
+    upgrade_carry_on(master);
     return 0;
 }
 

@@ -34,8 +34,8 @@ enum {
 static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ...";
-                                                              segment -1: none */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
 {
@@ -226,12 +226,12 @@ static void keep_slots(const struct master *master)
     }
 }
 
-/* Returns only where it fails, with errno. */
-static void exec_with(const struct master *master, int segment_fd)
+/* `first`: the first number of the variable. Returns only where it fails, with errno. */
+static void exec_with(const struct master *master, int first)
 {
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", segment_fd);
+    int len = snprintf(told, sizeof(told), "%d", first);
     for (size_t i = 0; i <= master->config->listen.count; i++) {
         const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
         keep_open(fd);
@@ -270,7 +270,7 @@ static void keep_nothing(void)
 void upgrade_exec_anew(const struct master *master)
 {
     keep_nothing();
-    exec_with(master, -1);
+    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
     note(strerror(errno));
 }
 
@@ -288,6 +288,7 @@ static struct {
 } listeners;
 
 static bool resumed;
+static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
 
 bool upgrade_resumed(void)
 {
@@ -304,8 +305,10 @@ int upgrade_take_up(struct master *master)
     while (*at == ' ' && listeners.count < WORKERS_MAX)
         listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
     unsetenv(upgrade_variable);
-    if (segment_fd == -1)
+    if (segment_fd < 0) {
+        restarted = (uint32_t)-segment_fd;
         return 0;
+    }
     const int layout = migrate_open(&master->segment, segment_fd);
     if (layout == -1)
         return -1;
@@ -315,6 +318,15 @@ int upgrade_take_up(struct master *master)
     master->workers = master->segment.header->shape.workers;
     resumed = true;
     return 1;
+}
+
+void upgrade_carry_on(const struct master *master)
+{
+    if (restarted == 0)
+        return;
+    resumed = true;
+    board_resume(master->segment.board, CHANGE_UPGRADE, restarted);
+    change_note("the layout of shared memory has changed: clients were told of a restart");
 }
 
 int upgrade_listener(const struct listen_address *address)
