@@ -84,7 +84,7 @@ class Drawing:
 def bars(title, note, rows, unit=""):
     """rows: (label, value, low, high, further text, whether it is ours). Low and high: of all
     rounds, drawn as a thin line."""
-    left, right, top, step, thick = 150, 190, 76, 34, 18
+    left, right, top, step, thick = 120, 250, 76, 34, 18
     drawing = Drawing(top + step * len(rows) + 12, title, note)
     room = WIDTH - left - right
     largest = max([high or value or 0 for _, value, _, high, _, _ in rows] or [0]) or 1
@@ -146,7 +146,7 @@ def lines(title, note, series, x_marks, unit, x_label=""):
 
     for mark in _decades(low, high):
         drawing.line(left, at_y(mark), WIDTH - right, at_y(mark))
-        drawing.text(left - 8, at_y(mark) + 4, number(mark), "tick", "end")
+        drawing.text(left - 8, at_y(mark) + 4, f"{mark:,.10g}", "tick", "end")
     for x, text in x_marks:
         drawing.line(at_x(x), top + height, at_x(x), top + height + 5)
         drawing.text(at_x(x), top + height + 20, text, "tick", "middle")
