@@ -15,12 +15,14 @@ STYLE = """
   .note, .tick { fill: #57606a; font-size: 12px; }
   .ours { font-weight: 600; }
   .grid { stroke: #d8dee4; stroke-width: 1; }
+  .range { stroke: #11151a; stroke-width: 1.5; }
   .track { fill: #eef1f4; }
   .page { fill: #ffffff; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .note, .tick { fill: #9198a1; }
     .grid { stroke: #30363d; }
+    .range { stroke: #f0f6fc; }
     .track { fill: #21262d; }
     .page { fill: #0d1117; }
   }
@@ -99,7 +101,7 @@ def bars(title, note, rows, unit=""):
                      COLOURS[0] if ours else COLOURS[5], opacity=1 if ours else 0.75)
         if low is not None and high is not None and high > low:
             drawing.line(left + room * low / largest, y + thick / 2, left + room * high / largest,
-                         y + thick / 2, colour="#11151a", width=1.5)
+                         y + thick / 2, "range")
         said = number(value) + (f" {unit}" if unit else "")
         drawing.text(left + room + 12, y + 14, said, "ours" if ours else "")
         if more:
