@@ -26,7 +26,7 @@ void change_ask(struct master *master, enum change_kind kind);
 void change_note(const char *line);
 
 /* The change under way is decided: it happens, or `refused`: nothing changes. Reported once every
- * worker serves; where the server stops before, as refused. */
+ * worker serves; as failed where they do not in time; as refused where the server stops before. */
 void change_end(struct master *master, bool refused);
 
 #endif

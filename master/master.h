@@ -18,6 +18,7 @@ struct charge {
     struct event_base *base; /* the slot's, made before any worker exists; its descriptors stay */
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
+    bool hung;               /* the watchdog has told it to end */
     uint64_t started_ms;
     uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t backoff_ms; /* before the next start, if it dies young */

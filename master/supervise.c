@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/obituary.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
@@ -64,6 +65,7 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->hung = false;
     charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
@@ -158,6 +160,7 @@ static int note_own_descriptors(struct master *master)
 
 int supervise_start(struct master *master)
 {
+    obituary_open();
     for (uint32_t i = 0; i < master->workers; i++)
         if (prepare(master, i) == -1)
             return -1;
@@ -167,26 +170,12 @@ int supervise_start(struct master *master)
     return 0;
 }
 
-static void log_death(const struct master *master, uint32_t i, int status)
-{
-    const struct slot *slot = slot_of(master, i);
-    const struct slot_words *words = &slot->words;
-    if (WIFSIGNALED(status))
-        log_warn("worker_died", "worker=%u pid=%d signal=%d doing=%s fd=%u position=%llu", i,
-                 master->charge[i].pid, WTERMSIG(status),
-                 log_quote(slot_doing_name(words->doing), strlen(slot_doing_name(words->doing))),
-                 words->fd, (unsigned long long)words->position);
-    else
-        log_warn("worker_died", "worker=%u pid=%d status=%d", i, master->charge[i].pid,
-                 WEXITSTATUS(status));
-}
-
-/* A worker that served for a while is replaced at once; one that dies young has to wait, longer
- * each time. */
-static void replace(struct master *master, uint32_t i)
+/* A worker that served for a while is replaced at once, and one whose successor knows what to keep
+ * off; one that dies young otherwise has to wait, longer each time. */
+static void replace(struct master *master, uint32_t i, bool warned)
 {
     struct charge *charge = &master->charge[i];
-    if (clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
+    if (warned || clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
         charge->backoff_ms = BACKOFF_FIRST_MS;
         start(master, i);
         return;
@@ -203,8 +192,9 @@ static void dead(struct master *master, uint32_t i, int status)
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
+    bool warned = false;
     if (!left && !(clean && master->stopping))
-        log_death(master, i, status);
+        warned = obituary(master, i, status, clock_mono_ms() - master->charge[i].started_ms);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
     if (master->upgrading) {
@@ -217,7 +207,7 @@ static void dead(struct master *master, uint32_t i, int status)
         if (!(clean && master->stopping))
             atomic_fetch_add(&slot->restarts, 1);
         if (is_wanted(master, i))
-            replace(master, i);
+            replace(master, i, warned);
     }
 }
 
@@ -243,6 +233,21 @@ void supervise_restart(struct master *master)
     }
 }
 
+/* First it is asked for its last words, that is where it hangs; SIGCONT, because it may be stopped.
+ * If it is still there at the next look, it is killed. */
+static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
+{
+    if (charge->hung) {
+        kill(charge->pid, SIGKILL);
+        return;
+    }
+    log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, charge->pid,
+             (unsigned long long)silent_ms);
+    charge->hung = true;
+    kill(charge->pid, SIGABRT);
+    kill(charge->pid, SIGCONT);
+}
+
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
@@ -251,9 +256,7 @@ void supervise_watch(struct master *master)
         if (master->charge[i].pid == 0 || heartbeat >= now ||
             now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
             continue;
-        log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, master->charge[i].pid,
-                 (unsigned long long)(now - heartbeat));
-        kill(master->charge[i].pid, SIGKILL);
+        end_hung(&master->charge[i], i, now - heartbeat);
     }
 }
 

@@ -7,7 +7,8 @@
  *                       | after a back-off if it died  |
  *                       | young; none when it had      |
  *                       | drained, or has to stop      |
- *   no heartbeat        | SIGKILL (then: it has died)  | -
+ *   no heartbeat        | SIGABRT, a second later      | -
+ *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it
  */

@@ -15,6 +15,17 @@ static const char *const change_names[] = {
 #undef CHANGE_NAME
 };
 
+static const char *const outcome_names[] = {
+#define OUTCOME_NAME(name, text) [CHANGE_##name] = text,
+    CHANGE_OUTCOMES(OUTCOME_NAME)
+#undef OUTCOME_NAME
+};
+
+const char *change_outcome_name(enum change_outcome outcome)
+{
+    return (uint32_t)outcome < CHANGE_OUTCOME_COUNT ? outcome_names[outcome] : "unknown";
+}
+
 const char *change_name(enum change_kind kind)
 {
     return (uint32_t)kind < CHANGE_COUNT ? change_names[kind] : "unknown";
@@ -23,13 +34,13 @@ const char *change_name(enum change_kind kind)
 /* ---- Reports ---- */
 
 /* Copies the text; one that is too long ends with a line that says so. */
-static void set_text(char out[REPORT_TEXT_MAX], const char *text)
+static void set_text(char out[CHANGE_TEXT_MAX], const char *text)
 {
     static const char more[] = "\n... the log has all of it";
     const size_t len = strlen(text);
-    size_t room = REPORT_TEXT_MAX - sizeof(more);
+    size_t room = CHANGE_TEXT_MAX - sizeof(more);
 
-    if (len < REPORT_TEXT_MAX) {
+    if (len < CHANGE_TEXT_MAX) {
         memcpy(out, text, len + 1);
         return;
     }
@@ -52,33 +63,33 @@ uint32_t board_begun(const struct board *board, enum change_kind kind)
     return atomic_load_explicit(&board->change[kind].begun, memory_order_relaxed);
 }
 
-void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,
-                  const char *text)
+void board_report(struct board *board, enum change_kind kind, enum change_outcome outcome,
+                  uint64_t at_ms, const char *text)
 {
     struct change_record *record = &board->change[kind];
     const uint32_t number = atomic_load_explicit(&record->number, memory_order_relaxed) + 1;
-    struct report report = {.at_ms = at_ms, .refused = refused};
-    uint64_t words[REPORT_WORDS];
+    struct change_report report = {.at_ms = at_ms, .outcome = outcome};
+    uint64_t words[CHANGE_WORDS];
 
     set_text(report.text, text);
     memcpy(words, &report, sizeof(words));
     /* Pairs with the fence in board_read: who sees a word of this report sees the last number, too,
      * and knows that the report before that one, whose place this is, is gone. */
     atomic_thread_fence(memory_order_release);
-    for (size_t i = 0; i < REPORT_WORDS; i++)
+    for (size_t i = 0; i < CHANGE_WORDS; i++)
         atomic_store_explicit(&record->report[number % 2][i], words[i], memory_order_relaxed);
     /* Pairs with the acquire in board_read. */
     atomic_store_explicit(&record->number, number, memory_order_release);
 }
 
-uint32_t board_read(const struct board *board, enum change_kind kind, struct report *out)
+uint32_t board_read(const struct board *board, enum change_kind kind, struct change_report *out)
 {
     const struct change_record *record = &board->change[kind];
     uint32_t number = atomic_load_explicit(&record->number, memory_order_acquire), after;
-    uint64_t words[REPORT_WORDS];
+    uint64_t words[CHANGE_WORDS];
 
     for (;; number = after) {
-        for (size_t i = 0; i < REPORT_WORDS; i++)
+        for (size_t i = 0; i < CHANGE_WORDS; i++)
             words[i] = atomic_load_explicit(&record->report[number % 2][i], memory_order_relaxed);
         /* Pairs with the fence in board_report. */
         atomic_thread_fence(memory_order_acquire);
@@ -134,10 +145,10 @@ uint32_t turn_ms(const struct turns *turns, uint64_t rank, uint32_t window_ms)
 bool board_valid(const struct board *board)
 {
     for (size_t kind = 0; kind < CHANGE_COUNT; kind++) {
-        struct report report;
+        struct change_report report;
         const uint32_t begun = board_begun(board, (enum change_kind)kind);
         const uint32_t number = board_read(board, (enum change_kind)kind, &report);
-        if (begun - number > 1 || report.refused > 1 ||
+        if (begun - number > 1 || report.outcome >= CHANGE_OUTCOME_COUNT ||
             !memchr(report.text, '\0', sizeof(report.text)))
             return false;
     }

@@ -33,22 +33,34 @@ enum change_kind {
 };
 const char *change_name(enum change_kind kind);
 
-enum { REPORT_TEXT_MAX = 4096 };
+enum { CHANGE_TEXT_MAX = 4096 };
 
-/* How a change ended. */
-struct report {
-    uint64_t at_ms;             /* when: wall clock, ms */
-    uint64_t refused;           /* 1: nothing has changed */
-    char text[REPORT_TEXT_MAX]; /* lines, NUL-terminated: why; or keys that keep their value */
+/* How a change ended: X(name, its name in /api/stats) */
+#define CHANGE_OUTCOMES(X)                          \
+    X(DONE, "done")                                 \
+    X(REFUSED, "refused") /* nothing has changed */ \
+    X(FAILED, "failed")   /* it has happened, and not every worker serves */
+enum change_outcome {
+#define CHANGE_OUTCOME_ENUM(name, text) CHANGE_##name,
+    CHANGE_OUTCOMES(CHANGE_OUTCOME_ENUM)
+#undef CHANGE_OUTCOME_ENUM
+        CHANGE_OUTCOME_COUNT
 };
-enum { REPORT_WORDS = sizeof(struct report) / sizeof(uint64_t) };
-_Static_assert(sizeof(struct report) == REPORT_WORDS * sizeof(uint64_t), "whole words");
+const char *change_outcome_name(enum change_outcome outcome);
+
+struct change_report {
+    uint64_t at_ms;             /* when: wall clock, ms */
+    uint64_t outcome;           /* enum change_outcome */
+    char text[CHANGE_TEXT_MAX]; /* lines, NUL-terminated: why; or keys that keep their value */
+};
+enum { CHANGE_WORDS = sizeof(struct change_report) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct change_report) == CHANGE_WORDS * sizeof(uint64_t), "whole words");
 
 struct change_record {
     _Atomic uint32_t number;                  /* 0: there was none yet */
     _Atomic uint32_t begun;                   /* number, or one more: it is under way */
-    _Atomic uint64_t report[2][REPORT_WORDS]; /* struct report, word by word: it may be read while
-                                                  it is written, and then it is read again */
+    _Atomic uint64_t report[2][CHANGE_WORDS]; /* struct change_report, word by word: it may be read
+                                                 while it is written, and then it is read again */
 };
 
 /* Why service ends, and so by which code clients are closed. */
@@ -73,11 +85,11 @@ void board_begin(struct board *board, enum change_kind kind);
 uint32_t board_begun(const struct board *board, enum change_kind kind);
 
 /* The master: a change has ended. `text` is cut where it is too long. */
-void board_report(struct board *board, enum change_kind kind, bool refused, uint64_t at_ms,
-                  const char *text);
+void board_report(struct board *board, enum change_kind kind, enum change_outcome outcome,
+                  uint64_t at_ms, const char *text);
 
 /* Copies the report of the last change of this kind; returns its number, 0 where there was none. */
-uint32_t board_read(const struct board *board, enum change_kind kind, struct report *out);
+uint32_t board_read(const struct board *board, enum change_kind kind, struct change_report *out);
 
 /* The master: service ends; `share` has the clients of each of `workers`. The first call counts. */
 void board_end(struct board *board, enum ending ending, const uint32_t *share, uint32_t workers);

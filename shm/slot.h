@@ -15,7 +15,9 @@
  *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
- *   | last words                                       |  written by the worker
+ *   | last words, and what is set aside      (words.h) |  written by the worker
+ *   +--------------------------------------------------+
+ *   | graves: what the last two died of      (words.h) |  written by the master
  *   +--------------------------------------------------+
  */
 #ifndef WSPUSHD_SHM_SLOT_H
@@ -24,6 +26,7 @@
 #include "shm/stream.h"
 #include "shm/topics.h"
 #include "shm/users.h"
+#include "shm/words.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -91,29 +94,6 @@ struct slot_aux {
 };
 enum { SLOT_AUX_MAX = 64 };
 
-/* What a worker was doing, for the log line after its death. Written as it goes. */
-struct slot_words {
-    uint32_t doing;    /* enum slot_doing */
-    uint32_t fd;       /* the connection in hand, or 0 */
-    uint64_t position; /* of the push in hand */
-};
-
-#define SLOT_DOINGS(X)             \
-    X(STARTING, "starting")        \
-    X(WAITING, "waiting")          \
-    X(ACCEPTING, "accepting")      \
-    X(READING, "reading a client") \
-    X(ROUTING, "routing pushes")   \
-    X(FLUSHING, "sending")         \
-    X(RINGS, "reading rings")      \
-    X(SWEEPING, "sweeping")
-enum slot_doing {
-#define SLOT_DOING_ENUM(name, text) DOING_##name,
-    SLOT_DOINGS(SLOT_DOING_ENUM)
-#undef SLOT_DOING_ENUM
-};
-const char *slot_doing_name(uint32_t doing);
-
 struct slot {
     /* Written by the master. */
     _Alignas(64) _Atomic int32_t pid; /* 0: nobody runs it */
@@ -149,6 +129,12 @@ struct slot {
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
+    struct poison poison;
+    struct fault fault;
+
+    /* Written by the master. */
+    _Alignas(64) struct grave grave[2]; /* the last death of the workers' own making, and the one
+                                           before */
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 256, "as drawn");

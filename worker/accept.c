@@ -68,6 +68,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     KILLPOINT(ACCEPT_NOTED);
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     KILLPOINT(ACCEPT_CLAIMED);
+    words_connection(&slot->words, ref.fd, ref.generation);
     worker_count(worker, 1, 0);
     worker_owns(worker, ref.fd);
     address_accepted(worker, conn, (const struct sockaddr *)addr);
@@ -81,6 +82,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
         client_end(worker, conn, CLOSED_RESET);
+    words_connection(&slot->words, 0, 0);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
 }
 
@@ -99,7 +101,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)what;
-    worker->slot->words.doing = DOING_ACCEPTING;
+    words_doing(&worker->slot->words, DOING_ACCEPTING);
     worker_note_time(worker);
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr = {0};

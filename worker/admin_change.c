@@ -131,15 +131,16 @@ void admin_changes_json(const struct worker *worker, json_t *json)
     const struct board *board = worker->segment->board;
     for (uint32_t i = 0; i < CHANGE_COUNT; i++) {
         const enum change_kind kind = (enum change_kind)i;
-        struct report report;
+        struct change_report report;
         const uint32_t number = board_read(board, kind, &report);
         json_t *change = json_pack("{s:I, s:b}", "number", (json_int_t)number, "under_way",
                                    board_begun(board, kind) != number);
         if (number > 0)
-            json_object_update_new(change, json_pack("{s:s, s:I, s:o}", "outcome",
-                                                     report.refused ? "refused" : "done", "at",
-                                                     (json_int_t)(report.at_ms / 1000), "text",
-                                                     text_json(report.text)));
+            json_object_update_new(
+                change,
+                json_pack("{s:s, s:I, s:o}", "outcome",
+                          change_outcome_name((enum change_outcome)report.outcome), "at",
+                          (json_int_t)(report.at_ms / 1000), "text", text_json(report.text)));
         json_object_set_new(json, change_name(kind), change);
     }
 }

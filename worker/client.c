@@ -319,7 +319,7 @@ static void client_event(struct worker *worker, const struct epoll_event *event)
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
     if (!conn) /* cannot be: a registration ends with its connection or with its moving */
         return;
-    worker->slot->words.fd = ref.fd;
+    words_connection(&worker->slot->words, ref.fd, ref.generation);
     if (event->events & EPOLLOUT)
         outbox_resume(worker, conn);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
@@ -332,8 +332,8 @@ void clients_ready(struct worker *worker)
 {
     struct epoll_event events[EVENTS_MAX];
     const int n = epoll_wait(worker->slot->epoll_fd, events, EVENTS_MAX, 0);
-    worker->slot->words.doing = DOING_READING;
+    words_doing(&worker->slot->words, DOING_READING);
     for (int i = 0; i < n; i++)
         client_event(worker, &events[i]);
-    worker->slot->words.fd = 0;
+    words_connection(&worker->slot->words, 0, 0);
 }

@@ -11,6 +11,7 @@
 #include "worker/backoff.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/poison.h"
 #include "worker/resolve.h"
 #include "worker/rings.h"
 #include "worker/route.h"
@@ -292,11 +293,18 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
 static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
                           uint64_t position)
 {
+    struct slot_words *words = &worker->slot->words;
     struct resp_reply reply;
     size_t need = 0;
     const uint32_t skip = to_skip(shared(worker), position, available);
     if (skip > 0)
         return skip;
+    words_push(words, 0, position);
+    words_doing(words, DOING_PARSING);
+    if (poison_is_unread(worker, position)) {
+        link_fail(worker, "what Redis sent has killed two workers");
+        return 0;
+    }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
     if (n == 0)
         return too_large(worker, position, need) ? available : 0;
@@ -304,12 +312,39 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         link_fail(worker, "Redis sent what is no RESP");
         return 0;
     }
-    worker->slot->words.position = position;
-    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    words_doing(words, DOING_ROUTING);
+    if (poison_is(worker, 0, position))
+        poison_skipped(worker, 0, position, at, (size_t)n);
+    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
+}
+
+/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
+ * more. */
+static bool route_some(struct worker *worker, uint32_t most)
+{
+    const struct link *link = worker->link;
+    struct stream *in = &shared(worker)->in;
+    const uint64_t start = stream_start(in);
+    uint32_t done = 0, n = 0;
+    do {
+        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
+        n = route_one(worker, at, stream_level(in) - done, start + done);
+        done += n;
+    } while (n > 0 && --most > 0 && fd_of(worker) > 0 && done < stream_level(in));
+    KILLPOINT(LINK_ROUTED);
+    outbox_flush(worker);
+    if (fd_of(worker) <= 0)
+        return false; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
+    return n > 0 && stream_level(in) > 0;
 }
 
 void link_route(struct worker *worker)
@@ -317,29 +352,14 @@ void link_route(struct worker *worker)
     struct link *link = worker->link;
     struct stream *in = &shared(worker)->in;
     const bool was_blocked = link->blocked;
-    uint32_t done = 0;
     if (stream_level(in) == 0)
         return;
-    worker->slot->words.doing = DOING_ROUTING;
     link->blocked = false;
-    const uint64_t start = stream_start(in);
-    while (fd_of(worker) > 0 && done < stream_level(in)) {
-        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
-        const uint32_t n = route_one(worker, at, stream_level(in) - done, start + done);
-        if (n == 0)
-            break;
-        done += n;
-    }
-    KILLPOINT(LINK_ROUTED);
-    worker->slot->words.doing = DOING_FLUSHING;
-    outbox_flush(worker);
+    while (route_some(worker, worker->careful ? 1 : UINT32_MAX))
+        ;
+    words_push(&worker->slot->words, 0, 0);
     if (fd_of(worker) <= 0)
-        return; /* the link has failed, and the stream was begun anew */
-    KILLPOINT(LINK_FLUSHED);
-    rings_commit_out(worker);
-    KILLPOINT(LINK_SHARED);
-    stream_done(in, done);
-    KILLPOINT(LINK_COMMITTED);
+        return;
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {

@@ -17,27 +17,39 @@
 #include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
+#include "worker/poison.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
-/* Bytes of it were only in the dead worker's memory. Where a backlog waited, the client may be in
- * the middle of a frame, and a close frame would be taken for a piece of it. */
-static void end_lost(struct worker *worker, struct conn *conn)
+/* Bytes of it were only in the dead worker's memory, or it is what killed it. Where a backlog
+ * waited, the client may be in the middle of a frame, and a close frame would be taken for a piece
+ * of it. */
+static void end_with(struct worker *worker, struct conn *conn, uint16_t code,
+                     enum closed_reason reason)
 {
-    static const char text[] = "service restart";
+    const char *text = ws_close_text(code);
     uint8_t frame[WS_CLOSE_FRAME_MAX];
     const int fd = (int)(conn - worker->table);
-    const size_t len = ws_close_frame(frame, WS_CLOSE_RESTART, text, sizeof(text) - 1);
+    const size_t len = ws_close_frame(frame, code, text, strlen(text));
     const uint64_t word = conn_word(conn);
     if ((word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING) &&
         !(word_flags(word) & CONN_WRITING))
         (void)!send(fd, frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     conn->held = 0;
     conn->incarnation = worker->incarnation;
-    client_end(worker, conn, CLOSED_DIRTY);
+    client_end(worker, conn, reason);
+}
+
+static void end_lost(struct worker *worker, struct conn *conn)
+{
+    if (poison_is_connection(worker, conn))
+        end_with(worker, conn, WS_CLOSE_INTERNAL, CLOSED_POISON);
+    else
+        end_with(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
 }
 
 /* Every record of this slot that is in use. */
@@ -55,7 +67,7 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
-    if (hold_lost(worker, conn)) {
+    if (hold_lost(worker, conn) || poison_is_connection(worker, conn)) {
         if (state != CONN_SUBSCRIBING)
             end_lost(worker, conn);
         return;

@@ -16,12 +16,14 @@
 #include "worker/drain.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/last_words.h"
 #include "worker/limits.h"
 #include "worker/link.h"
 #include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/parcel.h"
+#include "worker/poison.h"
 #include "worker/rates.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -157,6 +159,7 @@ static void turn(struct worker *worker)
     rings_read(worker);
     lobby_turn(worker);
     link_route(worker);
+    worker->careful = false;
     drain_turn(worker);
     node_turn(worker);
     topic_turn(worker);
@@ -178,7 +181,7 @@ static bool has_work(const struct worker *worker)
 static void loop(struct worker *worker)
 {
     while (!worker->stopping) {
-        worker->slot->words.doing = DOING_WAITING;
+        words_doing(&worker->slot->words, DOING_WAITING);
         latch_rest(worker->slot);
         event_base_loop(worker->base,
                         has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
@@ -265,18 +268,28 @@ static int events_open(struct worker *worker)
     return accept_open(worker) || sweep_open(worker) || auth_open(worker) ? -1 : 0;
 }
 
+static void begin_words(struct worker *worker)
+{
+    uint8_t build[BUILD_ID_SIZE];
+    build_id(build);
+    last_words_open(&worker->slot->words, &worker->slot->fault,
+                    atomic_load(&worker->slot->incarnation), build,
+                    worker->segment->header->hash_seed);
+}
+
 int worker_run(const struct worker_setup *setup)
 {
     static struct worker worker; /* one in a process */
     settle(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
-    worker.slot->words.doing = DOING_STARTING;
+    begin_words(&worker);
+    poison_open(&worker);
     if (successor)
         takeover_begin(&worker);
     if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
         command_open(&worker) == -1 || admin_open(&worker) == -1) {
         log_error("worker_start", "why=\"out of memory or descriptors\"");
-        return 2;
+        return WORKER_NOT_STARTED;
     }
     if (successor)
         takeover_finish(&worker);

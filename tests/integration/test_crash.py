@@ -151,8 +151,10 @@ def test_worker_that_hangs_is_killed_and_replaced(mortal):
     """SIGSTOP: alive, but its heartbeat stands still."""
     server = mortal(watchdog=1)
     clients = [server.client(f"u{n}") for n in range(20)]
-    for worker in server.admin.workers():
+    workers = server.admin.workers()
+    for worker in workers:
         os.kill(worker["pid"], signal.SIGSTOP)
+    for worker in workers:
         server.wait_replaced(worker)
         assert not alive(worker["pid"])
     for number, client in enumerate(clients):

@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
+from harness.client import SUB, SUBBED
 from harness.http import upgrade_head
-from harness.login import admit, bearer, section
+from harness.login import admit, bearer, section, sid
 from harness.server import opcode, run_wspushd
-from harness.wait import ROOT, TIMEOUT
+from harness.wait import ROOT, TIMEOUT, wait_for
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PUSH = {"from": "7", "text": "我们都好"}
@@ -28,8 +29,9 @@ def snippets(language, document="backends"):
 @pytest.fixture
 def node(make_server, own_redis):
     """A server and a Redis, as the page takes for granted."""
-    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60, opcodes=[
-        opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
+    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60,
+                       topics=["*"], opcodes=[
+                           opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
 
 
 def swap(text, old, new):
@@ -62,8 +64,13 @@ def test_shell(node):
     push, post, kick = snippets("sh")
     assert shell(push, node) == "1\n"
     assert client.recv_message().json() == PUSH
-    assert json.loads(shell(post, node)) == {"user": "42", "nodes": 1, "online": True}
-    assert client.recv_message().json() == {"from": "7"}
+    client.send_message(SUB, b'{"topics":["room:7"]}')
+    assert client.recv_message().op == SUBBED
+    to_user, to_topic = shell(post.replace("curl -s", "curl -s -w '\\n'"), node).splitlines()
+    assert json.loads(to_user).items() >= {"user": "42", "delivered": 1}.items()
+    assert json.loads(to_topic).items() >= {"topic": "room:7", "delivered": 1}.items()
+    for _ in range(2):
+        assert client.recv_message().json() == {"from": "7"}
     assert int(shell(kick, node)) == 1
     assert client.expect_close(4001)[1] == "logged out"
 
@@ -193,6 +200,32 @@ def test_keys_are_made_as_configuration_says(make_server, keys, tmp_path):
     secret = (tmp_path / "jwt.key").read_text().strip()
     server = make_server(auth=["jwt"], jwt=section(key_file=tmp_path / "jwt.key"))
     admit(server, bearer(keys.token("42", secret=secret)), "42")
+
+
+def set_acl(redis, document):
+    """Runs the document's ACL SETUSER; returns the URL of that user."""
+    command, = re.findall(r"^ *(ACL SETUSER .*)$", (ROOT / f"docs/{document}.md").read_text(), re.M)
+    words = swap(command, ">PASSWORD", ">secret").split()
+    assert redis.client.execute_command("ACL SETUSER", *words[2:])
+    return f"redis://{words[2]}:secret@127.0.0.1:{redis.port}/0"
+
+
+def test_acls_are_enough(make_server, own_redis):
+    """For a login by session, a push, a request, and the backend that answers it."""
+    redis = own_redis().start()
+    server = make_server(redis_server=redis, redis=set_acl(redis, "security"), prefix="push:",
+                         auth=["session"], opcodes=[opcode(110, to="stream:push:requests")])
+    redis.client.set("session:s", "42")
+    client = admit(server, sid("s"), "42")
+    backend = set_acl(redis, "backends")
+    consume = swap(snippets("python")[3], "redis.Redis()", f'redis.from_url("{backend}")')
+    client.send_message(110, b'{"to":"7"}')
+    assert client.recv_message().op == 8
+    run([sys.executable, "-"], consume)
+    assert client.recv_message().json() == {"got": {"to": "7"}}
+    client.close()
+    wait_for(lambda: server.subscribers("42") == 0, "the channel to be given up")
+    assert redis.client.execute_command("ACL LOG") == [], "nothing was refused"
 
 
 def configurations():

@@ -15,10 +15,12 @@ from harness.wait import SLACK, wait_for
 def knock(server, headers=(), target="/ws?user=u"):
     """The status of a request; the client stays where it is let in."""
     client = ask(server, headers, target=target)
-    status = client.recv_response().status
-    if status != 101:
+    response = client.recv_response()
+    if response.status == 503:
+        assert 1 <= int(response.header("Retry-After")) <= 60
+    if response.status != 101:
         client.close()
-    return status
+    return response.status
 
 
 # Devices.

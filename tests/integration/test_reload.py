@@ -1,13 +1,15 @@
 """SIGHUP: a new configuration, and no client notices: nothing is closed, nothing is lost, and what
 was half way stays half way."""
 
+import json
 import signal
 
 import pytest
 
-from harness.client import GAP, PING, PONG, encode_binary
+from harness.client import ACCEPTED, AUTH, GAP, PING, PONG, encode_binary
 from harness.frames import BINARY, frame
-from harness.login import ask
+from harness.http import upgrade_head
+from harness.login import admit, ask, bearer, refuse, section
 from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
 from harness.wait import wait_for
@@ -112,7 +114,6 @@ def test_message_that_has_half_come_is_finished(reloaded, cut):
 
 
 def test_request_head_that_has_half_come_is_finished(reloaded):
-    from harness.http import upgrade_head
     server = reloaded()
     head = upgrade_head("/ws?user=half")
     client = server.raw()
@@ -131,6 +132,29 @@ def test_backlog_of_a_slow_client_goes_along(reloaded):
     wait_for(lambda: server.admin.user("slow")[0]["queue"] > 0, "the client to be slow")
     reload(server)
     assert [number_of(client.recv_message()) for _ in range(2000)] == list(range(2000))
+
+
+def test_key_of_tokens_is_read_again(reloaded, keys, tmp_path):
+    """Who is there stays; a new token must be signed by the new key. A key that is none changes
+    nothing."""
+    file = tmp_path / "jwt.key"
+    old, new = "o" * 64, "n" * 64
+    file.write_text(old)
+    server = reloaded(auth=["jwt"], jwt=section(key_file=file))
+    server.expect_log("reload_refused")
+    there = admit(server, bearer(keys.token("42", secret=old)), "42")
+    file.write_text(new)
+    reload(server)
+    refuse(server, bearer(keys.token("42", secret=old)), says="its signature is wrong")
+    admit(server, bearer(keys.token("42", secret=new)), "42")
+    there.send_message(AUTH, json.dumps({"token": keys.token("42", secret=old)}).encode())
+    assert there.recv_message().json()["code"] == "forbidden"
+    there.send_message(AUTH, json.dumps({"token": keys.token("42", secret=new)}).encode())
+    assert there.recv_message().op == ACCEPTED
+    file.write_text("too short")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "event=reload_refused" in server.log(), "the refusal in the log")
+    admit(server, bearer(keys.token("42", secret=new)), "42")
 
 
 def test_another_redis_is_a_gap_and_then_serves(reloaded, own_redis):

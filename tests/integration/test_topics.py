@@ -338,7 +338,6 @@ def test_malformed_commands_do_nothing_and_are_counted_once(make_server, message
     assert client.recv_message().json() == {"topics": ["fence"]}
     wait_for(lambda: server.admin.counter("commands_malformed_total") == 1, "it to be counted")
     assert server.log().count("ctl_malformed") == 1
-    assert "\n2" not in server.log().split("ctl_malformed")[1].split("begins=")[1][:20]
     assert server.admin.counter("commands_total") == 1
 
 

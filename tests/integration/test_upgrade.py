@@ -23,6 +23,7 @@ def installed(make_server, tmp_path):
         server.binary = tmp_path / "wspushd"
         shutil.copy(WSPUSHD, server.binary)
         server.workers_may_change = True
+        server.expect_log(r"^\S+/push\.conf:")  # what the new binary says when it is tried
         return server.start()
     return make
 
@@ -130,7 +131,7 @@ def test_file_with_mistakes_is_found_before_anything_happens(installed):
 
 def test_keys_that_need_a_restart_are_named(installed):
     server = installed(workers=2)
-    server.expect_log("upgrade_refused")
+    server.expect_log("upgrade_refused|differs from the running server")
     pids = server.worker_pids()
     write_conf(server.conf_path, {**server.config, "workers": 3, "heartbeat": 7}, server.opcodes)
     server.signal(signal.SIGUSR2)

@@ -27,11 +27,15 @@ static void kinds_have_names(void **state)
     assert_string_equal(change_name(CHANGE_RELOAD), "reload");
     assert_string_equal(change_name(CHANGE_UPGRADE), "upgrade");
     assert_string_equal(change_name(CHANGE_COUNT), "unknown");
+    assert_string_equal(change_outcome_name(CHANGE_DONE), "done");
+    assert_string_equal(change_outcome_name(CHANGE_REFUSED), "refused");
+    assert_string_equal(change_outcome_name(CHANGE_FAILED), "failed");
+    assert_string_equal(change_outcome_name(CHANGE_OUTCOME_COUNT), "unknown");
 }
 
 static void the_last_report_is_read_with_its_number(void **state)
 {
-    struct report report;
+    struct change_report report;
 
     (void)state;
     assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), 0);
@@ -42,16 +46,16 @@ static void the_last_report_is_read_with_its_number(void **state)
         board_begin(&board, CHANGE_RELOAD);
         assert_int_equal(board_begun(&board, CHANGE_RELOAD), n);
         assert_true(board_valid(&board));
-        board_report(&board, CHANGE_RELOAD, n % 2 == 1, 1000 + n, text);
+        board_report(&board, CHANGE_RELOAD, n % 3, 1000 + n, text);
         assert_true(board_valid(&board));
         assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), n);
-        assert_int_equal(report.refused, n % 2);
+        assert_int_equal(report.outcome, n % 3);
         assert_int_equal(report.at_ms, 1000 + n);
         assert_string_equal(report.text, text);
     }
     assert_int_equal(board_read(&board, CHANGE_UPGRADE, &report), 0);
     board_begin(&board, CHANGE_UPGRADE);
-    board_report(&board, CHANGE_UPGRADE, false, 7, "");
+    board_report(&board, CHANGE_UPGRADE, CHANGE_DONE, 7, "");
     assert_int_equal(board_read(&board, CHANGE_UPGRADE, &report), 1);
     assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), 5);
 }
@@ -59,18 +63,18 @@ static void the_last_report_is_read_with_its_number(void **state)
 /* Of all lengths around the limit, and far beyond. */
 static void long_texts_are_cut_and_say_so(void **state)
 {
-    static char text[2 * REPORT_TEXT_MAX];
-    struct report report;
+    static char text[2 * CHANGE_TEXT_MAX];
+    struct change_report report;
 
     (void)state;
-    for (size_t len = REPORT_TEXT_MAX - 30; len < sizeof(text); len += len / 64) {
+    for (size_t len = CHANGE_TEXT_MAX - 30; len < sizeof(text); len += len / 64) {
         memset(text, 'x', len);
         text[len] = '\0';
         board_begin(&board, CHANGE_RELOAD);
-        board_report(&board, CHANGE_RELOAD, true, 0, text);
+        board_report(&board, CHANGE_RELOAD, CHANGE_REFUSED, 0, text);
         board_read(&board, CHANGE_RELOAD, &report);
         assert_true(board_valid(&board));
-        if (len < REPORT_TEXT_MAX)
+        if (len < CHANGE_TEXT_MAX)
             assert_string_equal(report.text, text);
         else
             assert_non_null(strstr(report.text, "x\n... the log has all of it"));
@@ -78,9 +82,9 @@ static void long_texts_are_cut_and_say_so(void **state)
     for (size_t shift = 0; shift < 3; shift++) { /* never within a character */
         memset(text, 'x', shift);
         text[shift] = '\0';
-        while (strlen(text) < REPORT_TEXT_MAX)
+        while (strlen(text) < CHANGE_TEXT_MAX)
             strcat(text, "我");
-        board_report(&board, CHANGE_RELOAD, true, 0, text);
+        board_report(&board, CHANGE_RELOAD, CHANGE_REFUSED, 0, text);
         board_read(&board, CHANGE_RELOAD, &report);
         assert_non_null(strstr(report.text, "我\n... the log has all of it"));
     }
@@ -96,7 +100,7 @@ static void *write_reports(void *unused)
     for (uint32_t n = 1; n <= RACE_REPORTS; n++) {
         memset(text, 'a' + (int)(n % 26), sizeof(text) - 1);
         text[sizeof(text) - 1] = '\0';
-        board_report(&board, CHANGE_UPGRADE, n % 2, n, text);
+        board_report(&board, CHANGE_UPGRADE, n % 3, n, text);
     }
     return unused;
 }
@@ -104,7 +108,7 @@ static void *write_reports(void *unused)
 static void a_report_is_whole_however_fast_others_follow(void **state)
 {
     pthread_t writer;
-    struct report report;
+    struct change_report report;
     uint32_t number = 0;
 
     (void)state;
@@ -116,7 +120,7 @@ static void a_report_is_whole_however_fast_others_follow(void **state)
         if (number == 0)
             continue;
         assert_int_equal(report.at_ms, number);
-        assert_int_equal(report.refused, number % 2);
+        assert_int_equal(report.outcome, number % 3);
         assert_int_equal(strspn(report.text, (char[]){(char)('a' + number % 26), '\0'}), 63);
     }
     pthread_join(writer, NULL);
@@ -139,10 +143,10 @@ static void each_part_of_a_board_is_checked(void **state)
     EXPECT_WRONG(change[CHANGE_RELOAD].number, 1);
     EXPECT_WRONG(asked, 1u << CHANGE_COUNT);
     EXPECT_WRONG(ending, ENDING_RESTART + 1);
-    EXPECT_WRONG(change[CHANGE_UPGRADE].report[0][1], 2); /* refused */
+    EXPECT_WRONG(change[CHANGE_UPGRADE].report[0][1], CHANGE_OUTCOME_COUNT); /* outcome */
 #undef EXPECT_WRONG
     memset(&word, 'x', sizeof(word));
-    for (size_t i = 2; i < REPORT_WORDS; i++)
+    for (size_t i = 2; i < CHANGE_WORDS; i++)
         board.change[CHANGE_RELOAD].report[0][i] = word;
     assert_false(board_valid(&board)); /* the text does not end */
 }

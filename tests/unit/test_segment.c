@@ -104,7 +104,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 10 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 11 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)

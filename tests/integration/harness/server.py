@@ -11,10 +11,14 @@ from signal import SIGKILL, SIGTERM
 from .admin import Admin
 from .client import Client, Swarm
 from .net import free_port
-from .process import alive, children, die_with_us
+from .process import alive, children, die_with_us, is_child, wait_end
 from .wait import SLACK, TIMEOUT, WSPUSHD, wait_for
 
 _BAD_LINE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error|level=error")
+_LINE = re.compile(r"time=[-0-9T:.]+Z level=(?:error|warn|info|debug) from=(?:master|worker\.\d+) "
+                   r"event=\w+(?: [^\x00-\x1f\x7f-\x9f]*)?")
+"""A line of the log. Whatever comes from outside, it makes no second one."""
+
 _serial = itertools.count(1)
 
 
@@ -132,9 +136,12 @@ class Server:
         self.launch(**options)
         probe = "/readyz" if ready else "/healthz"
         wait_for(lambda: self._running() and self.admin.status(probe) == 200, probe + " 200")
-        wait_for(lambda: len(children(self.pid)) == self.config["workers"], "the workers")
-        self._workers = self.worker_pids()
+        self._workers = wait_for(self._all_workers, "the workers")
         return self
+
+    def _all_workers(self):
+        pids = self.worker_pids()
+        return pids if len(pids) == self.config["workers"] else None
 
     def _running(self):
         assert self.process.poll() is None, \
@@ -148,10 +155,8 @@ class Server:
         """The exit status, awaited; and no worker is left."""
         workers = children(self.pid) or self._workers
         limit = timeout or (self.config["drain_timeout"] + 10) * SLACK
-        try:
-            status = self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"wspushd does not end within {limit} s:\n{self.log()}") from None
+        assert wait_end(self.process, limit), f"wspushd does not end within {limit} s:\n{self.log()}"
+        status = self.process.wait()
         self.ended = True
         wait_for(lambda: not any(alive(pid) for pid in workers), "the workers to be gone",
                  15 * SLACK)
@@ -214,18 +219,21 @@ class Server:
             self._running()
             assert self.admin.status("/healthz") == 200, "/healthz no longer answers"
             if not self.workers_may_change:
-                assert self.worker_pids() == self._workers, "a worker was replaced"
+                assert all(is_child(pid, self.pid) for pid in self._workers), "a worker was replaced"
             self._check_log()
         finally:
-            self._workers = self.worker_pids()
+            if self.workers_may_change:
+                self._workers = self.worker_pids()
             self.workers_may_change = False
             self._expected = []
 
     def _check_log(self):
-        text = self.log()
+        text = self.log_path.read_text("utf-8")  # strictly: nothing else may be in it
         fresh, self._log_checked = text[self._log_checked:], len(text)
-        bad = [line for line in fresh.split("\n")
-               if _BAD_LINE.search(line) and not any(p.search(line) for p in self._expected)]
+        lines = fresh.split("\n")[:-1]
+        bad = [line for line in lines
+               if (_BAD_LINE.search(line) or not _LINE.fullmatch(line))
+               and not any(p.search(line) for p in self._expected)]
         assert not bad, "in the log:\n" + "\n".join(bad[:20])
 
     def check_log(self):
