@@ -69,8 +69,8 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c \
               $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c)
 
-# The server with bugs to order (worker/fault.h), for tests.
-FAULTY := worker/deliver worker/outbox worker/requests
+.DEFAULT_GOAL := all
+include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -83,11 +83,7 @@ $(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(PAGES:%=$(BUILD)/o
 $(BUILD)/wspushctl: $(call objects,$(CTL_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush-bench: $(call objects,$(BENCH_SRC) $(wildcard proto/*.c common/*.c))
-$(BUILD)/wspushd-faults: $(call objects,$(filter-out $(FAULTY:=.c),$(SERVER_SRC))) \
-                         $(FAULTY:%=$(BUILD)/obj/%.faults.o) $(BUILD)/obj/tests/faults/fault.o \
-                         $(BUILD)/obj/console_files.o
-$(BUILD)/obj/%.faults.o $(BUILD)/obj/tests/faults/fault.o: CPPFLAGS_ALL += -DWSPUSHD_FAULTS
-$(PROGRAMS:%=$(BUILD)/%) $(BUILD)/wspushd-faults:
+$(PROGRAMS:%=$(BUILD)/%) $(VARIANTS:%=$(BUILD)/wspushd-%):
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lm
 
@@ -115,8 +111,6 @@ $(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 endef
 $(BUILD)/obj/%.o: %.c Makefile
 	$(compile)
-$(BUILD)/obj/%.faults.o: %.c Makefile
-	$(compile)
 
 # The pages that the server serves, as tables in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
@@ -134,7 +128,8 @@ $(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-tests: $(TESTS) $(BUILD)/inspect $(BUILD)/wspushd-faults ## builds the unit tests, and programs for tests
+TEST_PROGRAMS := inspect $(VARIANTS:%=wspushd-%)
+tests: $(TESTS) $(TEST_PROGRAMS:%=$(BUILD)/%) ## builds the unit tests, and programs for tests
 
 unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)

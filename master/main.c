@@ -101,8 +101,9 @@ int main(int argc, char **argv)
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
-        if (upgrade_check(config) == -1)
-            return EXIT_CONFIG;
+        const int unfit = upgrade_check(config);
+        if (unfit)
+            return unfit;
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;

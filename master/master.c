@@ -109,6 +109,7 @@ static int open_listeners(struct master *master)
         if (master->admin_fd == -1)
             return -1;
     }
+    upgrade_close_listeners();
     return inherit_check();
 }
 

@@ -48,6 +48,7 @@ struct master {
     struct event *tick;
     bool stopping;
     bool upgrading;   /* workers leave, and are not replaced: upgrade.c */
+    bool replacing;   /* when it has stopped, another binary begins anew: upgrade.c */
     pid_t trial;      /* the child that tries the new binary; 0: none */
     uint64_t stop_ms; /* when stopping began */
     int status;       /* exit status */

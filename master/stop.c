@@ -9,6 +9,7 @@
 #include "master/listen.h"
 #include "master/notify.h"
 #include "master/supervise.h"
+#include "master/upgrade.h"
 
 enum {
     LOOK_EVERY_MS = 20, /* while stopping */
@@ -40,6 +41,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
     if (!supervise_gone(master))
         return;
+    if (master->replacing)
+        upgrade_exec_anew(master);
     close_listeners(master);
     event_base_loopbreak(master->base);
 }
@@ -53,17 +56,17 @@ static void announce(const struct master *master, enum ending ending)
     board_end(master->segment.board, ending, share, master->workers);
 }
 
-void stop_begin(struct master *master, enum ending ending)
+static void tell_stopping(const struct master *master)
 {
-    if (master->stopping) {
-        supervise_command(master, SLOT_STOP);
-        return;
-    }
+    notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
+}
+
+static void drain(struct master *master, enum ending ending)
+{
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
     master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
     log_info("draining", "for=%s", ending == ENDING_RESTART ? "restart" : "stop");
-    notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
     if (master->upgrading) { /* some workers have left already: their clients are to be told, too */
         master->upgrading = false;
         supervise_restart(master);
@@ -73,4 +76,31 @@ void stop_begin(struct master *master, enum ending ending)
     look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     if (!look || event_add(look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == -1)
         supervise_kill(master);
+}
+
+/* Clients have been told already that it is for a restart. */
+static void stop_after_all(struct master *master, enum ending ending)
+{
+    master->replacing = false;
+    master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
+    tell_stopping(master);
+}
+
+void stop_begin(struct master *master, enum ending ending)
+{
+    if (master->replacing) {
+        stop_after_all(master, ending);
+    } else if (master->stopping) {
+        supervise_command(master, SLOT_STOP);
+    } else {
+        tell_stopping(master);
+        drain(master, ending);
+    }
+}
+
+/* systemd is told nothing but that a change is under way: the process stays. */
+void stop_begin_upgrade(struct master *master)
+{
+    master->replacing = true;
+    drain(master, ENDING_RESTART);
 }

@@ -18,4 +18,8 @@ enum { EXIT_AGAIN = 3 /* a clean stop: to be started again */ };
 /* Begins to stop; a second call cuts the drain short, and what it is for stays as it was. */
 void stop_begin(struct master *master, enum ending ending);
 
+/* Begins to stop for another binary, which then takes this one's place under the same pid. Where
+ * that cannot be had, or stop_begin is called meanwhile, it ends as a restart does. */
+void stop_begin_upgrade(struct master *master);
+
 #endif

@@ -7,8 +7,11 @@
 #include "common/log.h"
 #include "master/change.h"
 #include "master/inherit.h"
+#include "master/stop.h"
 #include "master/supervise.h"
+#include "shm/migrate.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -31,7 +34,8 @@ enum {
 static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ..." */
+static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ...";
+                                                              segment -1: none */
 
 static void note(const char *why)
 {
@@ -56,10 +60,12 @@ int upgrade_open(void)
 /* What it prints, on whichever stream, is kept: its reasons, where it refuses. */
 static void redirect_output(void)
 {
-    const struct rlimit most = {OUTPUT_MAX, OUTPUT_MAX};
+    struct rlimit most;
     dup2(trial_output, STDOUT_FILENO);
     dup2(trial_output, STDERR_FILENO);
-    setrlimit(RLIMIT_FSIZE, &most); /* counts for a memfd as well; outlives execve */
+    getrlimit(RLIMIT_FSIZE, &most);
+    most.rlim_cur = OUTPUT_MAX; /* counts for a memfd as well; outlives execve */
+    setrlimit(RLIMIT_FSIZE, &most);
 }
 
 static _Noreturn void try_binary(const struct master *master)
@@ -143,10 +149,21 @@ static void note_failure(int status)
     note(line);
 }
 
+/* What the trial has printed says why. The change ends with this process. */
+static void restart(struct master *master)
+{
+    log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
+    stop_begin_upgrade(master);
+}
+
 void upgrade_tried(struct master *master, int status)
 {
     const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT && !master->stopping) {
+        restart(master);
+        return;
+    }
     if (!passed)
         note_failure(status);
     if (!passed || master->stopping) {
@@ -165,17 +182,29 @@ static void differs(const char *key)
     fprintf(stderr, "%s: differs from the running server, and needs a restart\n", key);
 }
 
+/* A segment that is carried over is a large file, too. */
+static void allow_segment(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
+}
+
 int upgrade_check(const struct config *config)
 {
     const char *fd = getenv(trial_variable);
     struct segment segment;
     if (!fd)
         return 0;
-    if (segment_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
-        fprintf(stderr, "the running server's shared memory has another layout: restart instead\n");
-        return -1;
+    allow_segment();
+    if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
+        const bool foreign = errno == EPROTO;
+        fprintf(stderr, "the running server's shared memory: %s\n",
+                foreign ? "of another layout" : strerror(errno));
+        return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
     }
-    return config_differs(config, segment.header->kept, differs) ? -1 : 0;
+    return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
 }
 
 /* ---- 3: the exec ---- */
@@ -197,13 +226,12 @@ static void keep_slots(const struct master *master)
     }
 }
 
-void upgrade_exec(struct master *master)
+/* Returns only where it fails, with errno. */
+static void exec_with(const struct master *master, int segment_fd)
 {
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", master->segment.fd);
-    keep_open(master->segment.fd);
-    keep_slots(master);
+    int len = snprintf(told, sizeof(told), "%d", segment_fd);
     for (size_t i = 0; i <= master->config->listen.count; i++) {
         const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
         keep_open(fd);
@@ -212,11 +240,38 @@ void upgrade_exec(struct master *master)
     }
     setenv(upgrade_variable, told, 1);
     execv(invocation->binary, invocation->argv);
-    const int error = errno;
     unsetenv(upgrade_variable);
+}
+
+void upgrade_exec(struct master *master)
+{
+    keep_open(master->segment.fd);
+    keep_slots(master);
+    exec_with(master, master->segment.fd);
+    const int error = errno;
     master->upgrading = false;
     supervise_restart(master);
     refuse(master, strerror(error));
+}
+
+/* Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
+ * where workers had to be killed, clients, whom nobody would ever serve. */
+static void keep_nothing(void)
+{
+    DIR *open_fds = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    while (open_fds && (entry = readdir(open_fds)))
+        if (atoi(entry->d_name) > STDERR_FILENO)
+            fcntl(atoi(entry->d_name), F_SETFD, FD_CLOEXEC);
+    if (open_fds)
+        closedir(open_fds);
+}
+
+void upgrade_exec_anew(const struct master *master)
+{
+    keep_nothing();
+    exec_with(master, -1);
+    note(strerror(errno));
 }
 
 /* ---- 4: the new version ---- */
@@ -249,8 +304,14 @@ int upgrade_take_up(struct master *master)
     while (*at == ' ' && listeners.count < WORKERS_MAX)
         listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
     unsetenv(upgrade_variable);
-    if (segment_open(&master->segment, segment_fd) == -1)
+    if (segment_fd == -1)
+        return 0;
+    const int layout = migrate_open(&master->segment, segment_fd);
+    if (layout == -1)
         return -1;
+    if (layout != SEGMENT_LAYOUT)
+        log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
+                 master->segment.size);
     master->workers = master->segment.header->shape.workers;
     resumed = true;
     return 1;
@@ -258,8 +319,20 @@ int upgrade_take_up(struct master *master)
 
 int upgrade_listener(const struct listen_address *address)
 {
-    for (size_t i = 0; i < listeners.count; i++)
-        if (inherit_is_bound(listeners.fd[i], address))
-            return listeners.fd[i];
+    for (size_t i = 0; i < listeners.count; i++) {
+        const int fd = listeners.fd[i];
+        if (fd == -1 || !inherit_is_bound(fd, address))
+            continue;
+        listeners.fd[i] = -1;
+        return fd;
+    }
     return -1;
+}
+
+void upgrade_close_listeners(void)
+{
+    for (size_t i = 0; i < listeners.count; i++)
+        if (listeners.fd[i] != -1)
+            close(listeners.fd[i]);
+    listeners.count = 0;
 }

@@ -36,8 +36,10 @@
  * The law: every word has one writer, named where it is declared. Nothing is ever locked, so a
  * process that dies leaves nothing locked. tests/unit/test_segment.c holds the layout.
  *
- * To change a stored struct: 1. change it and its drawing; 2. mend its _Static_asserts;
- * 3. raise SEGMENT_LAYOUT; 4. mend its _valid() and the unit test that walks its states.
+ * To change a stored struct (what is in here, or in a worker's parcel): 1. change it and its
+ * drawing;
+ * 2. mend its _Static_asserts; 3. raise SEGMENT_LAYOUT, once for each release; 4. mend its _valid()
+ * and the unit test that walks its states; 5. carry it over in migrate.c, and its test.
  */
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
@@ -47,8 +49,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef SEGMENT_LAYOUT /* a test builds servers of other layouts */
+#define SEGMENT_LAYOUT 3
+#endif
+
 enum {
-    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,

@@ -39,9 +39,9 @@ def install(server, source=WSPUSHD):
     os.rename(fresh, server.binary)
 
 
-def upgrade(server):
+def upgrade(server, source=WSPUSHD):
     before, started = server.worker_pids(), server.log().count("event=started")
-    install(server)
+    install(server, source)
     server.signal(signal.SIGUSR2)
     wait_for(lambda: server.log().count("event=started") == started + 1, "the new version")
     wait_for(lambda: len(server.worker_pids()) == server.config["workers"] and
