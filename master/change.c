@@ -44,6 +44,7 @@ void change_note(const char *line)
 
 static void start(struct master *master, enum change_kind kind)
 {
+    event_del(change.look); /* of a start that is not over yet: who is told is told after this */
     change.under_way = true;
     change.start = false;
     change.kind = kind;
@@ -53,17 +54,18 @@ static void start(struct master *master, enum change_kind kind)
     begin[kind](master);
 }
 
-/* Begins what was asked for meanwhile. */
+/* Begins what was asked for meanwhile; its end begins what is left. */
 static void next(struct master *master)
 {
     _Atomic uint32_t *asked = &master->segment.board->asked;
     const uint32_t bits = atomic_load_explicit(asked, memory_order_relaxed);
-    for (uint32_t kind = 0; kind < CHANGE_COUNT && !change.under_way; kind++) {
-        if (!(bits & 1u << kind))
-            continue;
-        atomic_store_explicit(asked, bits & ~(1u << kind), memory_order_relaxed);
-        start(master, (enum change_kind)kind);
-    }
+    uint32_t kind = 0;
+    while (kind < CHANGE_COUNT && !(bits & 1u << kind))
+        kind++;
+    if (kind == CHANGE_COUNT)
+        return;
+    atomic_store_explicit(asked, bits & ~(1u << kind), memory_order_relaxed);
+    start(master, (enum change_kind)kind);
 }
 
 static void finish(struct master *master)

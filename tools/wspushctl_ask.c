@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tools/wspushctl_text.h"
 
@@ -50,6 +51,13 @@ bool truth_of(const json_t *object, const char *name)
 
 /* ---- Asking ---- */
 
+enum { TRIES = 5 };
+
+void pause_a_moment(void)
+{
+    nanosleep(&(struct timespec){0, EVERY_MS * 1000000L}, NULL);
+}
+
 /* Takes the answer's body. */
 static void read_document(struct document *document, struct answer *answer)
 {
@@ -83,12 +91,29 @@ static enum ctl_exit refused(const struct ctl *ctl, struct document *document)
     return CTL_REFUSED;
 }
 
+/* A worker that leaves for a reload hangs up on who asks it just then; its successor answers. What
+ * only looks may be asked again. */
+static bool ask_patiently(const struct ctl *ctl, const struct question *question,
+                          struct answer *answer)
+{
+    bool done = false;
+    for (int tries = 0; tries < TRIES && !done; tries++) {
+        if (tries > 0)
+            pause_a_moment();
+        *answer = (struct answer){0};
+        done = http_ask(&ctl->server, question, answer);
+        if (!answer->cut || strcmp(question->method, "GET") != 0)
+            break;
+    }
+    return done;
+}
+
 static enum ctl_exit put(const struct ctl *ctl, const struct question *question, int also,
                          struct document *document)
 {
     struct answer answer = {0};
     *document = (struct document){0};
-    if (!http_ask(&ctl->server, question, &answer)) {
+    if (!ask_patiently(ctl, question, &answer)) {
         complain("%s: %s", address_text(&ctl->server), answer.error);
         return CTL_UNREACHABLE;
     }

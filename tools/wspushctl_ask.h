@@ -32,6 +32,9 @@ enum ctl_exit ask_to(const struct ctl *ctl, const char *path, const char *body, 
  * where there is no document now. *gone: nobody listens there any more. */
 bool ask_quietly(const struct ctl *ctl, const char *path, struct document *document, bool *gone);
 
+/* Sleeps for EVERY_MS. */
+void pause_a_moment(void);
+
 /* Prints what the server has answered, for --json. */
 void document_print(struct document *document);
 

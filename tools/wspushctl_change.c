@@ -6,18 +6,12 @@
 #include "tools/wspushctl_ask.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "tools/wspushctl_text.h"
 
 enum { DRAIN_MARGIN_S = 20 /* beyond drain_timeout: the master kills what is left before that */ };
-
-static void pause_a_moment(void)
-{
-    nanosleep(&(struct timespec){0, EVERY_MS * 1000000L}, NULL);
-}
 
 /* ---- Reload, upgrade ---- */
 

@@ -176,25 +176,30 @@ static size_t body_length(const struct http_request *head)
     return (size_t)strtoull(digits, NULL, 10);
 }
 
-/* Whether the answer in `in` is whole; then its body is taken. */
+/* The connection has ended too early. */
+static bool fail_cut(struct call *call, const char *why)
+{
+    call->answer->cut = true;
+    return fail(call, why);
+}
+
+/* Whether nothing more is to be read: the answer in `in` is whole, and its body is taken; or it
+ * never will be. */
 static bool take_whole(struct call *call, struct buffer *in, bool eof)
 {
     struct http_request head;
     int status = 0;
     const ssize_t len =
         http_parse_response(&head, &status, (const char *)in->at, in->len, HEAD_MOST);
-    if (len <= 0) {
-        if (len < 0 || eof)
-            fail(call, len < 0 ? "it does not speak HTTP/1.1" : "it hung up without an answer");
-        return len < 0 || eof;
-    }
+    if (len < 0)
+        return !fail(call, "it does not speak HTTP/1.1");
+    if (len == 0)
+        return eof && !fail_cut(call, "it hung up without an answer");
     const size_t wanted = body_length(&head), there = in->len - (size_t)len;
     if (there < wanted && !eof)
         return false;
-    if (wanted != SIZE_MAX && there < wanted) {
-        fail(call, "it hung up within its answer");
-        return true;
-    }
+    if (wanted != SIZE_MAX && there < wanted)
+        return !fail_cut(call, "it hung up within its answer");
     call->answer->status = status;
     buffer_append(&call->answer->body, in->at + len, wanted == SIZE_MAX ? there : wanted);
     return true;
@@ -212,7 +217,7 @@ static bool read_answer(struct call *call)
             if (!done && in.len > HEAD_MOST + BODY_MOST)
                 done = !fail(call, "the answer is too long");
         } else if (errno != EAGAIN && errno != EINTR) {
-            done = !fail(call, strerror(errno));
+            done = !fail_cut(call, strerror(errno));
         } else if (!wait_for(call, POLLIN)) {
             done = true;
         }

@@ -30,6 +30,7 @@ struct question {
 struct answer {
     int status; /* 0: there is none, and `error` says why */
     bool gone;  /* nobody listens there at all */
+    bool cut;   /* somebody does, and hung up before the answer was whole */
     char error[160];
     struct buffer body; /* freed by the caller */
 };

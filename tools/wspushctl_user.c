@@ -80,16 +80,23 @@ static bool make_push(const struct ctl *ctl, struct buffer *body)
     return !wrong;
 }
 
-/* What else the answer counts: "delivered 2, queued 1". */
-static void print_counts(json_t *answer)
+/* What became of it: ": delivered 2, queued 1, dropped 1 (slow)". */
+static void print_outcome(json_t *answer)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach(answer, name, value)
+    const char *reason;
+    json_t *count;
+    printf(": delivered %s", grouped(number_of(answer, "delivered")));
+    if (number_of(answer, "queued") > 0)
+        printf(", queued %s", grouped(number_of(answer, "queued")));
+    json_object_foreach(json_object_get(answer, "dropped"), reason, count)
     {
-        if (strcmp(name, "nodes") != 0 && json_is_integer(value) && json_integer_value(value) > 0)
-            printf(", %s %s", safe_text(name, strlen(name)), grouped(json_integer_value(value)));
+        if (json_integer_value(count) > 0)
+            printf(", dropped %s (%s)", grouped(json_integer_value(count)),
+                   safe_text(reason, strlen(reason)));
     }
+    const long long unknown = number_of(answer, "nodes") - number_of(answer, "reports");
+    if (unknown > 0)
+        printf("; %s of them %s not reported", grouped(unknown), unknown == 1 ? "has" : "have");
 }
 
 enum ctl_exit ctl_push(const struct ctl *ctl)
@@ -109,7 +116,7 @@ enum ctl_exit ctl_push(const struct ctl *ctl)
     } else if (online) {
         printf("user %s is %sonline%s on %s node%s", text_of(answer.json, "user"),
                paint(stdout, GREEN), paint(stdout, PLAIN), grouped(nodes), nodes == 1 ? "" : "s");
-        print_counts(answer.json);
+        print_outcome(answer.json);
         putchar('\n');
     } else {
         printf("user %s is %soffline%s\n", text_of(answer.json, "user"), paint(stdout, YELLOW),

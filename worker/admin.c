@@ -10,9 +10,11 @@
 #include "worker/admin_change.h"
 #include "worker/admin_post.h"
 #include "worker/auth.h"
+#include "worker/dashboard.h"
 #include "worker/descriptors.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
+#include "worker/pending.h"
 
 #include <ctype.h>
 #include <event2/buffer.h>
@@ -41,8 +43,8 @@ struct visitor {
 
 /* ---- Answers ---- */
 
-static void answer(struct evhttp_request *request, int status, const char *type, const char *body,
-                   size_t len)
+void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
+                  size_t len)
 {
     struct evbuffer *buffer = evbuffer_new();
     if (!buffer) {
@@ -63,7 +65,7 @@ void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
         return;
     }
-    answer(request, status, "application/json", text, strlen(text));
+    admin_answer(request, status, "application/json", text, strlen(text));
     free(text);
 }
 
@@ -98,7 +100,7 @@ static void get_metrics(struct worker *worker, struct evhttp_request *request, c
     char *text = metrics_prometheus(worker, &len);
     (void)rest;
     if (text)
-        answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
+        admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
     else
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
     free(text);
@@ -137,6 +139,8 @@ static const struct {
     enum evhttp_cmd_type method;
     bool whole;
 } paths[] = {
+    {"/", dashboard_page, EVHTTP_REQ_GET, true},
+    {"/dashboard.", dashboard_part, EVHTTP_REQ_GET, false},
     {"/healthz", get_healthz, EVHTTP_REQ_GET, true},
     {"/readyz", get_readyz, EVHTTP_REQ_GET, true},
     {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
@@ -202,12 +206,13 @@ static void on_visitor(evutil_socket_t none, short what, void *arg)
 static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
 {
     (void)arg;
-    admin_post_gone(connection);
+    pending_gone(connection);
 }
 
 static void on_any(struct evhttp_request *request, void *arg)
 {
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_visitor_closed, NULL);
+    worker_note_time(arg);
     on_request(request, arg);
 }
 

@@ -189,8 +189,8 @@ bool node_serves(const struct worker *worker, const char **why)
             *why = "draining";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
-        else if (worker->now_ms - atomic_load_explicit(&slot->probed, memory_order_relaxed) >
-                 PROBE_VALID_MS)
+        else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <
+                 worker->now_ms) /* which may well be before a probe that another worker noted */
             *why = "no probe came through";
         if (*why)
             return false;

@@ -243,6 +243,15 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
     client_backlogged(worker, conn);
 }
 
+/* Counts the pushes from item i on: their connection is gone. */
+static void count_lost(struct worker *worker, uint32_t i)
+{
+    const struct outbox *outbox = worker->outbox;
+    for (; i; i = item_at(outbox, i)->next)
+        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
+            stats_add(&worker->stats->dropped_closed, 1);
+}
+
 void outbox_forget(struct worker *worker, struct conn *conn)
 {
     uint32_t *place = place_of(worker, conn);
@@ -250,9 +259,7 @@ void outbox_forget(struct worker *worker, struct conn *conn)
         return;
     struct outbox *outbox = worker->outbox;
     struct target *target = target_at(outbox, *place);
-    for (uint32_t i = target->first; i; i = item_at(outbox, i)->next)
-        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
-            stats_add(&worker->stats->dropped_closed, 1);
+    count_lost(worker, target->first);
     *target = (struct target){0};
     *place = 0;
 }
@@ -428,6 +435,7 @@ static void flush_target(struct worker *worker, uint32_t place)
         progress = send_items(worker, (int)target.ref.fd, target.first);
     KILLPOINT(SEND_AFTER);
     if (progress.gone) {
+        count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);
         return;
     }
@@ -450,9 +458,9 @@ static void outbox_reset(struct outbox *outbox)
     outbox->used = 0;
 }
 
-void outbox_flush(struct worker *worker)
+static void flush_all(struct worker *worker)
 {
-    struct outbox *outbox = worker->outbox;
+    const struct outbox *outbox = worker->outbox;
     struct slot_words *words = &worker->slot->words;
     /* A flush comes in between where room is needed: then what was in hand is taken up again. */
     const enum doing doing = (enum doing)words->doing;
@@ -466,7 +474,28 @@ void outbox_flush(struct worker *worker)
     }
     words_doing(words, doing);
     words_connection(words, fd, generation);
-    outbox_reset(outbox);
+}
+
+void outbox_flush(struct worker *worker)
+{
+    flush_all(worker);
+    outbox_reset(worker->outbox);
+}
+
+/* Each backlog that a frame waits in has a reference to its bytes, and the frame has one. */
+static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
+{
+    const struct chunk *chunk = frame == NO_FRAME ? NULL : frame_at(outbox, frame)->chunk;
+    return chunk ? chunk->refs - 1 : 0;
+}
+
+uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2])
+{
+    const struct outbox *outbox = worker->outbox;
+    flush_all(worker);
+    const uint32_t waiting = backlogs_of(outbox, frame[0]) + backlogs_of(outbox, frame[1]);
+    outbox_reset(worker->outbox);
+    return waiting;
 }
 
 /* ---- Backlog ---- */

@@ -34,19 +34,19 @@ static void on_orphan(struct worker *worker, const struct ring_entry *entry, uin
 
 static void on_all(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
-    deliver_all(worker, entry->bytes, entry->size, mark);
+    deliver_all(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
 static void on_users(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
-    deliver_users(worker, entry->bytes, entry->size, mark);
+    deliver_users(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
 static void on_topic(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     const size_t len = entry->bytes[0];
     deliver_topic(worker, (const char *)entry->bytes + 1, len, entry->bytes + 1 + len,
-                  entry->size - 1 - len, mark);
+                  entry->size - 1 - len, mark, REPORT_COPY);
 }
 
 static void on_interest(struct worker *worker, const struct ring_entry *entry, uint64_t mark)

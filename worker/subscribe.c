@@ -10,6 +10,7 @@
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
+#include "worker/report.h"
 #include "worker/topic.h"
 
 #include <stdio.h>
@@ -223,6 +224,7 @@ void subscriptions_all(struct worker *worker)
     topic_subscribe_all(worker);
     KILLPOINT(LINK_ASKING);
     node_subscribe(worker);
+    report_subscribe(worker);
     subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
     subscriptions_turn(worker);
 }

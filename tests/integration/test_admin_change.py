@@ -138,6 +138,36 @@ def test_whoever_asks_while_one_is_under_way_gets_the_next(changing):
     assert server.client("u").hello["heartbeat"] == 9
 
 
+def test_several_that_are_refused_at_once_are_each_reported_once(installed):  # noqa: F811
+    """The first waits; a reload and an upgrade follow it, and end without waiting for anything."""
+    server = installed(workers=2)
+    server.expect_log("reload_refused")
+    slow = server.admin.workers()[1]["pid"]
+    os.kill(slow, signal.SIGSTOP)
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: stats(server)["reload"]["under_way"], "the first to begin")
+    with open(server.conf_path, "a") as conf:
+        conf.write("heartbeat = 0\n")
+    server.signal(signal.SIGHUP)
+    server.signal(signal.SIGUSR2)
+    server.expect_log("upgrade_refused")
+    wait_for(lambda: server.log().count("event=signal") == 3, "all signals")
+    os.kill(slow, signal.SIGCONT)
+    assert change(server, "upgrade", 1)["outcome"] == "refused"
+    assert change(server, "reload", 2)["outcome"] == "refused"
+    assert server.log().count("event=changed") == 3
+
+
+def test_a_reload_while_the_server_starts_does_not_wait_for_that(changing):
+    server = changing()
+    server.stop()
+    server.launch()
+    wait_for(lambda: server.log().count("event=worker_started") > 2, "the start to begin")
+    server.signal(signal.SIGHUP)
+    assert change(server, "reload", 1)["outcome"] == "done"
+    wait_for(server.admin.ready, "/readyz 200")
+
+
 def attempt(server, path):
     """A worker that leaves, or stands still, may have taken the request: None."""
     try:

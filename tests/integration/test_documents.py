@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from harness.client import SUB, SUBBED
 from harness.http import upgrade_head
 from harness.login import admit, bearer, section, sid
 from harness.server import opcode, run_wspushd
@@ -28,8 +29,9 @@ def snippets(language, document="backends"):
 @pytest.fixture
 def node(make_server, own_redis):
     """A server and a Redis, as the page takes for granted."""
-    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60, opcodes=[
-        opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
+    return make_server(prefix="push:", redis_server=own_redis().start(), heartbeat=60,
+                       topics=["*"], opcodes=[
+                           opcode(110, name="add-friend", to="stream:push:requests", payload="json")])
 
 
 def swap(text, old, new):
@@ -62,8 +64,13 @@ def test_shell(node):
     push, post, kick = snippets("sh")
     assert shell(push, node) == "1\n"
     assert client.recv_message().json() == PUSH
-    assert json.loads(shell(post, node)) == {"user": "42", "nodes": 1, "online": True}
-    assert client.recv_message().json() == {"from": "7"}
+    client.send_message(SUB, b'{"topics":["room:7"]}')
+    assert client.recv_message().op == SUBBED
+    to_user, to_topic = shell(post.replace("curl -s", "curl -s -w '\\n'"), node).splitlines()
+    assert json.loads(to_user).items() >= {"user": "42", "delivered": 1}.items()
+    assert json.loads(to_topic).items() >= {"topic": "room:7", "delivered": 1}.items()
+    for _ in range(2):
+        assert client.recv_message().json() == {"from": "7"}
     assert int(shell(kick, node)) == 1
     assert client.expect_close(4001)[1] == "logged out"
 

@@ -51,6 +51,13 @@ def kill_link(server, *workers):
         server.redis.client.client_kill_filter(_id=names[f"wspushd-{boot}-{worker}"])
 
 
+def cut_link(server, worker):
+    """The same for one, until it is up again."""
+    kill_link(server, worker)
+    wait_for(lambda: server.admin.counter("redis_connects_total") == WORKERS + 1 and
+             links(server) == ["up"] * WORKERS, "the link to be up again", RECONNECT)
+
+
 def gaps_before_pushes(server, clients, topics=TOPICS):
     """How many GAPs each client gets before its pushes, which all come."""
     wait_for(server.admin.ready, "/readyz 200", RECONNECT)
@@ -84,16 +91,14 @@ def test_one_link_cut_is_one_gap_for_whom_it_concerns(node, worker):
     """Worker 0 has the node's own channels, so its failure concerns everybody; all are in topics of
     each worker."""
     members = connect(node)
-    kill_link(node, worker)
+    cut_link(node, worker)
     assert gaps_before_pushes(node, members) == [1] * len(members)
 
 
 @pytest.mark.parametrize("worker", range(WORKERS))
 def test_one_link_cut_is_no_gap_for_whom_it_does_not_concern(node, worker):
     clients = connect(node, [])
-    kill_link(node, worker)
-    wait_for(lambda: links(node) == ["up"] * WORKERS and
-             node.admin.counter("redis_connects_total") == WORKERS + 1, "the link to be up again")
+    cut_link(node, worker)
     homes = [node.admin.user(user)[0]["worker"] for user in USERS]
     assert gaps_before_pushes(node, clients, []) == [int(worker in (0, home)) for home in homes]
 

@@ -130,12 +130,13 @@ def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_serve
     wait_counted(server, 0, 1000)
     before = wait_for(lambda: queue(server, "late")[1], "its queue to be shown")
     server.signal(signal.SIGHUP)
-    wait_for(lambda: server.admin.counter(admin.TAKEOVERS) == 2, "the successors")
+    wait_for(lambda: server.log().count("event=took_over") == 2, "the successors")
     assert queue(server, "late")[1] == before
     for pid in server.worker_pids():
         os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: server.admin.counter(admin.CLOSED, reason="dirty") == 1, "its end")
-    wait_for(server.admin.ready, "the successors")
+    wait_for(lambda: server.log().count("event=took_over") == 4, "their successors")
+    wait_for(server.admin.ready, "/readyz 200")
+    assert server.admin.counter(admin.CLOSED, reason="dirty") == 1
     server.client("late")
     assert queue(server, "late") == (0, 0), "on the same descriptor, and nothing waits"
 

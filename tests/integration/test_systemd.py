@@ -393,13 +393,16 @@ def files(directory):
             for path in directory.rglob("*") if path.is_file()}
 
 
+TOOLS = ["wspushctl", "wspush", "wspush-bench"]
+
+
 def test_install_puts_everything_below_destdir_and_uninstall_removes_it(tmp_path):
     where = ["install", f"DESTDIR={tmp_path}", "PREFIX=/usr"]
     make(*where)
     assert files(tmp_path) == {
-        "usr/sbin/wspushd": 0o755, "usr/bin/wspush": 0o755,
-        "usr/bin/wspushctl": 0o755, "usr/share/man/man1/wspushctl.1": 0o644,
-        "usr/share/man/man8/wspushd.8": 0o644, "usr/share/man/man1/wspush.1": 0o644,
+        "usr/sbin/wspushd": 0o755, "usr/share/man/man8/wspushd.8": 0o644,
+        **{f"usr/bin/{tool}": 0o755 for tool in TOOLS},
+        **{f"usr/share/man/man1/{tool}.1": 0o644 for tool in TOOLS},
         "usr/share/doc/wspushd/examples/push.conf": 0o644,
         "usr/lib/systemd/system/wspushd.service": 0o644,
         "usr/lib/systemd/system/wspushd.socket": 0o644,

@@ -106,8 +106,11 @@ def test_a_server_that_is_not_there_is_2(command):
 
 
 @contextlib.contextmanager
-def answering(reply):
-    """A server that answers every request with these bytes, or, with None, not at all."""
+def answering(reply, first=None):
+    """A server that answers every request with these bytes, or, with None, not at all.
+
+    first: what the first request is answered with instead.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def serve():
             with contextlib.suppress(OSError):
@@ -117,12 +120,12 @@ def answering(reply):
                         held.append(connection)
                         continue
                     with connection:
-                        connection.recv(65536)
-                        connection.sendall(reply)
-        held = []
+                        asked.append(connection.recv(65536).split(b" ")[0])
+                        connection.sendall(reply if first is None or len(asked) > 1 else first)
+        held, asked = [], []
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield f"127.0.0.1:{listener.getsockname()[1]}", asked
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(TIMEOUT)
         for connection in held:
@@ -136,13 +139,23 @@ def answering(reply):
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n[]", "not wspushd"),
 ], ids=lambda value: str(value)[:30])
 def test_something_else_that_answers_is_2(reply, word):
-    with answering(reply) as address:
+    with answering(reply) as (address, _):
         ran = Ran("--admin", address, "status")
     assert ran.status == UNREACHABLE and word in ran.err
 
 
+def test_who_only_looks_asks_again_where_the_answer_is_cut():
+    whole = b'HTTP/1.1 200 OK\r\nContent-Length: 18\r\n\r\n{"connections":[]}'
+    with answering(whole, first=whole[:40]) as (address, asked):
+        assert Ran("--admin", address, "who", "u").status == OFFLINE
+        assert asked == [b"GET", b"GET"]
+    with answering(b"", first=b"") as (address, asked):
+        assert Ran("--admin", address, "kick", "u").status == UNREACHABLE
+        assert asked == [b"POST"]
+
+
 def test_a_server_that_hangs_is_2_in_time():
-    with answering(None) as address:
+    with answering(None) as (address, _):
         began = time.monotonic()
         ran = Ran("--admin", address, "status")
         assert time.monotonic() - began >= 9
@@ -151,7 +164,8 @@ def test_a_server_that_hangs_is_2_in_time():
 
 def test_what_a_server_says_is_harmless_to_the_terminal():
     body = b'{"error":"\\u001b[2J\\u202eevil\\n"}'
-    with answering(b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)) as address:
+    reply = b"HTTP/1.1 503 No\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with answering(reply) as (address, _):
         ran = Ran("--admin", address, "kick", "u")
     assert ran.status == REFUSED
     assert "\x1b" not in ran.err and "\\x1b[2J\\u202eevil\\n" in ran.err
@@ -324,9 +338,21 @@ def test_push_passes_its_data_to_the_letter(server, user, tmp_path, data, json_f
     arguments = [] if data is None else [data.replace("@FILE", f"@{file}")]
     ran = ctl(server, "push", user, 110, *arguments)
     assert (ran.status, ran.err) == (DONE, "")
-    assert re.match(rf"user {user} is online on 1 node\b", ran.out)
+    assert ran.out == f"user {user} is online on 1 node: delivered 2\n"
     assert binary.recv_message().payload == payload
     assert text.recv_message().form == json_form
+
+
+def test_push_tells_what_became_of_it(make_server):
+    server = make_server(send_buffer=16384, queue_limit=65536)
+    server.client("slow", receive_buffer=4096)
+    said = set()
+    while "dropped" not in (ran := ctl(server, "push", "slow", 110, "." * 8000)).out:
+        assert ran.status == DONE
+        said.add(ran.out)
+    assert said == {"user slow is online on 1 node: delivered 1\n",
+                    "user slow is online on 1 node: delivered 0, queued 1\n"}
+    assert ran.out == "user slow is online on 1 node: delivered 0, dropped 1 (slow)\n"
 
 
 def test_what_the_server_refuses_is_3_with_its_reason(server, user):
