@@ -6,7 +6,6 @@
 
 #include "common/log.h"
 #include "master/inherit.h"
-#include "master/listen.h"
 #include "master/notify.h"
 #include "master/signals.h"
 #include "master/supervise.h"
@@ -93,22 +92,9 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
 
 static int open_listeners(struct master *master)
 {
-    const struct config *config = master->config;
-    master->admin_fd = -1;
-    master->listen_fds = calloc(config->listen.count, sizeof(int));
-    if (!master->listen_fds || inherit_open() == -1)
+    if (inherit_open() == -1)
         return -1;
-    for (size_t i = 0; i < config->listen.count; i++) {
-        master->listen_fds[i] = listen_open(&config->listen_at[i], config->send_buffer);
-        if (master->listen_fds[i] == -1)
-            return -1;
-    }
-    if (config->admin_at.len > 0) {
-        master->admin_fd = listen_open(&config->admin_at, 0);
-        if (master->admin_fd == -1)
-            return -1;
-    }
-    return inherit_check();
+    return listeners_open(&master->listeners, master->config, NULL);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -130,7 +116,7 @@ static int open_segment(struct master *master)
         node = host;
     if (segment_create(&master->segment, &shape, node) == -1)
         return -1;
-    config_restart_text(master->config, master->segment.header->kept, KEPT_MAX);
+    config_kept_text(master->config, master->segment.header->kept, KEPT_MAX);
     return 0;
 }
 

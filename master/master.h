@@ -6,6 +6,7 @@
 #define WSPUSHD_MASTER_MASTER_H
 
 #include "common/config.h"
+#include "master/listen.h"
 #include "shm/segment.h"
 
 #include <event2/event.h>
@@ -19,6 +20,7 @@ struct charge {
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
     uint64_t started_ms;
+    uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
 
@@ -39,12 +41,12 @@ struct master {
     struct event_base *base;
     uint32_t workers;
     struct charge charge[WORKERS_MAX];
-    int *listen_fds; /* one for each of config->listen_at; -1: closed */
-    int admin_fd;
-    int self_fd; /* pidfd of the master, for the workers to watch */
+    struct listeners listeners; /* of `config` */
+    int self_fd;                /* pidfd of the master, for the workers to watch */
     int signal_fd;
     struct event *tick;
     bool stopping;
+    uint32_t reloads; /* so far: reload.c */
     bool upgrading;   /* workers leave, and are not replaced: upgrade.c */
     pid_t trial;      /* the child that tries the new binary; 0: none */
     uint64_t stop_ms; /* when stopping began */

@@ -1,14 +1,19 @@
 /*
- * See reload.h.
+ * See reload.h. Everything that can fail is done before anything changes. Old listeners stay open
+ * while there is a worker that accepts on them: the number of a descriptor that is closed under it
+ * could be another's the moment after.
  */
 #include "master/reload.h"
 
 #include "common/log.h"
 #include "master/supervise.h"
+#include "master/upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LOOK_EVERY_MS = 1 /* while a reload is under way */ };
 
 /* What config_load has printed, as lines of the log. */
 static void log_mistakes(char *text)
@@ -41,18 +46,102 @@ static struct config *read_again(const struct master *master)
     return fresh;
 }
 
-void reload(struct master *master)
+/* ---- One after another ---- */
+
+static struct {
+    struct event *look;
+    struct listeners old; /* accepted from until the last old worker has left */
+    bool under_way;
+    bool wanted[2]; /* by enum reload_request: what was asked for meanwhile */
+} state = {.old.admin = -1};
+
+bool reload_delays(enum reload_request request)
 {
-    if (master->stopping)
+    if (!state.under_way)
+        return false;
+    if (!state.wanted[request])
+        log_info("reload_first", "why=\"a reload is under way\"");
+    state.wanted[request] = true;
+    return true;
+}
+
+void reload_go_on(struct master *master)
+{
+    const bool again = state.wanted[RELOAD_AGAIN], upgrade = state.wanted[RELOAD_UPGRADE];
+    state.wanted[RELOAD_AGAIN] = state.wanted[RELOAD_UPGRADE] = false;
+    if (again)
+        reload(master);
+    if (upgrade)
+        upgrade_begin(master); /* which may have to wait for that reload */
+}
+
+void reload_end(struct master *master)
+{
+    (void)master;
+    listeners_close(&state.old, &master->listeners);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct master *master = arg;
+    (void)fd, (void)what;
+    if (master->stopping) {
+        event_del(state.look);
         return;
-    struct config *fresh = read_again(master);
-    if (!fresh)
+    }
+    if (state.under_way && !supervise_reloaded(master))
         return;
-    config_keep(fresh, master->config, log_kept);
+    event_del(state.look);
+    if (!state.under_way)
+        return; /* it was refused */
+    listeners_close(&state.old, &master->listeners);
+    state.under_way = false;
+    log_info("reloaded", "");
+    reload_go_on(master);
+}
+
+/* ---- The beginning ---- */
+
+static bool look_from_now_on(struct master *master)
+{
+    if (!state.look)
+        state.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
+    return state.look && event_add(state.look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == 0;
+}
+
+/* Nothing can fail from here on. */
+static void take(struct master *master, struct config *fresh, struct listeners listeners)
+{
+    state.under_way = true;
+    state.old = master->listeners;
+    master->listeners = listeners;
     config_free(master->config);
     master->config = fresh;
+    config_kept_text(fresh, master->segment.header->kept, KEPT_MAX);
+    master->reloads++;
     log_open(fresh->log, (enum log_level)fresh->log_level);
     log_info("reloading", "file=%s",
              log_quote(master->invocation->file, strlen(master->invocation->file)));
     supervise_command(master, SLOT_LEAVE);
+}
+
+void reload(struct master *master)
+{
+    struct listeners listeners;
+    if (master->stopping || reload_delays(RELOAD_AGAIN))
+        return;
+    if (master->trial || master->upgrading) {
+        state.wanted[RELOAD_AGAIN] = true; /* the new version reads the file anyway */
+        return;
+    }
+    struct config *fresh = read_again(master);
+    if (!fresh)
+        return;
+    config_keep(fresh, master->config, log_kept);
+    if (!look_from_now_on(master) || listeners_open(&listeners, fresh, &master->listeners) == -1) {
+        log_error("reload_refused", "why=\"not everything could be opened: see above\"");
+        config_free(fresh);
+        return;
+    }
+    take(master, fresh, listeners);
 }

@@ -5,8 +5,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "master/listen.h"
 #include "master/notify.h"
+#include "master/reload.h"
 #include "master/supervise.h"
 
 enum {
@@ -15,15 +15,6 @@ enum {
 };
 
 static struct event *look;
-
-static void close_listeners(struct master *master)
-{
-    for (size_t i = 0; i < master->config->listen.count; i++)
-        if (master->listen_fds[i] >= 0)
-            listen_close(&master->config->listen_at[i], master->listen_fds[i]);
-    if (master->admin_fd >= 0)
-        listen_close(&master->config->admin_at, master->admin_fd);
-}
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
@@ -39,7 +30,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
     if (!supervise_gone(master))
         return;
-    close_listeners(master);
+    reload_end(master);
+    listeners_close(&master->listeners, NULL);
     event_base_loopbreak(master->base);
 }
 

@@ -52,9 +52,9 @@ static _Noreturn void work(const struct master *master, uint32_t i)
                                        .segment = &segment,
                                        .id = i,
                                        .base = master->charge[i].base,
-                                       .listen_fds = master->listen_fds,
-                                       .listen_count = master->config->listen.count,
-                                       .admin_fd = master->admin_fd,
+                                       .listen_fds = master->listeners.fd,
+                                       .listen_count = master->listeners.count,
+                                       .admin_fd = master->listeners.admin,
                                        .master_fd = master->self_fd};
     _exit(worker_run(&setup));
 }
@@ -64,6 +64,7 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->reload = master->reloads;
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
                  charge->started_ms); /* nobody else writes it while nobody runs */
@@ -253,6 +254,14 @@ void supervise_command(struct master *master, enum slot_command command)
     /* When the first worker acts on it, every other can know. */
     for (uint32_t i = 0; i < master->workers; i++)
         latch_wake(slot_of(master, i));
+}
+
+bool supervise_reloaded(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid && master->charge[i].reload != master->reloads)
+            return false;
+    return true;
 }
 
 bool supervise_drained(const struct master *master)

@@ -31,6 +31,9 @@ void supervise_restart(struct master *master);
 /* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
 void supervise_command(struct master *master, enum slot_command command);
 
+/* Whether every worker has the configuration of the last reload. */
+bool supervise_reloaded(const struct master *master);
+
 /* Whether every worker has drained; whether none is running. */
 bool supervise_drained(const struct master *master);
 bool supervise_gone(const struct master *master);

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "master/inherit.h"
+#include "master/reload.h"
 #include "master/supervise.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static _Noreturn void try_binary(const struct master *master)
 
 void upgrade_begin(struct master *master)
 {
-    if (master->stopping || master->upgrading || master->trial)
+    if (master->stopping || master->upgrading || master->trial || reload_delays(RELOAD_UPGRADE))
         return;
     if (!master->config->share_descriptors) {
         refuse("share_descriptors is off");
@@ -84,6 +85,7 @@ void upgrade_tried(struct master *master, int status)
         log_error("upgrade_refused", "why=\"the trial failed: see above\" status=%d signal=%d",
                   WIFEXITED(status) ? WEXITSTATUS(status) : 0,
                   WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        reload_go_on(master);
         return;
     }
     log_info("upgrading", "");
@@ -93,9 +95,10 @@ void upgrade_tried(struct master *master, int status)
         upgrade_exec(master);
 }
 
-static void differs(const char *key)
+static void differs(const char *key, bool reload)
 {
-    fprintf(stderr, "%s: differs from the running server, and needs a restart\n", key);
+    fprintf(stderr, "%s: differs from the running server, and needs a %s\n", key,
+            reload ? "reload first" : "restart");
 }
 
 int upgrade_check(const struct config *config)
@@ -137,8 +140,9 @@ void upgrade_exec(struct master *master)
     int len = snprintf(told, sizeof(told), "%d", master->segment.fd);
     keep_open(master->segment.fd);
     keep_slots(master);
-    for (size_t i = 0; i <= master->config->listen.count; i++) {
-        const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
+    for (size_t i = 0; i <= master->listeners.count; i++) {
+        const int fd =
+            i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
         keep_open(fd);
         if (fd > 0 && (size_t)len < sizeof(told))
             len += snprintf(told + len, sizeof(told) - (size_t)len, " %d", fd);
@@ -149,6 +153,7 @@ void upgrade_exec(struct master *master)
     unsetenv(upgrade_variable);
     master->upgrading = false;
     supervise_restart(master);
+    reload_go_on(master);
 }
 
 /* ---- 4: the new version ---- */

@@ -65,7 +65,8 @@ struct segment_shape {
     uint32_t link_out_size; /* bytes of a link's output: a power of two, whole pages */
 };
 
-/* Written by the master before the first worker exists, and never after. */
+/* Written by the master before the first worker exists, and never after; but for `kept`, which only
+ * a master reads. */
 struct segment_header {
     uint64_t magic;
     uint32_t layout;
@@ -76,7 +77,7 @@ struct segment_header {
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */
     char node[NODE_NAME_MAX]; /* NUL-terminated */
-    char kept[KEPT_MAX];      /* config_restart_text: what an upgrade may not change */
+    char kept[KEPT_MAX];      /* config_kept_text: what an upgrade may not change */
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 

@@ -78,9 +78,18 @@ void descriptors_close_noted(struct worker *worker)
 
 /* ---- The audit ---- */
 
+/* A listening socket that a reload has opened has any number. */
+static bool is_listener(const struct worker *worker, int fd)
+{
+    for (size_t i = 0; i < worker->setup->listen_count; i++)
+        if (worker->setup->listen_fds[i] == fd)
+            return true;
+    return worker->setup->admin_fd == fd;
+}
+
 static bool is_known(const struct worker *worker, int fd, uint64_t inode)
 {
-    if ((uint32_t)fd < worker->segment->header->own_fds)
+    if ((uint32_t)fd < worker->segment->header->own_fds || is_listener(worker, fd))
         return true;
     if ((uint32_t)fd < worker->capacity && word_state(conn_word(&worker->table[fd])) != CONN_FREE)
         return true;
