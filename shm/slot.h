@@ -17,10 +17,13 @@
  *   +--------------------------------------------------+
  *   | last words                                       |  written by the worker
  *   +--------------------------------------------------+
+ *   | the move: how far, what is owed to the clients   |  written by the worker
+ *   +--------------------------------------------------+
  */
 #ifndef WSPUSHD_SHM_SLOT_H
 #define WSPUSHD_SHM_SLOT_H
 
+#include "shm/plan.h"
 #include "shm/stream.h"
 #include "shm/topics.h"
 #include "shm/users.h"
@@ -112,6 +115,16 @@ enum slot_doing {
 };
 const char *slot_doing_name(uint32_t doing);
 
+/* A change of the number of workers, as this slot's worker takes part in it (plan.h). What it says
+ * of gaps goes with the connections that it gives, and is read in TAKE by all. */
+struct slot_move {
+    _Atomic uint64_t stage; /* stage_pack */
+    _Atomic uint32_t whole; /* one more than the link's failures as of SETTLED; 0: it was down */
+    _Atomic uint32_t topics_gap;   /* 1: members of topics were still to be told of one */
+    _Atomic uint64_t gap_since;    /* as in slot_link */
+    _Atomic uint64_t all_failures; /* of the links of all slots, as far as its members were told */
+};
+
 struct slot {
     /* Written by the master. */
     _Alignas(64) _Atomic int32_t pid; /* 0: nobody runs it */
@@ -147,6 +160,7 @@ struct slot {
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
+    struct slot_move move;
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 256, "as drawn");
@@ -184,6 +198,17 @@ void slot_aux_remove(struct slot *slot, int fd);
 
 /* Whether it is noted. */
 bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode);
+
+/* How far the slot's worker has come in move `number`. Acquire: pairs with the release in
+ * slot_set_stage. */
+static inline enum plan_stage slot_stage(const struct slot *slot, uint32_t number)
+{
+    return stage_unpack(atomic_load_explicit(&slot->move.stage, memory_order_acquire), number);
+}
+static inline void slot_set_stage(struct slot *slot, uint32_t number, enum plan_stage stage)
+{
+    atomic_store_explicit(&slot->move.stage, stage_pack(number, stage), memory_order_release);
+}
 
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
  * connection table, and so one more than the highest descriptor. */
