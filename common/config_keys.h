@@ -41,7 +41,7 @@
     LIST(listen, {"0.0.0.0:8080"}, RELOAD_ONLY, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"; \"... proxy\": behind the PROXY protocol") \
     STR (path, "/ws", RELOAD, "path of the WebSocket endpoint") \
     STR (echo_path, "", RELOAD, "path of a plain WebSocket echo without opcodes; empty: none") \
-    INT (workers, 0, 0, 64, "processes", RESTART, "worker processes; 0: one for each core") \
+    INT (workers, 0, 0, 64, "processes", RELOAD_ONLY, "worker processes; 0: one for each core") \
     INT (max_connections, 100000, 1, 16000000, "connections", RESTART, "clients of the whole node; more are answered 503") \
     INT (max_per_address, 0, 0, 16000000, "connections", RELOAD, "connections of one client address on this node; more are answered 503; 0: no limit") \
     INT (handshake_rate, 0, 0, 1000000, "handshakes a second", RELOAD, "handshakes of the whole node; more are answered 503; 0: no limit") \

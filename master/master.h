@@ -19,6 +19,7 @@ struct charge {
     struct event_base *base; /* the slot's, made before any worker exists; its descriptors stay */
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
+    bool left;               /* not running, and not to be: move.c */
     uint64_t started_ms;
     uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
     uint32_t backoff_ms; /* before the next start, if it dies young */
@@ -39,7 +40,8 @@ struct master {
     struct config *config;
     struct segment segment;
     struct event_base *base;
-    uint32_t workers;
+    uint32_t slots;   /* that there are; each has its descriptors from the start */
+    uint32_t workers; /* that share the work: slots 0 to workers - 1; move.c changes it */
     struct charge charge[WORKERS_MAX];
     struct listeners listeners; /* of `config` */
     int self_fd;                /* pidfd of the master, for the workers to watch */
@@ -52,6 +54,9 @@ struct master {
     uint64_t stop_ms; /* when stopping began */
     int status;       /* exit status */
 };
+
+/* As many workers as the configuration wants. */
+uint32_t master_workers(const struct config *config);
 
 /* Serves until told to stop. Takes `config`. Returns the process's exit status: 0, or 2 for a
  * system failure. */

@@ -6,6 +6,8 @@
 #include "master/reload.h"
 
 #include "common/log.h"
+#include "master/move.h"
+#include "master/stop.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
@@ -51,8 +53,8 @@ static struct config *read_again(const struct master *master)
 static struct {
     struct event *look;
     struct listeners old; /* accepted from until the last old worker has left */
-    bool under_way;
-    bool wanted[2]; /* by enum reload_request: what was asked for meanwhile */
+    bool under_way, moving;
+    bool wanted[RELOAD_REQUESTS]; /* what was asked for meanwhile */
 } state = {.old.admin = -1};
 
 bool reload_delays(enum reload_request request)
@@ -65,14 +67,31 @@ bool reload_delays(enum reload_request request)
     return true;
 }
 
+bool reload_delays_stop(struct master *master)
+{
+    if (state.moving && move_cancel(master, "the server is to stop"))
+        return false;
+    /* A worker that has left, and whose successor has not come, could say BYE to nobody. */
+    return !state.wanted[RELOAD_STOP] && reload_delays(RELOAD_STOP);
+}
+
+static bool was_wanted(enum reload_request request)
+{
+    const bool wanted = state.wanted[request];
+    state.wanted[request] = false;
+    return wanted;
+}
+
+/* Each may have to wait for the one before it, and is then noted again. */
 void reload_go_on(struct master *master)
 {
-    const bool again = state.wanted[RELOAD_AGAIN], upgrade = state.wanted[RELOAD_UPGRADE];
-    state.wanted[RELOAD_AGAIN] = state.wanted[RELOAD_UPGRADE] = false;
+    const bool again = was_wanted(RELOAD_AGAIN), upgrade = was_wanted(RELOAD_UPGRADE);
+    if (was_wanted(RELOAD_STOP))
+        stop_begin(master);
     if (again)
         reload(master);
     if (upgrade)
-        upgrade_begin(master); /* which may have to wait for that reload */
+        upgrade_begin(master);
 }
 
 void reload_end(struct master *master)
@@ -81,23 +100,37 @@ void reload_end(struct master *master)
     listeners_close(&state.old, &master->listeners);
 }
 
+static void end(struct master *master)
+{
+    event_del(state.look);
+    state.under_way = state.moving = false;
+    reload_go_on(master);
+}
+
+/* The last old worker has left. */
+static void replaced(struct master *master)
+{
+    const uint32_t workers = master_workers(master->config);
+    listeners_close(&state.old, &master->listeners);
+    log_info("reloaded", "");
+    state.moving = workers != master->workers && !state.wanted[RELOAD_AGAIN] &&
+                   !state.wanted[RELOAD_STOP];
+    if (state.moving)
+        move_begin(master, workers);
+    else
+        end(master);
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
     (void)fd, (void)what;
-    if (master->stopping) {
+    if (master->stopping || !state.under_way) /* or it was refused */
         event_del(state.look);
-        return;
-    }
-    if (state.under_way && !supervise_reloaded(master))
-        return;
-    event_del(state.look);
-    if (!state.under_way)
-        return; /* it was refused */
-    listeners_close(&state.old, &master->listeners);
-    state.under_way = false;
-    log_info("reloaded", "");
-    reload_go_on(master);
+    else if (!state.moving && supervise_reloaded(master))
+        replaced(master);
+    else if (state.moving && move_look(master))
+        end(master);
 }
 
 /* ---- The beginning ---- */
@@ -107,6 +140,18 @@ static bool look_from_now_on(struct master *master)
     if (!state.look)
         state.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     return state.look && event_add(state.look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == 0;
+}
+
+static bool has_slots(const struct master *master, const struct config *fresh)
+{
+    const uint32_t workers = master_workers(fresh);
+    const uint32_t most = fresh->share_descriptors ? master->slots : master->workers;
+    if (workers <= most && (fresh->share_descriptors || workers == most))
+        return true;
+    log_error("reload_refused",
+              "workers=%u why=\"until it is started again the server has room for %u\"", workers,
+              most);
+    return false;
 }
 
 /* Nothing can fail from here on. */
@@ -138,6 +183,10 @@ void reload(struct master *master)
     if (!fresh)
         return;
     config_keep(fresh, master->config, log_kept);
+    if (!has_slots(master, fresh)) {
+        config_free(fresh);
+        return;
+    }
     if (!look_from_now_on(master) || listeners_open(&listeners, fresh, &master->listeners) == -1) {
         log_error("reload_refused", "why=\"not everything could be opened: see above\"");
         config_free(fresh);

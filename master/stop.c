@@ -41,6 +41,8 @@ void stop_begin(struct master *master)
         supervise_command(master, SLOT_STOP);
         return;
     }
+    if (reload_delays_stop(master))
+        return;
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
     log_info("draining", "");

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/move.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
@@ -91,7 +92,7 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (!respawn->master->stopping)
+    if (!respawn->master->stopping && respawn->master->charge[respawn->i].pid == 0)
         start(respawn->master, respawn->i);
 }
 
@@ -121,7 +122,7 @@ static bool is_connection(const struct master *master, int fd)
     if ((uint32_t)fd < master->segment.header->shape.capacity &&
         word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (atomic_load(&slot_of(master, i)->link.fd) == fd ||
             atomic_load(&slot_of(master, i)->parcel) == fd)
             return true;
@@ -149,7 +150,7 @@ static int note_own_descriptors(struct master *master)
 
 int supervise_start(struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (prepare(master, i) == -1)
             return -1;
     if (note_own_descriptors(master) == -1)
@@ -194,7 +195,7 @@ static void dead(struct master *master, uint32_t i, int status)
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
-    if (!left && !(clean && master->stopping))
+    if (!left && !(clean && (master->stopping || move_lets_go(master, i))))
         log_death(master, i, status);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
@@ -202,8 +203,12 @@ static void dead(struct master *master, uint32_t i, int status)
         if (supervise_gone(master))
             upgrade_exec(master);
     } else if (left) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
+    } else if (clean && move_lets_go(master, i)) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
+        master->charge[i].left = true;
     } else if (!(clean && master->stopping)) {
         atomic_fetch_add(&slot->restarts, 1);
         if (!master->stopping)
@@ -218,25 +223,41 @@ void supervise_reap(struct master *master)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == master->trial)
             upgrade_tried(master, status);
-        for (uint32_t i = 0; i < master->workers; i++)
+        for (uint32_t i = 0; i < master->slots; i++)
             if (master->charge[i].pid == pid)
                 dead(master, i, status);
     }
+}
+
+void supervise_run(struct master *master, uint32_t i)
+{
+    if (master->charge[i].pid != 0)
+        return;
+    master->charge[i].left = false;
+    event_del(master->charge[i].respawn);
+    atomic_store(&slot_of(master, i)->command, SLOT_RUN);
+    start(master, i);
 }
 
 void supervise_restart(struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++) {
         atomic_store(&slot_of(master, i)->command, SLOT_RUN);
-        if (master->charge[i].pid == 0)
-            start(master, i);
+        supervise_run(master, i);
     }
+}
+
+void supervise_wake(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid != 0)
+            latch_wake(slot_of(master, i));
 }
 
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
         if (master->charge[i].pid == 0 || heartbeat >= now ||
             now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
@@ -249,16 +270,16 @@ void supervise_watch(struct master *master)
 
 void supervise_command(struct master *master, enum slot_command command)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         atomic_store(&slot_of(master, i)->command, command);
     /* When the first worker acts on it, every other can know. */
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         latch_wake(slot_of(master, i));
 }
 
 bool supervise_reloaded(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && master->charge[i].reload != master->reloads)
             return false;
     return true;
@@ -266,7 +287,7 @@ bool supervise_reloaded(const struct master *master)
 
 bool supervise_drained(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && !atomic_load(&slot_of(master, i)->drained))
             return false;
     return true;
@@ -274,7 +295,7 @@ bool supervise_drained(const struct master *master)
 
 bool supervise_gone(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             return false;
     return true;
@@ -282,7 +303,7 @@ bool supervise_gone(const struct master *master)
 
 void supervise_kill(struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             kill(master->charge[i].pid, SIGKILL);
 }

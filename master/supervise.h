@@ -9,6 +9,8 @@
  *   no heartbeat        | SIGKILL (then: it has died)  | -
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it
+ *
+ * A worker that a move lets go (move.h) is not started again until that says so.
  */
 #ifndef WSPUSHD_MASTER_SUPERVISE_H
 #define WSPUSHD_MASTER_SUPERVISE_H
@@ -16,7 +18,7 @@
 #include "master/master.h"
 #include "shm/slot.h"
 
-/* Makes the slots' descriptors and starts all workers. Returns 0, or -1. */
+/* Makes the descriptors of all slots and starts the workers. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
 /* SIGCHLD: reaps and replaces whoever has died. */
@@ -27,6 +29,10 @@ void supervise_watch(struct master *master);
 
 /* Starts every worker that is not running: after an upgrade that failed. */
 void supervise_restart(struct master *master);
+
+/* Starts the slot's worker if it is not running; and makes all that run look at the plan. */
+void supervise_run(struct master *master, uint32_t i);
+void supervise_wake(const struct master *master);
 
 /* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
 void supervise_command(struct master *master, enum slot_command command);

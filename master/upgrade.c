@@ -124,7 +124,7 @@ static void keep_open(int fd)
 
 static void keep_slots(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const struct slot *slot = &master->segment.slot[i];
         keep_open(slot->epoll_fd);
         keep_open(slot->event_fd);
@@ -181,7 +181,7 @@ int upgrade_take_up(struct master *master)
     unsetenv(upgrade_variable);
     if (segment_open(&master->segment, segment_fd) == -1)
         return -1;
-    master->workers = master->segment.header->shape.workers;
+    master->workers = segment_plan(&master->segment).active;
     return 1;
 }
 

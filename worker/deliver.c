@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/subscribe.h"
 
@@ -184,11 +185,10 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
         outbox_add(worker, conn, delivery->frame[json]);
 }
 
-static void give_user(struct worker *worker, struct delivery *delivery, const char *user,
-                      size_t len)
+/* To the connections of one user, of which `fd` is the first. */
+static void give_from(struct worker *worker, struct delivery *delivery, uint32_t fd)
 {
-    for (uint32_t fd = users_first(&worker->users, user, len); fd;
-         fd = users_next(&worker->users, fd))
+    for (; fd; fd = users_next(&worker->users, fd))
         give(worker, delivery, &worker->table[fd]);
 }
 
@@ -196,18 +196,23 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
                   size_t len, uint64_t mark)
 {
     struct delivery delivery;
-    if (!begin(worker, &delivery, payload, len, mark)) {
+    const bool whole = begin(worker, &delivery, payload, len, mark);
+    const uint32_t first = users_first(&worker->users, user, user_len);
+    if (first == 0 && move_strays(worker, "user:", user, user_len))
+        return;
+    stats_add(&worker->stats->pushes_received, 1);
+    if (!whole) {
         deliver_check(worker, payload, len, false);
         return;
     }
     routed(worker, &delivery.push);
-    give_user(worker, &delivery, user, user_len);
+    give_from(worker, &delivery, first);
     if (delivery.recipients > 0)
         return;
     stats_add(&worker->stats->dropped_nobody, 1);
     /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a
      * worker. */
-    if (users_first(&worker->users, user, user_len) == 0)
+    if (first == 0)
         subscriptions_leave(worker, user, user_len);
 }
 
@@ -248,6 +253,6 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
         char name[6 * USER_MAX + 2];
         if (user.len > sizeof(name))
             continue; /* no user has so long a name */
-        give_user(worker, &delivery, name, json_unescape(name, &user));
+        give_from(worker, &delivery, users_first(&worker->users, name, json_unescape(name, &user)));
     }
 }

@@ -5,6 +5,8 @@
 #include "worker/node.h"
 
 #include "worker/command.h"
+#include "worker/link.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -227,10 +229,59 @@ static void watch_topics_gap(struct worker *worker)
     node.topics_gap_ms = 0;
 }
 
+/* ---- GAP, and another number of workers ---- */
+
+static uint64_t all_failures(const struct worker *worker)
+{
+    uint64_t failures = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
+        failures +=
+            atomic_load_explicit(&worker->segment->slot[i].link.failures, memory_order_acquire);
+    return failures;
+}
+
+/* A blind link was not routed up to the fence. */
+void node_leave_gap(struct worker *worker)
+{
+    struct slot_move *move = &worker->slot->move;
+    const bool blind = move_blind(worker);
+    uint64_t last_ms, since = atomic_load(&worker->slot->link.gap_since);
+    bool all_up;
+    const bool untold =
+        failures_elsewhere(worker, &last_ms, &all_up) != worker->topics.control->gap_seen;
+    if (since == 0 && blind)
+        since = worker->now_ms;
+    atomic_store(&move->gap_since, since);
+    atomic_store(&move->topics_gap, untold || blind);
+    atomic_store(&move->all_failures, all_failures(worker));
+}
+
+/* Whoever it was whose clients missed something, some of them may be here now. */
+void node_take_gap(struct worker *worker)
+{
+    _Atomic uint64_t *const own = &worker->slot->link.gap_since;
+    uint64_t last_ms, since = atomic_load(own);
+    bool all_up, untold = false;
+    if (move_blind(worker))
+        link_note_gap(worker);
+    for (uint32_t i = 0; i < worker->plan.other; i++) {
+        const struct slot_move *move = &worker->segment->slot[i].move;
+        const uint64_t other = atomic_load(&move->gap_since);
+        if (other && (since == 0 || other < since))
+            since = other;
+        untold |= atomic_load(&move->topics_gap) ||
+                  atomic_load(&move->all_failures) != all_failures(worker);
+    }
+    if (since)
+        atomic_store(own, since);
+    /* One failure that was not told of yet, whichever it was. */
+    worker->topics.control->gap_seen = failures_elsewhere(worker, &last_ms, &all_up) - untold;
+}
+
 void node_turn(struct worker *worker)
 {
     tell_home(worker);
-    if (is_home(worker))
+    if (is_home(worker) && move_knows_users(worker))
         follow_users(worker);
     watch_gap(worker);
     watch_topics_gap(worker);
@@ -273,8 +324,8 @@ bool node_serves(const struct worker *worker, const char **why)
             *why = "draining";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
-        else if (worker->now_ms - atomic_load_explicit(&slot->probed, memory_order_relaxed) >
-                 PROBE_VALID_MS)
+        else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <
+                 worker->now_ms) /* others' clocks may be a moment ahead of this turn's */
             *why = "no probe came through";
         if (*why)
             return false;

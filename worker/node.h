@@ -33,6 +33,11 @@ void node_probe(struct worker *worker);
 /* Whether the whole node can serve: every worker's link is up and a probe came by lately. */
 bool node_serves(const struct worker *worker, const char **why);
 
+/* The number of workers changes: what this worker's clients are still to be told of goes with them;
+ * and what those who came are to be told of comes. */
+void node_leave_gap(struct worker *worker);
+void node_take_gap(struct worker *worker);
+
 /* After a death: takes up what the slots say. */
 void node_recover(struct worker *worker);
 

@@ -15,6 +15,7 @@
 #include "worker/limits.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
+#include "worker/rehome.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
@@ -53,6 +54,8 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
+    /* What it was given with is here by now, or nowhere; or its parcel never became whole. */
+    conn_clear(conn, CONN_GIVEN);
     if (hold_lost(worker, conn)) {
         if (state != CONN_SUBSCRIBING)
             end_lost(worker, conn);
@@ -90,6 +93,7 @@ static void recount(struct worker *worker)
 void takeover_begin(struct worker *worker)
 {
     descriptors_close_noted(worker);
+    rehome_begin(worker);
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     if (!users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
@@ -122,6 +126,7 @@ void takeover_finish(struct worker *worker)
     rings_read(worker);
     for_each(worker, end_if_lost);
     wake_everyone(worker);
+    rehome_finish(worker);
     subscriptions_recover(worker);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",

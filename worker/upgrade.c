@@ -22,6 +22,7 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
 
@@ -94,7 +95,7 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     char response[HANDSHAKE_RESPONSE_MAX];
     const uint32_t home = worker_home(worker, login->user, login->user_len);
     const size_t len = handshake_response(response, &opening->handshake);
-    if (worker_ready(worker, home)) {
+    if (worker_ready(worker, home) && move_admits(worker)) {
         record_login(worker, conn, login, &opening->handshake);
         if (home_give(worker, conn, home, response, len, opening->at + opening->head_len,
                       opening->len - opening->head_len))

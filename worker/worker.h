@@ -50,7 +50,8 @@ struct worker {
     struct conn *table;
     uint32_t capacity;
     uint32_t id;
-    uint32_t workers;
+    uint32_t workers;     /* that share the work as long as this process lives */
+    struct plan plan;     /* move.c: as of this turn */
     uint16_t incarnation; /* as records keep it */
     struct slot *slot;
     struct stats *stats;
@@ -62,7 +63,8 @@ struct worker {
     bool stopping; /* drain.c: leave the loop */
     bool orphaned; /* the master is dead: drain and leave */
     struct event *master_event;
-    uint32_t news; /* worker.c: rings_news that this turn has seen */
+    struct event *clients_event; /* the slot's epoll set */
+    uint32_t news;               /* worker.c: rings_news that this turn has seen */
 
     struct users users;            /* home.c */
     struct topics topics;          /* join.c, topic.c */
@@ -80,6 +82,7 @@ struct worker {
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;           /* sweep.c */
     struct rates *rates;           /* rates.c */
+    struct move *move;             /* move.c */
     struct admin *admin;           /* admin.c */
     uint8_t *scratch;              /* SCRATCH_SIZE: bytes from a client's socket, within one call */
 };
@@ -92,6 +95,13 @@ uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
 
 /* The home of a topic: the worker that has its subscription. */
 uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len);
+
+/* The home of a channel, "user:" or "topic:" and a name, where `workers` share the work. */
+uint32_t worker_channel_home(const struct worker *worker, const char *kind, const char *name,
+                             size_t len, uint32_t workers);
+
+/* Slots that there are, in use or not: for what outlives the use of a slot. */
+uint32_t worker_slots(const struct worker *worker);
 
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);
