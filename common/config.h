@@ -115,6 +115,11 @@ struct config *config_load(const char *path, const struct config_override *overr
                            FILE *errors);
 void config_free(struct config *config); /* takes; NULL is let pass */
 
+/* Where the admin interface of the server is that reads this file, for programs that talk to it:
+ * the value of `admin`, whatever else is wrong with the file. Owned. NULL where the file cannot be
+ * read; why is printed to `errors`. */
+char *config_admin(const char *path, FILE *errors);
+
 /*
  * Before `fresh` takes the place of `old` in a running server: keys that need a restart keep the
  * value that they have; `kept` is called with the name of each that the file would change.

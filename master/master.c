@@ -5,6 +5,7 @@
 #include "master/master.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/inherit.h"
 #include "master/notify.h"
 #include "master/signals.h"
@@ -119,7 +120,10 @@ static int open_listeners(struct master *master)
 {
     if (inherit_open() == -1)
         return -1;
-    return listeners_open(&master->listeners, master->config, NULL);
+    if (listeners_open(&master->listeners, master->config, NULL) == -1)
+        return -1;
+    upgrade_close_listeners();
+    return 0;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -158,6 +162,8 @@ static int begin(struct master *master)
     master->slots = master->segment.header->shape.workers;
     if (open_listeners(master) == -1)
         return -1;
+    if (upgrade_open() == -1)
+        return failed("memfd_create");
     /* valgrind knows no pidfd; without it the workers do not notice when the master dies. */
     master->self_fd = pidfd_open(getpid(), 0);
     if (master->self_fd == -1 && master->config->share_descriptors)
@@ -168,6 +174,8 @@ static int begin(struct master *master)
         return failed("workers");
     if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");
+    if (change_open(master) == -1)
+        return failed("event loop");
     return 0;
 }
 

@@ -20,7 +20,9 @@ struct charge {
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
     bool left;               /* not running, and not to be: move.c */
+    bool hung;               /* the watchdog has told it to end */
     uint64_t started_ms;
+    uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
@@ -50,6 +52,7 @@ struct master {
     bool stopping;
     uint32_t reloads; /* so far: reload.c */
     bool upgrading;   /* workers leave, and are not replaced: upgrade.c */
+    bool replacing;   /* when it has stopped, another binary begins anew: upgrade.c */
     pid_t trial;      /* the child that tries the new binary; 0: none */
     uint64_t stop_ms; /* when stopping began */
     int status;       /* exit status */

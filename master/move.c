@@ -200,7 +200,7 @@ bool move_cancel(struct master *master, const char *why)
     if (plan.phase >= PLAN_GIVE)
         return false;
     log_warn("move_given_up", "phase=%s workers=%u why=%s", phase_names[plan.phase], plan.active,
-              log_quote(why, strlen(why)));
+             log_quote(why, strlen(why)));
     set_phase(master, PLAN_REST);
     return true;
 }

@@ -6,10 +6,10 @@
 #include "master/reload.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/move.h"
 #include "master/stop.h"
 #include "master/supervise.h"
-#include "master/upgrade.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,18 +17,32 @@
 
 enum { LOOK_EVERY_MS = 1 /* while a reload is under way */ };
 
+static struct {
+    struct event *look;
+    struct listeners old; /* accepted from until the last old worker has left */
+    bool moving;
+    bool stop_waits; /* for the end of a move that has no way back */
+    enum ending ending;
+} state = {.old.admin = -1};
+
 /* What config_load has printed, as lines of the log. */
 static void log_mistakes(char *text)
 {
     char *rest = text;
-    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))
-        if (line[0])
-            log_error("reload_refused", "mistake=%s", log_quote(line, strlen(line)));
+    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+        if (!line[0])
+            continue;
+        log_error("reload_refused", "mistake=%s", log_quote(line, strlen(line)));
+        change_note(line);
+    }
 }
 
 static void log_kept(const char *key)
 {
+    char line[128];
     log_warn("reload_kept", "key=%s why=\"it needs a restart\"", key);
+    snprintf(line, sizeof(line), "%s: keeps its value until a restart", key);
+    change_note(line);
 }
 
 static struct config *read_again(const struct master *master)
@@ -48,63 +62,30 @@ static struct config *read_again(const struct master *master)
     return fresh;
 }
 
-/* ---- One after another ---- */
+/* ---- On the way ---- */
 
-static struct {
-    struct event *look;
-    struct listeners old; /* accepted from until the last old worker has left */
-    bool under_way, moving;
-    bool wanted[RELOAD_REQUESTS]; /* what was asked for meanwhile */
-} state = {.old.admin = -1};
-
-bool reload_delays(enum reload_request request)
+bool reload_delays_stop(struct master *master, enum ending ending)
 {
-    if (!state.under_way)
+    if (!state.moving || state.stop_waits || move_cancel(master, "the server is to stop"))
         return false;
-    if (!state.wanted[request])
-        log_info("reload_first", "why=\"a reload is under way\"");
-    state.wanted[request] = true;
+    log_info("stop_waits", "why=\"the work is being shared anew\"");
+    state.stop_waits = true;
+    state.ending = ending;
     return true;
 }
 
-bool reload_delays_stop(struct master *master)
+void reload_close(struct master *master)
 {
-    if (state.moving && move_cancel(master, "the server is to stop"))
-        return false;
-    /* A worker that has left, and whose successor has not come, could say BYE to nobody. */
-    return !state.wanted[RELOAD_STOP] && reload_delays(RELOAD_STOP);
-}
-
-static bool was_wanted(enum reload_request request)
-{
-    const bool wanted = state.wanted[request];
-    state.wanted[request] = false;
-    return wanted;
-}
-
-/* Each may have to wait for the one before it, and is then noted again. */
-void reload_go_on(struct master *master)
-{
-    const bool again = was_wanted(RELOAD_AGAIN), upgrade = was_wanted(RELOAD_UPGRADE);
-    if (was_wanted(RELOAD_STOP))
-        stop_begin(master);
-    if (again)
-        reload(master);
-    if (upgrade)
-        upgrade_begin(master);
-}
-
-void reload_end(struct master *master)
-{
-    (void)master;
     listeners_close(&state.old, &master->listeners);
 }
 
-static void end(struct master *master)
+static void end(struct master *master, enum change_outcome outcome)
 {
     event_del(state.look);
-    state.under_way = state.moving = false;
-    reload_go_on(master);
+    state.moving = false;
+    if (state.stop_waits)
+        stop_begin(master, state.ending);
+    change_end(master, outcome);
 }
 
 /* The last old worker has left. */
@@ -113,51 +94,57 @@ static void replaced(struct master *master)
     const uint32_t workers = master_workers(master->config);
     listeners_close(&state.old, &master->listeners);
     log_info("reloaded", "");
-    state.moving = workers != master->workers && !state.wanted[RELOAD_AGAIN] &&
-                   !state.wanted[RELOAD_STOP];
+    state.moving = workers != master->workers;
     if (state.moving)
         move_begin(master, workers);
     else
-        end(master);
+        end(master, CHANGE_DONE);
+}
+
+/* Not for ever: the next reload tries again. */
+static void moved(struct master *master)
+{
+    const bool done = master->workers == master_workers(master->config);
+    if (!done)
+        change_note("workers: as many as before; see the log");
+    end(master, done ? CHANGE_DONE : CHANGE_FAILED);
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
     (void)fd, (void)what;
-    if (master->stopping || !state.under_way) /* or it was refused */
-        event_del(state.look);
+    if (master->stopping)
+        end(master, CHANGE_REFUSED);
     else if (!state.moving && supervise_reloaded(master))
         replaced(master);
     else if (state.moving && move_look(master))
-        end(master);
+        moved(master);
 }
 
 /* ---- The beginning ---- */
 
-static bool look_from_now_on(struct master *master)
+static void refuse(struct master *master, struct config *fresh, const char *why)
 {
-    if (!state.look)
-        state.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
-    return state.look && event_add(state.look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == 0;
+    log_error("reload_refused", "why=%s", log_quote(why, strlen(why)));
+    change_note(why);
+    config_free(fresh);
+    change_end(master, CHANGE_REFUSED);
 }
 
-static bool has_slots(const struct master *master, const struct config *fresh)
+/* Whether there may be as many workers as that; says why not. */
+static bool has_slots(const struct master *master, const struct config *fresh, char why[96])
 {
     const uint32_t workers = master_workers(fresh);
     const uint32_t most = fresh->share_descriptors ? master->slots : master->workers;
-    if (workers <= most && (fresh->share_descriptors || workers == most))
-        return true;
-    log_error("reload_refused",
-              "workers=%u why=\"until it is started again the server has room for %u\"", workers,
-              most);
-    return false;
+    snprintf(why, 96, "workers: %u; until it is started again the server has room for %u", workers,
+             most);
+    return workers <= most && (fresh->share_descriptors || workers == most);
 }
 
 /* Nothing can fail from here on. */
 static void take(struct master *master, struct config *fresh, struct listeners listeners)
 {
-    state.under_way = true;
     state.old = master->listeners;
     master->listeners = listeners;
     config_free(master->config);
@@ -168,29 +155,29 @@ static void take(struct master *master, struct config *fresh, struct listeners l
     log_info("reloading", "file=%s",
              log_quote(master->invocation->file, strlen(master->invocation->file)));
     supervise_command(master, SLOT_LEAVE);
+    event_add(state.look, &(struct timeval){0, LOOK_EVERY_MS * 1000});
+}
+
+int reload_open(struct master *master)
+{
+    state.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
+    return state.look ? 0 : -1;
 }
 
 void reload(struct master *master)
 {
     struct listeners listeners;
-    if (master->stopping || reload_delays(RELOAD_AGAIN))
-        return;
-    if (master->trial || master->upgrading) {
-        state.wanted[RELOAD_AGAIN] = true; /* the new version reads the file anyway */
-        return;
-    }
+    char why[96];
     struct config *fresh = read_again(master);
-    if (!fresh)
+    if (!fresh) {
+        change_end(master, CHANGE_REFUSED);
         return;
+    }
     config_keep(fresh, master->config, log_kept);
-    if (!has_slots(master, fresh)) {
-        config_free(fresh);
-        return;
-    }
-    if (!look_from_now_on(master) || listeners_open(&listeners, fresh, &master->listeners) == -1) {
-        log_error("reload_refused", "why=\"not everything could be opened: see above\"");
-        config_free(fresh);
-        return;
-    }
-    take(master, fresh, listeners);
+    if (!has_slots(master, fresh, why))
+        refuse(master, fresh, why);
+    else if (listeners_open(&listeners, fresh, &master->listeners) == -1)
+        refuse(master, fresh, "not every listener could be opened: see the log");
+    else
+        take(master, fresh, listeners);
 }

@@ -10,30 +10,25 @@
  *                        old listeners are closed,           all have taken what
  *                        the number is the same: idle        is theirs now
  *
- * One thing at a time: what is asked for meanwhile, another reload or an upgrade, comes after it. A
- * stop ends a move that can still go back, and waits for one that cannot.
+ * A stop ends a move that can still go back, and waits for one that cannot.
  */
 #ifndef WSPUSHD_MASTER_RELOAD_H
 #define WSPUSHD_MASTER_RELOAD_H
 
 #include "master/master.h"
+#include "shm/board.h"
 
-enum reload_request { RELOAD_AGAIN, RELOAD_UPGRADE, RELOAD_STOP, RELOAD_REQUESTS };
+/* Once, before the first reload. Returns 0, or -1. */
+int reload_open(struct master *master);
 
-/* Begins to reload; while an upgrade or another reload is under way, notes that it is wanted. */
+/* Begins to reload: one of the changes of change.h. */
 void reload(struct master *master);
 
-/* Whether a reload is under way; if so, notes that the request is to be made again after it. */
-bool reload_delays(enum reload_request request);
-
-/* Whether a stop has to wait for the end of a move; if so, it is made again after it. The second
- * time it need not wait. */
-bool reload_delays_stop(struct master *master);
-
-/* The upgrade that may have delayed a reload has failed. */
-void reload_go_on(struct master *master);
+/* Whether a stop has to wait for the end of a move; if so, it begins after it. The second time it
+ * need not wait. */
+bool reload_delays_stop(struct master *master, enum ending ending);
 
 /* The server stops: closes what a reload has still open. */
-void reload_end(struct master *master);
+void reload_close(struct master *master);
 
 #endif

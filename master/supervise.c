@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "master/move.h"
+#include "master/obituary.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
@@ -39,7 +40,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
 {
     char name[24];
     sigset_t none;
-    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     /* Signals are the master's: Ctrl-C reaches the whole group, and must not end a worker before it
      * has drained. */
     for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
@@ -66,6 +67,8 @@ static void start(struct master *master, uint32_t i)
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
     charge->reload = master->reloads;
+    charge->hung = false;
+    charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
                  charge->started_ms); /* nobody else writes it while nobody runs */
@@ -88,11 +91,20 @@ struct respawn {
     uint32_t i;
 };
 
+/* Whether a worker that has ended is to be replaced: also within a drain, where its clients have
+ * not been told. */
+static bool is_wanted(const struct master *master, uint32_t i)
+{
+    const struct slot *slot = slot_of(master, i);
+    return !master->stopping ||
+           (atomic_load(&slot->command) == SLOT_DRAIN && !atomic_load(&slot->drained));
+}
+
 static void on_respawn(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (!respawn->master->stopping && respawn->master->charge[respawn->i].pid == 0)
+    if (respawn->master->charge[respawn->i].pid == 0 && is_wanted(respawn->master, respawn->i))
         start(respawn->master, respawn->i);
 }
 
@@ -150,6 +162,7 @@ static int note_own_descriptors(struct master *master)
 
 int supervise_start(struct master *master)
 {
+    obituary_open();
     for (uint32_t i = 0; i < master->slots; i++)
         if (prepare(master, i) == -1)
             return -1;
@@ -159,26 +172,12 @@ int supervise_start(struct master *master)
     return 0;
 }
 
-static void log_death(const struct master *master, uint32_t i, int status)
-{
-    const struct slot *slot = slot_of(master, i);
-    const struct slot_words *words = &slot->words;
-    if (WIFSIGNALED(status))
-        log_warn("worker_died", "worker=%u pid=%d signal=%d doing=%s fd=%u position=%llu", i,
-                 master->charge[i].pid, WTERMSIG(status),
-                 log_quote(slot_doing_name(words->doing), strlen(slot_doing_name(words->doing))),
-                 words->fd, (unsigned long long)words->position);
-    else
-        log_warn("worker_died", "worker=%u pid=%d status=%d", i, master->charge[i].pid,
-                 WEXITSTATUS(status));
-}
-
-/* A worker that served for a while is replaced at once; one that dies young has to wait, longer
- * each time. */
-static void replace(struct master *master, uint32_t i)
+/* A worker that served for a while is replaced at once, and one whose successor knows what to keep
+ * off; one that dies young otherwise has to wait, longer each time. */
+static void replace(struct master *master, uint32_t i, bool warned)
 {
     struct charge *charge = &master->charge[i];
-    if (clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
+    if (warned || clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
         charge->backoff_ms = BACKOFF_FIRST_MS;
         start(master, i);
         return;
@@ -195,8 +194,9 @@ static void dead(struct master *master, uint32_t i, int status)
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
+    bool warned = false;
     if (!left && !(clean && (master->stopping || move_lets_go(master, i))))
-        log_death(master, i, status);
+        warned = obituary(master, i, status, clock_mono_ms() - master->charge[i].started_ms);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
     if (master->upgrading) {
@@ -209,10 +209,11 @@ static void dead(struct master *master, uint32_t i, int status)
     } else if (clean && move_lets_go(master, i)) {
         master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
         master->charge[i].left = true;
-    } else if (!(clean && master->stopping)) {
-        atomic_fetch_add(&slot->restarts, 1);
-        if (!master->stopping)
-            replace(master, i);
+    } else {
+        if (!(clean && master->stopping))
+            atomic_fetch_add(&slot->restarts, 1);
+        if (is_wanted(master, i))
+            replace(master, i, warned);
     }
 }
 
@@ -254,6 +255,21 @@ void supervise_wake(const struct master *master)
             latch_wake(slot_of(master, i));
 }
 
+/* First it is asked for its last words, that is where it hangs; SIGCONT, because it may be stopped.
+ * If it is still there at the next look, it is killed. */
+static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
+{
+    if (charge->hung) {
+        kill(charge->pid, SIGKILL);
+        return;
+    }
+    log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, charge->pid,
+             (unsigned long long)silent_ms);
+    charge->hung = true;
+    kill(charge->pid, SIGABRT);
+    kill(charge->pid, SIGCONT);
+}
+
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
@@ -262,9 +278,7 @@ void supervise_watch(struct master *master)
         if (master->charge[i].pid == 0 || heartbeat >= now ||
             now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
             continue;
-        log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, master->charge[i].pid,
-                 (unsigned long long)(now - heartbeat));
-        kill(master->charge[i].pid, SIGKILL);
+        end_hung(&master->charge[i], i, now - heartbeat);
     }
 }
 
@@ -281,6 +295,15 @@ bool supervise_reloaded(const struct master *master)
 {
     for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && master->charge[i].reload != master->reloads)
+            return false;
+    return true;
+}
+
+bool supervise_serving(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid == 0 || atomic_load(&slot_of(master, i)->command) != SLOT_RUN ||
+            atomic_load(&master->segment.stats[i].turns) == master->charge[i].turns)
             return false;
     return true;
 }

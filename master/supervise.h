@@ -5,8 +5,10 @@
  *   --------------------+------------------------------+---------------------------
  *   it has died         | start anew: at once, or      | -
  *                       | after a back-off if it died  |
- *                       | young; none when stopping    |
- *   no heartbeat        | SIGKILL (then: it has died)  | -
+ *                       | young; none when it had      |
+ *                       | drained, or has to stop      |
+ *   no heartbeat        | SIGABRT, a second later      | -
+ *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it
  *
@@ -39,6 +41,8 @@ void supervise_command(struct master *master, enum slot_command command);
 
 /* Whether every worker has the configuration of the last reload. */
 bool supervise_reloaded(const struct master *master);
+/* Whether every worker that is to run does, and its loop has turned: clients are accepted. */
+bool supervise_serving(const struct master *master);
 
 /* Whether every worker has drained; whether none is running. */
 bool supervise_drained(const struct master *master);

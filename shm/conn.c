@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hexid.h"
+#include "common/killpoint.h"
+
 static uint64_t with_state(uint64_t word, enum conn_state state)
 {
     return word_make(word_generation(word), word_owner(word), state, word_flags(word));
@@ -33,6 +36,7 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
     memset((uint8_t *)conn + sizeof(conn->word), 0, sizeof(*conn) - sizeof(conn->word));
     conn->seen = now_s;
     conn->since = now_s;
+    KILLPOINT(CONN_WIPED);
     conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0));
     return (struct conn_ref){fd, generation};
 }
@@ -96,36 +100,15 @@ size_t conn_name(char out[CONN_NAME_MAX], uint32_t boot_id, struct conn_ref ref)
     return (size_t)snprintf(out, CONN_NAME_MAX, "%x-%x-%x", boot_id, ref.fd, ref.generation);
 }
 
-/* Reads a number as %x prints it, behind *at: 1 to 8 digits, lower case, no leading zeros. */
-static bool parse_hex(const char **at, const char *end, uint32_t *number)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *const start = *at;
-
-    *number = 0;
-    for (; *at < end; (*at)++) {
-        const char *const digit = memchr(digits, **at, 16);
-        if (digit == NULL)
-            break;
-        if (*at - start == 8 || (*at > start && *start == '0'))
-            return false;
-        *number = *number << 4 | (uint32_t)(digit - digits);
-    }
-    return *at > start;
-}
-
-static bool parse_dash(const char **at, const char *end)
-{
-    return *at < end && *(*at)++ == '-';
-}
-
 bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct conn_ref *ref)
 {
-    const char *const end = text + len;
+    uint32_t number[3];
 
-    return parse_hex(&text, end, boot_id) && parse_dash(&text, end) &&
-           parse_hex(&text, end, &ref->fd) && parse_dash(&text, end) &&
-           parse_hex(&text, end, &ref->generation) && text == end;
+    if (!hexid_parse(text, len, number, 3))
+        return false;
+    *boot_id = number[0];
+    *ref = (struct conn_ref){.fd = number[1], .generation = number[2]};
+    return true;
 }
 
 /* What each state allows. */

@@ -75,7 +75,7 @@ enum conn_flag {
     CONN_PROXY = 1 << 11,    /* a PROXY header comes before its request */
     CONN_TRUSTED = 1 << 12,  /* what its peer says of the client is believed: trusted_proxies */
     CONN_COUNTED = 1 << 13,  /* its address is the client's own, and counted by its owner */
-    CONN_ASKED = 1 << 14,    /* Redis was asked who it is: not read, not watched meanwhile */
+    CONN_ASKED = 1 << 14,    /* waits for its login or its home: not read, not watched meanwhile */
     CONN_GIVEN = 1 << 15,    /* the parcel of the worker that gave it has more of it: parcel.h */
 };
 

@@ -8,6 +8,8 @@
  */
 #include "shm/ring.h"
 
+#include "common/killpoint.h"
+
 /* The parts of the word that `tail` is: an entry's position is a multiple of 8. */
 static uint64_t tail_position(uint64_t tail)
 {
@@ -127,8 +129,10 @@ bool ring_publish(struct ring *ring)
     if (tail_position(tail) == ring->next_tail)
         return false;
     atomic_store_explicit(&ring->control->origin[other], ring->next_origin, memory_order_relaxed);
+    KILLPOINT(RING_ORIGIN);
     /* Pairs with the acquire in published (and ring_attach): entries and origin come first. */
     atomic_store_explicit(&ring->control->tail, ring->next_tail | other, memory_order_release);
+    KILLPOINT(RING_PUBLISHED);
     return true;
 }
 
@@ -136,6 +140,7 @@ bool ring_want_room(struct ring *ring, uint32_t size)
 {
     ring->wanted = size;
     atomic_store_explicit(&ring->control->wants_room, 1, memory_order_relaxed);
+    KILLPOINT(RING_WISHED);
     /* Pairs with the fence in ring_commit: this end stores the wish and then reads the head, that
      * one stores the head and then reads the wish. So at least one of them sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
@@ -176,6 +181,7 @@ bool ring_commit(struct ring *ring)
     if (ring->next_head != atomic_load_explicit(&control->head, memory_order_relaxed)) {
         /* Pairs with the acquire in committed: the entries are not read after this. */
         atomic_store_explicit(&control->head, ring->next_head, memory_order_release);
+        KILLPOINT(RING_COMMITTED);
         atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in ring_want_room */
     }
     return atomic_load_explicit(&control->wants_room, memory_order_relaxed) != 0;

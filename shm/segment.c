@@ -21,6 +21,7 @@
 
 #include "common/clock.h"
 #include "shm/addresses.h"
+#include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -32,10 +33,12 @@
  * *shape`. */
 #define REGIONS(X)                                                                               \
     X(HEADER, 1, sizeof(struct segment_header))                                                  \
+    X(BOARD, 1, sizeof(struct board))                                                            \
     X(SLOTS, shape->workers, sizeof(struct slot))                                                \
     X(STATS, shape->workers, sizeof(struct stats))                                               \
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
+    X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
     X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \
@@ -113,10 +116,12 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .size = layout->size,
         .mapped = mapped,
         .header = (void *)(base + layout->offset[REGION_HEADER]),
+        .board = (void *)(base + layout->offset[REGION_BOARD]),
         .slot = (void *)(base + layout->offset[REGION_SLOTS]),
         .stats = (void *)(base + layout->offset[REGION_STATS]),
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
+        .backlog = (void *)(base + layout->offset[REGION_BACKLOGS]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
         .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
         .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),

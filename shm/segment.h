@@ -5,6 +5,8 @@
  *   offset 0
  *   +------------------+  struct segment_header: what is below, and the plan; the master's
  *   | header           |
+ *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   | board            |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -13,6 +15,8 @@
  *   | ring controls    |
  *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
  *   | connection table |
+ *   +------------------+  uint64_t[capacity]: bytes that wait, by descriptor     (backlog.h)
+ *   | backlogs         |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -32,20 +36,26 @@
  * The law: every word has one writer, named where it is declared. Nothing is ever locked, so a
  * process that dies leaves nothing locked. tests/unit/test_segment.c holds the layout.
  *
- * To change a stored struct: 1. change it and its drawing; 2. mend its _Static_asserts;
- * 3. raise SEGMENT_LAYOUT; 4. mend its _valid() and the unit test that walks its states.
+ * To change a stored struct (what is in here, or in a worker's parcel): 1. change it and its
+ * drawing;
+ * 2. mend its _Static_asserts; 3. raise SEGMENT_LAYOUT, once for each release; 4. mend its _valid()
+ * and the unit test that walks its states; 5. carry it over in migrate.c, and its test.
  */
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
 
 #include "shm/plan.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef SEGMENT_LAYOUT /* a test builds servers of other layouts */
+#define SEGMENT_LAYOUT 3
+#endif
+
 enum {
-    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,
@@ -84,6 +94,7 @@ struct segment_header {
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
+struct board;
 struct slot;
 struct stats;
 struct ring_control;
@@ -99,10 +110,12 @@ struct segment {
     size_t size;   /* of the whole */
     size_t mapped; /* of the regions before the rings' bytes: those are mapped by pairs */
     struct segment_header *header;
+    struct board *board;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;
     struct conn *conn;
+    _Atomic uint64_t *backlog;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

@@ -15,7 +15,9 @@
  *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
- *   | last words                                       |  written by the worker
+ *   | last words, and what is set aside      (words.h) |  written by the worker
+ *   +--------------------------------------------------+
+ *   | graves: what the last two died of      (words.h) |  written by the master
  *   +--------------------------------------------------+
  *   | the move: how far, what is owed to the clients   |  written by the worker
  *   +--------------------------------------------------+
@@ -27,6 +29,7 @@
 #include "shm/stream.h"
 #include "shm/topics.h"
 #include "shm/users.h"
+#include "shm/words.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -81,6 +84,8 @@ struct slot_link {
     _Atomic uint32_t sending;   /* 1 while in send(2) */
     _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
     _Atomic uint32_t failures;  /* how often it went down */
+    _Atomic uint32_t healed;    /* of them, those after which it got UP again (worker/gap.h) */
+    uint32_t home_told;         /* failures of the node's home's link that the clients know of */
 };
 
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
@@ -91,29 +96,6 @@ struct slot_aux {
     _Atomic uint64_t inode; /* st_ino of fstat(2) */
 };
 enum { SLOT_AUX_MAX = 64 };
-
-/* What a worker was doing, for the log line after its death. Written as it goes. */
-struct slot_words {
-    uint32_t doing;    /* enum slot_doing */
-    uint32_t fd;       /* the connection in hand, or 0 */
-    uint64_t position; /* of the push in hand */
-};
-
-#define SLOT_DOINGS(X)             \
-    X(STARTING, "starting")        \
-    X(WAITING, "waiting")          \
-    X(ACCEPTING, "accepting")      \
-    X(READING, "reading a client") \
-    X(ROUTING, "routing pushes")   \
-    X(FLUSHING, "sending")         \
-    X(RINGS, "reading rings")      \
-    X(SWEEPING, "sweeping")
-enum slot_doing {
-#define SLOT_DOING_ENUM(name, text) DOING_##name,
-    SLOT_DOINGS(SLOT_DOING_ENUM)
-#undef SLOT_DOING_ENUM
-};
-const char *slot_doing_name(uint32_t doing);
 
 /* A change of the number of workers, as this slot's worker takes part in it (plan.h). What it says
  * of gaps goes with the connections that it gives, and is read in TAKE by all. */
@@ -160,7 +142,13 @@ struct slot {
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
+    struct poison poison;
+    struct fault fault;
     struct slot_move move;
+
+    /* Written by the master. */
+    _Alignas(64) struct grave grave[2]; /* the last death of the workers' own making, and the one
+                                           before */
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 256, "as drawn");

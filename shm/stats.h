@@ -31,6 +31,7 @@
     X(closed_expired, "connections_closed_total", "reason=\"expired\"", "")                        \
     X(closed_drain, "connections_closed_total", "reason=\"drain\"", "")                            \
     X(closed_dirty, "connections_closed_total", "reason=\"dirty\"", "")                            \
+    X(closed_poison, "connections_closed_total", "reason=\"poison\"", "")                          \
     X(refused_request, "handshakes_refused_total", "reason=\"bad_request\"",                       \
       "handshakes refused, by reason")                                                             \
     X(refused_login, "handshakes_refused_total", "reason=\"login\"", "")                           \
@@ -66,6 +67,7 @@
     X(dropped_nobody, "pushes_dropped_total", "reason=\"no_connection\"", "")                      \
     X(dropped_expired, "pushes_dropped_total", "reason=\"expired\"", "")                           \
     X(dropped_replaced, "pushes_dropped_total", "reason=\"replaced\"", "")                         \
+    X(dropped_poison, "pushes_dropped_total", "reason=\"poison\"", "")                             \
     X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                    \
     X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                  \
     X(commands, "commands_total", "", "commands on push:ctl that were carried out")                \

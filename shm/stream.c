@@ -4,6 +4,8 @@
  */
 #include "shm/stream.h"
 
+#include "common/killpoint.h"
+
 static uint64_t get(const _Atomic uint64_t *word)
 {
     return atomic_load_explicit(word, memory_order_relaxed);
@@ -18,6 +20,7 @@ static void set(_Atomic uint64_t *word, uint64_t value)
 void stream_begin(struct stream *stream)
 {
     set(&stream->start, get(&stream->end));
+    KILLPOINT(STREAM_BEGUN);
     set(&stream->base, get(&stream->end));
 }
 
@@ -38,8 +41,11 @@ void stream_rewind(struct stream *stream, uint32_t size)
     if (get(&stream->start) != end || target == end)
         return;
     set(&stream->next_base, get(&stream->base) + (target - end));
+    KILLPOINT(REWIND_PLANNED);
     set(&stream->start, target); /* from here on start > end: under way */
+    KILLPOINT(REWIND_STARTED);
     set(&stream->base, get(&stream->next_base));
+    KILLPOINT(REWIND_BASED);
     set(&stream->end, target);
 }
 
@@ -48,6 +54,7 @@ void stream_recover(struct stream *stream)
     if (get(&stream->start) <= get(&stream->end))
         return;
     set(&stream->base, get(&stream->next_base));
+    KILLPOINT(STREAM_RECOVERING);
     set(&stream->end, get(&stream->start));
 }
 

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/killpoint.h"
 #include "shm/chains.h"
 #include "shm/users.h"
 
@@ -140,10 +141,12 @@ uint32_t topics_add(struct topics *topics, const char *name, size_t len, uint32_
         clear(topics);
     number = take_topic(topics);
     if (number != 0) {
+        KILLPOINT(TOPIC_TAKEN);
         topic = &topics->topic[number];
         *topic = (struct topic){.hash = hash, .home = (uint8_t)home};
         memcpy(topic->name, name, len);
         topic_publish(topic, len);
+        KILLPOINT(TOPIC_PUBLISHED);
         link_topic(topics, number);
     }
     chains_end(&topics->control->changes);
@@ -163,7 +166,9 @@ void topics_remove(struct topics *topics, uint32_t number)
     }
     chains_begin(&control->changes);
     topic_publish(topic, 0);
+    KILLPOINT(TOPIC_UNPUBLISHED);
     *link = topic->next;
+    KILLPOINT(TOPIC_UNLINKED);
     topic->next = control->topic_free;
     control->topic_free = number;
     count(&control->topics, -1);
@@ -192,6 +197,7 @@ static void link_member(struct topics *topics, uint32_t number)
         link = &topics->member[*link].of_conn;
     member->of_conn = 0;
     *link = number;
+    KILLPOINT(MEMBER_HALF_LINKED);
     member->prev = 0;
     member->next = topic->first;
     if (topic->first != 0)
@@ -242,12 +248,14 @@ uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd)
     chains_begin(&topics->control->changes);
     number = take_member(topics);
     if (number != 0) {
+        KILLPOINT(MEMBER_TAKEN);
         member = &topics->member[number];
         member->fd = fd;
         member->generation = ref.generation;
         member->request = 0;
         member->sent = 0;
         member_publish(member, topic);
+        KILLPOINT(MEMBER_PUBLISHED);
         link_member(topics, number);
     }
     chains_end(&topics->control->changes);
@@ -261,7 +269,9 @@ void topics_leave(struct topics *topics, uint32_t number)
 
     chains_begin(&control->changes);
     unlink_member(topics, number);
+    KILLPOINT(MEMBER_UNLINKED);
     member_publish(member, 0);
+    KILLPOINT(MEMBER_UNPUBLISHED);
     member->of_conn = control->member_free;
     control->member_free = number;
     chains_end(&control->changes);
@@ -275,6 +285,7 @@ void topics_request(struct topics *topics, uint32_t number, uint32_t request)
     chains_begin(&topics->control->changes);
     topic->waiting -= member->request != 0;
     topic->waiting += request != 0;
+    KILLPOINT(MEMBER_COUNTED);
     member->request = request;
     member->sent = 0;
     chains_end(&topics->control->changes);
@@ -338,6 +349,7 @@ void topics_rebuild(struct topics *topics, uint32_t owner, uint32_t high)
     }
     clear(topics);
     rebuild_topics(topics);
+    KILLPOINT(TOPICS_REBUILDING);
     rebuild_members(topics, owner);
     chains_end(&topics->control->changes);
 }

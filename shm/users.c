@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/killpoint.h"
 #include "shm/chains.h"
 
 /*
@@ -75,6 +76,7 @@ static void grow(struct users *users)
         uint32_t **const end = chains_bucket(conn->hash, added + 1) == added ? &moves : &stays;
         **end = fd;
         *end = &conn->next;
+        KILLPOINT(USERS_GROWING);
     }
     *stays = 0;
     *moves = 0;
@@ -87,8 +89,11 @@ static void link_in(struct users *users, uint32_t fd)
     uint32_t *const head = &users->heads[chains_bucket(conn->hash, control->buckets)];
 
     conn->next = *head;
+    KILLPOINT(USERS_NEXT);
     *head = fd;
+    KILLPOINT(USERS_HEAD);
     conn_set(conn, CONN_INDEXED);
+    KILLPOINT(USERS_FLAGGED);
     control->count++;
     if (control->count > control->buckets && control->buckets < users->capacity)
         grow(users);
@@ -128,7 +133,9 @@ void users_remove(struct users *users, uint32_t fd)
     chains_begin(&users->control->changes);
     *link = conn->next;
     conn->next = 0;
+    KILLPOINT(USERS_UNLINKED);
     conn_clear(conn, CONN_INDEXED);
+    KILLPOINT(USERS_UNFLAGGED);
     users->control->count--;
     chains_end(&users->control->changes);
 }
@@ -181,6 +188,7 @@ void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
         const uint64_t word = conn_word(conn);
         if (word_state(word) == CONN_FREE || word_owner(word) != owner)
             continue;
+        KILLPOINT(USERS_REBUILDING);
         if (belongs_in(conn))
             link_in(users, fd);
         else if (word & CONN_INDEXED)

@@ -4,6 +4,7 @@
  */
 #include "worker/accept.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/address.h"
 #include "worker/client.h"
@@ -63,8 +64,12 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
 {
     struct slot *slot = worker->slot;
     struct conn *conn = &worker->table[fd];
+    KILLPOINT(ACCEPTED);
     atomic_store_explicit(&slot->handing, (uint32_t)fd, memory_order_release);
+    KILLPOINT(ACCEPT_NOTED);
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
+    KILLPOINT(ACCEPT_CLAIMED);
+    words_connection(&slot->words, ref.fd, ref.generation);
     worker_count(worker, 1, 0);
     worker_owns(worker, ref.fd);
     address_accepted(worker, conn, (const struct sockaddr *)addr);
@@ -74,9 +79,11 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
         conn_set(conn, CONN_REFUSED);
     stats_add(&worker->stats->accepted, 1);
     upgrade_read(worker, conn);
+    KILLPOINT(ACCEPT_READ);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
         client_end(worker, conn, CLOSED_RESET);
+    words_connection(&slot->words, 0, 0);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
 }
 
@@ -95,7 +102,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)what;
-    worker->slot->words.doing = DOING_ACCEPTING;
+    words_doing(&worker->slot->words, DOING_ACCEPTING);
     worker_note_time(worker);
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr = {0};

@@ -33,9 +33,6 @@ struct auth {
 
 enum auth_verdict { AUTH_OK, AUTH_REFUSED, AUTH_UNAVAILABLE, AUTH_PENDING };
 
-/* Whether a login waits for Redis. */
-bool auth_waiting(const struct worker *worker);
-
 /* Makes the methods ready. Returns 0, or -1. */
 int auth_open(struct worker *worker);
 

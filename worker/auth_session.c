@@ -136,11 +136,6 @@ int auth_session_open(struct worker *worker)
     return questions->timer ? 0 : -1;
 }
 
-bool auth_waiting(const struct worker *worker)
-{
-    return !TAILQ_EMPTY(&worker->questions->waiting);
-}
-
 /* ---- The question ---- */
 
 static bool find_session(const struct config *config, const struct http_request *request,

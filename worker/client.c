@@ -6,6 +6,7 @@
  */
 #include "worker/client.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/ws.h"
 #include "worker/hold.h"
@@ -47,6 +48,7 @@ static void watch_for(struct worker *worker, struct conn *conn, bool room)
     struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
                                 .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
     epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_MOD, fd_of(worker, conn), &event);
+    KILLPOINT(WATCH_CHANGED);
     if (room)
         conn_set(conn, CONN_WRITING);
     else
@@ -64,6 +66,7 @@ int client_watch(struct worker *worker, struct conn *conn)
     const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event);
     if (done == -1 && errno != EEXIST)
         return -1;
+    KILLPOINT(WATCH_ADDED);
     conn_set(conn, CONN_WATCHED);
     return 0;
 }
@@ -73,6 +76,7 @@ void client_unwatch(struct worker *worker, struct conn *conn)
     if (!conn_has(conn, CONN_WATCHED))
         return;
     epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, fd_of(worker, conn), NULL);
+    KILLPOINT(WATCH_DELETED);
     conn_clear(conn, CONN_WATCHED);
 }
 
@@ -84,12 +88,15 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     const int fd = fd_of(worker, conn);
     if (state == CONN_OPEN || state == CONN_SUBSCRIBING)
         stats_add(closed_counter(worker->stats, reason), 1);
+    KILLPOINT(END_COUNTED);
     home_leave(worker, conn);
     outbox_forget(worker, conn);
     stats_add(&worker->stats->dropped_closed, hold_drop(worker, conn));
     worker_count(worker, -1, 0);
     limits_lose(worker, conn);
+    KILLPOINT(END_LEFT);
     conn_release(conn);
+    KILLPOINT(END_RELEASED);
     close(fd);
 }
 
@@ -103,8 +110,11 @@ void client_close(struct worker *worker, struct conn *conn, uint16_t code, const
     stats_add(closed_counter(worker->stats, reason), 1);
     log_debug("closing", "fd=%d code=%u user=%s", fd_of(worker, conn), code,
               log_quote(conn->user, conn->user_len));
+    KILLPOINT(CLOSE_COUNTED);
     home_leave(worker, conn);
+    KILLPOINT(CLOSE_LEFT);
     conn_set_state(conn, CONN_CLOSING);
+    KILLPOINT(CLOSE_STATE);
     conn->seen = worker->now_s;
     outbox_add(worker, conn, outbox_close(worker, code, text));
 }
@@ -146,6 +156,7 @@ void client_backlogged(struct worker *worker, struct conn *conn)
         }
         drop_oldest(worker, hold);
     }
+    hold_show(worker, conn);
     /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
     const bool waits_for_hello =
         word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_at(hold, 0)->push;
@@ -272,8 +283,10 @@ static ssize_t receive(struct worker *worker, struct conn *conn)
 static void read_open(struct worker *worker, struct conn *conn)
 {
     hold_mark(worker, conn);
+    KILLPOINT(READ_MARKED);
     const ssize_t n = receive(worker, conn);
     if (n > 0) {
+        KILLPOINT(READ_DONE);
         conn->seen = worker->now_s;
         if (conn_has(conn, CONN_PINGED))
             conn_clear(conn, CONN_PINGED);
@@ -308,7 +321,7 @@ static void client_event(struct worker *worker, const struct epoll_event *event)
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
     if (!conn) /* cannot be: a registration ends with its connection or with its moving */
         return;
-    worker->slot->words.fd = ref.fd;
+    words_connection(&worker->slot->words, ref.fd, ref.generation);
     if (event->events & EPOLLOUT)
         outbox_resume(worker, conn);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
@@ -321,8 +334,8 @@ void clients_ready(struct worker *worker)
 {
     struct epoll_event events[EVENTS_MAX];
     const int n = epoll_wait(worker->slot->epoll_fd, events, EVENTS_MAX, 0);
-    worker->slot->words.doing = DOING_READING;
+    words_doing(&worker->slot->words, DOING_READING);
     for (int i = 0; i < n; i++)
         client_event(worker, &events[i]);
-    worker->slot->words.fd = 0;
+    words_connection(&worker->slot->words, 0, 0);
 }

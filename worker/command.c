@@ -5,6 +5,7 @@
  */
 #include "worker/command.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/backoff.h"
 #include "worker/descriptors.h"
@@ -90,6 +91,11 @@ static int enqueue(struct worker *worker, int argc, const char **argv, const siz
         return -1;
     *owed_at(command, command->count++) = (struct owed){done, arg};
     return 0;
+}
+
+bool command_ready(const struct worker *worker)
+{
+    return worker->command->ready;
 }
 
 uint32_t command_owed(const struct worker *worker)
@@ -202,8 +208,9 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
     bufferevent_setcb(command->socket, on_read, NULL, on_event, worker);
     bufferevent_set_timeouts(command->socket, &timeout, &timeout);
     bufferevent_enable(command->socket, EV_READ | EV_WRITE);
-    if (bufferevent_socket_connect(command->socket, addr, (int)len) == -1 ||
-        descriptors_note(worker, bufferevent_getfd(command->socket)) == -1) {
+    const int connecting = bufferevent_socket_connect(command->socket, addr, (int)len);
+    KILLPOINT(COMMANDS_SOCKET);
+    if (connecting == -1 || descriptors_note(worker, bufferevent_getfd(command->socket)) == -1) {
         /* The event that bufferevent may still have queued goes with it. */
         fail(worker, "cannot connect");
     }

@@ -17,6 +17,9 @@ typedef void command_done(struct worker *worker, const redisReply *reply, void *
 /* Begins to connect, and goes on trying by itself. Returns 0, or -1. */
 int command_open(struct worker *worker);
 
+/* Whether commands can be sent. */
+bool command_ready(const struct worker *worker);
+
 /* How many answers are owed. */
 uint32_t command_owed(const struct worker *worker);
 

@@ -5,6 +5,7 @@
  */
 #include "worker/descriptors.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 
 #include <dirent.h>
@@ -72,6 +73,7 @@ void descriptors_close_noted(struct worker *worker)
         if (fd <= 0)
             continue;
         atomic_store_explicit(&aux->fd, 0, memory_order_release);
+        KILLPOINT(AUX_FORGOTTEN);
         close(fd);
     }
 }

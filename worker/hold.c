@@ -4,8 +4,12 @@
  */
 #include "worker/hold.h"
 
+#include "shm/backlog.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/killpoint.h"
 
 struct holds {
     struct hold **at;
@@ -74,6 +78,7 @@ void hold_mark(struct worker *worker, struct conn *conn)
         conn->held = 0;
         conn->incarnation = worker->incarnation;
     }
+    KILLPOINT(HOLD_OWNED);
     conn_set(conn, CONN_DIRTY);
 }
 
@@ -229,9 +234,25 @@ uint32_t hold_empty(struct hold *hold)
     return pushes;
 }
 
+static void show(struct worker *worker, const struct conn *conn, struct hold *hold)
+{
+    if (hold->shown == hold->bytes)
+        return; /* above all: what was never there is never written */
+    backlog_note(worker->segment->backlog, conn_ref(worker->table, conn), hold->bytes);
+    hold->shown = hold->bytes;
+}
+
+void hold_show(struct worker *worker, const struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        show(worker, conn, hold);
+}
+
 /* Gives an empty hold back. */
 static void hold_free(struct worker *worker, struct conn *conn, struct hold *hold)
 {
+    show(worker, conn, hold);
     struct holds *holds = worker->holds;
     const uint32_t index = conn->held & ~HELD;
     conn->held = hold->outbox;

@@ -5,6 +5,7 @@
  */
 #include "worker/home.h"
 
+#include "common/killpoint.h"
 #include "proto/json.h"
 #include "proto/ws.h"
 #include "worker/client.h"
@@ -42,9 +43,24 @@ static void keep(struct worker *worker, struct conn *conn, const void *response,
     struct adoption *adoption = (struct adoption *)bytes;
     fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
     conn_set_state(conn, CONN_MOVING);
+    KILLPOINT(KEPT);
     worker_count(worker, -1, 0);
     limits_lose(worker, conn);
     home_adopt(worker, adoption);
+}
+
+uint32_t home_entry_size(size_t response_len, size_t rest_len)
+{
+    return (uint32_t)(sizeof(struct adoption) + response_len + rest_len);
+}
+
+/* Room for an adoption in the ring to `home`, or NULL. */
+static struct adoption *reserve(struct worker *worker, uint32_t home, uint32_t size)
+{
+    struct ring *ring = &worker->out[home];
+    struct adoption *adoption = ring_reserve(ring, RING_ADOPT, 0, size);
+    return adoption || !ring_want_room(ring, size) ? adoption
+                                                   : ring_reserve(ring, RING_ADOPT, 0, size);
 }
 
 bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
@@ -56,18 +72,22 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
         keep(worker, conn, response, response_len, rest, rest_len);
         return true;
     }
-    struct adoption *adoption = ring_reserve(
-        &worker->out[home], RING_ADOPT, 0, (uint32_t)(sizeof(*adoption) + response_len + rest_len));
+    struct adoption *adoption = reserve(worker, home, home_entry_size(response_len, rest_len));
     if (!adoption)
         return false;
     fill(adoption, ref, response, response_len, rest, rest_len);
     atomic_store_explicit(&slot->handing, ref.fd, memory_order_release);
+    KILLPOINT(GIVE_NOTED);
     client_unwatch(worker, conn);
+    KILLPOINT(GIVE_UNWATCHED);
     conn_clear(conn, CONN_DIRTY);
+    KILLPOINT(GIVE_CLEAN);
     worker_count(worker, -1, 0);
     limits_lose(worker, conn);
     conn_give(conn, home);
+    KILLPOINT(GIVEN);
     rings_publish(worker, home);
+    KILLPOINT(GIVE_PUBLISHED);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
     stats_add(&worker->stats->handed_over, 1);
     return true;
@@ -89,6 +109,7 @@ static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
     const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
     worker_count(worker, 0, 1);
     users_add(&worker->users, fd);
+    KILLPOINT(ADOPT_INDEXED);
     if (subscribed_already(worker, first) && subscriptions_live(worker))
         home_greet(worker, conn);
     else
@@ -141,8 +162,11 @@ static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool a
         worker_count(worker, 1, 0);
         limits_gain(worker, conn);
     }
+    KILLPOINT(ADOPT_COUNTED);
     hold_mark(worker, conn);
+    KILLPOINT(ADOPT_MARKED);
     conn_set_state(conn, CONN_SUBSCRIBING);
+    KILLPOINT(ADOPT_SETTLED);
     if (client_watch(worker, conn) == 0)
         return 0;
     client_end(worker, conn, CLOSED_RESET);
@@ -166,9 +190,11 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
         refuse(worker, conn, refused_devices, &worker->stats->refused_devices);
         return;
     }
+    KILLPOINT(ADOPT_WATCHED);
     outbox_add(worker, conn, outbox_bytes(worker, adoption->bytes, adoption->response_len));
     if (!conn_has(conn, CONN_INDEXED)) {
         settle_in(worker, conn, ref.fd);
+        KILLPOINT(ADOPT_ASKED);
         replace_oldest(worker, conn);
     }
     if (adoption->rest_len > 0 &&
@@ -206,6 +232,7 @@ void home_greet(struct worker *worker, struct conn *conn)
         return;
     const frame_id frame = outbox_message(worker, &hello, conn_has(conn, CONN_JSON));
     conn_set(conn, CONN_GREETING);
+    KILLPOINT(GREETING_SET);
     stats_add(&worker->stats->opened, 1);
     outbox_greet(worker, conn, frame);
     join_greeted(worker, conn);
@@ -216,6 +243,7 @@ void home_greeted(struct worker *worker, struct conn *conn)
     (void)worker;
     conn->mark = 0;
     conn_clear(conn, CONN_GREETING);
+    KILLPOINT(GREETING_CLEARED);
     conn_set_state(conn, CONN_OPEN);
 }
 
@@ -224,10 +252,13 @@ void home_leave(struct worker *worker, struct conn *conn)
     if (!conn_has(conn, CONN_INDEXED))
         return;
     join_end(worker, conn);
+    KILLPOINT(LEAVE_TOPICS);
     users_remove(&worker->users, (uint32_t)(conn - worker->table));
+    KILLPOINT(LEAVE_INDEX);
     worker_count(worker, 0, -1);
     if (users_first(&worker->users, conn->user, conn->user_len) == 0)
         subscriptions_leave(worker, conn->user, conn->user_len);
+    KILLPOINT(LEFT);
 }
 
 /*
@@ -250,6 +281,7 @@ void home_resume_handing(struct worker *worker)
             rings_publish(worker, word_owner(word));
         }
     }
+    KILLPOINT(ORPHAN_TOLD);
     atomic_store_explicit(&worker->slot->handing, 0, memory_order_release);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "worker/join.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/json.h"
 #include "proto/topic.h"
@@ -130,6 +131,7 @@ static void answer_if_live(struct worker *worker, uint32_t fd, uint32_t request)
     if (word_owner(word) != worker->id || !greeted || !gather(worker, conn, request) ||
         !text_send(worker, conn, OP_SUBBED))
         return;
+    KILLPOINT(SUBBED_MADE);
     for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn) {
         if (at(worker, i)->request != request)
             continue;
@@ -144,6 +146,7 @@ static void note_sent(struct worker *worker)
     struct queue *sent = &worker->join->sent;
     while (sent->count > 0) {
         const uint32_t i = (uint32_t)queue_pop(sent);
+        KILLPOINT(SUBBED_LEFT);
         if (topic_of(at(worker, i)) && at(worker, i)->sent == worker->incarnation)
             topics_request(&worker->topics, i, 0);
     }
@@ -217,6 +220,7 @@ static enum verdict join(struct worker *worker, const struct conn *conn, const c
     member = topics_join(topics, topic, fd);
     if (!member)
         return FULL;
+    KILLPOINT(JOIN_MEMBER);
     topics_request(topics, member, request);
     stats_add(&worker->stats->topic_joins, 1);
     return DONE;

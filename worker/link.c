@@ -5,12 +5,14 @@
  */
 #include "worker/link.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
 #include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/poison.h"
 #include "worker/resolve.h"
 #include "worker/rings.h"
 #include "worker/route.h"
@@ -46,7 +48,8 @@ struct link {
     uint64_t began_ms; /* when this connect began */
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
-    bool blocked; /* a ring was full: the socket is not read */
+    uint64_t others_up; /* workers whose link was up at the last look: one bit each */
+    bool blocked;       /* a ring was full: the socket is not read */
     bool is_unix;
 };
 
@@ -97,9 +100,17 @@ void link_note_gap(struct worker *worker)
     if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
         atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
     atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
-    /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
+    /* Release: pairs with the acquire in gap.c, so that failed_at is seen. */
     atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
     rings_tell_all(worker);
+}
+
+/* Release: pairs with the acquire in gap.c, so that what the failure has changed is seen. */
+static void note_healed(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
 void link_close(struct worker *worker)
@@ -127,10 +138,14 @@ void link_fail(struct worker *worker, const char *why)
     events_free(link);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         link_note_gap(worker);
+    KILLPOINT(LINK_FAILED);
     set_state(worker, LINK_DOWN);
+    KILLPOINT(LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
+    KILLPOINT(LINK_FORGOTTEN);
     if (fd > 0)
         close(fd);
+    KILLPOINT(LINK_CLOSED);
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
@@ -208,8 +223,10 @@ static ssize_t send_some(struct worker *worker)
     struct slot_link *slot_link = shared(worker);
     const uint8_t *at = link->out + (stream_start(&slot_link->out) & (link->out_size - 1));
     atomic_store_explicit(&slot_link->sending, 1, memory_order_release);
+    KILLPOINT(LINK_SENDING);
     const ssize_t n =
         send(fd_of(worker), at, stream_level(&slot_link->out), MSG_NOSIGNAL | MSG_DONTWAIT);
+    KILLPOINT(LINK_SENT);
     if (n > 0)
         stream_done(&slot_link->out, (uint64_t)n);
     atomic_store_explicit(&slot_link->sending, 0, memory_order_release);
@@ -260,8 +277,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     uint8_t *at = link->in + (stream_end(&slot_link->in) & (link->in_size - 1));
     atomic_store_explicit(&slot_link->receiving, 1, memory_order_release);
     const ssize_t n = recv(fd, at, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
+    KILLPOINT(LINK_RECEIVED);
     if (n > 0)
         stream_put(&slot_link->in, (uint64_t)n);
+    KILLPOINT(LINK_COUNTED);
     atomic_store_explicit(&slot_link->receiving, 0, memory_order_release);
     stats_add(&worker->stats->link_recvs, 1);
     if (n > 0)
@@ -297,11 +316,18 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
 static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
                           uint64_t position)
 {
+    struct slot_words *words = &worker->slot->words;
     struct resp_reply reply;
     size_t need = 0;
     const uint32_t skip = to_skip(shared(worker), position, available);
     if (skip > 0)
         return skip;
+    words_push(words, 0, position);
+    words_doing(words, DOING_PARSING);
+    if (poison_is_unread(worker, position)) {
+        link_fail(worker, "what Redis sent has killed two workers");
+        return 0;
+    }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
     if (n == 0)
         return too_large(worker, position, need) ? available : 0;
@@ -309,12 +335,39 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         link_fail(worker, "Redis sent what is no RESP");
         return 0;
     }
-    worker->slot->words.position = position;
-    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    words_doing(words, DOING_ROUTING);
+    if (poison_is(worker, 0, position))
+        poison_skipped(worker, 0, position, at, (size_t)n);
+    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
+}
+
+/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
+ * more. */
+static bool route_some(struct worker *worker, uint32_t most)
+{
+    const struct link *link = worker->link;
+    struct stream *in = &shared(worker)->in;
+    const uint64_t start = stream_start(in);
+    uint32_t done = 0, n = 0;
+    do {
+        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
+        n = route_one(worker, at, stream_level(in) - done, start + done);
+        done += n;
+    } while (n > 0 && --most > 0 && fd_of(worker) > 0 && done < stream_level(in));
+    KILLPOINT(LINK_ROUTED);
+    outbox_flush(worker);
+    if (fd_of(worker) <= 0)
+        return false; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
+    return n > 0 && stream_level(in) > 0;
 }
 
 /* Nothing is routed now, so nothing is read either. */
@@ -330,29 +383,18 @@ void link_route(struct worker *worker)
     struct link *link = worker->link;
     struct stream *in = &shared(worker)->in;
     const bool was_blocked = link->blocked;
-    uint32_t done = 0;
     if (move_holds_link(worker)) {
         rest(link);
         return;
     }
     if (stream_level(in) == 0 && !was_blocked)
         return;
-    worker->slot->words.doing = DOING_ROUTING;
     link->blocked = false;
-    const uint64_t start = stream_start(in);
-    while (fd_of(worker) > 0 && done < stream_level(in)) {
-        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
-        const uint32_t n = route_one(worker, at, stream_level(in) - done, start + done);
-        if (n == 0)
-            break;
-        done += n;
-    }
-    worker->slot->words.doing = DOING_FLUSHING;
-    outbox_flush(worker);
+    while (stream_level(in) > 0 && route_some(worker, worker->careful ? 1 : UINT32_MAX))
+        ;
+    words_push(&worker->slot->words, 0, 0);
     if (fd_of(worker) <= 0)
-        return; /* the link has failed, and the stream was begun anew */
-    rings_commit_out(worker);
-    stream_done(in, done);
+        return;
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
@@ -454,6 +496,7 @@ static void connected(struct worker *worker, int fd)
     link->heard_ms = worker->now_ms;
     log_in(worker);
     set_state(worker, LINK_SUBSCRIBING);
+    KILLPOINT(LINK_CONNECTED);
     subscriptions_all(worker);
 }
 
@@ -473,8 +516,10 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         link_fail(worker, addr ? strerror(errno) : why);
         return;
     }
+    KILLPOINT(LINK_SOCKET);
     shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
+    KILLPOINT(LINK_NOTED);
     link->is_unix = addr->sa_family == AF_UNIX;
     stats_add(&worker->stats->link_connects, 1);
     if (connect(fd, addr, len) == 0) {
@@ -500,12 +545,29 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     begin(arg);
 }
 
+void link_notice_others(struct worker *worker)
+{
+    struct link *link = worker->link;
+    const uint64_t before = link->others_up;
+    link->others_up = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && atomic_load_explicit(&worker->segment->slot[i].link.state,
+                                                    memory_order_acquire) == LINK_UP)
+            link->others_up |= UINT64_C(1) << i;
+    if (state_of(worker) != LINK_DOWN || !(link->others_up & ~before))
+        return;
+    event_del(link->retry);
+    begin(worker);
+}
+
 void link_confirmed(struct worker *worker)
 {
     if (state_of(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
+    note_healed(worker);
     set_state(worker, LINK_UP);
+    KILLPOINT(LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
     log_info("redis_link_up", "connects=%llu",
@@ -572,10 +634,13 @@ int link_open(struct worker *worker)
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
-        if (take_up(worker, fd))
+        if (take_up(worker, fd)) {
             events_new(worker, fd);
-        else
+            if (state_of(worker) == LINK_UP)
+                note_healed(worker); /* it may have died while noting a failure */
+        } else {
             link_fail(worker, "bytes were lost with a worker that died");
+        }
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");
     } else {

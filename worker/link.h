@@ -38,6 +38,10 @@ void link_note_gap(struct worker *worker);
 /* Routes the pushes that have come, sends them, and commits what is done. */
 void link_route(struct worker *worker);
 
+/* End of a turn: where another worker's link has come up, Redis is back, and this one's next try
+ * need not wait. */
+void link_notice_others(struct worker *worker);
+
 /* End of a turn: sends the commands. */
 void link_turn(struct worker *worker);
 

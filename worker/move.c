@@ -13,7 +13,6 @@
 
 #include "common/log.h"
 #include "worker/accept.h"
-#include "worker/auth.h"
 #include "worker/client.h"
 #include "worker/command.h"
 #include "worker/link.h"
@@ -342,14 +341,10 @@ static void prepare(struct worker *worker)
         set_stage(worker, STAGE_PREPARED);
 }
 
-/* Logins that wait for Redis are waited for: they make users. */
+/* A login that Redis names meanwhile waits in the lobby. */
 static void hold(struct worker *worker)
 {
-    if (stage(worker) >= STAGE_HELD)
-        return;
-    if (auth_waiting(worker) && patient(worker))
-        wait_a_moment(worker);
-    else
+    if (stage(worker) < STAGE_HELD)
         set_stage(worker, STAGE_HELD);
 }
 

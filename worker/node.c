@@ -4,10 +4,10 @@
  */
 #include "worker/node.h"
 
+#include "common/killpoint.h"
 #include "worker/command.h"
-#include "worker/link.h"
+#include "worker/gap.h"
 #include "worker/move.h"
-#include "worker/outbox.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -21,12 +21,10 @@ enum {
 
 /* Private to the process; node_recover makes them again. */
 static struct {
-    bool had_users;         /* this worker's last word on whether it has users */
-    bool was_ready;         /* the node was ready while this worker had users */
-    bool asked;             /* node's home: the channels are asked for */
-    uint64_t batch;         /* node's home: the batch that they are in */
-    uint32_t probed_s;      /* node's home: when the last probe was sent */
-    uint64_t topics_gap_ms; /* when another worker's link failed; 0: none that is to be told */
+    bool had_users;    /* this worker's last word on whether it has users */
+    bool asked;        /* node's home: the channels are asked for */
+    uint64_t batch;    /* node's home: the batch that they are in */
+    uint32_t probed_s; /* node's home: when the last probe was sent */
 } node;
 
 static struct slot *home_slot(const struct worker *worker)
@@ -102,6 +100,7 @@ void node_confirmed(struct worker *worker)
 static void give_up(struct worker *worker)
 {
     atomic_store_explicit(&worker->slot->node_state, NODE_DOUBTFUL, memory_order_relaxed);
+    KILLPOINT(NODE_DOUBTFUL);
     /* Pairs with the fence in tell_home: either we see its user, or it sees us doubtful. */
     atomic_thread_fence(memory_order_seq_cst);
     if (anybody(worker)) {
@@ -111,6 +110,7 @@ static void give_up(struct worker *worker)
     }
     channels(worker, false);
     set_state(worker, NODE_DOWN);
+    KILLPOINT(NODE_GIVEN_UP);
 }
 
 /* Node's home: the channels follow whether anybody is here. */
@@ -139,143 +139,10 @@ static void tell_home(struct worker *worker)
         return;
     node.had_users = have;
     atomic_store_explicit(&worker->slot->present, have, memory_order_relaxed);
+    KILLPOINT(NODE_PRESENT);
     /* Pairs with the fence in give_up. */
     atomic_thread_fence(memory_order_seq_cst);
     rings_tell_all(worker);
-}
-
-/* ---- GAP ---- */
-
-/* To every client, or only to those with topics. */
-static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
-{
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    char json[64];
-    const int len = snprintf(json, sizeof(json), "{\"ms\":%llu}", (unsigned long long)ms);
-    const struct message gap = {
-        .op = OP_GAP, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
-    outbox_reserve(worker, sizeof(json));
-    const frame_id frame[] = {outbox_message(worker, &gap, false),
-                              outbox_message(worker, &gap, true)};
-    for (uint32_t fd = 0; fd < high; fd++) {
-        struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) == worker->id && word_state(word) == CONN_OPEN &&
-            !(word_flags(word) & CONN_ECHO) && (conn->topics || !members_only))
-            outbox_add(worker, conn, frame[(word_flags(word) & CONN_JSON) != 0]);
-    }
-    stats_add(&worker->stats->gaps, 1);
-}
-
-/* The node's channels may have failed while our own link is well: that is a gap, too. */
-static void watch_gap(struct worker *worker)
-{
-    _Atomic uint64_t *since = &worker->slot->link.gap_since;
-    const bool ready = node_ready(worker);
-    if (!node.had_users)
-        node.was_ready = false;
-    else if (node.was_ready && state(worker) == NODE_DOWN &&
-             atomic_load_explicit(since, memory_order_relaxed) == 0)
-        atomic_store_explicit(since, worker->now_ms, memory_order_relaxed);
-    if (node.had_users && ready)
-        node.was_ready = true;
-    const uint64_t began = atomic_load_explicit(since, memory_order_relaxed);
-    const uint32_t link = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
-    if (began == 0 || link != LINK_UP || (node.had_users && !ready))
-        return;
-    atomic_store_explicit(since, 0, memory_order_relaxed);
-    if (node.had_users)
-        send_gap(worker, worker->now_ms - began, false);
-}
-
-/* Failures of the other workers' links, and when the last one was. */
-static uint32_t failures_elsewhere(const struct worker *worker, uint64_t *last_ms, bool *all_up)
-{
-    uint32_t failures = 0;
-    *last_ms = 0;
-    *all_up = true;
-    for (uint32_t i = 0; i < worker->workers; i++) {
-        const struct slot_link *link = &worker->segment->slot[i].link;
-        /* Acquire, and before the state is read: pairs with the release in link.c. */
-        if (i != worker->id)
-            failures += atomic_load_explicit(&link->failures, memory_order_acquire);
-        const uint64_t ms = atomic_load_explicit(&link->failed_at, memory_order_relaxed);
-        if (i != worker->id && ms > *last_ms)
-            *last_ms = ms;
-        if (atomic_load_explicit(&link->state, memory_order_acquire) != LINK_UP)
-            *all_up = false;
-    }
-    return failures;
-}
-
-/* Any other worker may be the home of our members' topics. Its failure is told to all of them, when
- * every link is up again. */
-static void watch_topics_gap(struct worker *worker)
-{
-    struct topics_control *control = worker->topics.control;
-    uint64_t last_ms;
-    bool all_up;
-    const uint32_t failures = failures_elsewhere(worker, &last_ms, &all_up);
-    if (failures == control->gap_seen)
-        return;
-    if (node.topics_gap_ms == 0)
-        node.topics_gap_ms = last_ms;
-    const bool members = atomic_load_explicit(&control->members, memory_order_relaxed) > 0;
-    if (members && !all_up)
-        return;
-    if (members)
-        send_gap(worker, worker->now_ms - node.topics_gap_ms, true);
-    control->gap_seen = failures;
-    node.topics_gap_ms = 0;
-}
-
-/* ---- GAP, and another number of workers ---- */
-
-static uint64_t all_failures(const struct worker *worker)
-{
-    uint64_t failures = 0;
-    for (uint32_t i = 0; i < worker_slots(worker); i++)
-        failures +=
-            atomic_load_explicit(&worker->segment->slot[i].link.failures, memory_order_acquire);
-    return failures;
-}
-
-/* A blind link was not routed up to the fence. */
-void node_leave_gap(struct worker *worker)
-{
-    struct slot_move *move = &worker->slot->move;
-    const bool blind = move_blind(worker);
-    uint64_t last_ms, since = atomic_load(&worker->slot->link.gap_since);
-    bool all_up;
-    const bool untold =
-        failures_elsewhere(worker, &last_ms, &all_up) != worker->topics.control->gap_seen;
-    if (since == 0 && blind)
-        since = worker->now_ms;
-    atomic_store(&move->gap_since, since);
-    atomic_store(&move->topics_gap, untold || blind);
-    atomic_store(&move->all_failures, all_failures(worker));
-}
-
-/* Whoever it was whose clients missed something, some of them may be here now. */
-void node_take_gap(struct worker *worker)
-{
-    _Atomic uint64_t *const own = &worker->slot->link.gap_since;
-    uint64_t last_ms, since = atomic_load(own);
-    bool all_up, untold = false;
-    if (move_blind(worker))
-        link_note_gap(worker);
-    for (uint32_t i = 0; i < worker->plan.other; i++) {
-        const struct slot_move *move = &worker->segment->slot[i].move;
-        const uint64_t other = atomic_load(&move->gap_since);
-        if (other && (since == 0 || other < since))
-            since = other;
-        untold |= atomic_load(&move->topics_gap) ||
-                  atomic_load(&move->all_failures) != all_failures(worker);
-    }
-    if (since)
-        atomic_store(own, since);
-    /* One failure that was not told of yet, whichever it was. */
-    worker->topics.control->gap_seen = failures_elsewhere(worker, &last_ms, &all_up) - untold;
 }
 
 void node_turn(struct worker *worker)
@@ -283,8 +150,7 @@ void node_turn(struct worker *worker)
     tell_home(worker);
     if (is_home(worker) && move_knows_users(worker))
         follow_users(worker);
-    watch_gap(worker);
-    watch_topics_gap(worker);
+    gap_turn(worker);
     subscriptions_release(worker);
 }
 
@@ -325,7 +191,7 @@ bool node_serves(const struct worker *worker, const char **why)
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
         else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <
-                 worker->now_ms) /* others' clocks may be a moment ahead of this turn's */
+                 worker->now_ms) /* which may well be before a probe that another worker noted */
             *why = "no probe came through";
         if (*why)
             return false;
@@ -336,7 +202,6 @@ bool node_serves(const struct worker *worker, const char **why)
 void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
-    node.was_ready = node.had_users && node_ready(worker);
     atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
     /* Asking twice for the node's channels does no harm; believing that it was done might. */
     node.asked = false;

@@ -1,5 +1,5 @@
 /*
- * What concerns the node as a whole: its own channels, GAP, and the probe of /readyz.
+ * What concerns the node as a whole: its own channels, and the probe of /readyz.
  *
  * One worker is the node's home. While any worker has a user, it subscribes push:all, push:users
  * and push:ctl, so that each such push comes to the node once and PUBLISH counts only nodes with a
@@ -21,7 +21,8 @@ void node_subscribe(struct worker *worker);
 /* A batch is confirmed: perhaps the node's channels with it. */
 void node_confirmed(struct worker *worker);
 
-/* End of a turn: notices users that came first or left last, and sends GAP when it is over. */
+/* End of a turn: notices users that came first or left last, and what there is to tell of (gap.h).
+ */
 void node_turn(struct worker *worker);
 
 /* Once a second: sends the probe when it is time. */
@@ -32,11 +33,6 @@ void node_probe(struct worker *worker);
 
 /* Whether the whole node can serve: every worker's link is up and a probe came by lately. */
 bool node_serves(const struct worker *worker, const char **why);
-
-/* The number of workers changes: what this worker's clients are still to be told of goes with them;
- * and what those who came are to be told of comes. */
-void node_leave_gap(struct worker *worker);
-void node_take_gap(struct worker *worker);
 
 /* After a death: takes up what the slots say. */
 void node_recover(struct worker *worker);

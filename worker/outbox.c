@@ -6,7 +6,9 @@
  */
 #include "worker/outbox.h"
 
+#include "common/killpoint.h"
 #include "worker/client.h"
+#include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 
@@ -241,6 +243,15 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
     client_backlogged(worker, conn);
 }
 
+/* Counts the pushes from item i on: their connection is gone. */
+static void count_lost(struct worker *worker, uint32_t i)
+{
+    const struct outbox *outbox = worker->outbox;
+    for (; i; i = item_at(outbox, i)->next)
+        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
+            stats_add(&worker->stats->dropped_closed, 1);
+}
+
 void outbox_forget(struct worker *worker, struct conn *conn)
 {
     uint32_t *place = place_of(worker, conn);
@@ -248,9 +259,7 @@ void outbox_forget(struct worker *worker, struct conn *conn)
         return;
     struct outbox *outbox = worker->outbox;
     struct target *target = target_at(outbox, *place);
-    for (uint32_t i = target->first; i; i = item_at(outbox, i)->next)
-        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
-            stats_add(&worker->stats->dropped_closed, 1);
+    count_lost(worker, target->first);
     *target = (struct target){0};
     *place = 0;
 }
@@ -400,8 +409,10 @@ static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t
 static void settle_target(struct worker *worker, struct conn *conn, struct progress progress)
 {
     if (progress.rest) {
+        KILLPOINT(SEND_PARTLY);
         hold_mark(worker, conn);
         spill(worker, hold_get(worker, conn), progress.rest, progress.part);
+        KILLPOINT(SEND_WAITS);
         client_backlogged(worker, conn);
     } else {
         hold_settle(worker, conn);
@@ -419,9 +430,12 @@ static void flush_target(struct worker *worker, uint32_t place)
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
     struct progress progress = {.rest = target.first};
+    KILLPOINT(SEND_BEFORE);
     if (!must_wait(conn, hold_find(worker, conn), mark))
         progress = send_items(worker, (int)target.ref.fd, target.first);
+    KILLPOINT(SEND_AFTER);
     if (progress.gone) {
+        count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);
         return;
     }
@@ -430,6 +444,7 @@ static void flush_target(struct worker *worker, uint32_t place)
     /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
     if (mark && word_state(conn_word(conn)) == CONN_OPEN)
         conn->mark = mark;
+    KILLPOINT(SEND_MARKED);
     settle_target(worker, conn, progress);
 }
 
@@ -443,12 +458,44 @@ static void outbox_reset(struct outbox *outbox)
     outbox->used = 0;
 }
 
+static void flush_all(struct worker *worker)
+{
+    const struct outbox *outbox = worker->outbox;
+    struct slot_words *words = &worker->slot->words;
+    /* A flush comes in between where room is needed: then what was in hand is taken up again. */
+    const enum doing doing = (enum doing)words->doing;
+    const uint32_t fd = words->fd, generation = words->generation;
+    words_doing(words, DOING_FLUSHING);
+    for (uint32_t i = 1; i < outbox->targets.count; i++) {
+        const struct conn_ref ref = target_at(outbox, i)->ref;
+        words_connection(words, ref.fd, ref.generation);
+        fault_meet_flush();
+        flush_target(worker, i);
+    }
+    words_doing(words, doing);
+    words_connection(words, fd, generation);
+}
+
 void outbox_flush(struct worker *worker)
 {
-    struct outbox *outbox = worker->outbox;
-    for (uint32_t i = 1; i < outbox->targets.count; i++)
-        flush_target(worker, i);
-    outbox_reset(outbox);
+    flush_all(worker);
+    outbox_reset(worker->outbox);
+}
+
+/* Each backlog that a frame waits in has a reference to its bytes, and the frame has one. */
+static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
+{
+    const struct chunk *chunk = frame == NO_FRAME ? NULL : frame_at(outbox, frame)->chunk;
+    return chunk ? chunk->refs - 1 : 0;
+}
+
+uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2])
+{
+    const struct outbox *outbox = worker->outbox;
+    flush_all(worker);
+    const uint32_t waiting = backlogs_of(outbox, frame[0]) + backlogs_of(outbox, frame[1]);
+    outbox_reset(worker->outbox);
+    return waiting;
 }
 
 /* ---- Backlog ---- */
@@ -490,9 +537,12 @@ void outbox_resume(struct worker *worker, struct conn *conn)
             client_end(worker, conn, CLOSED_RESET);
             return;
         }
+        KILLPOINT(BACKLOG_SENT);
         backlog_sent(worker, hold, (size_t)n);
-        if ((size_t)n < bytes)
+        if ((size_t)n < bytes) {
+            hold_show(worker, conn);
             return;
+        }
     }
     hold_settle(worker, conn);
     client_caught_up(worker, conn);

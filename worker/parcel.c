@@ -5,6 +5,7 @@
  */
 #include "worker/parcel.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/hold.h"
 #include "worker/join.h"
@@ -125,8 +126,10 @@ bool parcel_write(struct worker *worker)
     if (out)
         fclose(out);
     if (written) {
+        KILLPOINT(PARCEL_WRITTEN);
         /* Release: who sees the number sees a whole parcel. */
         atomic_store_explicit(&worker->slot->parcel, fd, memory_order_release);
+        KILLPOINT(PARCEL_NAMED);
         return true;
     }
     log_error("parcel_failed", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
@@ -204,12 +207,15 @@ static bool take_one(struct worker *worker, const struct source *source,
 {
     struct conn *conn = wanted(worker, source, entry->ref);
     struct hold nobody = {0};
-    if (conn && entry->held)
+    const bool held = conn && entry->held;
+    if (held)
         hold_mark(worker, conn);
-    const bool whole =
-        read_hold(source->in, entry, conn && entry->held ? hold_get(worker, conn) : &nobody) &&
-        read_topics(worker, source->in, entry->topics, conn);
+    KILLPOINT(PARCEL_HALF);
+    const bool whole = read_hold(source->in, entry, held ? hold_get(worker, conn) : &nobody) &&
+                       read_topics(worker, source->in, entry->topics, conn);
     hold_empty(&nobody);
+    if (held)
+        hold_show(worker, conn);
     if (conn && whole)
         conn_clear(conn, CONN_GIVEN);
     return whole;
@@ -249,6 +255,7 @@ void parcel_take(struct worker *worker)
         if (moves)
             continue; /* others may not have read it: the master closes it when all have */
         atomic_store_explicit(parcel, 0, memory_order_release);
+        KILLPOINT(PARCEL_FORGOTTEN);
         close(fd);
     }
 }

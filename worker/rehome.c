@@ -12,7 +12,7 @@
 #include "worker/descriptors.h"
 #include "worker/link.h"
 #include "worker/move.h"
-#include "worker/node.h"
+#include "worker/gap.h"
 #include "worker/parcel.h"
 #include "worker/topic.h"
 
@@ -81,7 +81,7 @@ int rehome_leave(struct worker *worker)
         retire(worker);
     if (worker->plan.phase != PLAN_GIVE || guest)
         return 0;
-    node_leave_gap(worker);
+    gap_leave(worker);
     if (!parcel_write(worker))
         return 1; /* its successor tries again */
     give(worker);
@@ -115,7 +115,7 @@ void rehome_begin(struct worker *worker)
     users_rebuild(&worker->users, worker->id, high);
     topics_rebuild(&worker->topics, worker->id, high);
     topic_rehome(worker);
-    node_take_gap(worker);
+    gap_take(worker);
     /* A successor finds all that follows begun, and goes on with it as after any death. */
     slot_set_stage(slot, worker->plan.number, STAGE_TAKING);
 }

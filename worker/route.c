@@ -10,6 +10,7 @@
 #include "worker/link.h"
 #include "worker/move.h"
 #include "worker/node.h"
+#include "worker/pending.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
@@ -41,8 +42,8 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len, false))
-        deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+    deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position),
+                (int)worker->workers - 1);
     return true;
 }
 
@@ -51,8 +52,8 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len, true))
-        deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+    deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position),
+                  (int)worker->workers - 1);
     return true;
 }
 
@@ -62,18 +63,15 @@ static bool on_topic(struct worker *worker, const struct arrival *arrival)
     if (!topic_is_known(worker, arrival->rest, arrival->rest_len) &&
         move_strays(worker, "topic:", arrival->rest, arrival->rest_len))
         return true;
-    const uint64_t to = topic_workers(worker, arrival->rest, arrival->rest_len);
+    const uint64_t to =
+        topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
     const struct ring_piece pieces[] = {
         {&len, 1}, {arrival->rest, len}, {arrival->payload, arrival->len}};
     if (!rings_copy(worker, to, RING_TOPIC, arrival->position, pieces, 3))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (!deliver_check(worker, arrival->payload, arrival->len, false))
-        return true;
-    if (to == 0)
-        stats_add(&worker->stats->dropped_nobody, 1);
     deliver_topic(worker, arrival->rest, len, arrival->payload, arrival->len,
-                  conn_mark(0, arrival->position));
+                  conn_mark(0, arrival->position), __builtin_popcountll(to));
     return true;
 }
 
@@ -82,6 +80,12 @@ static bool on_ctl(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_CTL, arrival->position, arrival->payload, arrival->len))
         return false;
     control_command(worker, arrival->payload, arrival->len);
+    return true;
+}
+
+static bool on_report(struct worker *worker, const struct arrival *arrival)
+{
+    pending_report(worker, arrival->payload, arrival->len);
     return true;
 }
 
@@ -106,9 +110,10 @@ static const struct {
     bool whole;
     channel_handler *handler;
 } channels[] = {
-    {"user:", 5, false, on_user},   {"all", 3, true, on_all},       {"users", 5, true, on_users},
-    {"ctl", 3, true, on_ctl},       {"probe:", 6, false, on_probe}, {"topic:", 6, false, on_topic},
-    {"fence:", 6, false, on_fence},
+    {"user:", 5, false, on_user},     {"all", 3, true, on_all},
+    {"users", 5, true, on_users},     {"ctl", 3, true, on_ctl},
+    {"probe:", 6, false, on_probe},   {"topic:", 6, false, on_topic},
+    {"report:", 7, false, on_report}, {"fence:", 6, false, on_fence},
 };
 
 /* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */

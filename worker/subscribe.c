@@ -5,10 +5,12 @@
  */
 #include "worker/subscribe.h"
 
+#include "common/killpoint.h"
 #include "proto/resp.h"
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
+#include "worker/report.h"
 #include "worker/topic.h"
 
 #include <stdio.h>
@@ -64,6 +66,7 @@ static void emit(struct worker *worker)
     size_t len = resp_array_head(head, subs->channels + 1);
     len += resp_bulk(head + len, name[subs->subscribe], strlen(name[subs->subscribe]));
     link_write(worker, head, len);
+    KILLPOINT(COMMAND_BEGUN);
     link_write(worker, subs->bulks, subs->used);
     stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
               subs->channels);
@@ -122,6 +125,7 @@ void subscriptions_turn(struct worker *worker)
     subs->fence = false;
     char number[24], command[2 * RESP_BULK_OVERHEAD + 64];
     link->batch_sent++;
+    KILLPOINT(BATCH_COUNTED);
     const int len = snprintf(number, sizeof(number), "%llu", (unsigned long long)link->batch_sent);
     const char *const args[] = {"PING", number};
     const size_t lens[] = {4, (size_t)len};
@@ -204,6 +208,7 @@ void subscriptions_confirmed(struct worker *worker, uint64_t batch)
     struct slot_link *link = &worker->slot->link;
     if (batch > link->batch_confirmed && batch <= link->batch_sent)
         link->batch_confirmed = batch;
+    KILLPOINT(BATCH_CONFIRMED);
     subscriptions_release(worker);
 }
 
@@ -223,7 +228,9 @@ void subscriptions_all(struct worker *worker)
             channel(worker, true, "user:", conn->user, conn->user_len);
     }
     topic_subscribe_all(worker);
+    KILLPOINT(LINK_ASKING);
     node_subscribe(worker);
+    report_subscribe(worker);
     subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
     subscriptions_turn(worker);
 }

@@ -6,6 +6,7 @@
  */
 #include "worker/topic.h"
 
+#include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/join.h"
 #include "worker/move.h"
@@ -114,6 +115,7 @@ static bool tell_each(struct worker *worker, uint64_t *due, enum interest_word w
         const uint32_t to = (uint32_t)__builtin_ctzll(*due);
         if (!tell(worker, to, word, topic))
             return false;
+        KILLPOINT(INTEREST_TOLD);
         *due &= ~bit(to);
     }
     return true;
@@ -161,6 +163,7 @@ static bool ask(struct worker *worker, uint32_t number, bool join)
     }
     if (!ask_home(worker, topic, join))
         return false;
+    KILLPOINT(INTEREST_ASKED);
     topic->state = (uint8_t)next;
     await_home(worker, number);
     return true;

@@ -16,12 +16,15 @@
 #include "worker/drain.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/last_words.h"
 #include "worker/limits.h"
 #include "worker/link.h"
+#include "worker/lobby.h"
 #include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/parcel.h"
+#include "worker/poison.h"
 #include "worker/rates.h"
 #include "worker/rehome.h"
 #include "worker/rings.h"
@@ -162,7 +165,9 @@ static void turn(struct worker *worker)
     stats_add(&worker->stats->turns, 1);
     outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
     rings_read(worker);
+    lobby_turn(worker);
     link_route(worker);
+    worker->careful = false;
     drain_turn(worker);
     move_turn(worker);
     node_turn(worker);
@@ -170,6 +175,7 @@ static void turn(struct worker *worker)
     join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
+    link_notice_others(worker);
     link_turn(worker);
     rings_turn(worker);
 }
@@ -184,7 +190,7 @@ static bool has_work(const struct worker *worker)
 static void loop(struct worker *worker)
 {
     while (!worker->stopping) {
-        worker->slot->words.doing = DOING_WAITING;
+        words_doing(&worker->slot->words, DOING_WAITING);
         latch_rest(worker->slot);
         event_base_loop(worker->base,
                         has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
@@ -246,6 +252,7 @@ static int modules_open(struct worker *worker)
 {
     worker->holds = holds_new();
     worker->rates = rates_new();
+    worker->lobby = lobby_new();
     worker->subs = subscriptions_new();
     worker->topic_work = topic_work_new();
     worker->join = join_new();
@@ -253,8 +260,8 @@ static int modules_open(struct worker *worker)
                                     ? worker->config->max_push
                                     : worker->config->max_message);
     worker->scratch = malloc(SCRATCH_SIZE);
-    if (!worker->holds || !worker->rates || !worker->subs || !worker->topic_work || !worker->join ||
-        !worker->outbox || !worker->scratch)
+    if (!worker->holds || !worker->rates || !worker->lobby || !worker->subs ||
+        !worker->topic_work || !worker->join || !worker->outbox || !worker->scratch)
         return -1;
     return move_open(worker) || rings_open(worker) ? -1 : 0;
 }
@@ -271,20 +278,30 @@ static int events_open(struct worker *worker)
     return accept_open(worker) || sweep_open(worker) || auth_open(worker) ? -1 : 0;
 }
 
+static void begin_words(struct worker *worker)
+{
+    uint8_t build[BUILD_ID_SIZE];
+    build_id(build);
+    last_words_open(&worker->slot->words, &worker->slot->fault,
+                    atomic_load(&worker->slot->incarnation), build,
+                    worker->segment->header->hash_seed);
+}
+
 int worker_run(const struct worker_setup *setup)
 {
     static struct worker worker; /* one in a process */
     settle(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
-    worker.slot->words.doing = DOING_STARTING;
+    begin_words(&worker);
     if (rehome_resume(&worker))
         return 0;
+    poison_open(&worker);
     if (successor)
         takeover_begin(&worker);
     if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
         command_open(&worker) == -1 || admin_open(&worker) == -1) {
         log_error("worker_start", "why=\"out of memory or descriptors\"");
-        return 2;
+        return WORKER_NOT_STARTED;
     }
     if (successor)
         takeover_finish(&worker);

@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 enum {
+    WORKER_NOT_STARTED = 2,   /* exit status: no memory or descriptors to begin with */
     HEAD_MAX = 8192,          /* bytes of a request head: above, 431 */
     SCRATCH_SIZE = 256 * 1024 /* what one read of a client's socket takes at most */
 };
@@ -58,10 +59,12 @@ struct worker {
 
     uint64_t now_ms; /* monotonic, of this turn */
     uint32_t now_s;
-    bool draining; /* drain.c */
-    bool leaving;  /* drain.c: a successor is to take over, nothing is closed */
-    bool stopping; /* drain.c: leave the loop */
-    bool orphaned; /* the master is dead: drain and leave */
+    bool draining;      /* drain.c */
+    bool leaving;       /* drain.c: a successor is to take over, nothing is closed */
+    bool stopping;      /* drain.c: leave the loop */
+    bool orphaned;      /* the master is dead: drain and leave */
+    bool careful;       /* poison.c: one push at a time, in the first turn */
+    struct guilt guilt; /* poison.c: what the last two deaths have in common */
     struct event *master_event;
     struct event *clients_event; /* the slot's epoll set */
     uint32_t news;               /* worker.c: rings_news that this turn has seen */
@@ -79,6 +82,7 @@ struct worker {
     struct join *join;             /* join.c */
     struct command *command;       /* command.c: requests to Redis */
     struct accepting *accepting;   /* accept.c */
+    struct lobby *lobby;           /* lobby.c: connections whose home has no room just now */
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;           /* sweep.c */
     struct rates *rates;           /* rates.c */

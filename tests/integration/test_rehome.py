@@ -20,7 +20,7 @@ from harness.server import opcode, parse_address, write_conf
 from harness.systemd import passing
 from harness.wait import SANITIZED, wait_for
 from test_slow import flood, number_of, slow_client
-from test_topics import home_of, swarm_join
+from test_topics import swarm_join
 from test_upgrade import installed, upgrade  # noqa: F401 (a fixture)
 
 KILL_ROUNDS = 6 if SANITIZED else 25
@@ -254,7 +254,7 @@ def check_homes(server, users, topics=()):
     total = sum(worker["connections"] for worker in workers)
     assert total == server.admin.connections()
     for user in users[:20]:
-        home = home_of(server, "user:" + user)
+        home = server.home_of("user:" + user)
         assert {conn["worker"] for conn in server.admin.user(user)} == {home}
     stats = server.admin.stats()
     assert stats["redis_links_up"] == len(workers)

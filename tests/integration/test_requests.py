@@ -3,6 +3,7 @@ pretended to be."""
 
 import itertools
 import json
+import signal
 
 import pytest
 
@@ -81,6 +82,36 @@ def test_requests_of_a_connection_keep_their_order(make_server, key):
     for _, fields in server.redis.client.xrange(f"{key}:s"):
         stored.setdefault(fields[b"user"], []).append(int(fields[b"data"]))
     assert stored == {b"u%d" % n: list(range(500)) for n in range(8)}
+
+
+def test_requests_wait_for_redis_together_and_nobody_waits_for_them(make_server, own_redis, key):
+    """Redis halts: what the clients ask meanwhile goes out over the one connection that each worker
+    has for it, is answered when Redis goes on, in its order, and holds nothing else up."""
+    redis = own_redis().start()
+    server = make_server(redis_server=redis, opcodes=rules(key), workers=2)
+    clients = [server.client(f"u{n}") for n in range(6)]
+    for client in clients:
+        client.send_message(110, b"first")
+        accepted(client, 110)
+
+    def connections():
+        return {entry["id"] for entry in redis.client.client_list()}
+
+    before = connections()
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        for number in range(100):
+            for client in clients:
+                client.send_message(110, b"%d" % number)
+        for client in clients:
+            client.expect_silence()
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        ids = [accepted(client, 110)["id"] for _ in range(100)]
+        assert ids == sorted(ids, key=lambda text: tuple(map(int, text.split("-"))))
+    assert connections() == before
+    assert redis.client.xlen(f"{key}:s") == 6 * 101
 
 
 def test_what_the_rule_refuses_is_not_stored(make_server, key):

@@ -7,7 +7,7 @@ GET /api/stats
 
 GET /api/users/<id>
     {"user":"42", "connections":[{"conn":"...", "address":"127.0.0.1:50000", "worker":0,
-                                  "mode":"binary", "age":12, "queue":0}]}
+                                  "mode":"binary", "age":12, "queue":0, "backlog":0}]}
 
 Counters have the names of /metrics without the prefix.
 """
@@ -34,7 +34,7 @@ GAPS = "gaps_total"
 TAKEOVERS = "takeovers_total"
 
 WORKER_FIELDS = {"slot", "pid", "connections", "restarts", "link"}
-CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue"}
+CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue", "backlog"}
 
 
 class Admin:

@@ -1,0 +1,441 @@
+"""A worker dies at every point between two writes to shared memory; nothing is lost, nothing leaks.
+
+Needs `make killpoints`. One server goes through all points of common/killpoint.h. First every step of
+the load is done once, to see which points it passes; then each point is armed, a step that passes it is
+done, and afterwards everything must be as if nothing had happened: no push lost or out of order, none
+twice but what was in hand, no client closed but those that are counted, shared memory whole, no
+subscription too many or too few.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import admin
+from harness.books import Ledger, Reader
+from harness.client import (ACCEPTED, ERROR, HELLO, PING, PONG, SUB, SUBBED, UNSUB, UNSUBBED, Client,
+                            Closed, encode_binary)
+from harness.frames import BINARY, close_payload, frame
+from harness.inspect import inspect
+from harness.killpoints import BINARY as KILLABLE
+from harness.killpoints import Killpoints, names
+from harness.process import alive, descriptors
+from harness.server import opcode
+from harness.wait import SLACK, WSPUSHD, wait_for
+
+WORKERS = 3
+CLIENTS = 60
+TOPICS = 4
+STREAM = "requests"
+SHORT = 0.5 * SLACK
+"""How long a handshake may take before the client asks again: its worker may have died."""
+
+CHAIN = {
+    "USERS_REBUILDING": "USERS_HEAD",
+    "USERS_GROWING": "USERS_HEAD",
+    "TOPICS_REBUILDING": "MEMBER_PUBLISHED",
+    "STREAM_RECOVERING": "REWIND_STARTED",
+    "ORPHAN_TOLD": "GIVEN",
+}
+"""Points that are only passed after a death at another."""
+
+TWICE = 25
+"""A point that a step passes so often is tried at the first pass and at a later one."""
+
+
+class Load:
+    """The server, its steady clients and what they may ask of it."""
+
+    def __init__(self, server, points, swarm):
+        self.server, self.points, self.swarm = server, points, swarm
+        self.ledger = Ledger(server)
+        self.users = [f"u{n}" for n in range(CLIENTS)]
+        self.readers = {}
+        self.lost = 0             # steady clients that the server has closed
+        self.fresh = 0
+        self.account = []
+
+    # Clients.
+
+    def handshake(self, user, patience=20, **options):
+        """A client with HELLO, however often it has to ask."""
+        for _ in range(patience):
+            client = Client(self.server.address, **options)
+            try:
+                client.send_upgrade(user)
+                if client.recv_response(SHORT).status == 101:
+                    client.hello = client.recv_message(4 * SHORT).json()
+                    return client
+            except (Closed, AssertionError, OSError):
+                pass
+            client.close()
+        raise AssertionError(f"{user} cannot connect")
+
+    def settle(self):
+        """Every user has its client, every client its topics."""
+        for number, user in enumerate(self.users):
+            reader = self.readers.get(user)
+            if reader and reader.closed:
+                self.lost += 1
+                self.drop(user)
+            if user not in self.readers:
+                self.readers[user] = Reader(self.ledger, self.handshake(user), user)
+                self.swarm.add(self.readers[user].client)
+            if not self.readers[user].follows(self.topic(number)):
+                self.enter(user, self.topic(number))
+
+    def topic(self, number):
+        return f"topic:t{number % TOPICS}"
+
+    def drop(self, user):
+        reader = self.readers.pop(user)
+        self.swarm.remove(reader.client)
+        reader.client.close()
+
+    def pump(self, done, what, timeout=5 * SLACK):
+        def look():
+            for reader in self.readers.values():
+                reader.take()
+            return done()
+        self.swarm.pump(look, what, timeout)
+
+    def ask(self, user, op, topic, answer):
+        """SUB or UNSUB. Returns whether the answer came, rather than the end of the connection."""
+        reader = self.readers[user]
+        reader.others.clear()
+        reader.client.offer_bytes(frame(BINARY, encode_binary(
+            op, json.dumps({"topics": [topic.removeprefix("topic:")]}).encode())))
+        self.pump(lambda: reader.closed or any(m.op == answer for m in reader.others),
+                  f"{topic}: the answer to {op}")
+        return not reader.closed
+
+    def enter(self, user, topic):
+        if self.ask(user, SUB, topic, SUBBED):
+            self.readers[user].follow(topic)
+
+    def quit(self, user, topic):
+        self.readers[user].unfollow(topic)
+        self.ask(user, UNSUB, topic, UNSUBBED)
+
+    # Steps.
+
+    def all_channels(self):
+        return [*("user:" + user for user in self.users), "all",
+                *(self.topic(n) for n in range(TOPICS))]
+
+    def push(self):
+        for _ in range(3):
+            self.ledger.publish(self.all_channels())
+
+    def connect(self):
+        self.fresh += 1
+        for number in range(4):
+            client = self.handshake(f"fresh{self.fresh}.{number}")
+            client.close()
+        second = self.handshake(self.users[self.fresh % CLIENTS])
+        second.send_close()
+        second.close()
+
+    def crowd(self):
+        """So many that the index grows."""
+        clients = [Client(self.server.address) for _ in range(60)]
+        for number, client in enumerate(clients):
+            client.send_upgrade(f"crowd{number}")
+        for client in clients:
+            try:
+                client.recv_response(SHORT)
+                client.recv_message(SHORT)
+            except (Closed, AssertionError, OSError):
+                pass
+            client.close()
+
+    def topics(self):
+        self.fresh += 1
+        for user in self.users[self.fresh % 9::20]:
+            self.enter(user, f"topic:new{self.fresh}")
+            if not self.readers[user].closed:
+                self.quit(user, f"topic:new{self.fresh}")
+
+    def topics_by_backend(self):
+        self.fresh += 1
+        for user in self.users[:6]:
+            self.server.publish("ctl", {"sub": user, "topics": [f"by{self.fresh}"]})
+        for user in self.users[:6]:
+            self.pump(lambda: self.readers[user].closed or
+                      any(m.op == SUBBED for m in self.readers[user].others), "SUBBED for " + user)
+            self.readers[user].others.clear()
+            self.server.publish("ctl", {"unsub": user, "topics": [f"by{self.fresh}"]})
+
+    def requests(self):
+        for user in self.users[::6]:
+            client = self.readers[user].client
+            client.offer_bytes(frame(BINARY, encode_binary(100, b"echo")) +
+                               frame(BINARY, encode_binary(110, b'"to the stream"')) +
+                               frame(BINARY, encode_binary(PING, b"half"))[:9])
+        self.swarm.pump_for(0.02)
+        for user in self.users[::6]:
+            client = self.readers[user].client
+            client.offer_bytes(b"")
+            self.finish_half(user)
+
+    def finish_half(self, user):
+        whole = frame(BINARY, encode_binary(PING, b"half"), key=b"\0\0\0\0")
+        reader = self.readers[user]
+        if not reader.closed:
+            reader.client.offer_bytes(whole[9:])
+
+    def kick(self):
+        self.fresh += 1
+        for number in range(3):
+            user = f"kick{self.fresh}.{number}"
+            client = self.handshake(user)
+            self.server.publish("ctl", {"kick": user, "reason": "by the test"})
+            client.drain(5 * SLACK)
+            client.close()
+
+    def slow(self):
+        """A client that reads late, so that the kernel takes only a part."""
+        self.fresh += 1
+        user = f"slow{self.fresh}"
+        client = self.handshake(user, receive_buffer=4096)
+        number = 0
+        while number < 60:
+            self.server.redis.publish_many((self.server.channel("user:" + user),
+                                            b"\0\0\0\xc9%08d" % n + b"s" * 2000)
+                                           for n in range(number, number + 20))
+            number += 20
+        self.wait_routed()
+        got = []
+        try:
+            while not got or got[-1] < number - 1:
+                message = client.recv_message(5 * SLACK)
+                if message.op == 201:
+                    got.append(int(message.payload[:8]))
+                    assert message.payload[8:] == b"s" * 2000, "a torn message"
+        except Closed as closed:
+            assert closed.code in (None, 1012), closed
+            self.lost += 1
+        client.close()
+        fresh = list(dict.fromkeys(got))
+        assert fresh == list(range(len(fresh))), "a push to a slow client lost or out of order"
+
+    def wait_routed(self):
+        wait_for(lambda: self.inspect_work()["in_bytes"] == 0, "every push to be routed")
+
+    def inspect_work(self):
+        return inspect(self.server)
+
+    def reload(self):
+        self.settle()
+        self.fresh += 1
+        user = f"parcel{self.fresh}"
+        client = self.handshake(user, receive_buffer=4096)
+        half = frame(BINARY, encode_binary(PING, b"half of it"))
+        client.send_bytes(half[:9])
+        self.server.redis.publish_many((self.server.channel("user:" + user), b"\0\0\0\xc9" + b"p" * 3000)
+                                       for _ in range(30))
+        before = set(self.server.worker_pids())
+        self.server.signal(signal.SIGHUP)
+        wait_for(lambda: len(self.server.worker_pids()) == WORKERS and
+                 not before & set(self.server.worker_pids()), "new workers")
+        client.offer_bytes(half[9:])
+        messages, code = [], None
+        try:
+            while not any(m.op == PONG for m in messages):
+                messages.append(client.recv_message(5 * SLACK))
+            assert sum(m.op == 201 for m in messages) >= 30, "a push was lost in a reload"
+        except Closed as closed:
+            assert closed.code in (None, 1012), closed
+            self.lost += 1
+        client.close()
+
+    def kill(self):
+        self.server.signal(0)
+        os.kill(self.server.worker_pids()[self.fresh % WORKERS], signal.SIGKILL)
+        self.fresh += 1
+
+    def link(self):
+        """Redis drops a link; everything is subscribed anew, and GAP says so."""
+        self.fresh += 1
+        links = [c for c in self.server.redis.client.client_list()
+                 if c["name"].startswith("wspushd-") and c["name"].endswith(f"-{self.fresh % WORKERS}")]
+        for one in links:
+            self.server.redis.client.client_kill_filter(_id=one["id"])
+        self.wait_ready()
+
+    def empty(self):
+        """The node's last user leaves, and somebody comes again."""
+        for user in self.users:
+            if user in self.readers:
+                self.drop(user)
+        wait_for(lambda: self.server.publish("all", b"\0\0\0\xcanobody") == 0, "nobody to be here",
+                 5 * SLACK)
+
+    def full(self):
+        """A worker does not read its rings until they are full."""
+        victim = self.server.admin.workers()[WORKERS - 1]["pid"]
+        os.kill(victim, signal.SIGSTOP)
+        try:
+            before = self.server.admin.counter("ring_full_total")
+            for _ in range(2):
+                self.server.redis.publish_many(
+                    (self.server.channel("users"),
+                     json.dumps({"op": 202, "users": ["nobody"], "text": "f" * 15000}))
+                    for _ in range(24))
+            self.any_answer(before)
+        finally:
+            if alive(victim):
+                os.kill(victim, signal.SIGCONT)
+        self.wait_ready()
+
+    def any_answer(self, before):
+        wait_for(lambda: inspect(self.server)["ring_bytes"] > 400000, "the ring to be full")
+
+    STEPS = [push, connect, topics, topics_by_backend, requests, kick, slow, reload, kill, link, empty,
+             full, crowd]
+
+    # What must hold.
+
+    def wait_ready(self):
+        """All workers live, their links are up."""
+        def ready():
+            try:
+                workers = self.server.admin.workers()
+            except (OSError, AssertionError):
+                return False
+            return all(w["pid"] and alive(w["pid"]) and w["link"] == "up" for w in workers) and \
+                self.server.admin.ready()
+        wait_for(ready, "every worker's link to be up")
+
+    def channels(self):
+        prefix = self.server.config["prefix"]
+        found = self.server.redis.client.pubsub_channels(prefix + "*")
+        return {name.decode()[len(prefix):] for name in found} - {"ctl"}
+
+    def expected_channels(self):
+        return {"user:" + user for user in self.users} | {"all", "users"} | \
+            {self.topic(n) for n in range(TOPICS)}
+
+    def without_probe(self):
+        return {name for name in self.channels() if not name.startswith("probe:")}
+
+    def check(self, point):
+        self.settle()
+        self.ledger.publish(self.all_channels())
+        try:
+            self.pump(lambda: all(r.complete() or r.closed for r in self.readers.values()),
+                      "every push for everyone")
+        except AssertionError:
+            missing = {u: r.missing() for u, r in self.readers.items() if r.missing()}
+            raise AssertionError(f"lost: {missing}") from None
+        holes = {user: r.holes for user, r in self.readers.items() if r.holes}
+        assert not holes, f"lost: {holes}"
+        wait_for(lambda: self.without_probe() == self.expected_channels(),
+                 f"the right subscriptions, not {self.without_probe() ^ self.expected_channels()}",
+                 5 * SLACK)
+        seen = inspect(self.server)
+        assert seen["faults"] == [], seen
+        wait_for(lambda: inspect(self.server)["open"] == CLIENTS, "the clients, and nobody else",
+                 5 * SLACK)
+
+
+@pytest.fixture
+def make_load(make_server, tmp_path_factory):
+    """Makes a server with the load's clients."""
+    swarms = []
+
+    def make():
+        points = Killpoints(tmp_path_factory.mktemp("points") / "points")
+        server = make_server(start=False, workers=WORKERS, topics=["*"], max_push=16384, watchdog=20,
+                             max_connections=2000, send_buffer=16384, max_per_address=1000,
+                             trusted_proxies=[],
+                             opcodes=[opcode(100, name="echo", to="echo"),
+                                      opcode(110, name="ask", to="stream:" + STREAM)])
+        server.binary = KILLABLE
+        server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
+        server.expect_log(r"worker|died|killed|signal")
+        server.workers_may_change = True
+        swarms.append(server.swarm())
+        load = Load(server, points, swarms[-1])
+        load.settle()
+        return load
+
+    assert KILLABLE.exists(), "run make killpoints first"
+    yield make
+    for swarm in swarms:
+        swarm.__exit__()
+
+
+def survey(load):
+    """Which steps pass which points: {name: [(step, passes)]}."""
+    found = {name: [] for name in load.points.index}
+    for step in Load.STEPS:
+        before = {name: load.points.passes(name) for name in found}
+        step(load)
+        load.wait_ready()
+        load.settle()
+        for name in found:
+            passes = load.points.passes(name) - before[name]
+            if passes:
+                found[name].append((step, passes))
+        load.check(step.__name__)
+    return found
+
+
+def die_at(load, name, step, nth):
+    """Does the step with the point armed. Returns whether a worker died there."""
+    restarts = sum(w["restarts"] for w in load.server.admin.workers())
+    if name in CHAIN:
+        load.points.arm(CHAIN[name])
+    load.points.arm(name, nth)
+    step(load)
+    try:
+        wait_for(lambda: load.points.armed(name) == 0, "a death at " + name, 2 * SLACK)
+    except AssertionError:
+        load.points.arm(name, 0)
+        return False
+    load.wait_ready()
+    assert sum(w["restarts"] for w in load.server.admin.workers()) > restarts
+    return True
+
+
+def try_point(load, name, step, nth):
+    """What is wrong after a death there, or None."""
+    try:
+        if not die_at(load, name, step, nth):
+            return "never passed"
+        load.check(name)
+    except AssertionError as fault:
+        return str(fault)[:2000]
+    return None
+
+
+@pytest.mark.timeout(300 * SLACK)
+def test_worker_may_die_at_every_point(make_load):
+    load = make_load()
+    steps = survey(load)
+    faults = []
+    only = os.environ.get("KILLPOINT", ",".join(names())).split(",")
+    for name in only:
+        reached = steps[name] or [(step, 0) for step, _ in steps.get(CHAIN.get(name), [])]
+        if not reached:
+            faults.append((name, "no step passes it"))
+            continue
+        step, passes = reached[0]
+        for nth in sorted({1, passes // 2 if passes >= TWICE else 1}):
+            fault = try_point(load, name, step, nth)
+            print(f"{name:20} {step.__name__:18} {nth:5} {fault or ''}", flush=True)
+            if fault:
+                faults.append((name, step.__name__, nth, fault))
+                load = make_load()
+    assert not faults, "\n".join(map(str, faults))
+
+
+def test_nothing_of_it_is_in_the_normal_build():
+    """And the other build is what it says."""
+    assert b"killpoint" in KILLABLE.read_bytes().lower()
+    assert b"killpoint" not in WSPUSHD.read_bytes().lower()
