@@ -42,6 +42,7 @@ static void keep(struct worker *worker, struct conn *conn, const void *response,
     _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
     struct adoption *adoption = (struct adoption *)bytes;
     fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
+    hold_mark(worker, conn); /* no ring has the adoption: a successor is to end it */
     conn_set_state(conn, CONN_MOVING);
     KILLPOINT(KEPT);
     worker_count(worker, -1, 0);
@@ -139,6 +140,12 @@ static void replace_oldest(struct worker *worker, const struct conn *conn)
 
 /* ---- Arrival ---- */
 
+void home_count(struct worker *worker, struct conn *conn)
+{
+    worker_count(worker, 1, 0);
+    limits_gain(worker, conn);
+}
+
 /* It is this worker's from here on: its bytes are only here until the answer has left. */
 static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool arrives)
 {
@@ -146,8 +153,7 @@ static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool a
     conn->seen = worker->now_s;
     if (arrives) {
         conn->mark = 0;
-        worker_count(worker, 1, 0);
-        limits_gain(worker, conn);
+        home_count(worker, conn);
     }
     KILLPOINT(ADOPT_COUNTED);
     hold_mark(worker, conn);
@@ -277,7 +283,6 @@ void home_orphan(struct worker *worker, const struct conn_ref *ref)
     struct conn *conn = conn_deref(worker->table, worker->capacity, *ref, worker->id);
     if (!conn || word_state(conn_word(conn)) != CONN_MOVING)
         return;
-    worker_count(worker, 1, 0);
-    limits_gain(worker, conn);
+    home_count(worker, conn);
     client_end(worker, conn, CLOSED_DIRTY);
 }

@@ -50,12 +50,13 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
     }
 }
 
-/* A connection that waits for its 101 may be adopted again from the ring, so it is left alone. */
+/* A connection that moves, or waits for its 101, may be adopted again from the ring, so it is left
+ * alone. */
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
     if (hold_lost(worker, conn)) {
-        if (state != CONN_SUBSCRIBING)
+        if (state != CONN_SUBSCRIBING && state != CONN_MOVING)
             end_lost(worker, conn);
         return;
     }
@@ -66,11 +67,15 @@ static void take_over(struct worker *worker, struct conn *conn)
         client_watch(worker, conn);
 }
 
-/* What the ring did not bring again is lost. */
+/* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring: the
+ * dead worker was giving it to itself, and recount has left it out. */
 static void end_if_lost(struct worker *worker, struct conn *conn)
 {
-    if (hold_lost(worker, conn))
-        end_lost(worker, conn);
+    if (!hold_lost(worker, conn))
+        return;
+    if (word_state(conn_word(conn)) == CONN_MOVING)
+        home_count(worker, conn);
+    end_lost(worker, conn);
 }
 
 static void recount(struct worker *worker)
