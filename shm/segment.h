@@ -43,7 +43,7 @@
 #include <stdint.h>
 
 enum {
-    SEGMENT_LAYOUT = 2,
+    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,

@@ -15,6 +15,8 @@
  *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
+ *   | users who are gone, and still subscribed         |  written by the worker
+ *   +--------------------------------------------------+
  *   | last words                                       |  written by the worker
  *   +--------------------------------------------------+
  */
@@ -76,8 +78,33 @@ struct slot_link {
     uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
     _Atomic uint32_t receiving; /* 1 while in recv(2) */
     _Atomic uint32_t sending;   /* 1 while in send(2) */
+    _Atomic uint32_t behind; /* 1 while commands wait that the out stream has no room for: they die
+                                with the worker */
     _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
-    _Atomic uint32_t failures;  /* how often it went down */
+    _Atomic uint32_t failures;  /* odd from a failure until the link is UP again: grows by 1 either
+                                   way, so that no failure goes unseen, however short */
+};
+
+/* Failures of a link so far, and whether the last one is not over. */
+static inline uint32_t link_failures(uint32_t failures)
+{
+    return (failures + 1) / 2;
+}
+static inline bool link_failing(uint32_t failures)
+{
+    return failures & 1;
+}
+
+/* Users whose last connection is gone and whose UNSUBSCRIBE is not in the link's stream yet: a
+ * worker gathers those of a turn, and its successor asks again for what died with it. Words: the
+ * name first, then the count. */
+enum { SLOT_GONE_MAX = 64 };
+struct slot_gone {
+    _Atomic uint32_t count;
+    struct {
+        uint8_t len;
+        char user[USER_MAX];
+    } at[SLOT_GONE_MAX];
 };
 
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
@@ -134,6 +161,7 @@ struct slot {
     _Atomic uint32_t news;       /* grows when a word of this slot changes that others wait for */
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
+    _Atomic uint32_t node_seen;  /* failures of the node's home's link that this worker knows of */
     _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
     _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
     _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
@@ -144,6 +172,8 @@ struct slot {
     _Alignas(64) struct topics_control topics;
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
+
+    _Alignas(64) struct slot_gone gone;
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
@@ -184,6 +214,15 @@ void slot_aux_remove(struct slot *slot, int fd);
 
 /* Whether it is noted. */
 bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode);
+
+/* Notes a user who is gone. Returns false where there is no room. */
+bool slot_gone_add(struct slot *slot, const char *user, size_t len);
+
+/* Forgets them all: what they were noted for is done. */
+static inline void slot_gone_clear(struct slot *slot)
+{
+    atomic_store_explicit(&slot->gone.count, 0, memory_order_release);
+}
 
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
  * connection table, and so one more than the highest descriptor. */

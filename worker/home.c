@@ -240,17 +240,25 @@ void home_greeted(struct worker *worker, struct conn *conn)
     conn_set_state(conn, CONN_OPEN);
 }
 
+static bool is_last(const struct worker *worker, const struct conn *conn)
+{
+    const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
+    return users_next(&worker->users, first) == 0;
+}
+
+/* Asks for the end of the subscription before the index forgets the user: a successor finds either
+ * that it was asked, or the connection, CLOSING and still in the index. */
 void home_leave(struct worker *worker, struct conn *conn)
 {
     if (!conn_has(conn, CONN_INDEXED))
         return;
     join_end(worker, conn);
     KILLPOINT(LEAVE_TOPICS);
-    users_remove(&worker->users, (uint32_t)(conn - worker->table));
-    KILLPOINT(LEAVE_INDEX);
-    worker_count(worker, 0, -1);
-    if (users_first(&worker->users, conn->user, conn->user_len) == 0)
+    if (is_last(worker, conn))
         subscriptions_leave(worker, conn->user, conn->user_len);
+    KILLPOINT(LEAVE_GONE);
+    users_remove(&worker->users, (uint32_t)(conn - worker->table));
+    worker_count(worker, 0, -1);
     KILLPOINT(LEFT);
 }
 

@@ -63,12 +63,14 @@ static void take_over(struct worker *worker, struct conn *conn)
     KILLPOINT(TAKEOVER_HALF);
     if (!hold_find(worker, conn))
         conn->held = 0;
+    if (state == CONN_CLOSING)
+        home_leave(worker, conn); /* the dead worker may not have come to it */
     if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
-/* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring: the
- * dead worker was giving it to itself, and recount has left it out. */
+/* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring:
+ * the dead worker was giving it to itself, and recount has left it out. */
 static void end_if_lost(struct worker *worker, struct conn *conn)
 {
     if (!hold_lost(worker, conn))
@@ -128,6 +130,7 @@ void takeover_finish(struct worker *worker)
     KILLPOINT(TAKEOVER_TOPICS);
     home_resume_handing(worker);
     parcel_take(worker);
+    subscriptions_resume_gone(worker);
     for_each(worker, take_over);
     KILLPOINT(TAKEOVER_WALKED);
     rings_read(worker);
