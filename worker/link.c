@@ -46,6 +46,7 @@ struct link {
     uint64_t began_ms; /* when this connect began */
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
+    bool asking;  /* a new connection: everything is being asked for */
     bool blocked; /* a ring was full: the socket is not read */
     bool is_unix;
 };
@@ -78,6 +79,12 @@ static int fd_of(const struct worker *worker)
     return atomic_load_explicit(&shared(worker)->fd, memory_order_relaxed);
 }
 
+/* Commands wait in private memory, behind those in the stream. */
+static void set_behind(struct worker *worker, bool behind)
+{
+    atomic_store_explicit(&shared(worker)->behind, behind, memory_order_release);
+}
+
 /* ---- Ends and new beginnings ---- */
 
 static void events_free(struct link *link)
@@ -90,7 +97,7 @@ static void events_free(struct link *link)
 }
 
 /* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
- * topics everywhere. Others see the number grow before they see the link down. */
+ * topics everywhere. */
 static void note_failure(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
@@ -98,8 +105,29 @@ static void note_failure(struct worker *worker)
         atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
     atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
     /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
-    atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
+    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->failures, (failures + 1) | 1, memory_order_release);
     rings_tell_all(worker);
+}
+
+/* The link is about to be UP. */
+static void end_failure(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->failures, (failures + 1) & ~1u, memory_order_release);
+}
+
+/* Bytes of a connection that is gone. */
+static void forget_bytes(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    stream_begin(&slot_link->in);
+    stream_begin(&slot_link->out);
+    slot_link->skip_to = 0;
+    worker->link->waiting_len = 0;
+    worker->link->blocked = false;
+    set_behind(worker, false);
 }
 
 void link_fail(struct worker *worker, const char *why)
@@ -119,11 +147,7 @@ void link_fail(struct worker *worker, const char *why)
     if (fd > 0)
         close(fd);
     KILLPOINT(LINK_CLOSED);
-    stream_begin(&slot_link->in);
-    stream_begin(&slot_link->out);
-    slot_link->skip_to = 0;
-    link->waiting_len = 0;
-    link->blocked = false;
+    forget_bytes(worker);
     const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
     log_warn("redis_link_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
@@ -134,7 +158,8 @@ void link_fail(struct worker *worker, const char *why)
 
 bool link_writable(const struct worker *worker)
 {
-    return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP;
+    return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP ||
+           worker->link->asking;
 }
 
 static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
@@ -149,22 +174,28 @@ static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
     return len;
 }
 
-void link_write(struct worker *worker, const void *bytes, size_t len)
+static void put_behind(struct link *link, const uint8_t *bytes, size_t len)
 {
-    struct link *link = worker->link;
-    size_t done = 0;
-    if (link->waiting_len == 0)
-        done = put(worker, bytes, len);
-    if (done == len)
-        return;
-    if (link->waiting_len + len - done > link->waiting_size) {
-        link->waiting_size = 2 * (link->waiting_len + len - done);
+    if (link->waiting_len + len > link->waiting_size) {
+        link->waiting_size = 2 * (link->waiting_len + len);
         link->waiting = realloc(link->waiting, link->waiting_size);
         if (!link->waiting)
             abort();
     }
-    memcpy(link->waiting + link->waiting_len, (const uint8_t *)bytes + done, len - done);
-    link->waiting_len += len - done;
+    memcpy(link->waiting + link->waiting_len, bytes, len);
+    link->waiting_len += len;
+}
+
+void link_write(struct worker *worker, const void *bytes, size_t len)
+{
+    struct link *link = worker->link;
+    if (link->waiting_len == 0 && len <= link->out_size - stream_level(&shared(worker)->out)) {
+        put(worker, bytes, len);
+        return;
+    }
+    /* First: from here on the stream alone is not what was to be sent. */
+    set_behind(worker, true);
+    put_behind(link, bytes, len);
 }
 
 /* Moves waiting bytes into the stream as far as they fit. */
@@ -178,6 +209,7 @@ static void refill(struct worker *worker)
     memmove(link->waiting, link->waiting + done, link->waiting_len);
     if (link->waiting_len > 0)
         return;
+    set_behind(worker, false);
     free(link->waiting);
     link->waiting = NULL;
     link->waiting_size = 0;
@@ -431,9 +463,12 @@ static void connected(struct worker *worker, int fd)
     events_new(worker, fd);
     link->heard_ms = worker->now_ms;
     log_in(worker);
-    set_state(worker, LINK_SUBSCRIBING);
     KILLPOINT(LINK_CONNECTED);
+    link->asking = true;
     subscriptions_all(worker);
+    link->asking = false;
+    /* Last: a successor takes a link up whose commands are all in the stream, and no other. */
+    set_state(worker, LINK_SUBSCRIBING);
 }
 
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -453,6 +488,7 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         return;
     }
     KILLPOINT(LINK_SOCKET);
+    forget_bytes(worker); /* a worker may have died between a connection's end and this */
     shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
     KILLPOINT(LINK_NOTED);
@@ -486,6 +522,7 @@ void link_confirmed(struct worker *worker)
     if (state_of(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
+    end_failure(worker);
     set_state(worker, LINK_UP);
     KILLPOINT(LINK_UP);
     rings_tell_all(worker);
@@ -521,11 +558,13 @@ static bool take_up(struct worker *worker, int fd)
     struct slot_link *slot_link = shared(worker);
     int domain = 0;
     socklen_t len = sizeof(domain);
-    stream_recover(&slot_link->in);
-    stream_recover(&slot_link->out);
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1)
         return false;
     worker->link->is_unix = domain == AF_UNIX;
+    /* UP and failing: the worker died in link_fail. */
+    if (atomic_load(&slot_link->behind) ||
+        (state_of(worker) == LINK_UP && link_failing(atomic_load(&slot_link->failures))))
+        return false;
     if (domain == AF_UNIX)
         return !atomic_load(&slot_link->receiving) && !atomic_load(&slot_link->sending);
     return stream_reconcile_in(&slot_link->in, kernel_received(fd), link->in_size) &&
@@ -551,13 +590,15 @@ int link_open(struct worker *worker)
     if (!link->in || !link->out || !link->retry)
         return -1;
     const int fd = fd_of(worker);
+    stream_recover(&shared(worker)->in);
+    stream_recover(&shared(worker)->out);
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
         if (take_up(worker, fd))
             events_new(worker, fd);
         else
-            link_fail(worker, "bytes were lost with a worker that died");
+            link_fail(worker, "it failed, or bytes were lost, with a worker that died");
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");
     } else {

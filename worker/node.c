@@ -21,11 +21,13 @@ enum {
 /* Private to the process; node_recover makes them again. */
 static struct {
     bool had_users;         /* this worker's last word on whether it has users */
-    bool was_ready;         /* the node was ready while this worker had users */
     bool asked;             /* node's home: the channels are asked for */
     uint64_t batch;         /* node's home: the batch that they are in */
     uint32_t probed_s;      /* node's home: when the last probe was sent */
     uint64_t topics_gap_ms; /* when another worker's link failed; 0: none that is to be told */
+    bool told;              /* GAP is in the outbox: once it has left, the gap is over */
+    bool topics_told;       /* the same to members of topics */
+    uint32_t topics_seen;   /* the failures that it speaks of */
 } node;
 
 static struct slot *home_slot(const struct worker *worker)
@@ -169,25 +171,42 @@ static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
     stats_add(&worker->stats->gaps, 1);
 }
 
-/* The node's channels may have failed while our own link is well: that is a gap, too. */
+/* The node's channels may have failed while our own link is well: that is a gap, too. Noted before
+ * it counts as seen, so that no death comes between. */
+static void watch_home(struct worker *worker)
+{
+    const struct slot_link *link = &home_slot(worker)->link;
+    _Atomic uint64_t *since = &worker->slot->link.gap_since;
+    /* Acquire: pairs with the release in link.c, so that failed_at is seen. */
+    const uint32_t failures =
+        link_failures(atomic_load_explicit(&link->failures, memory_order_acquire));
+    if (failures == atomic_load_explicit(&worker->slot->node_seen, memory_order_relaxed))
+        return;
+    if (node.had_users && atomic_load_explicit(since, memory_order_relaxed) == 0)
+        atomic_store_explicit(since, atomic_load_explicit(&link->failed_at, memory_order_relaxed),
+                              memory_order_relaxed);
+    atomic_store_explicit(&worker->slot->node_seen, failures, memory_order_release);
+}
+
+/* Whether the node's channels are whole again. */
+static bool home_is_well(const struct worker *worker)
+{
+    return !link_failing(
+               atomic_load_explicit(&home_slot(worker)->link.failures, memory_order_acquire)) &&
+           node_ready(worker);
+}
+
 static void watch_gap(struct worker *worker)
 {
-    _Atomic uint64_t *since = &worker->slot->link.gap_since;
-    const bool ready = node_ready(worker);
-    if (!node.had_users)
-        node.was_ready = false;
-    else if (node.was_ready && state(worker) == NODE_DOWN &&
-             atomic_load_explicit(since, memory_order_relaxed) == 0)
-        atomic_store_explicit(since, worker->now_ms, memory_order_relaxed);
-    if (node.had_users && ready)
-        node.was_ready = true;
-    const uint64_t began = atomic_load_explicit(since, memory_order_relaxed);
-    const uint32_t link = atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed);
-    if (began == 0 || link != LINK_UP || (node.had_users && !ready))
+    const struct slot_link *link = &worker->slot->link;
+    watch_home(worker);
+    const uint64_t began = atomic_load_explicit(&link->gap_since, memory_order_relaxed);
+    if (began == 0 || atomic_load_explicit(&link->state, memory_order_relaxed) != LINK_UP ||
+        (node.had_users && !home_is_well(worker)))
         return;
-    atomic_store_explicit(since, 0, memory_order_relaxed);
     if (node.had_users)
         send_gap(worker, worker->now_ms - began, false);
+    node.told = true;
     KILLPOINT(GAP_MADE);
 }
 
@@ -200,12 +219,14 @@ static uint32_t failures_elsewhere(const struct worker *worker, uint64_t *last_m
     for (uint32_t i = 0; i < worker->workers; i++) {
         const struct slot_link *link = &worker->segment->slot[i].link;
         /* Acquire, and before the state is read: pairs with the release in link.c. */
+        const uint32_t count = atomic_load_explicit(&link->failures, memory_order_acquire);
         if (i != worker->id)
-            failures += atomic_load_explicit(&link->failures, memory_order_acquire);
+            failures += link_failures(count);
         const uint64_t ms = atomic_load_explicit(&link->failed_at, memory_order_relaxed);
         if (i != worker->id && ms > *last_ms)
             *last_ms = ms;
-        if (atomic_load_explicit(&link->state, memory_order_acquire) != LINK_UP)
+        if (link_failing(count) ||
+            atomic_load_explicit(&link->state, memory_order_acquire) != LINK_UP)
             *all_up = false;
     }
     return failures;
@@ -229,8 +250,21 @@ static void watch_topics_gap(struct worker *worker)
     if (members)
         send_gap(worker, worker->now_ms - node.topics_gap_ms, true);
     KILLPOINT(TOPIC_GAP_MADE);
-    control->gap_seen = failures;
-    node.topics_gap_ms = 0;
+    node.topics_seen = failures;
+    node.topics_told = true;
+}
+
+/* Only now: a worker that died with GAP in its outbox has told nobody. */
+void node_flushed(struct worker *worker)
+{
+    if (node.told)
+        atomic_store_explicit(&worker->slot->link.gap_since, 0, memory_order_relaxed);
+    KILLPOINT(GAP_TOLD);
+    if (node.topics_told) {
+        worker->topics.control->gap_seen = node.topics_seen;
+        node.topics_gap_ms = 0;
+    }
+    node.told = node.topics_told = false;
 }
 
 void node_turn(struct worker *worker)
@@ -291,8 +325,8 @@ bool node_serves(const struct worker *worker, const char **why)
 void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
-    node.was_ready = node.had_users && node_ready(worker);
     atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
-    /* Asking twice for the node's channels does no harm; believing that it was done might. */
-    node.asked = false;
+    /* Asking twice for the node's channels, or giving them up twice, does no harm; believing that
+     * it was done might. */
+    node.asked = !anybody(worker);
 }

@@ -24,6 +24,9 @@ void node_confirmed(struct worker *worker);
 /* End of a turn: notices users that came first or left last, and sends GAP when it is over. */
 void node_turn(struct worker *worker);
 
+/* All that the turn had to send has left: a GAP that was in it is over. */
+void node_flushed(struct worker *worker);
+
 /* Once a second: sends the probe when it is time. */
 void node_tick(struct worker *worker);
 

@@ -161,6 +161,7 @@ static void turn(struct worker *worker)
     join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
+    node_flushed(worker);
     link_turn(worker);
     rings_turn(worker);
 }
