@@ -36,6 +36,7 @@
     X(STATS, shape->workers, sizeof(struct stats))                                               \
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
+    X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
     X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \
@@ -114,6 +115,7 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .stats = (void *)(base + layout->offset[REGION_STATS]),
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
+        .sent = (void *)(base + layout->offset[REGION_SENT]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
         .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
         .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),

@@ -13,6 +13,8 @@
  *   | ring controls    |
  *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
  *   | connection table |
+ *   +------------------+  uint32_t[capacity]: bytes sent, modulo 2^32; written by the owner
+ *   | bytes sent       |                                                   (worker/sending.h)
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -98,6 +100,7 @@ struct segment {
     struct stats *stats;
     struct ring_control *ring;
     struct conn *conn;
+    uint32_t *sent;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

@@ -15,6 +15,8 @@
  *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
+ *   | the send under way                               |  written by the worker
+ *   +--------------------------------------------------+
  *   | users who are gone, and still subscribed         |  written by the worker
  *   +--------------------------------------------------+
  *   | last words                                       |  written by the worker
@@ -107,6 +109,16 @@ struct slot_gone {
     } at[SLOT_GONE_MAX];
 };
 
+/* The send to a client that is under way. */
+struct slot_send {
+    _Atomic uint64_t ref; /* conn_ref_pack of the client, stored last; 0: none is */
+    uint64_t mark;        /* conn_mark of the last push among the frames; 0: none is a push */
+    uint32_t from;        /* bytes that the kernel had taken before */
+    uint32_t whole;       /* bytes of all the frames; 0: of more than this system call takes */
+    uint32_t early;       /* 1: what the frames answer is not wholly dealt with */
+    uint32_t reserved;
+};
+
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
  * from another that has got the same number since, so that an entry may outlive its descriptor. */
 struct slot_aux {
@@ -162,7 +174,9 @@ struct slot {
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
     _Atomic uint32_t node_seen;  /* failures of the node's home's link that this worker knows of */
-    _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
+    _Atomic uint32_t in_hand; /* where the pushes come from that are being sent and not committed: 1
+                                 + source of their conn_mark; 0: none are */
+    _Atomic uint32_t drained; /* SLOT_DRAIN is done: every client is closed */
     _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
     _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
     struct users_control users;
@@ -172,6 +186,8 @@ struct slot {
     _Alignas(64) struct topics_control topics;
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
+
+    _Alignas(64) struct slot_send send;
 
     _Alignas(64) struct slot_gone gone;
 

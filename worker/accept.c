@@ -70,6 +70,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     KILLPOINT(ACCEPT_CLAIMED);
     worker_count(worker, 1, 0);
     worker_owns(worker, ref.fd);
+    worker->segment->sent[fd] = 0;
     address_accepted(worker, conn, (const struct sockaddr *)addr);
     if (proxy && conn_has(conn, CONN_TRUSTED))
         conn_set(conn, CONN_PROXY);

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
+#include "worker/kernel.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/resolve.h"
@@ -17,13 +18,11 @@
 #include "worker/subscribe.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -344,6 +343,7 @@ void link_route(struct worker *worker)
     if (stream_level(in) == 0)
         return;
     worker->slot->words.doing = DOING_ROUTING;
+    worker_in_hand(worker, 1 + LINK_SOURCE);
     link->blocked = false;
     const uint64_t start = stream_start(in);
     while (fd_of(worker) > 0 && done < stream_level(in)) {
@@ -363,6 +363,7 @@ void link_route(struct worker *worker)
     KILLPOINT(LINK_SHARED);
     stream_done(in, done);
     KILLPOINT(LINK_COMMITTED);
+    worker_in_hand(worker, 0);
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
@@ -399,38 +400,6 @@ static void log_in(struct worker *worker)
     else if (address->password)
         write_command(worker, 2, (const char *[]){"AUTH", address->password});
     write_command(worker, 3, (const char *[]){"CLIENT", "SETNAME", name});
-}
-
-/* How many bytes the kernel has ever sent or still holds for this socket. Asked until two answers
- * agree, because acknowledgements move bytes from one count to the other. */
-static uint64_t kernel_sent(int fd)
-{
-    struct tcp_info before, after;
-    socklen_t len = sizeof(before);
-    int queued = 0;
-    do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCOUTQ, &queued);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_acked != after.tcpi_bytes_acked);
-    return (uint64_t)after.tcpi_bytes_acked + (uint64_t)queued;
-}
-
-static uint64_t kernel_received(int fd)
-{
-    struct tcp_info before, after;
-    socklen_t len;
-    int unread = 0;
-    do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCINQ, &unread);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_received != after.tcpi_bytes_received);
-    return (uint64_t)after.tcpi_bytes_received - (uint64_t)unread;
 }
 
 static void events_new(struct worker *worker, int fd)

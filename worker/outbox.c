@@ -10,6 +10,7 @@
 #include "worker/client.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/sending.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ struct outbox {
     uint8_t *arena;
     size_t used, size;
     struct array frames, items, targets;
+    bool early; /* being flushed before the turn's end, in the middle of something */
 };
 
 static uint32_t array_add(struct array *array, size_t element)
@@ -100,11 +102,14 @@ struct outbox *outbox_new(size_t payload_max)
 
 void outbox_reserve(struct worker *worker, size_t len)
 {
-    const struct outbox *outbox = worker->outbox;
+    struct outbox *outbox = worker->outbox;
     const size_t need =
         len + message_json_bound(len) + (size_t)(2 * WS_HEADER_MAX) + (size_t)SMALL_ROOM;
-    if (outbox->size - outbox->used < need || outbox->items.count > ITEMS_MAX)
-        outbox_flush(worker);
+    if (outbox->size - outbox->used >= need && outbox->items.count <= ITEMS_MAX)
+        return;
+    outbox->early = true;
+    outbox_flush(worker);
+    outbox->early = false;
 }
 
 /* Notes arena[used .. used + size) as a frame. */
@@ -271,6 +276,7 @@ static ssize_t send_pieces(struct worker *worker, int fd, struct iovec *piece, s
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR ? 0
                                                                                              : -1;
     stats_add(&worker->stats->bytes_out, (uint64_t)n);
+    worker->segment->sent[fd] += (uint32_t)n;
     return n;
 }
 
@@ -376,10 +382,12 @@ static struct progress send_items(struct worker *worker, int fd, uint32_t first)
     const struct outbox *outbox = worker->outbox;
     struct progress progress = {.rest = first};
     struct iovec piece[PIECES_MAX];
-    size_t sent = 0, bytes = 0;
+    size_t sent = 0, bytes = 0, before = 0;
     while (progress.rest && sent == bytes) {
         uint32_t i = progress.rest;
         const size_t count = gather(outbox, &i, piece, &bytes);
+        sending_whole(worker, i == 0 ? before + bytes : 0);
+        before += bytes;
         const ssize_t n = send_pieces(worker, fd, piece, count);
         progress.gone = n < 0;
         if (progress.gone)
@@ -422,21 +430,19 @@ static void flush_target(struct worker *worker, uint32_t place)
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
     struct progress progress = {.rest = target.first};
+    sending_begin(worker, target.ref, mark, worker->outbox->early);
     KILLPOINT(SEND_BEFORE);
     if (!must_wait(conn, hold_find(worker, conn), mark))
         progress = send_items(worker, (int)target.ref.fd, target.first);
     KILLPOINT(SEND_AFTER);
     if (progress.gone) {
         client_end(worker, conn, CLOSED_RESET);
-        return;
+    } else {
+        sending_note(worker, conn, mark);
+        KILLPOINT(SEND_MARKED);
+        settle_target(worker, conn, progress);
     }
-    if (conn_has(conn, CONN_GREETING))
-        home_greeted(worker, conn);
-    /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
-    if (mark && word_state(conn_word(conn)) == CONN_OPEN)
-        conn->mark = mark;
-    KILLPOINT(SEND_MARKED);
-    settle_target(worker, conn, progress);
+    sending_end(worker);
 }
 
 static void outbox_reset(struct outbox *outbox)

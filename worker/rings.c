@@ -104,9 +104,11 @@ static void read_one(struct worker *worker, uint32_t from)
     uint64_t end;
     bool any = false;
     while ((entry = ring_take(ring, &end))) {
+        if (!any)
+            worker_in_hand(worker, 1 + RING_SOURCE(from));
         any = true;
         if (entry->type < RING_MESSAGE_COUNT)
-            handlers[entry->type](worker, entry, conn_mark(from + 1, end));
+            handlers[entry->type](worker, entry, conn_mark(RING_SOURCE(from), end));
     }
     if (!any)
         return;
@@ -114,6 +116,7 @@ static void read_one(struct worker *worker, uint32_t from)
     KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
+    worker_in_hand(worker, 0);
 }
 
 void rings_read(struct worker *worker)
@@ -121,6 +124,13 @@ void rings_read(struct worker *worker)
     worker->slot->words.doing = DOING_RINGS;
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id)
+            read_one(worker, i);
+}
+
+void rings_resume(struct worker *worker, uint32_t source)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && RING_SOURCE(i) == source)
             read_one(worker, i);
 }
 

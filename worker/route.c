@@ -32,7 +32,7 @@ static bool on_user(struct worker *worker, const struct arrival *arrival)
 {
     stats_add(&worker->stats->pushes_received, 1);
     deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
-                 conn_mark(0, arrival->position));
+                 conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 
@@ -42,7 +42,8 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
         return false;
     stats_add(&worker->stats->pushes_received, 1);
     if (deliver_check(worker, arrival->payload, arrival->len, false))
-        deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+        deliver_all(worker, arrival->payload, arrival->len,
+                    conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 
@@ -52,7 +53,8 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
         return false;
     stats_add(&worker->stats->pushes_received, 1);
     if (deliver_check(worker, arrival->payload, arrival->len, true))
-        deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position));
+        deliver_users(worker, arrival->payload, arrival->len,
+                      conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 
@@ -70,7 +72,7 @@ static bool on_topic(struct worker *worker, const struct arrival *arrival)
     if (to == 0)
         stats_add(&worker->stats->dropped_nobody, 1);
     deliver_topic(worker, arrival->rest, len, arrival->payload, arrival->len,
-                  conn_mark(0, arrival->position));
+                  conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 

@@ -14,9 +14,11 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/link.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/rings.h"
+#include "worker/sending.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
 
@@ -69,6 +71,17 @@ static void take_over(struct worker *worker, struct conn *conn)
         client_watch(worker, conn);
 }
 
+/* Of a client to which the dead worker was sending. */
+static void finish_send(struct worker *worker)
+{
+    struct conn *conn = sending_recover(worker);
+    if (conn) {
+        conn_set(conn, CONN_WRITING); /* in the middle of a frame, for end_lost */
+        end_lost(worker, conn);
+    }
+    sending_end(worker);
+}
+
 /* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring:
  * the dead worker was giving it to itself, and recount has left it out. */
 static void end_if_lost(struct worker *worker, struct conn *conn)
@@ -110,6 +123,20 @@ void takeover_begin(struct worker *worker)
     }
 }
 
+/* What was being sent is sent on before anything else: a record remembers the last push of one
+ * source only, so that those from another one would make it forget which of these it has had. */
+static void resume_in_hand(struct worker *worker)
+{
+    const uint32_t in_hand = atomic_load_explicit(&worker->slot->in_hand, memory_order_acquire);
+    if (in_hand == 0)
+        return;
+    if (in_hand == 1 + LINK_SOURCE)
+        link_route(worker);
+    else
+        rings_resume(worker, in_hand - 1);
+    worker_in_hand(worker, 0);
+}
+
 /* The dead worker may have made room, or published, and died before it woke the other end. */
 static void wake_everyone(struct worker *worker)
 {
@@ -131,8 +158,10 @@ void takeover_finish(struct worker *worker)
     home_resume_handing(worker);
     parcel_take(worker);
     subscriptions_resume_gone(worker);
+    finish_send(worker);
     for_each(worker, take_over);
     KILLPOINT(TAKEOVER_WALKED);
+    resume_in_hand(worker);
     rings_read(worker);
     for_each(worker, end_if_lost);
     wake_everyone(worker);

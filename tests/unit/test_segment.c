@@ -73,6 +73,7 @@ static void collect_pieces(const struct segment *segment)
     add_region(segment, segment->slot, workers * sizeof(struct slot));
     add_region(segment, segment->stats, workers * sizeof(struct stats));
     add_region(segment, segment->conn, shape->capacity * sizeof(struct conn));
+    add_region(segment, segment->sent, shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->heads, workers * shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->addresses,
                workers * addresses_size(shape->capacity) * sizeof(struct address_entry));
