@@ -264,7 +264,6 @@ void subscriptions_recover(struct worker *worker)
         if (word_owner(word) != worker->id || word_state(word) != CONN_SUBSCRIBING ||
             !(word_flags(word) & CONN_INDEXED))
             continue;
-        conn_clear(conn, CONN_GREETING);
         subscriptions_join(worker, conn, true);
     }
 }

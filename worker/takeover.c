@@ -57,6 +57,7 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
+    conn_clear(conn, CONN_GREETING); /* its HELLO was in the dead worker's outbox */
     if (hold_lost(worker, conn)) {
         if (state != CONN_SUBSCRIBING && state != CONN_MOVING)
             end_lost(worker, conn);

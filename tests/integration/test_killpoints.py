@@ -419,7 +419,10 @@ def die_at(load, name, step, nth):
     died = load.points.armed(name) == 0
     for point in (name, CHAIN.get(name, name)):
         load.points.arm(point, 0)
-    assert died == (sum(w["restarts"] for w in load.server.admin.workers()) > restarts)
+    if died:
+        wait_for(lambda: sum(w["restarts"] for w in load.server.admin.workers()) > restarts,
+                 "the death to be counted")
+        load.wait_ready()
     return died
 
 
@@ -458,9 +461,9 @@ def test_worker_may_die_at_every_point(make_load):
             died, fault = try_point(load, name, step, nth)
             deaths += died
             print(f"{name:20} {step.__name__:18} {nth:5} {'died' if died else '-':5}{fault or ''}",
-                  flush=True)
+                  load.server.log_path if fault else "", flush=True)
             if fault:
-                faults.append((name, step.__name__, nth, fault))
+                faults.append((name, step.__name__, nth, fault, str(load.server.log_path)))
                 load = make_load()
         if deaths == 0:
             faults.append((name, "no worker ever dies there"))

@@ -73,7 +73,7 @@ class Reader:
         self.wanted = {}          # channel number -> next number that must come
         self.heard = {}           # channel number -> when something last came, or was followed
         self.holes, self.gaps = [], []
-        self.doubled = 0
+        self.received = self.doubled = 0
         self.hellos = 1
         self.others = []          # messages that are no pushes of the books
         self.follow("user:" + user)
@@ -114,6 +114,7 @@ class Reader:
         expected = self.wanted.get(number)
         if expected is None:
             return
+        self.received += 1
         now = time.monotonic()
         if count == expected:
             self.wanted[number] = count + 1
