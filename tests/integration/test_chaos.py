@@ -120,6 +120,7 @@ def test_books_balance_after_chaos(node):
     deaths = chaos.deaths()
     print_table(chaos, entries, by_reason, counters)
     assert chaos.faults == [], f"seed {SEED}: " + "\n".join(chaos.faults[:40])
+    assert chaos.doubled == 0, f"seed {SEED}: {chaos.doubled} pushes came twice"
     assert chaos.closed_by_server <= by_reason["dirty"], \
         f"seed {SEED}: {chaos.closed_by_server} closed, {by_reason['dirty']} counted"
     assert by_reason["dirty"] <= deaths * 40, f"seed {SEED}: too many closed as dirty"

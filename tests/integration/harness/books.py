@@ -71,6 +71,7 @@ class Reader:
     def __init__(self, ledger, client, user):
         self.ledger, self.client, self.user = ledger, client, user
         self.wanted = {}          # channel number -> next number that must come
+        self.first = {}           # channel number -> first one that must; those before may come
         self.heard = {}           # channel number -> when something last came, or was followed
         self.holes, self.gaps = [], []
         self.received = self.doubled = 0
@@ -81,7 +82,7 @@ class Reader:
 
     def follow(self, name):
         channel = self.ledger.channel(name)
-        self.wanted[channel.number] = channel.next
+        self.wanted[channel.number] = self.first[channel.number] = channel.next
         self.heard[channel.number] = time.monotonic()
 
     def unfollow(self, name):
@@ -119,7 +120,7 @@ class Reader:
         if count == expected:
             self.wanted[number] = count + 1
         elif count < expected:
-            self.doubled += 1
+            self.doubled += count >= self.first[number]
         else:
             self.holes.append(Hole(self.ledger.name_of(number), expected, count,
                                    self.heard[number], now))
