@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +34,9 @@ enum {
 
 static int trial_output; /* memfd(2) that a trial prints to */
 
-static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number.
+ */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
@@ -68,6 +70,14 @@ static void redirect_output(void)
     setrlimit(RLIMIT_FSIZE, &most);
 }
 
+/* The trial's own table is a copy. A client's socket in it would stay open when a worker closes it.
+ */
+static void close_others(int kept)
+{
+    close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, UINT_MAX, 0);
+}
+
 static _Noreturn void try_binary(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
@@ -79,6 +89,7 @@ static _Noreturn void try_binary(const struct master *master)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     redirect_output();
+    close_others(master->segment.fd);
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);

@@ -118,6 +118,22 @@ def test_binary_that_does_not_run_changes_nothing(installed, script):
     refused(server, pids)
 
 
+def test_clients_end_at_once_while_a_binary_is_tried(installed, tmp_path):
+    """The trial has a copy of every descriptor until it runs: none of the clients'."""
+    server = installed()
+    client, other = server.client("u"), server.client("other")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    server.expect_log("event=upgrade_refused")
+    install(server, f"#!/bin/sh\nread line <{gate}\nexit 1\n")
+    server.signal(signal.SIGUSR2)
+    with open(gate, "w"):       # waits until the trial runs
+        server.publish("ctl", {"kick": "u"})
+        client.expect_close(4001, timeout=5)    # half of what a trial may take
+        other.expect_silence()
+    wait_for(lambda: "event=upgrade_refused" in server.log(), "the end of the trial")
+
+
 def test_file_with_mistakes_is_found_before_anything_happens(installed):
     server = installed()
     server.expect_log("upgrade_refused")
