@@ -39,6 +39,10 @@ static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descripto
  */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
+/* What a trial prints with EXIT_OTHER_LAYOUT. Versions have to agree on it, for any program may end
+ * with that status, and clients are closed for it. */
+static const char other_layout[] = "the running server's shared memory: of another layout";
+
 static void note(const char *why)
 {
     log_error("upgrade_refused", "why=%s", log_quote(why, strlen(why)));
@@ -128,19 +132,26 @@ void upgrade_begin(struct master *master)
         master->trial = pid;
 }
 
-/* Notes the lines that it has printed; returns whether there are any. */
-static bool note_output(void)
+/* What it has printed; good until the next call. */
+static char *read_output(void)
 {
     static char text[OUTPUT_READ + 1];
     const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
-    char *rest = text;
     text[len > 0 ? len : 0] = '\0';
+    return text;
+}
+
+/* Notes the lines that it has printed; returns whether there are any. */
+static bool note_output(void)
+{
+    char *rest = read_output();
+    const bool any = *rest;
     for (int lines = 0; rest && lines < LINES_MAX; lines++) {
         const char *line = strsep(&rest, "\n");
         if (line[0])
             note(line);
     }
-    return len > 0;
+    return any;
 }
 
 /* Why the trial failed: by its own words, where it has any. */
@@ -160,7 +171,13 @@ static void note_failure(int status)
     note(line);
 }
 
-/* What the trial has printed says why. The change ends with this process. */
+static bool is_of_another_layout(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT &&
+           strstr(read_output(), other_layout);
+}
+
+/* The change ends with this process. */
 static void restart(struct master *master)
 {
     log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
@@ -171,7 +188,7 @@ void upgrade_tried(struct master *master, int status)
 {
     const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT && !master->stopping) {
+    if (!master->stopping && is_of_another_layout(status)) {
         restart(master);
         return;
     }
@@ -212,8 +229,10 @@ int upgrade_check(const struct config *config)
     allow_segment();
     if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
         const bool foreign = errno == EPROTO;
-        fprintf(stderr, "the running server's shared memory: %s\n",
-                foreign ? "of another layout" : strerror(errno));
+        if (foreign)
+            fprintf(stderr, "%s\n", other_layout);
+        else
+            fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
         return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
     }
     return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
