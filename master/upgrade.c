@@ -34,8 +34,8 @@ enum {
 static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ...";
-                                                              segment -1: none */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
 {
@@ -46,7 +46,7 @@ static void note(const char *why)
 static void refuse(struct master *master, const char *why)
 {
     note(why);
-    change_end(master, true);
+    change_end(master, CHANGE_REFUSED);
 }
 
 /* ---- 1: the trial ---- */
@@ -167,7 +167,7 @@ void upgrade_tried(struct master *master, int status)
     if (!passed)
         note_failure(status);
     if (!passed || master->stopping) {
-        change_end(master, !passed);
+        change_end(master, passed ? CHANGE_DONE : CHANGE_REFUSED);
         return;
     }
     log_info("upgrading", "");
@@ -177,9 +177,10 @@ void upgrade_tried(struct master *master, int status)
         upgrade_exec(master);
 }
 
-static void differs(const char *key)
+static void differs(const char *key, bool reload)
 {
-    fprintf(stderr, "%s: differs from the running server, and needs a restart\n", key);
+    fprintf(stderr, "%s: differs from the running server, and needs a %s\n", key,
+            reload ? "reload first" : "restart");
 }
 
 /* A segment that is carried over is a large file, too. */
@@ -217,7 +218,7 @@ static void keep_open(int fd)
 
 static void keep_slots(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const struct slot *slot = &master->segment.slot[i];
         keep_open(slot->epoll_fd);
         keep_open(slot->event_fd);
@@ -226,14 +227,15 @@ static void keep_slots(const struct master *master)
     }
 }
 
-/* Returns only where it fails, with errno. */
-static void exec_with(const struct master *master, int segment_fd)
+/* `first`: the first number of the variable. Returns only where it fails, with errno. */
+static void exec_with(const struct master *master, int first)
 {
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", segment_fd);
-    for (size_t i = 0; i <= master->config->listen.count; i++) {
-        const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
+    int len = snprintf(told, sizeof(told), "%d", first);
+    for (size_t i = 0; i <= master->listeners.count; i++) {
+        const int fd =
+            i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
         keep_open(fd);
         if (fd > 0 && (size_t)len < sizeof(told))
             len += snprintf(told + len, sizeof(told) - (size_t)len, " %d", fd);
@@ -270,7 +272,7 @@ static void keep_nothing(void)
 void upgrade_exec_anew(const struct master *master)
 {
     keep_nothing();
-    exec_with(master, -1);
+    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
     note(strerror(errno));
 }
 
@@ -288,6 +290,7 @@ static struct {
 } listeners;
 
 static bool resumed;
+static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
 
 bool upgrade_resumed(void)
 {
@@ -304,17 +307,28 @@ int upgrade_take_up(struct master *master)
     while (*at == ' ' && listeners.count < WORKERS_MAX)
         listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
     unsetenv(upgrade_variable);
-    if (segment_fd == -1)
+    if (segment_fd < 0) {
+        restarted = (uint32_t)-segment_fd;
         return 0;
+    }
     const int layout = migrate_open(&master->segment, segment_fd);
     if (layout == -1)
         return -1;
     if (layout != SEGMENT_LAYOUT)
         log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
                  master->segment.size);
-    master->workers = master->segment.header->shape.workers;
+    master->workers = segment_plan(&master->segment).active;
     resumed = true;
     return 1;
+}
+
+void upgrade_carry_on(const struct master *master)
+{
+    if (restarted == 0)
+        return;
+    resumed = true;
+    board_resume(master->segment.board, CHANGE_UPGRADE, restarted);
+    change_note("the layout of shared memory has changed: clients were told of a restart");
 }
 
 int upgrade_listener(const struct listen_address *address)

@@ -9,6 +9,7 @@
 #include "worker/address.h"
 #include "worker/client.h"
 #include "worker/home.h"
+#include "worker/move.h"
 #include "worker/upgrade.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    if (!worker->draining)
+    if (!worker->draining && move_admits(worker))
         set_listening(worker, true);
 }
 
@@ -66,11 +67,12 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     KILLPOINT(ACCEPTED);
     atomic_store_explicit(&slot->handing, (uint32_t)fd, memory_order_release);
     KILLPOINT(ACCEPT_NOTED);
+    worker_owns(worker, (uint32_t)fd); /* first: a successor looks no further than it says */
+    worker->segment->sent[fd] = 0;
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     KILLPOINT(ACCEPT_CLAIMED);
     words_connection(&slot->words, ref.fd, ref.generation);
     worker_count(worker, 1, 0);
-    worker_owns(worker, ref.fd);
     address_accepted(worker, conn, (const struct sockaddr *)addr);
     if (proxy && conn_has(conn, CONN_TRUSTED))
         conn_set(conn, CONN_PROXY);
@@ -132,6 +134,8 @@ int accept_open(struct worker *worker)
     accepting->resume = event_new(worker->base, -1, 0, on_resume, worker);
     if (!accepting->event || !accepting->resume)
         return -1;
+    if (worker->id >= worker->plan.active)
+        return 0; /* a guest: move.h */
     for (; accepting->count < setup->listen_count; accepting->count++) {
         struct event *event = event_new(worker->base, setup->listen_fds[accepting->count],
                                         EV_READ | EV_PERSIST, on_acceptable, worker);
@@ -140,6 +144,13 @@ int accept_open(struct worker *worker)
         accepting->event[accepting->count] = event;
     }
     return 0;
+}
+
+void accept_hold(struct worker *worker, bool on)
+{
+    set_listening(worker, !on);
+    if (on)
+        event_del(worker->accepting->resume);
 }
 
 void accept_close(struct worker *worker)

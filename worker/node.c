@@ -7,6 +7,7 @@
 #include "common/killpoint.h"
 #include "worker/command.h"
 #include "worker/gap.h"
+#include "worker/move.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -147,7 +148,7 @@ static void tell_home(struct worker *worker)
 void node_turn(struct worker *worker)
 {
     tell_home(worker);
-    if (is_home(worker))
+    if (is_home(worker) && move_knows_users(worker))
         follow_users(worker);
     gap_turn(worker);
     subscriptions_release(worker);
@@ -202,6 +203,7 @@ void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
     atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
-    /* Asking twice for the node's channels does no harm; believing that it was done might. */
-    node.asked = false;
+    /* Asking twice for the node's channels, or giving them up twice, does no harm; believing that
+     * it was done might. */
+    node.asked = !anybody(worker);
 }

@@ -26,6 +26,7 @@
 #include "worker/home.h"
 #include "worker/limits.h"
 #include "worker/lobby.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
 
@@ -114,7 +115,8 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     }
     record_login(worker, conn, login, &opening->handshake);
     KILLPOINT(LOGIN_RECORDED);
-    if (home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
+    if (move_admits(worker) &&
+        home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
         return;
     wait_with_head(worker, conn, opening);
     lobby_wait(worker, conn, login, home, home_entry_size(len, rest));
@@ -166,6 +168,7 @@ void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth,
     memcpy(worker->scratch, hold->in, hold->in_len);
     hold_clear_in(hold);
     hold_settle(worker, conn);
+    hold_mark(worker, conn);
     conn_clear(conn, CONN_ASKED);
     opening.head_len = (size_t)http_parse_request(&opening.request, (const char *)opening.at,
                                                   opening.len, HEAD_MAX);
@@ -287,6 +290,8 @@ static void take_head(struct worker *worker, struct conn *conn, uint8_t *bytes, 
     const ssize_t head = http_parse_request(&opening.request, (const char *)bytes, len, HEAD_MAX);
     keep(worker, conn, bytes, head == 0 ? len : 0);
     opening.head_len = (size_t)head;
+    if (head != 0)
+        hold_mark(worker, conn); /* until the answer has left, or the home has it */
     if (head > 0)
         decide(worker, conn, &opening);
     else if (head < 0)
