@@ -46,6 +46,7 @@ static int find(struct dl_phdr_info *info, size_t size, void *out)
     for (size_t i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         const uintptr_t at = info->dlpi_addr + segment->p_vaddr;
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how elf(5) says where it is */
         if (segment->p_type == PT_NOTE && find_in((const uint8_t *)at, segment->p_memsz, out))
             break;
     }

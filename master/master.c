@@ -148,6 +148,7 @@ static int open_segment(struct master *master)
     segment_set_plan(&master->segment,
                      (struct plan){.active = master->workers, .other = master->workers});
     config_kept_text(master->config, master->segment.header->kept, KEPT_MAX);
+    upgrade_carry_on(master);
     return 0;
 }
 

@@ -101,7 +101,7 @@ static void log_death(const struct master *master, uint32_t i, int status)
     const int32_t pid = master->charge[i].pid;
     char end[TEXT_MAX], hand[TEXT_MAX] = "doing=starting";
     describe_end(end, status, fault);
-    if (atomic_load(&slot->words.incarnation) == atomic_load(&slot->incarnation))
+    if (words_are_of(&slot->words, atomic_load(&slot->incarnation)))
         describe_hand(hand, &slot->words);
     log_warn("worker_died", "worker=%u pid=%d %s %s", i, pid, end, hand);
     if (fault)

@@ -76,8 +76,9 @@ static const char *own_function(uint64_t offset)
 
 static bool is_own(const Dl_info *info)
 {
+    static const char here;
     Dl_info own;
-    return dladdr((void *)(uintptr_t)symbols_name, &own) && own.dli_fbase == info->dli_fbase;
+    return dladdr(&here, &own) && own.dli_fbase == info->dli_fbase;
 }
 
 static const char *file_name(const char *path)
@@ -90,7 +91,8 @@ size_t symbols_name(uint64_t address, char *out, size_t size)
 {
     Dl_info info;
     int len;
-    if (!dladdr((void *)(uintptr_t)address, &info)) {
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): an address out of another process */
+    if (!dladdr((const void *)(uintptr_t)address, &info)) {
         len = snprintf(out, size, "0x%llx", (unsigned long long)address);
     } else {
         const uint64_t offset = address - (uint64_t)(uintptr_t)info.dli_fbase;

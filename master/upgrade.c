@@ -34,8 +34,8 @@ enum {
 static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ...";
-                                                              segment -1: none */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
 {
@@ -227,12 +227,12 @@ static void keep_slots(const struct master *master)
     }
 }
 
-/* Returns only where it fails, with errno. */
-static void exec_with(const struct master *master, int segment_fd)
+/* `first`: the first number of the variable. Returns only where it fails, with errno. */
+static void exec_with(const struct master *master, int first)
 {
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", segment_fd);
+    int len = snprintf(told, sizeof(told), "%d", first);
     for (size_t i = 0; i <= master->listeners.count; i++) {
         const int fd =
             i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
@@ -272,7 +272,7 @@ static void keep_nothing(void)
 void upgrade_exec_anew(const struct master *master)
 {
     keep_nothing();
-    exec_with(master, -1);
+    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
     note(strerror(errno));
 }
 
@@ -290,6 +290,7 @@ static struct {
 } listeners;
 
 static bool resumed;
+static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
 
 bool upgrade_resumed(void)
 {
@@ -306,8 +307,10 @@ int upgrade_take_up(struct master *master)
     while (*at == ' ' && listeners.count < WORKERS_MAX)
         listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
     unsetenv(upgrade_variable);
-    if (segment_fd == -1)
+    if (segment_fd < 0) {
+        restarted = (uint32_t)-segment_fd;
         return 0;
+    }
     const int layout = migrate_open(&master->segment, segment_fd);
     if (layout == -1)
         return -1;
@@ -317,6 +320,15 @@ int upgrade_take_up(struct master *master)
     master->workers = segment_plan(&master->segment).active;
     resumed = true;
     return 1;
+}
+
+void upgrade_carry_on(const struct master *master)
+{
+    if (restarted == 0)
+        return;
+    resumed = true;
+    board_resume(master->segment.board, CHANGE_UPGRADE, restarted);
+    change_note("the layout of shared memory has changed: clients were told of a restart");
 }
 
 int upgrade_listener(const struct listen_address *address)

@@ -52,7 +52,11 @@ int upgrade_check(const struct config *config);
  * ordinary start or a restart, -1 with errno. */
 int upgrade_take_up(struct master *master);
 
-/* Whether it has: this process is the second half of an upgrade. */
+/* Where it is a restart for an upgrade: the new segment's board goes on with the number that was
+ * asked for. */
+void upgrade_carry_on(const struct master *master);
+
+/* Whether this process is the second half of an upgrade. */
 bool upgrade_resumed(void);
 
 /* In the new version: the inherited listening socket that is bound to `address`, or -1. */

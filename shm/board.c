@@ -58,6 +58,14 @@ void board_begin(struct board *board, enum change_kind kind)
     atomic_store_explicit(&record->begun, number + 1, memory_order_relaxed);
 }
 
+void board_resume(struct board *board, enum change_kind kind, uint32_t number)
+{
+    struct change_record *record = &board->change[kind];
+
+    atomic_store_explicit(&record->number, number - 1, memory_order_relaxed);
+    atomic_store_explicit(&record->begun, number, memory_order_relaxed);
+}
+
 uint32_t board_begun(const struct board *board, enum change_kind kind)
 {
     return atomic_load_explicit(&board->change[kind].begun, memory_order_relaxed);

@@ -81,6 +81,9 @@ struct board {
  * n + 1, whoever else asks, for that has begun after he asked. */
 void board_begin(struct board *board, enum change_kind kind);
 
+/* The master, on a new board: change `number`, which began on an old one, is under way. */
+void board_resume(struct board *board, enum change_kind kind, uint32_t number);
+
 /* The number of the last change that has begun. */
 uint32_t board_begun(const struct board *board, enum change_kind kind);
 

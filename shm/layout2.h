@@ -98,27 +98,70 @@ struct slot2 {
 _Static_assert(offsetof(struct slot2, link) == 256 && sizeof(struct slot2) == 1600, "as it was");
 
 /* The counters, in their order: X(field). */
-#define STATS2(X)                                                                                 \
-    X(accepted)                                                                                   \
-    X(opened)                                                                                     \
-    X(closed_peer) X(closed_reset) X(closed_protocol) X(closed_slow) X(closed_heartbeat)          \
-        X(closed_kicked) X(closed_replaced) X(closed_expired) X(closed_drain) X(closed_dirty)     \
-            X(refused_request) X(refused_login) X(refused_origin) X(refused_full)                 \
-                X(refused_not_ready) X(refused_address) X(refused_rate) X(refused_unavailable)    \
-                    X(refused_devices) X(refused_timeout) X(renewed) X(messages_in) X(bytes_in)   \
-                        X(frames_out) X(bytes_out) X(sends) X(pushes_received) X(pushes_routed)   \
-                            X(push_short) X(push_bad_json) X(push_no_op) X(push_bad_op)           \
-                                X(push_two_payloads) X(push_bad_text) X(push_bad_base64)          \
-                                    X(push_bad_option) X(push_too_large) X(delivered) X(queued)   \
-                                        X(dropped_slow) X(dropped_closed) X(dropped_nobody)       \
-                                            X(dropped_expired) X(dropped_replaced) X(topic_joins) \
-                                                X(topic_leaves) X(commands) X(commands_malformed) \
-                                                    X(errors_sent) X(ring_full) X(wakes_sent)     \
-                                                        X(handed_over) X(turns) X(link_connects)  \
-                                                            X(link_recvs) X(subscribes)           \
-                                                                X(unsubscribes) X(gaps)           \
-                                                                    X(takeovers) X(reclaimed)     \
-                                                                        X(index_rebuilds)
+#define STATS2(X)          \
+    X(accepted)            \
+    X(opened)              \
+    X(closed_peer)         \
+    X(closed_reset)        \
+    X(closed_protocol)     \
+    X(closed_slow)         \
+    X(closed_heartbeat)    \
+    X(closed_kicked)       \
+    X(closed_replaced)     \
+    X(closed_expired)      \
+    X(closed_drain)        \
+    X(closed_dirty)        \
+    X(refused_request)     \
+    X(refused_login)       \
+    X(refused_origin)      \
+    X(refused_full)        \
+    X(refused_not_ready)   \
+    X(refused_address)     \
+    X(refused_rate)        \
+    X(refused_unavailable) \
+    X(refused_devices)     \
+    X(refused_timeout)     \
+    X(renewed)             \
+    X(messages_in)         \
+    X(bytes_in)            \
+    X(frames_out)          \
+    X(bytes_out)           \
+    X(sends)               \
+    X(pushes_received)     \
+    X(pushes_routed)       \
+    X(push_short)          \
+    X(push_bad_json)       \
+    X(push_no_op)          \
+    X(push_bad_op)         \
+    X(push_two_payloads)   \
+    X(push_bad_text)       \
+    X(push_bad_base64)     \
+    X(push_bad_option)     \
+    X(push_too_large)      \
+    X(delivered)           \
+    X(queued)              \
+    X(dropped_slow)        \
+    X(dropped_closed)      \
+    X(dropped_nobody)      \
+    X(dropped_expired)     \
+    X(dropped_replaced)    \
+    X(topic_joins)         \
+    X(topic_leaves)        \
+    X(commands)            \
+    X(commands_malformed)  \
+    X(errors_sent)         \
+    X(ring_full)           \
+    X(wakes_sent)          \
+    X(handed_over)         \
+    X(turns)               \
+    X(link_connects)       \
+    X(link_recvs)          \
+    X(subscribes)          \
+    X(unsubscribes)        \
+    X(gaps)                \
+    X(takeovers)           \
+    X(reclaimed)           \
+    X(index_rebuilds)
 
 struct stats2 {
     _Alignas(64) _Atomic uint64_t first;

@@ -73,7 +73,7 @@ enum region2 {
 /* An old segment, mapped to be read. */
 struct old {
     int fd;
-    const uint8_t *base;
+    uint8_t *base;
     const struct header2 *header;
     size_t offset[REGION2_COUNT + 1]; /* the last: its size */
 };
@@ -214,7 +214,7 @@ static int from_2(struct segment *segment, int fd, size_t size)
         done = carry_old(segment, &old);
     else
         errno = EPROTO;
-    munmap((void *)(uintptr_t)old.base, size);
+    munmap(old.base, size);
     return done;
 }
 

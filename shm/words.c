@@ -37,6 +37,12 @@ void words_begin(struct slot_words *words, uint32_t incarnation, const uint8_t b
 
 /* ---- Graves ---- */
 
+bool words_are_of(const struct slot_words *words, uint32_t incarnation)
+{
+    /* Acquire: pairs with the release in words_begin. */
+    return atomic_load_explicit(&words->incarnation, memory_order_acquire) == incarnation;
+}
+
 bool fault_is_of(const struct fault *fault, uint32_t incarnation)
 {
     /* Acquire: pairs with the release in last_words.c. */
@@ -47,7 +53,7 @@ static struct grave last_of(const struct slot_words *words, const struct fault *
                             uint32_t incarnation)
 {
     struct grave grave = {.incarnation = incarnation, .doing = DOING_STARTING};
-    if (atomic_load_explicit(&words->incarnation, memory_order_acquire) == incarnation) {
+    if (words_are_of(words, incarnation)) {
         grave.doing = words->doing;
         grave.fd = words->fd;
         grave.generation = words->generation;

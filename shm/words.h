@@ -146,7 +146,8 @@ static inline void words_push(struct slot_words *words, uint32_t source, uint64_
 
 /* ---- The master, after a death ---- */
 
-/* Whether the fault is that of this process. */
+/* Whether the words are those of this process; whether the fault is. */
+bool words_are_of(const struct slot_words *words, uint32_t incarnation);
 bool fault_is_of(const struct fault *fault, uint32_t incarnation);
 
 /* Puts what the words and the fault of process `incarnation` say into grave[0], and what was there

@@ -82,26 +82,26 @@ struct event_mark {
     uint32_t closed, back;
 };
 
-struct swarm_board {
 #define BOARD_COUNT(name, text) _Atomic uint64_t name;
-    _Alignas(64) SWARM_COUNTS(
-        BOARD_COUNT) struct histogram latency; /* push: due to received. Request: due to answered */
-    struct histogram connects;                 /* due to ready */
+struct swarm_board {
+    _Alignas(64) struct histogram latency; /* push: due to received. Request: due to answered */
+    struct histogram connects;             /* due to ready */
     struct event_mark event[EVENTS_MAX];
     char error[160]; /* why the last attempt to connect failed */
+    SWARM_COUNTS(BOARD_COUNT)
 };
 
 struct publisher_board {
-    _Alignas(64) PUBLISHER_COUNTS(BOARD_COUNT)
-#undef BOARD_COUNT
-        struct histogram lag; /* due to handed over to Redis: the generator's own part */
+    _Alignas(64) struct histogram lag; /* due to handed over to Redis: the generator's own part */
     char error[160];
 
     /* The latch: the publisher says that it waits, and then looks once more; a swarm counts what
      * has arrived, and then looks whether the publisher waits. */
-    _Alignas(64) _Atomic uint32_t waits;
+    _Atomic uint32_t waits;
     _Atomic uint64_t goal; /* settled deliveries to wait for */
+    PUBLISHER_COUNTS(BOARD_COUNT)
 };
+#undef BOARD_COUNT
 
 struct board {
     /* Written by the main process. */

@@ -72,7 +72,6 @@ struct swarm {
     uint32_t due_first, due_count;
     uint32_t *leaving; /* clients in LEAVING */
     uint32_t leaving_count;
-    uint32_t random;
     uint8_t *buffer; /* CLIENT_BUFFER bytes, for what is read */
 };
 

@@ -30,6 +30,7 @@ static struct {
     volatile size_t message_len;
 } mine;
 
+/* 0 where it is not known how to find it: then the backtrace begins with the handler. */
 static uint64_t instruction_of(const ucontext_t *context)
 {
 #if defined(__x86_64__)
@@ -37,7 +38,8 @@ static uint64_t instruction_of(const ucontext_t *context)
 #elif defined(__aarch64__)
     return context->uc_mcontext.pc;
 #else
-#error "which register is the instruction pointer?"
+    (void)context;
+    return 0;
 #endif
 }
 

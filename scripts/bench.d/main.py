@@ -137,6 +137,9 @@ def main():
         if path.suffix == ".md":
             print(path.read_text())
     print("written:", *written, sep="\n  ", file=sys.stderr)
+    parts = results.get("compare", []) + results.get("gaps", [])
+    if failed := {entry["server"] for entry in parts if not entry["modes"]}:
+        sys.exit(f"scripts/bench.sh: not all was measured: {' '.join(sorted(failed))}")
 
 
 if __name__ == "__main__":

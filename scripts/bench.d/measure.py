@@ -41,9 +41,20 @@ def compare(stage, how, names):
     for turn in range(how.rounds):
         for name in names:
             say(f"round {turn + 1} of {how.rounds}: {name}")
-            with stage.run(KINDS[name]) as server:
-                out.append({"server": name, "round": turn, "modes": _one(server, how, turn)})
+            out.append({"server": name, "round": turn,
+                        "modes": _attempt(stage, name, lambda server: _one(server, how, turn))})
     return out
+
+
+def _attempt(stage, name, take):
+    """A server's results; none, and a word about it, where it fails: the others are still worth
+    having."""
+    try:
+        with stage.run(KINDS[name]) as server:
+            return take(server)
+    except (RuntimeError, OSError, AssertionError) as error:
+        say(f"{name} FAILED: {error}")
+        return {}
 
 
 def _one(server, how, turn):
@@ -65,10 +76,9 @@ def gaps(stage, how, names):
     for connections in how.gap_sizes:
         for name in names:
             say(f"gaps: {name}, {connections:,} connections")
-            with stage.run(KINDS[name]) as server:
-                modes = _gaps_of_ours(server, how, connections) if server.kind.ours \
-                    else _gaps_of_peer(server, connections)
-                out.append({"server": name, "connections": connections, "modes": modes})
+            out.append({"server": name, "connections": connections, "modes": _attempt(
+                stage, name, lambda server: _gaps_of_ours(server, how, connections)
+                if server.kind.ours else _gaps_of_peer(server, connections))})
     return out
 
 

@@ -29,8 +29,11 @@ MEASURES = [
      "from when the push was due to its arrival at the client", "µs", "p99 µs at {rate:,}/s"),
 ]
 
-GAP_MODES = [("steady", "nothing happens", 5, True), ("crash", "worker killed", 0, False),
-             ("reload", "reload", 2, False), ("upgrade", "upgrade", 3, False)]
+# (mode, words of the table, of the plot, colour there, dashed)
+GAP_MODES = [("steady", "nothing happens", "nothing", 5, True),
+             ("crash", "worker killed", "kill", 0, False),
+             ("reload", "reload", "reload", 2, False),
+             ("upgrade", "upgrade", "upgrade", 3, False)]
 
 
 class Page:
@@ -108,10 +111,9 @@ class Page:
             return [(at(size), found[size][figure], *([found[size][worst]] if worst else []))
                     for size in sizes if found.get(size, {}).get(figure)]
 
-        series = [(f"wspushd, {text}", points("wspushd-2", mode, "gap_median_ms", "gap_worst_ms"),
-                   colour, dashed) for mode, text, colour, dashed in GAP_MODES]
-        for mode, text, colour in [("crash", "nchan, worker killed", 1),
-                                   ("reload", "nchan, reload", 4)]:
+        series = [(f"wspushd: {word}", points("wspushd-2", mode, "gap_median_ms", "gap_worst_ms"),
+                   colour, dashed) for mode, _, word, colour, dashed in GAP_MODES]
+        for mode, text, colour in [("crash", "nchan: kill", 1), ("reload", "nchan: reload", 4)]:
             series.append((text, points("nchan", mode, "back_worst_ms", None), colour, False))
         marks = [(at(size), f"{size:,}") for size in sizes]
         return svg.lines("What a client notices of a kill, a reload, an upgrade",

@@ -121,7 +121,10 @@ class Stage:
 
 def _server_of(pid):
     """The server that `run` has become, or that it waits for where it is a shell still."""
-    while Path(f"/proc/{pid}/comm").read_text().strip() in ("sh", "bash", "dash") and children(pid):
+    def is_shell():
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) in ("sh", "bash", "dash")
+
+    while is_shell() and children(pid):
         pid = children(pid)[0]
     return pid
 

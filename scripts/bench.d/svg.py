@@ -15,12 +15,14 @@ STYLE = """
   .note, .tick { fill: #57606a; font-size: 12px; }
   .ours { font-weight: 600; }
   .grid { stroke: #d8dee4; stroke-width: 1; }
+  .range { stroke: #11151a; stroke-width: 1.5; }
   .track { fill: #eef1f4; }
   .page { fill: #ffffff; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .note, .tick { fill: #9198a1; }
     .grid { stroke: #30363d; }
+    .range { stroke: #f0f6fc; }
     .track { fill: #21262d; }
     .page { fill: #0d1117; }
   }
@@ -84,7 +86,7 @@ class Drawing:
 def bars(title, note, rows, unit=""):
     """rows: (label, value, low, high, further text, whether it is ours). Low and high: of all
     rounds, drawn as a thin line."""
-    left, right, top, step, thick = 150, 190, 76, 34, 18
+    left, right, top, step, thick = 120, 250, 76, 34, 18
     drawing = Drawing(top + step * len(rows) + 12, title, note)
     room = WIDTH - left - right
     largest = max([high or value or 0 for _, value, _, high, _, _ in rows] or [0]) or 1
@@ -99,7 +101,7 @@ def bars(title, note, rows, unit=""):
                      COLOURS[0] if ours else COLOURS[5], opacity=1 if ours else 0.75)
         if low is not None and high is not None and high > low:
             drawing.line(left + room * low / largest, y + thick / 2, left + room * high / largest,
-                         y + thick / 2, colour="#11151a", width=1.5)
+                         y + thick / 2, "range")
         said = number(value) + (f" {unit}" if unit else "")
         drawing.text(left + room + 12, y + 14, said, "ours" if ours else "")
         if more:
@@ -146,7 +148,7 @@ def lines(title, note, series, x_marks, unit, x_label=""):
 
     for mark in _decades(low, high):
         drawing.line(left, at_y(mark), WIDTH - right, at_y(mark))
-        drawing.text(left - 8, at_y(mark) + 4, number(mark), "tick", "end")
+        drawing.text(left - 8, at_y(mark) + 4, f"{mark:,.10g}", "tick", "end")
     for x, text in x_marks:
         drawing.line(at_x(x), top + height, at_x(x), top + height + 5)
         drawing.text(at_x(x), top + height + 20, text, "tick", "middle")

@@ -4,6 +4,7 @@
  */
 #include "worker/fault.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,12 @@ static void spin(void)
         ;
 }
 
+/* No bug at all: the place to be killed at from outside. */
+static void stop(void)
+{
+    raise(SIGSTOP);
+}
+
 static void leave(void)
 {
     _exit(7);
@@ -53,8 +60,9 @@ static const struct {
     const char *word;
     void (*bug)(void);
 } bugs[] = {
-    {"fault:abort", abort}, {"fault:segv", segv},  {"fault:overflow", overflow},
-    {"fault:spin", spin},   {"fault:exit", leave}, {"fault:flush", doom_flush},
+    {"fault:abort", abort},      {"fault:segv", segv},  {"fault:overflow", overflow},
+    {"fault:spin", spin},        {"fault:exit", leave}, {"fault:stop", stop},
+    {"fault:flush", doom_flush},
 };
 
 /* JSON's data is a string, with its quotation mark. */

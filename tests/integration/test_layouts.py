@@ -16,6 +16,7 @@ from harness.wait import wait_for
 from test_slow import flood, number_of, slow_client
 from test_topics import join
 from test_upgrade import install, installed, upgrade  # noqa: F401
+from test_wspushctl import DONE, ctl
 
 NEXT = "wspushd-next"         # knows how to take this layout over
 FOREIGN = "wspushd-foreign"   # does not
@@ -103,6 +104,20 @@ def test_without_a_row_clients_are_told_of_a_restart(installed):
     fresh = server.client("u0")
     assert server.push("u0", 110, data=1) == 1
     assert fresh.recv_message().json() == 1
+
+
+def test_wspushctl_tells_of_the_restart(installed):
+    server = installed()
+    server.expect_log("upgrade_restarts")
+    for _ in range(2):
+        client = server.client("u")
+        install(server, built(FOREIGN))
+        ran = ctl(server, "upgrade")
+        assert ran.status == DONE and "clients were told of a restart" in ran.out, ran
+        expect_restart(client)
+        install(server, built("wspushd"))
+        assert ctl(server, "upgrade").status == DONE
+    assert server.admin.stats()["upgrade"]["number"] == 4
 
 
 def test_who_comes_meanwhile_waits_for_the_new_version(installed):

@@ -8,6 +8,7 @@ import pytest
 
 from harness import admin
 from harness.client import GAP, PING, PONG, SUBBED, Closed
+from harness.process import alive
 from harness.wait import wait_for
 from test_last_words import deaths, doomed  # noqa: F401
 from test_topics import join
@@ -24,6 +25,11 @@ def logged(server, kind):
 def wait_deaths(server, count):
     wait_for(lambda: len(deaths(server)) >= count, f"{count} deaths")
     wait_for(server.admin.ready, "/readyz 200")
+
+
+def stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
 
 
 def pushes(client, until):
@@ -146,6 +152,25 @@ def test_kill_from_outside_makes_nothing_poison(doomed, number):
         assert got == [b"%d" % n for n in range(6 * total)]
     assert reason(server, admin.DROPPED) == 0 and reason(server, admin.CLOSED) == 0
     assert "event=poison" not in server.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_push_in_hand_at_every_kill_from_outside_is_no_poison(doomed, number):
+    """It stops its worker, and so it is in hand whenever that is killed."""
+    server = doomed(watchdog=60)
+    client = server.client("u")
+    assert server.publish("user:u", b"\0\0\0\x6efault:stop") == 1
+    for _ in range(4):
+        pid = wait_for(lambda: [pid for pid in server.worker_pids() if stopped(pid)], "the stop")[0]
+        os.kill(pid, number)
+        if number != signal.SIGKILL:
+            os.kill(pid, signal.SIGCONT)
+        wait_for(lambda pid=pid: not alive(pid), "its death")
+    pid = wait_for(lambda: [pid for pid in server.worker_pids() if stopped(pid)], "the stop")[0]
+    os.kill(pid, signal.SIGCONT)
+    assert pushes(client, b"fault:stop") == [b"fault:stop"]
+    assert reason(server, admin.DROPPED) == 0 and "event=poison" not in server.log()
+    assert {words["position"] for words in deaths(server)} == {deaths(server)[0]["position"]}
 
 
 def test_kill_from_outside_between_two_deaths_does_not_save_poison(doomed):

@@ -60,6 +60,20 @@ static void the_last_report_is_read_with_its_number(void **state)
     assert_int_equal(board_read(&board, CHANGE_RELOAD, &report), 5);
 }
 
+static void a_change_goes_on_where_it_began_on_another_board(void **state)
+{
+    struct change_report report;
+
+    (void)state;
+    board_resume(&board, CHANGE_UPGRADE, 7);
+    assert_true(board_valid(&board));
+    assert_int_equal(board_begun(&board, CHANGE_UPGRADE), 7);
+    board_report(&board, CHANGE_UPGRADE, CHANGE_DONE, 1, "text");
+    assert_true(board_valid(&board));
+    assert_int_equal(board_read(&board, CHANGE_UPGRADE, &report), 7);
+    assert_string_equal(report.text, "text");
+}
+
 /* Of all lengths around the limit, and far beyond. */
 static void long_texts_are_cut_and_say_so(void **state)
 {
@@ -272,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds_have_names),
         cmocka_unit_test_setup(the_last_report_is_read_with_its_number, begin),
+        cmocka_unit_test_setup(a_change_goes_on_where_it_began_on_another_board, begin),
         cmocka_unit_test_setup(long_texts_are_cut_and_say_so, begin),
         cmocka_unit_test_setup(a_report_is_whole_however_fast_others_follow, begin),
         cmocka_unit_test_setup(each_part_of_a_board_is_checked, begin),

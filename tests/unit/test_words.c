@@ -100,8 +100,10 @@ static void words_of_another_process_are_not_taken_for_its_own(void **state)
     words_push(&words, 0, 1000);
     fault.incarnation = incarnation;
     fault.message_len = 9;
+    assert_true(words_are_of(&words, incarnation) && fault_is_of(&fault, incarnation));
     incarnation++; /* the next dies before it has begun its words */
     die(0);
+    assert_false(words_are_of(&words, incarnation) || fault_is_of(&fault, incarnation));
     assert_int_equal(grave[0].incarnation, 2);
     assert_int_equal(grave[0].position, 0);
     assert_int_equal(grave[0].message_len, 0);

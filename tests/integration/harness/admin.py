@@ -16,6 +16,7 @@ import re
 from urllib.parse import quote
 
 from .http import request
+from .wait import wait_for
 
 PREFIX = "wspushd_"
 
@@ -63,8 +64,13 @@ class Admin:
         return self.stats()["connections"]
 
     def workers(self):
-        """The workers' entries by slot."""
-        return sorted(self.stats()["workers"], key=lambda worker: worker["slot"])
+        """The workers' entries by slot, once every slot has one: between two lives its pid is 0, and
+        kill(2) of that would end the tests."""
+        def all_of_them():
+            workers = sorted(self.stats()["workers"], key=lambda worker: worker["slot"])
+            return workers if all(worker["pid"] for worker in workers) else None
+
+        return wait_for(all_of_them, "a worker in every slot")
 
     def user(self, name):
         """The user's connections."""

@@ -206,7 +206,7 @@ class Server:
                 fresh = self.admin.workers()[worker["slot"]]
             except (OSError, AssertionError, IndexError):
                 return None
-            return fresh if fresh["pid"] not in (0, worker["pid"]) and alive(fresh["pid"]) else None
+            return fresh if fresh["pid"] != worker["pid"] and alive(fresh["pid"]) else None
 
         fresh = wait_for(replaced, f"a successor of worker {worker['slot']}")
         assert fresh["restarts"] == worker["restarts"] + 1
