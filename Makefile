@@ -137,7 +137,7 @@ unit: $(TESTS) ## runs the unit tests
 asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests
 
-killpoints: ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
+killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd
 
 test: ## runs all tests, plain and with sanitizers, as CI does
