@@ -28,13 +28,19 @@ enum {
     OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
     OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
     LINES_MAX = 100,         /* in how many lines */
-    EXIT_NOTED = 1           /* wspushd's, where it has printed what is wrong */
+    EXIT_NOTED = 1,          /* wspushd's, where it has printed what is wrong */
+    EXIT_LAYOUT = 79         /* wspushd's, where that is `other_layout` */
 };
+
+/* What a trial prints that can take over by a restart only. Other programs may exit with anything,
+ * so it is asked for, too. */
+static const char other_layout[] = "the running server's shared memory has another layout";
 
 static int trial_output; /* memfd(2) that a trial prints to */
 
-static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number.
+ */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
@@ -117,19 +123,26 @@ void upgrade_begin(struct master *master)
         master->trial = pid;
 }
 
-/* Notes the lines that it has printed; returns whether there are any. */
-static bool note_output(void)
+/* What it has printed, in a static buffer. */
+static char *read_output(void)
 {
     static char text[OUTPUT_READ + 1];
     const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
-    char *rest = text;
     text[len > 0 ? len : 0] = '\0';
+    return text;
+}
+
+/* Notes the lines that it has printed; returns whether there are any. */
+static bool note_output(void)
+{
+    char *rest = read_output();
+    const bool any = rest[0] != '\0';
     for (int lines = 0; rest && lines < LINES_MAX; lines++) {
         const char *line = strsep(&rest, "\n");
         if (line[0])
             note(line);
     }
-    return len > 0;
+    return any;
 }
 
 /* Why the trial failed: by its own words, where it has any. */
@@ -149,10 +162,16 @@ static void note_failure(int status)
     note(line);
 }
 
-/* What the trial has printed says why. The change ends with this process. */
+static bool wants_restart(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LAYOUT &&
+           strncmp(read_output(), other_layout, strlen(other_layout)) == 0;
+}
+
+/* The change ends with this process. */
 static void restart(struct master *master)
 {
-    log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
+    log_warn("upgrade_restarts", "why=%s", log_quote(other_layout, strlen(other_layout)));
     stop_begin_upgrade(master);
 }
 
@@ -160,7 +179,7 @@ void upgrade_tried(struct master *master, int status)
 {
     const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT && !master->stopping) {
+    if (wants_restart(status) && !master->stopping) {
         restart(master);
         return;
     }
@@ -200,9 +219,11 @@ int upgrade_check(const struct config *config)
     allow_segment();
     if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
         const bool foreign = errno == EPROTO;
-        fprintf(stderr, "the running server's shared memory: %s\n",
-                foreign ? "of another layout" : strerror(errno));
-        return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
+        if (foreign)
+            fprintf(stderr, "%s\n", other_layout);
+        else
+            fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
+        return foreign ? EXIT_LAYOUT : EXIT_NOTED;
     }
     return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
 }
