@@ -29,8 +29,13 @@ enum {
     OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
     OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
     LINES_MAX = 100,         /* in how many lines */
-    EXIT_NOTED = 1           /* wspushd's, where it has printed what is wrong */
+    EXIT_NOTED = 1,          /* wspushd's, where it has printed what is wrong */
+    EXIT_LAYOUT = 79         /* wspushd's, where that is `other_layout` */
 };
+
+/* What a trial prints that can take over by a restart only. Other programs may exit with anything,
+ * so it is asked for, too. */
+static const char other_layout[] = "the running server's shared memory has another layout";
 
 static int trial_output; /* memfd(2) that a trial prints to */
 
@@ -180,7 +185,7 @@ static bool is_of_another_layout(int status)
 /* The change ends with this process. */
 static void restart(struct master *master)
 {
-    log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
+    log_warn("upgrade_restarts", "why=%s", log_quote(other_layout, strlen(other_layout)));
     stop_begin_upgrade(master);
 }
 
