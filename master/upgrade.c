@@ -44,10 +44,6 @@ static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descripto
  */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
-/* What a trial prints with EXIT_OTHER_LAYOUT. Versions have to agree on it, for any program may end
- * with that status, and clients are closed for it. */
-static const char other_layout[] = "the running server's shared memory: of another layout";
-
 static void note(const char *why)
 {
     log_error("upgrade_refused", "why=%s", log_quote(why, strlen(why)));
@@ -178,7 +174,7 @@ static void note_failure(int status)
 
 static bool is_of_another_layout(int status)
 {
-    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT &&
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LAYOUT &&
            strstr(read_output(), other_layout);
 }
 
@@ -238,7 +234,7 @@ int upgrade_check(const struct config *config)
             fprintf(stderr, "%s\n", other_layout);
         else
             fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
-        return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
+        return foreign ? EXIT_LAYOUT : EXIT_NOTED;
     }
     return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
 }
