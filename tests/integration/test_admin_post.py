@@ -276,13 +276,17 @@ def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, 
     answers, stop = [], threading.Event()
 
     def ask():
-        while not stop.is_set():
-            try:
-                answers.append(push(node, user=user, op=110, data=len(answers)))
-            except (OSError, AssertionError):
-                pass  # it died with the question, or has no link to Redis yet
+        try:
+            answers.append(push(node, user=user, op=110, data=len(answers)))
+            return answers[-1]
+        except (OSError, AssertionError):
+            return None  # it died with the question, or has no link to Redis yet
 
-    thread = threading.Thread(target=ask)
+    def ask_on():
+        while not stop.is_set():
+            ask()
+
+    thread = threading.Thread(target=ask_on)
     thread.start()
     for _ in range(5):
         seen = len(answers)
@@ -293,7 +297,7 @@ def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, 
     thread.join()
     assert all(answer == of_user(user, delivered=1) or answer["reports"] == 0 or answer["nodes"] == 0
                for answer in answers), answers
-    wait_for(lambda: push(node, user=user, op=110) == of_user(user, delivered=1), "all well again")
+    wait_for(lambda: ask() == of_user(user, delivered=1), "all well again")
     client.pull()
 
 
