@@ -320,8 +320,9 @@ class Load:
         return {"user:" + user for user in self.users} | {"all", "users"} | \
             {self.topic(n) for n in range(TOPICS)}
 
-    def without_probe(self):
-        return {name for name in self.channels() if not name.startswith("probe:")}
+    def for_clients(self):
+        """But for those by which nodes and workers talk to themselves."""
+        return {name for name in self.channels() if not name.startswith(("probe:", "report:"))}
 
     def check(self, point):
         self.settle()
@@ -334,8 +335,8 @@ class Load:
             raise AssertionError(f"lost: {missing}") from None
         holes = {user: r.holes for user, r in self.readers.items() if r.holes}
         assert not holes, f"lost: {holes}"
-        wait_for(lambda: self.without_probe() == self.expected_channels(),
-                 f"the right subscriptions, not {self.without_probe() ^ self.expected_channels()}",
+        wait_for(lambda: self.for_clients() == self.expected_channels(),
+                 f"the right subscriptions, not {self.for_clients() ^ self.expected_channels()}",
                  5 * SLACK)
         seen = inspect(self.server)
         assert seen["faults"] == [], seen
