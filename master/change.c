@@ -113,9 +113,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         finish(master);
 }
 
-void change_end(struct master *master, bool refused)
+void change_end(struct master *master, enum change_outcome outcome)
 {
-    change.outcome = refused ? CHANGE_REFUSED : CHANGE_DONE;
+    change.outcome = outcome;
     change.decided_ms = clock_mono_ms();
     event_add(change.look, &(struct timeval){0, LOOK_EVERY_MS * 1000});
     on_look(-1, 0, master);
@@ -136,11 +136,11 @@ void change_ask(struct master *master, enum change_kind kind)
 int change_open(struct master *master)
 {
     change.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
-    if (!change.look)
+    if (!change.look || reload_open(master) == -1)
         return -1;
     change.under_way = true;
     change.start = !upgrade_resumed();
     change.kind = CHANGE_UPGRADE;
-    change_end(master, false);
+    change_end(master, CHANGE_DONE);
     return 0;
 }

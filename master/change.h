@@ -25,8 +25,9 @@ void change_ask(struct master *master, enum change_kind kind);
 /* Adds a line to the report of the change under way. */
 void change_note(const char *line);
 
-/* The change under way is decided: it happens, or `refused`: nothing changes. Reported once every
- * worker serves; as failed where they do not in time; as refused where the server stops before. */
-void change_end(struct master *master, bool refused);
+/* The change under way is decided: it happens; or it is refused, and nothing changes; or a part of
+ * it has failed. Reported once every worker serves; as failed where they do not in time; as refused
+ * where the server stops before. */
+void change_end(struct master *master, enum change_outcome outcome);
 
 #endif

@@ -6,8 +6,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "master/listen.h"
 #include "master/notify.h"
+#include "master/reload.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
@@ -17,15 +17,6 @@ enum {
 };
 
 static struct event *look;
-
-static void close_listeners(struct master *master)
-{
-    for (size_t i = 0; i < master->config->listen.count; i++)
-        if (master->listen_fds[i] >= 0)
-            listen_close(&master->config->listen_at[i], master->listen_fds[i]);
-    if (master->admin_fd >= 0)
-        listen_close(&master->config->admin_at, master->admin_fd);
-}
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
@@ -41,9 +32,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
     if (!supervise_gone(master))
         return;
+    reload_close(master);
     if (master->replacing)
         upgrade_exec_anew(master);
-    close_listeners(master);
+    listeners_close(&master->listeners, NULL);
     event_base_loopbreak(master->base);
 }
 
@@ -92,7 +84,7 @@ void stop_begin(struct master *master, enum ending ending)
         stop_after_all(master, ending);
     } else if (master->stopping) {
         supervise_command(master, SLOT_STOP);
-    } else {
+    } else if (!reload_delays_stop(master, ending)) {
         tell_stopping(master);
         drain(master, ending);
     }

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/move.h"
 #include "master/obituary.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
@@ -53,9 +54,9 @@ static _Noreturn void work(const struct master *master, uint32_t i)
                                        .segment = &segment,
                                        .id = i,
                                        .base = master->charge[i].base,
-                                       .listen_fds = master->listen_fds,
-                                       .listen_count = master->config->listen.count,
-                                       .admin_fd = master->admin_fd,
+                                       .listen_fds = master->listeners.fd,
+                                       .listen_count = master->listeners.count,
+                                       .admin_fd = master->listeners.admin,
                                        .master_fd = master->self_fd};
     _exit(worker_run(&setup));
 }
@@ -65,6 +66,7 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->reload = master->reloads;
     charge->hung = false;
     charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
@@ -102,7 +104,7 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (is_wanted(respawn->master, respawn->i))
+    if (respawn->master->charge[respawn->i].pid == 0 && is_wanted(respawn->master, respawn->i))
         start(respawn->master, respawn->i);
 }
 
@@ -132,7 +134,7 @@ static bool is_connection(const struct master *master, int fd)
     if ((uint32_t)fd < master->segment.header->shape.capacity &&
         word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (atomic_load(&slot_of(master, i)->link.fd) == fd ||
             atomic_load(&slot_of(master, i)->parcel) == fd)
             return true;
@@ -161,7 +163,7 @@ static int note_own_descriptors(struct master *master)
 int supervise_start(struct master *master)
 {
     obituary_open();
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (prepare(master, i) == -1)
             return -1;
     if (note_own_descriptors(master) == -1)
@@ -193,7 +195,7 @@ static void dead(struct master *master, uint32_t i, int status)
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
     bool warned = false;
-    if (!left && !(clean && master->stopping))
+    if (!left && !(clean && (master->stopping || move_lets_go(master, i))))
         warned = obituary(master, i, status, clock_mono_ms() - master->charge[i].started_ms);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
@@ -201,8 +203,12 @@ static void dead(struct master *master, uint32_t i, int status)
         if (supervise_gone(master))
             upgrade_exec(master);
     } else if (left) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
+    } else if (clean && move_lets_go(master, i)) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
+        master->charge[i].left = true;
     } else {
         if (!(clean && master->stopping))
             atomic_fetch_add(&slot->restarts, 1);
@@ -218,19 +224,35 @@ void supervise_reap(struct master *master)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == master->trial)
             upgrade_tried(master, status);
-        for (uint32_t i = 0; i < master->workers; i++)
+        for (uint32_t i = 0; i < master->slots; i++)
             if (master->charge[i].pid == pid)
                 dead(master, i, status);
     }
+}
+
+void supervise_run(struct master *master, uint32_t i)
+{
+    if (master->charge[i].pid != 0)
+        return;
+    master->charge[i].left = false;
+    event_del(master->charge[i].respawn);
+    atomic_store(&slot_of(master, i)->command, SLOT_RUN);
+    start(master, i);
 }
 
 void supervise_restart(struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++) {
         atomic_store(&slot_of(master, i)->command, SLOT_RUN);
-        if (master->charge[i].pid == 0)
-            start(master, i);
+        supervise_run(master, i);
     }
+}
+
+void supervise_wake(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid != 0)
+            latch_wake(slot_of(master, i));
 }
 
 /* First it is asked for its last words, that is where it hangs; SIGCONT, because it may be stopped.
@@ -251,7 +273,7 @@ static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
         if (master->charge[i].pid == 0 || heartbeat >= now ||
             now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
@@ -262,11 +284,19 @@ void supervise_watch(struct master *master)
 
 void supervise_command(struct master *master, enum slot_command command)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         atomic_store(&slot_of(master, i)->command, command);
     /* When the first worker acts on it, every other can know. */
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         latch_wake(slot_of(master, i));
+}
+
+bool supervise_reloaded(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid && master->charge[i].reload != master->reloads)
+            return false;
+    return true;
 }
 
 bool supervise_serving(const struct master *master)
@@ -280,7 +310,7 @@ bool supervise_serving(const struct master *master)
 
 bool supervise_drained(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && !atomic_load(&slot_of(master, i)->drained))
             return false;
     return true;
@@ -288,7 +318,7 @@ bool supervise_drained(const struct master *master)
 
 bool supervise_gone(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             return false;
     return true;
@@ -296,7 +326,7 @@ bool supervise_gone(const struct master *master)
 
 void supervise_kill(struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             kill(master->charge[i].pid, SIGKILL);
 }

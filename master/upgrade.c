@@ -46,7 +46,7 @@ static void note(const char *why)
 static void refuse(struct master *master, const char *why)
 {
     note(why);
-    change_end(master, true);
+    change_end(master, CHANGE_REFUSED);
 }
 
 /* ---- 1: the trial ---- */
@@ -167,7 +167,7 @@ void upgrade_tried(struct master *master, int status)
     if (!passed)
         note_failure(status);
     if (!passed || master->stopping) {
-        change_end(master, !passed);
+        change_end(master, passed ? CHANGE_DONE : CHANGE_REFUSED);
         return;
     }
     log_info("upgrading", "");
@@ -177,9 +177,10 @@ void upgrade_tried(struct master *master, int status)
         upgrade_exec(master);
 }
 
-static void differs(const char *key)
+static void differs(const char *key, bool reload)
 {
-    fprintf(stderr, "%s: differs from the running server, and needs a restart\n", key);
+    fprintf(stderr, "%s: differs from the running server, and needs a %s\n", key,
+            reload ? "reload first" : "restart");
 }
 
 /* A segment that is carried over is a large file, too. */
@@ -217,7 +218,7 @@ static void keep_open(int fd)
 
 static void keep_slots(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const struct slot *slot = &master->segment.slot[i];
         keep_open(slot->epoll_fd);
         keep_open(slot->event_fd);
@@ -232,8 +233,9 @@ static void exec_with(const struct master *master, int first)
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
     int len = snprintf(told, sizeof(told), "%d", first);
-    for (size_t i = 0; i <= master->config->listen.count; i++) {
-        const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
+    for (size_t i = 0; i <= master->listeners.count; i++) {
+        const int fd =
+            i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
         keep_open(fd);
         if (fd > 0 && (size_t)len < sizeof(told))
             len += snprintf(told + len, sizeof(told) - (size_t)len, " %d", fd);
@@ -315,7 +317,7 @@ int upgrade_take_up(struct master *master)
     if (layout != SEGMENT_LAYOUT)
         log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
                  master->segment.size);
-    master->workers = master->segment.header->shape.workers;
+    master->workers = segment_plan(&master->segment).active;
     resumed = true;
     return 1;
 }

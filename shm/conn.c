@@ -57,6 +57,29 @@ void conn_give(struct conn *conn, uint32_t owner)
     conn_publish(conn, word_make(word_generation(word), owner, CONN_MOVING, word_flags(word)));
 }
 
+void conn_hand_on(struct conn *conn, uint32_t owner)
+{
+    const uint64_t word = conn_word(conn);
+
+    assert(word_state(word) != CONN_FREE && (word & CONN_GREETING) == 0);
+    conn->next = 0;
+    conn->topics = 0;
+    conn->held = 0;
+    conn->incarnation = 0;
+    conn->mark = 0;
+    conn_publish(conn, word_make(word_generation(word), CONN_ON_THE_WAY + owner, word_state(word),
+                                 word_flags(word) & ~(uint32_t)(CONN_INDEXED | CONN_WATCHED)));
+}
+
+void conn_take(struct conn *conn, uint32_t owner)
+{
+    const uint64_t word = conn_word(conn);
+
+    if (word_owner(word) == CONN_ON_THE_WAY + owner)
+        conn_publish(conn,
+                     word_make(word_generation(word), owner, word_state(word), word_flags(word)));
+}
+
 struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner)
 {
     struct conn *conn;
@@ -91,7 +114,7 @@ bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct con
 /* What each state allows. */
 enum {
     ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
-             CONN_TRUSTED | CONN_COUNTED,
+             CONN_TRUSTED | CONN_COUNTED | CONN_GIVEN,
     AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN | CONN_GREETING,
 };
 struct state_rule {
@@ -125,8 +148,10 @@ bool conn_valid(const struct conn *conn, uint32_t workers)
         return false;
     if (state == CONN_FREE)
         return word_owner(word) == 0;
-    if (word_owner(word) >= workers || !user_valid(conn, flags, rules[state].needs_user))
+    if (word_owner(word) % CONN_ON_THE_WAY >= workers || word_owner(word) >= 2 * CONN_ON_THE_WAY ||
+        !user_valid(conn, flags, rules[state].needs_user))
         return false;
-    /* Whoever has private bytes says first whose memory they are in. */
-    return conn->incarnation != 0 || ((flags & CONN_DIRTY) == 0 && conn->held == 0);
+    /* Whoever has private bytes says first whose memory they are in, or that a parcel has them. */
+    return conn->incarnation != 0 ||
+           (((flags & CONN_DIRTY) == 0 || (flags & CONN_GIVEN) != 0) && conn->held == 0);
 }

@@ -105,6 +105,8 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
            slot->users.count <= capacity && slot->users.buckets <= capacity &&
            atomic_load(&slot->topics.members) <= slot->topics.member_end &&
            atomic_load(&slot->topics.topics) <= slot->topics.topic_end &&
+           (atomic_load(&slot->move.stage) & 0xff) <= STAGE_TRIMMED &&
+           atomic_load(&slot->move.topics_gap) <= 1 &&
            words_valid(&slot->words, &slot->fault, slot->grave, &slot->poison);
 }
 

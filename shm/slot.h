@@ -19,10 +19,13 @@
  *   +--------------------------------------------------+
  *   | graves: what the last two died of      (words.h) |  written by the master
  *   +--------------------------------------------------+
+ *   | the move: how far, what is owed to the clients   |  written by the worker
+ *   +--------------------------------------------------+
  */
 #ifndef WSPUSHD_SHM_SLOT_H
 #define WSPUSHD_SHM_SLOT_H
 
+#include "shm/plan.h"
 #include "shm/stream.h"
 #include "shm/topics.h"
 #include "shm/users.h"
@@ -94,6 +97,16 @@ struct slot_aux {
 };
 enum { SLOT_AUX_MAX = 64 };
 
+/* A change of the number of workers, as this slot's worker takes part in it (plan.h). What it says
+ * of gaps goes with the connections that it gives, and is read in TAKE by all. */
+struct slot_move {
+    _Atomic uint64_t stage; /* stage_pack */
+    _Atomic uint32_t whole; /* one more than the link's failures as of SETTLED; 0: it was down */
+    _Atomic uint32_t topics_gap;   /* 1: members of topics were still to be told of one */
+    _Atomic uint64_t gap_since;    /* as in slot_link */
+    _Atomic uint64_t all_failures; /* of the links of all slots, as far as its members were told */
+};
+
 struct slot {
     /* Written by the master. */
     _Alignas(64) _Atomic int32_t pid; /* 0: nobody runs it */
@@ -131,6 +144,7 @@ struct slot {
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
     struct poison poison;
     struct fault fault;
+    struct slot_move move;
 
     /* Written by the master. */
     _Alignas(64) struct grave grave[2]; /* the last death of the workers' own making, and the one
@@ -172,6 +186,17 @@ void slot_aux_remove(struct slot *slot, int fd);
 
 /* Whether it is noted. */
 bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode);
+
+/* How far the slot's worker has come in move `number`. Acquire: pairs with the release in
+ * slot_set_stage. */
+static inline enum plan_stage slot_stage(const struct slot *slot, uint32_t number)
+{
+    return stage_unpack(atomic_load_explicit(&slot->move.stage, memory_order_acquire), number);
+}
+static inline void slot_set_stage(struct slot *slot, uint32_t number, enum plan_stage stage)
+{
+    atomic_store_explicit(&slot->move.stage, stage_pack(number, stage), memory_order_release);
+}
 
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
  * connection table, and so one more than the highest descriptor. */

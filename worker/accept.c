@@ -9,6 +9,7 @@
 #include "worker/address.h"
 #include "worker/client.h"
 #include "worker/home.h"
+#include "worker/move.h"
 #include "worker/upgrade.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    if (!worker->draining)
+    if (!worker->draining && move_admits(worker))
         set_listening(worker, true);
 }
 
@@ -132,6 +133,8 @@ int accept_open(struct worker *worker)
     accepting->resume = event_new(worker->base, -1, 0, on_resume, worker);
     if (!accepting->event || !accepting->resume)
         return -1;
+    if (worker->id >= worker->plan.active)
+        return 0; /* a guest: move.h */
     for (; accepting->count < setup->listen_count; accepting->count++) {
         struct event *event = event_new(worker->base, setup->listen_fds[accepting->count],
                                         EV_READ | EV_PERSIST, on_acceptable, worker);
@@ -140,6 +143,13 @@ int accept_open(struct worker *worker)
         accepting->event[accepting->count] = event;
     }
     return 0;
+}
+
+void accept_hold(struct worker *worker, bool on)
+{
+    set_listening(worker, !on);
+    if (on)
+        event_del(worker->accepting->resume);
 }
 
 void accept_close(struct worker *worker)

@@ -236,8 +236,8 @@ int admin_open(struct worker *worker)
     if (!admin)
         return -1;
     worker->admin = admin;
-    if (worker->setup->admin_fd < 0)
-        return 0;
+    if (worker->setup->admin_fd < 0 || worker->id >= worker->plan.active)
+        return 0; /* nothing to do: there is none, or this is a guest (move.h) */
     admin->http = evhttp_new(worker->base);
     if (!admin->http || evhttp_accept_socket(admin->http, worker->setup->admin_fd) == -1)
         return -1;

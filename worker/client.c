@@ -59,7 +59,9 @@ int client_watch(struct worker *worker, struct conn *conn)
 {
     if (conn_has(conn, CONN_WATCHED))
         return 0;
-    struct epoll_event event = {.events = EPOLLIN,
+    /* A connection from another worker may have brought a backlog. */
+    const bool room = conn_has(conn, CONN_WRITING);
+    struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
                                 .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
     const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event);
     if (done == -1 && errno != EEXIST)

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "proto/envelope.h"
 #include "worker/fault.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/report.h"
 #include "worker/subscribe.h"
@@ -250,6 +251,10 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
                   size_t len, uint64_t mark)
 {
     struct delivery delivery = {.copies = 0};
+    if (worker->plan.number > 0 && users_first(&worker->users, user, user_len) == 0 &&
+        move_strays(worker, "user:", user, user_len))
+        return;
+    stats_add(&worker->stats->pushes_received, 1);
     if (!begin(worker, &delivery, payload, len, mark))
         return;
     give_user(worker, &delivery, user, user_len);

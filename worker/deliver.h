@@ -9,7 +9,8 @@
 
 #include <stddef.h>
 
-/* To the connections of one user, whose home this worker is. `mark`: where it came from. */
+/* To the connections of one user, whose home this worker is; else it is let go, uncounted. `mark`:
+ * where it came from. */
 void deliver_user(struct worker *worker, const char *user, size_t user_len, const uint8_t *payload,
                   size_t len, uint64_t mark);
 

@@ -7,6 +7,8 @@
 #include "worker/gap.h"
 
 #include "common/killpoint.h"
+#include "worker/link.h"
+#include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 
@@ -150,4 +152,52 @@ void gap_turn(struct worker *worker)
         note_told(worker, &outage, false, true); /* nobody is in a topic */
     }
     gap.half_ms = 0;
+}
+
+/* ---- Another number of workers ---- */
+
+static uint64_t all_failures(const struct worker *worker)
+{
+    uint64_t failures = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
+        failures += failures_of(&worker->segment->slot[i].link);
+    return failures;
+}
+
+/* A blind link (move.h) was not routed up to the fence. */
+void gap_leave(struct worker *worker)
+{
+    struct slot_move *move = &worker->slot->move;
+    const bool blind = move_blind(worker);
+    const struct outage outage = look(worker);
+    uint64_t since = outage.all ? outage.since_ms : 0;
+    if (since == 0 && (outage.all || blind))
+        since = worker->now_ms;
+    atomic_store(&move->gap_since, since);
+    atomic_store(&move->topics_gap, blind || outage.others != worker->topics.control->gap_seen);
+    atomic_store(&move->all_failures, all_failures(worker));
+}
+
+/* Whoever it was whose clients missed something, some of them may be here now. A failure that came
+ * after its worker had noted what it owes may concern anybody. */
+void gap_take(struct worker *worker)
+{
+    struct slot_link *own = &worker->slot->link;
+    uint64_t last_ms, since = atomic_load(&own->gap_since);
+    bool whole, members = false;
+    if (move_blind(worker))
+        link_note_gap(worker);
+    for (uint32_t i = 0; i < worker->plan.other; i++) {
+        const struct slot_move *move = &worker->segment->slot[i].move;
+        const bool late = atomic_load(&move->all_failures) != all_failures(worker);
+        const uint64_t left = atomic_load(&move->gap_since);
+        const uint64_t theirs = left ? left : late ? worker->now_ms : 0;
+        if (theirs && (since == 0 || theirs < since))
+            since = theirs;
+        members |= late || atomic_load(&move->topics_gap);
+    }
+    if (since)
+        atomic_store(&own->gap_since, since);
+    own->home_told = failures_of(&worker->segment->slot[worker_node_home(worker)].link);
+    worker->topics.control->gap_seen = look_at_others(worker, &last_ms, &whole) - members;
 }

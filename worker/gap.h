@@ -21,4 +21,9 @@
 /* End of a turn: sends GAP to whom there is to be told, when it is over. */
 void gap_turn(struct worker *worker);
 
+/* The number of workers changes (move.h): what this worker's clients are still to be told of goes
+ * with them; and what those who have come are to be told of is known to this one. */
+void gap_leave(struct worker *worker);
+void gap_take(struct worker *worker);
+
 #endif

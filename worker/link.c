@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
+#include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/poison.h"
@@ -93,7 +94,7 @@ static void events_free(struct link *link)
 
 /* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
  * topics everywhere. Others see the number grow before they see the link down. */
-static void note_failure(struct worker *worker)
+void link_note_gap(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
     if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
@@ -112,6 +113,22 @@ static void note_healed(struct worker *worker)
     atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
+void link_close(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const int fd = fd_of(worker);
+    set_state(worker, LINK_DOWN);
+    atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
+    if (fd > 0)
+        close(fd);
+    stream_begin(&slot_link->in);
+    stream_begin(&slot_link->out);
+    slot_link->skip_to = 0;
+    atomic_store_explicit(&slot_link->gap_since, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->receiving, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->sending, 0, memory_order_relaxed);
+}
+
 void link_fail(struct worker *worker, const char *why)
 {
     struct link *link = worker->link;
@@ -120,7 +137,7 @@ void link_fail(struct worker *worker, const char *why)
     const int fd = fd_of(worker);
     events_free(link);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
-        note_failure(worker);
+        link_note_gap(worker);
     KILLPOINT(LINK_FAILED);
     set_state(worker, LINK_DOWN);
     KILLPOINT(LINK_DOWN);
@@ -145,6 +162,12 @@ void link_fail(struct worker *worker, const char *why)
 bool link_writable(const struct worker *worker)
 {
     return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP;
+}
+
+bool link_congested(const struct worker *worker)
+{
+    const struct link *link = worker->link;
+    return link->waiting_len > 0 || stream_level(&shared(worker)->out) > link->out_size / 2;
 }
 
 static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
@@ -347,15 +370,27 @@ static bool route_some(struct worker *worker, uint32_t most)
     return n > 0 && stream_level(in) > 0;
 }
 
+/* Nothing is routed now, so nothing is read either. */
+static void rest(struct link *link)
+{
+    if (link->readable)
+        event_del(link->readable);
+    link->blocked = true;
+}
+
 void link_route(struct worker *worker)
 {
     struct link *link = worker->link;
     struct stream *in = &shared(worker)->in;
     const bool was_blocked = link->blocked;
-    if (stream_level(in) == 0)
+    if (move_holds_link(worker)) {
+        rest(link);
+        return;
+    }
+    if (stream_level(in) == 0 && !was_blocked)
         return;
     link->blocked = false;
-    while (route_some(worker, worker->careful ? 1 : UINT32_MAX))
+    while (stream_level(in) > 0 && route_some(worker, worker->careful ? 1 : UINT32_MAX))
         ;
     words_push(&worker->slot->words, 0, 0);
     if (fd_of(worker) <= 0)
@@ -363,9 +398,9 @@ void link_route(struct worker *worker)
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
-        stats_add(&worker->stats->ring_full, 1);
+        stats_add(&worker->stats->ring_full, !move_met_fence(worker));
         event_del(link->readable);
-    } else if (!link->blocked && was_blocked) {
+    } else if (!link->blocked && was_blocked && link->readable) {
         event_add(link->readable, NULL);
     }
 }
@@ -545,7 +580,7 @@ void link_tick(struct worker *worker)
 {
     const struct link *link = worker->link;
     const enum link_state state = state_of(worker);
-    if (state == LINK_DOWN)
+    if (state == LINK_DOWN || move_holds_link(worker))
         return;
     if (state != LINK_UP && worker->now_ms - link->began_ms > LOGIN_TIMEOUT_MS) {
         link_fail(worker, "Redis does not answer");

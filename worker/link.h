@@ -25,6 +25,16 @@ bool link_writable(const struct worker *worker);
 /* Appends bytes of commands; sent by link_turn. */
 void link_write(struct worker *worker, const void *bytes, size_t len);
 
+/* Whether so much waits to be sent that no more should be asked for now. */
+bool link_congested(const struct worker *worker);
+
+/* Closes the slot's link for good: nobody is to take it up. */
+void link_close(struct worker *worker);
+
+/* Pushes may be missing from now on, for the clients of this worker and for members of its topics.
+ */
+void link_note_gap(struct worker *worker);
+
 /* Routes the pushes that have come, sends them, and commits what is done. */
 void link_route(struct worker *worker);
 

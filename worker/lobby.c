@@ -8,6 +8,7 @@
 #include "worker/lobby.h"
 
 #include "worker/command.h"
+#include "worker/move.h"
 #include "worker/upgrade.h"
 
 #include <stdlib.h>
@@ -79,6 +80,8 @@ void lobby_turn(struct worker *worker)
 {
     struct guests guests = STAILQ_HEAD_INITIALIZER(guests);
     struct guest *guest;
+    if (!move_admits(worker))
+        return;
     STAILQ_CONCAT(&guests, &worker->lobby->guests);
     while ((guest = STAILQ_FIRST(&guests))) {
         STAILQ_REMOVE_HEAD(&guests, next);

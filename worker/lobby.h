@@ -1,7 +1,7 @@
 /*
  * Where connections wait that are logged in but cannot go to their home yet, because the ring there
  * is full: for the moment that its worker needs to take out what is in it. A crowd that comes at
- * once is not turned away.
+ * once is not turned away. And while the number of workers changes nobody is let in (move.h).
  */
 #ifndef WSPUSHD_WORKER_LOBBY_H
 #define WSPUSHD_WORKER_LOBBY_H

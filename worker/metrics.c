@@ -39,7 +39,7 @@ static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 static void all_gauges(const struct worker *worker, uint64_t sum[GAUGE_COUNT])
 {
     memset(sum, 0, GAUGE_COUNT * sizeof(*sum));
-    for (uint32_t i = 0; i < worker->workers; i++)
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
         read_gauges(&worker->segment->slot[i], sum);
 }
 
@@ -63,7 +63,7 @@ static void print_counters(const struct worker *worker, FILE *out)
         family = row->family;
         fprintf(out, "wspushd_%s%s%s%s %llu\n", family, row->labels[0] ? "{" : "", row->labels,
                 row->labels[0] ? "}" : "",
-                (unsigned long long)stats_sum(worker->segment->stats, worker->workers, row));
+                (unsigned long long)stats_sum(worker->segment->stats, worker_slots(worker), row));
     }
 }
 
@@ -109,7 +109,8 @@ static json_t *counters_json(const struct worker *worker)
     json_t *counters = json_object();
     for (size_t i = 0; i < stats_table_len; i++) {
         const struct stats_row *row = &stats_table[i];
-        const json_int_t sum = (json_int_t)stats_sum(worker->segment->stats, worker->workers, row);
+        const json_int_t sum =
+            (json_int_t)stats_sum(worker->segment->stats, worker_slots(worker), row);
         char label[64];
         if (sscanf(row->labels, "%*[^\"]\"%63[^\"]", label) != 1) {
             json_object_set_new(counters, row->family, json_integer(sum));

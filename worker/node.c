@@ -7,6 +7,7 @@
 #include "common/killpoint.h"
 #include "worker/command.h"
 #include "worker/gap.h"
+#include "worker/move.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -147,7 +148,7 @@ static void tell_home(struct worker *worker)
 void node_turn(struct worker *worker)
 {
     tell_home(worker);
-    if (is_home(worker))
+    if (is_home(worker) && move_knows_users(worker))
         follow_users(worker);
     gap_turn(worker);
     subscriptions_release(worker);

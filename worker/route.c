@@ -8,6 +8,7 @@
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/link.h"
+#include "worker/move.h"
 #include "worker/node.h"
 #include "worker/pending.h"
 #include "worker/rings.h"
@@ -31,7 +32,6 @@ typedef bool channel_handler(struct worker *worker, const struct arrival *arriva
 
 static bool on_user(struct worker *worker, const struct arrival *arrival)
 {
-    stats_add(&worker->stats->pushes_received, 1);
     deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
                  conn_mark(0, arrival->position));
     return true;
@@ -60,6 +60,9 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
 static bool on_topic(struct worker *worker, const struct arrival *arrival)
 {
     const uint8_t len = (uint8_t)arrival->rest_len;
+    if (!topic_is_known(worker, arrival->rest, arrival->rest_len) &&
+        move_strays(worker, "topic:", arrival->rest, arrival->rest_len))
+        return true;
     const uint64_t to =
         topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
     const struct ring_piece pieces[] = {
@@ -94,6 +97,12 @@ static bool on_probe(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
+/* Where it is to stay, it is met again by whoever goes on from there. */
+static bool on_fence(struct worker *worker, const struct arrival *arrival)
+{
+    return !move_fence(worker, arrival->payload, arrival->len);
+}
+
 /* The channels behind the prefix. `whole`: the name has nothing behind it. */
 static const struct {
     const char *name;
@@ -104,7 +113,7 @@ static const struct {
     {"user:", 5, false, on_user},     {"all", 3, true, on_all},
     {"users", 5, true, on_users},     {"ctl", 3, true, on_ctl},
     {"probe:", 6, false, on_probe},   {"topic:", 6, false, on_topic},
-    {"report:", 7, false, on_report},
+    {"report:", 7, false, on_report}, {"fence:", 6, false, on_fence},
 };
 
 /* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */

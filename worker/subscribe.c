@@ -109,6 +109,12 @@ void subscriptions_channel(struct worker *worker, const char *name, bool subscri
     channel(worker, subscribe, name, "", 0);
 }
 
+void subscriptions_other(struct worker *worker, const char *kind, const char *name, size_t len,
+                         bool subscribe)
+{
+    channel(worker, subscribe, kind, name, len);
+}
+
 void subscriptions_turn(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;

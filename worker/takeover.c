@@ -18,6 +18,7 @@
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/poison.h"
+#include "worker/rehome.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
@@ -67,6 +68,8 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
+    /* What it was given with is here by now, or nowhere; or its parcel never became whole. */
+    conn_clear(conn, CONN_GIVEN);
     if (hold_lost(worker, conn) || poison_is_connection(worker, conn)) {
         if (state != CONN_SUBSCRIBING)
             end_lost(worker, conn);
@@ -107,6 +110,7 @@ static void recount(struct worker *worker)
 void takeover_begin(struct worker *worker)
 {
     descriptors_close_noted(worker);
+    rehome_begin(worker);
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     if (!users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
@@ -144,6 +148,7 @@ void takeover_finish(struct worker *worker)
     for_each(worker, end_if_lost);
     wake_everyone(worker);
     KILLPOINT(TAKEOVER_DONE);
+    rehome_finish(worker);
     subscriptions_recover(worker);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",

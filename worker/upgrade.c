@@ -26,6 +26,7 @@
 #include "worker/home.h"
 #include "worker/limits.h"
 #include "worker/lobby.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
 
@@ -114,7 +115,8 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     }
     record_login(worker, conn, login, &opening->handshake);
     KILLPOINT(LOGIN_RECORDED);
-    if (home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
+    if (move_admits(worker) &&
+        home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
         return;
     wait_with_head(worker, conn, opening);
     lobby_wait(worker, conn, login, home, home_entry_size(len, rest));

@@ -51,7 +51,8 @@ struct worker {
     struct conn *table;
     uint32_t capacity;
     uint32_t id;
-    uint32_t workers;
+    uint32_t workers;     /* that share the work as long as this process lives */
+    struct plan plan;     /* move.c: as of this turn */
     uint16_t incarnation; /* as records keep it */
     struct slot *slot;
     struct stats *stats;
@@ -65,7 +66,8 @@ struct worker {
     bool careful;       /* poison.c: one push at a time, in the first turn */
     struct guilt guilt; /* poison.c: what the last two deaths have in common */
     struct event *master_event;
-    uint32_t news; /* worker.c: rings_news that this turn has seen */
+    struct event *clients_event; /* the slot's epoll set */
+    uint32_t news;               /* worker.c: rings_news that this turn has seen */
 
     struct users users;            /* home.c */
     struct topics topics;          /* join.c, topic.c */
@@ -84,6 +86,7 @@ struct worker {
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;           /* sweep.c */
     struct rates *rates;           /* rates.c */
+    struct move *move;             /* move.c */
     struct admin *admin;           /* admin.c */
     uint8_t *scratch;              /* SCRATCH_SIZE: bytes from a client's socket, within one call */
 };
@@ -96,6 +99,13 @@ uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
 
 /* The home of a topic: the worker that has its subscription. */
 uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len);
+
+/* The home of a channel, "user:" or "topic:" and a name, where `workers` share the work. */
+uint32_t worker_channel_home(const struct worker *worker, const char *kind, const char *name,
+                             size_t len, uint32_t workers);
+
+/* Slots that there are, in use or not: for what outlives the use of a slot. */
+uint32_t worker_slots(const struct worker *worker);
 
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);
