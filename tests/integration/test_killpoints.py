@@ -327,9 +327,9 @@ class Load:
         return {"user:" + user for user in self.users} | {"all", "users"} | \
             {self.topic(n) for n in range(TOPICS)}
 
-    def without_probe(self):
-        own = ("probe:", "report:")     # the server's
-        return {name for name in self.channels() if not name.startswith(own)}
+    def for_clients(self):
+        """But for those by which nodes and workers talk to themselves."""
+        return {name for name in self.channels() if not name.startswith(("probe:", "report:"))}
 
     def idle(self):
         """Whether the workers sleep: none runs in circles."""
@@ -350,8 +350,8 @@ class Load:
         assert not doubled, f"twice, although the kernel counts what it took: {doubled}"
         holes = {user: r.holes for user, r in self.readers.items() if r.holes}
         assert not holes, f"lost: {holes}"
-        wait_for(lambda: self.without_probe() == self.expected_channels(),
-                 f"the right subscriptions, not {self.without_probe() ^ self.expected_channels()}",
+        wait_for(lambda: self.for_clients() == self.expected_channels(),
+                 f"the right subscriptions, not {self.for_clients() ^ self.expected_channels()}",
                  5 * SLACK)
         seen = inspect(self.server)
         assert seen["faults"] == [], seen

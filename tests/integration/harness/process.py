@@ -49,7 +49,9 @@ def wait_end(process, timeout):
     """Waits for the end of a subprocess.Popen; False where it goes on. Its own wait() polls."""
     pidfd = os.pidfd_open(process.pid)
     try:
-        return bool(select.select([pidfd], [], [], timeout)[0])
+        ready = select.poll()  # select() knows no descriptor above 1,023
+        ready.register(pidfd, select.POLLIN)
+        return bool(ready.poll(timeout * 1000))
     finally:
         os.close(pidfd)
 
