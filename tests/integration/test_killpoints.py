@@ -60,6 +60,8 @@ class Load:
 
     def __init__(self, server, points, swarm):
         self.server, self.points, self.swarm = server, points, swarm
+        # Who has accepted a request may die before the answer.
+        self.admin = admin.Admin(server.admin.address, timeout=2 * SLACK)
         self.ledger = Ledger(server)
         self.users = [f"u{n}" for n in range(CLIENTS)]
         self.readers = {}
@@ -287,7 +289,7 @@ class Load:
 
     def full(self):
         """A worker does not read its rings until they are full."""
-        victim = self.server.admin.workers()[WORKERS - 1]["pid"]
+        victim = self.admin.workers()[WORKERS - 1]["pid"]
         os.kill(victim, signal.SIGSTOP)
         try:
             for _ in range(2):
@@ -309,19 +311,25 @@ class Load:
 
     def metric(self, name):
         try:
-            return self.server.admin.counter(name)
+            return self.admin.counter(name)
         except (OSError, AssertionError): # the worker that was to answer has died
+            return 0
+
+    def restarts(self):
+        try:
+            return sum(worker["restarts"] for worker in self.admin.workers())
+        except (OSError, AssertionError):
             return 0
 
     def wait_ready(self):
         """All workers live, their links are up."""
         def ready():
             try:
-                workers = self.server.admin.workers()
+                workers = self.admin.workers()
             except (OSError, AssertionError):
                 return False
             return all(w["pid"] and alive(w["pid"]) and w["link"] == "up" for w in workers) and \
-                self.server.admin.ready()
+                self.admin.ready()
         wait_for(ready, "every worker's link to be up")
 
     def channels(self):
@@ -349,7 +357,7 @@ class Load:
         return not any(r.closed for r in self.readers.values())
 
     def check(self, step):
-        turns = self.server.admin.counter("turns_total")
+        turns = self.admin.counter("turns_total")
         while not self.publish_and_pump():
             pass # a client was closed as dirty, and comes again
         doubled = {user: r.doubled for user, r in self.readers.items() if r.doubled}
@@ -361,7 +369,7 @@ class Load:
                  5 * SLACK)
         seen = wait_for(self.quiet, "the clients, and nobody else", 5 * SLACK)
         assert seen["faults"] == [], seen
-        metrics = self.server.admin.metrics()
+        metrics = self.admin.metrics()
         assert metrics.total("turns_total") - turns < 5000, "a worker runs in circles"
         connects = metrics.total("redis_connects_total")
         if step is not Load.link:
@@ -424,7 +432,7 @@ def die_at(load, name, step, nth):
     """Does the step with the point armed. Returns whether a worker died there."""
     # Who dies younger is replaced later each time.
     wait_for(lambda: all(age(pid) > 0.13 for pid in load.server.worker_pids()), "workers of age")
-    restarts = sum(w["restarts"] for w in load.server.admin.workers())
+    restarts = load.restarts()
     if name in CHAIN:
         load.points.arm(CHAIN[name])
     load.points.arm(name, nth)
@@ -436,8 +444,7 @@ def die_at(load, name, step, nth):
     for point in (name, CHAIN.get(name, name)):
         load.points.arm(point, 0)
     if died:
-        wait_for(lambda: sum(w["restarts"] for w in load.server.admin.workers()) > restarts,
-                 "the death to be counted")
+        wait_for(lambda: load.restarts() > restarts, "the death to be counted")
         load.wait_ready()
     return died
 
