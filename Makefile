@@ -46,31 +46,46 @@ MANDIR     := $(PREFIX)/share/man
 EXAMPLEDIR := $(PREFIX)/share/doc/wspushd/examples
 UNITS      := wspushd.service wspushd.socket
 
+TOOLS      := wspushctl wspush wspush-bench
+PROGRAMS   := wspushd $(TOOLS)
+
 Q := $(if $(V),,@)
 
 CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
               clients/js/wspush.js
+DASHBOARD  := $(addprefix dashboard/,index.html dashboard.css dashboard.js dashboard.svg)
+PAGES      := console dashboard
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 KILL_SRC   := $(if $(KILLPOINTS),tests/chaos/killpoint.c)
 WSPUSH_SRC := tools/wspush.c $(wildcard tools/wspush_*.c)
+CTL_SRC    := tools/wspushctl.c $(wildcard tools/wspushctl_*.c) tools/wspush_buffer.c \
+              tools/wspush_input.c tools/wspush_text.c
+BENCH_SRC  := tools/bench.c $(wildcard tools/bench_*.c) tools/wspush_url.c tools/wspush_buffer.c
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 # What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
-TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c)
+TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c \
+              $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c)
+
+.DEFAULT_GOAL := all
+include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan killpoints test soak check run install uninstall counts format clean help
+.PHONY: all tests unit asan killpoints test soak check run install uninstall counts perfcheck format clean \
+        help
 
-all: $(BUILD)/wspushd $(BUILD)/wspush ## builds wspushd and wspush (the default)
+all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
 
-$(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(BUILD)/obj/console_files.o
+$(BUILD)/wspushd: $(call objects,$(SERVER_SRC) $(KILL_SRC)) $(PAGES:%=$(BUILD)/obj/%_files.o)
+$(BUILD)/wspushctl: $(call objects,$(CTL_SRC) $(wildcard proto/*.c common/*.c))
 $(BUILD)/wspush: $(call objects,$(WSPUSH_SRC) $(wildcard proto/*.c common/*.c))
-$(BUILD)/wspushd $(BUILD)/wspush:
+$(BUILD)/wspush-bench: $(call objects,$(BENCH_SRC) $(wildcard proto/*.c common/*.c))
+$(PROGRAMS:%=$(BUILD)/%) $(VARIANTS:%=$(BUILD)/wspushd-%):
 	$(if $(V),,@echo '  LINK $@')
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lm
 
 $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -85,24 +100,36 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libtested.a
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -ljwt
 
-$(BUILD)/obj/%.o: %.c Makefile
-	@mkdir -p $(@D)
-	$(if $(V),,@echo '  CC   $<')
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+$(BUILD)/instructions: $(BUILD)/obj/tests/perf/instructions.o $(BUILD)/libtested.a
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-# The console's page, as a table in C.
+define compile
+@mkdir -p $(@D)
+$(if $(V),,@echo '  CC   $<')
+$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+endef
+$(BUILD)/obj/%.o: %.c Makefile
+	$(compile)
+
+# The pages that the server serves, as tables in C.
 $(BUILD)/console_files.c: scripts/embed $(CONSOLE)
 	@mkdir -p $(@D)
-	$(Q)scripts/embed $(CONSOLE) >$@
+	$(Q)scripts/embed console $(CONSOLE) >$@
 
-$(BUILD)/obj/console_files.o: $(BUILD)/console_files.c worker/console.h Makefile
+$(BUILD)/dashboard_files.c: scripts/embed $(DASHBOARD)
+	@mkdir -p $(@D)
+	$(Q)scripts/embed dashboard $(DASHBOARD) >$@
+
+$(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-tests: $(TESTS) $(BUILD)/inspect ## builds the unit tests
+TEST_PROGRAMS := inspect $(VARIANTS:%=wspushd-%)
+tests: $(TESTS) $(TEST_PROGRAMS:%=$(BUILD)/%) ## builds the unit tests, and programs for tests
 
 unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)
@@ -128,11 +155,14 @@ run: ## starts Redis, the server and an example, ready to be tried
 counts: all ## counts what is promised: allocations, system calls, bytes of a connection
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
 
+perfcheck: all $(BUILD)/instructions ## fails if anything costs 5 % more than it did
+	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/perfcheck
+
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
 	$(Q)install -D -m 755 $(BUILD)/wspushd $(DESTDIR)$(SBINDIR)/wspushd
-	$(Q)install -D -m 755 $(BUILD)/wspush $(DESTDIR)$(BINDIR)/wspush
+	$(Q)install -D -m 755 -t $(DESTDIR)$(BINDIR) $(TOOLS:%=$(BUILD)/%)
 	$(Q)install -D -m 644 docs/wspushd.8 $(DESTDIR)$(MANDIR)/man8/wspushd.8
-	$(Q)install -D -m 644 docs/wspush.1 $(DESTDIR)$(MANDIR)/man1/wspush.1
+	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 $(TOOLS:%=docs/%.1)
 	$(Q)install -D -m 644 -t $(DESTDIR)$(EXAMPLEDIR) push.conf
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)for unit in $(UNITS); do \
@@ -144,8 +174,8 @@ install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(P
 	    install -D -m 644 push.conf $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf
 
 uninstall: ## removes what install has put there, but for the configuration
-	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(BINDIR)/wspush \
-	    $(DESTDIR)$(MANDIR)/man8/wspushd.8 $(DESTDIR)$(MANDIR)/man1/wspush.1 \
+	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(MANDIR)/man8/wspushd.8 \
+	    $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(MANDIR)/man1/%.1) \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/wspushd
 

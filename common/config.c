@@ -379,6 +379,23 @@ struct config *config_load(const char *path, const struct config_override *overr
     return config;
 }
 
+char *config_admin(const char *path, FILE *errors)
+{
+    struct config_load load = {.path = path};
+
+    config_loading = &load;
+    struct config *const config = load_with(&load, NULL, 0);
+    config_loading = NULL;
+
+    char *const admin = config ? strdup(config->admin) : NULL;
+    if (!config)
+        config_problems_print(&load, errors);
+    config_free(config);
+    config_problems_free(&load);
+    free(load.opcode);
+    return admin;
+}
+
 static void free_section(const struct config_section *section, void *base)
 {
     for (size_t i = 0; i < section->count; i++) {

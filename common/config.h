@@ -115,6 +115,11 @@ struct config *config_load(const char *path, const struct config_override *overr
                            FILE *errors);
 void config_free(struct config *config); /* takes; NULL is let pass */
 
+/* Where the admin interface of the server is that reads this file, for programs that talk to it:
+ * the value of `admin`, whatever else is wrong with the file. Owned. NULL where the file cannot be
+ * read; why is printed to `errors`. */
+char *config_admin(const char *path, FILE *errors);
+
 /*
  * Before `fresh` takes the place of `old` in a running server: keys that need a restart keep the
  * value that they have; `kept` is called with the name of each that the file would change.
@@ -122,15 +127,15 @@ void config_free(struct config *config); /* takes; NULL is let pass */
  */
 void config_keep(struct config *fresh, struct config *old, void (*kept)(const char *key));
 
-/* Writes the keys that need a restart as "key=value" lines to `out`, terminated; cut where they do
- * not fit. */
-void config_restart_text(const struct config *config, char *out, size_t size);
+/* Writes the keys that an upgrade must find as they are as "key=value" lines to `out`, terminated;
+ * cut where they do not fit. */
+void config_kept_text(const struct config *config, char *out, size_t size);
 
-/* Calls `differs` with each key that needs a restart and has another value than in `text`, which
- * config_restart_text of another version may have written: keys that only one of them knows are
- * let pass. Returns whether there was any. */
+/* Calls `differs` with each such key that has another value than in `text`, which config_kept_text
+ * of another version may have written: keys that only one of them knows are let pass. `reload`: a
+ * reload would change it, and not only a restart. Returns whether there was any. */
 bool config_differs(const struct config *config, const char *text,
-                    void (*differs)(const char *key));
+                    void (*differs)(const char *key, bool reload));
 
 /* The rule of an application opcode, or NULL. Binary search. */
 const struct opcode_rule *config_rule(const struct config *config, uint32_t op);

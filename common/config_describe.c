@@ -46,7 +46,7 @@ static struct row make_row(const struct config_section *section, const struct co
              section->titled ? " N" : "", root ? "" : ".", key->name);
     config_default_text(key, row.text[1], TEXT_MAX);
     bounds_text(key, row.text[2], TEXT_MAX);
-    snprintf(row.text[3], TEXT_MAX, "%s", key->change == RELOAD ? "reload" : "restart");
+    snprintf(row.text[3], TEXT_MAX, "%s", key->change == RESTART ? "restart" : "reload");
     return row;
 }
 

@@ -25,7 +25,10 @@
 /* The table as data. */
 
 enum config_kind { KEY_INT, KEY_BOOL, KEY_STR, KEY_ENUM, KEY_LIST };
-enum config_change { RESTART, RELOAD };
+
+/* When a key takes its new value: at the next start; on SIGHUP, and along with an upgrade; or on
+ * SIGHUP alone, because an upgrade that could not do it would have no way back. */
+enum config_change { RESTART, RELOAD, RELOAD_ONLY };
 
 struct config_key {
     const char *name;

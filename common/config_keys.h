@@ -9,7 +9,8 @@
  * ENUM(key, default, values, reload, help)     values: an X-macro list of (ENUM_NAME, "word")
  * LIST(key, default as initialisers, reload, help)
  *
- * reload: RELOAD takes effect on SIGHUP, RESTART needs a start of the server.
+ * reload: RELOAD takes effect on SIGHUP, RESTART needs a start of the server; RELOAD_ONLY takes
+ * effect on SIGHUP, and an upgrade must find it as it is.
  */
 #ifndef WSPUSHD_COMMON_CONFIG_KEYS_H
 #define WSPUSHD_COMMON_CONFIG_KEYS_H
@@ -37,16 +38,16 @@
 
 /* clang-format off */
 #define CONFIG_KEYS(INT, BOOL, STR, ENUM, LIST)                                                    \
-    LIST(listen, {"0.0.0.0:8080"}, RESTART, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"; \"... proxy\": behind the PROXY protocol") \
+    LIST(listen, {"0.0.0.0:8080"}, RELOAD_ONLY, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"; \"... proxy\": behind the PROXY protocol") \
     STR (path, "/ws", RELOAD, "path of the WebSocket endpoint") \
     STR (echo_path, "", RELOAD, "path of a plain WebSocket echo without opcodes; empty: none") \
-    INT (workers, 0, 0, 64, "processes", RESTART, "worker processes; 0: one for each core") \
+    INT (workers, 0, 0, 64, "processes", RELOAD_ONLY, "worker processes; 0: one for each core") \
     INT (max_connections, 100000, 1, 16000000, "connections", RESTART, "clients of the whole node; more are answered 503") \
     INT (max_per_address, 0, 0, 16000000, "connections", RELOAD, "connections of one client address on this node; more are answered 503; 0: no limit") \
     INT (handshake_rate, 0, 0, 1000000, "handshakes a second", RELOAD, "handshakes of the whole node; more are answered 503; 0: no limit") \
     INT (max_message, 65536, 128, 16777216, "bytes", RELOAD, "largest message from a client; larger ones close with 1009") \
     INT (max_push, 1048576, 1024, 16777216, "bytes", RESTART, "largest push from Redis; larger ones are dropped and counted") \
-    STR (admin, "127.0.0.1:8081", RESTART, "address of the admin HTTP interface; empty: none") \
+    STR (admin, "127.0.0.1:8081", RELOAD_ONLY, "address of the admin HTTP interface; empty: none") \
     STR (redis, "redis://127.0.0.1:6379/0", RELOAD, "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \
     STR (prefix, "push:", RESTART, "what every channel's name begins with") \
     INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most that waits for one slow client") \

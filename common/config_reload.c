@@ -39,19 +39,10 @@ static bool same(enum config_kind kind, const void *a, const void *b)
 
 static void exchange(void *a, void *b, size_t size)
 {
-    uint8_t kept[sizeof(struct listen_address)];
+    uint8_t kept[sizeof(struct string_list)];
     memcpy(kept, a, size);
     memcpy(a, b, size);
     memcpy(b, kept, size);
-}
-
-/* The parsed addresses point into the strings that they were parsed from, and move with them. */
-static void exchange_addresses(struct config *fresh, struct config *old, const char *key)
-{
-    if (strcmp(key, "listen") == 0)
-        exchange(&fresh->listen_at, &old->listen_at, sizeof(fresh->listen_at));
-    else if (strcmp(key, "admin") == 0)
-        exchange(&fresh->admin_at, &old->admin_at, sizeof(fresh->admin_at));
 }
 
 void config_keep(struct config *fresh, struct config *old, void (*kept)(const char *key))
@@ -66,7 +57,6 @@ void config_keep(struct config *fresh, struct config *old, void (*kept)(const ch
         if (same(key->kind, new_value, old_value))
             continue;
         exchange(new_value, old_value, size_of(key->kind));
-        exchange_addresses(fresh, old, key->name);
         kept(key->name);
     }
 }
@@ -96,7 +86,7 @@ static void print_value(const struct config_key *key, const void *value, FILE *o
     }
 }
 
-void config_restart_text(const struct config *config, char *out, size_t size)
+void config_kept_text(const struct config *config, char *out, size_t size)
 {
     const struct config_section *root = &config_sections[SECTION_ROOT];
     FILE *text = fmemopen(out, size, "w");
@@ -105,7 +95,7 @@ void config_restart_text(const struct config *config, char *out, size_t size)
         return;
     for (size_t i = 0; i < root->count; i++) {
         const struct config_key *key = &root->key[i];
-        if (key->change != RESTART || key->offset == CONFIG_NO_FIELD)
+        if (key->change == RELOAD || key->offset == CONFIG_NO_FIELD)
             continue;
         fprintf(text, "%s=", key->name);
         print_value(key, (const uint8_t *)config + key->offset, text);
@@ -127,12 +117,13 @@ static const char *line_of(const char *text, const char *key, size_t key_len, si
     return NULL;
 }
 
-bool config_differs(const struct config *config, const char *text, void (*differs)(const char *key))
+bool config_differs(const struct config *config, const char *text,
+                    void (*differs)(const char *key, bool reload))
 {
     const struct config_section *root = &config_sections[SECTION_ROOT];
     char own[4096];
     bool any = false;
-    config_restart_text(config, own, sizeof(own));
+    config_kept_text(config, own, sizeof(own));
     for (size_t i = 0; i < root->count; i++) {
         const char *key = root->key[i].name;
         size_t len = 0, other_len = 0;
@@ -140,7 +131,7 @@ bool config_differs(const struct config *config, const char *text, void (*differ
         const char *other = line_of(text, key, strlen(key), &other_len);
         if (!line || !other || (len == other_len && memcmp(line, other, len) == 0))
             continue;
-        differs(key);
+        differs(key, root->key[i].change == RELOAD_ONLY);
         any = true;
     }
     return any;

@@ -117,9 +117,8 @@
     X(NODE_PRESENT, "`present` has changed, the node's home does not know")                \
     X(NODE_DOUBTFUL, "the node's channels are in doubt")                                   \
     X(NODE_GIVEN_UP, "they count as given up, UNSUBSCRIBE is not in the stream")           \
-    X(GAP_MADE, "GAP is in the outbox, and has not left")                                  \
-    X(GAP_TOLD, "GAP has left, the gap still stands in the slot")                          \
-    X(TOPIC_GAP_MADE, "GAP for members is in the outbox, and has not left")                \
+    X(GAP_MADE, "GAP has left, the words still say that it is due")                        \
+    X(GAP_NOTED, "GAP is noted as told to all, and not as told to members")                \
     X(INTEREST_TOLD, "another worker is told of a topic, the record does not say so")      \
     X(INTEREST_ASKED, "a topic is asked for or given up, its state says the opposite")     \
     X(JOIN_MEMBER, "a membership stands, SUBBED is not due")                               \

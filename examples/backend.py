@@ -97,7 +97,8 @@ class Backend:
         say(f"consumes {STREAM} as {name} of {GROUP}")
         while True:
             _, abandoned, *_ = self.redis.xautoclaim(STREAM, GROUP, name, ABANDONED_MS, "0")
-            fresh = self.redis.xreadgroup(GROUP, name, {STREAM: ">"}, count=64, block=5000)
+            fresh = self.redis.xreadgroup(GROUP, name, {STREAM: ">"}, count=64,
+                                          block=None if abandoned else 5000)
             for entry, fields in abandoned + (fresh[0][1] if fresh else []):
                 if fields:  # none: trimmed from the stream meanwhile
                     self.handle(Request(fields))

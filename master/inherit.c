@@ -156,10 +156,15 @@ bool inherit_owns(int fd)
     return fd >= FIRST_FD && fd < FIRST_FD + passed.count;
 }
 
+int inherit_unnamed(int fd)
+{
+    return refuse(fd, "push.conf names this address in neither listen nor admin");
+}
+
 int inherit_check(void)
 {
     for (int i = 0; i < passed.count; i++)
         if (!passed.used[i])
-            return refuse(FIRST_FD + i, "push.conf names this address in neither listen nor admin");
+            return inherit_unnamed(FIRST_FD + i);
     return 0;
 }

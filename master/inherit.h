@@ -31,4 +31,7 @@ bool inherit_owns(int fd);
  * -1 after logging which. */
 int inherit_check(void);
 
+/* Logs that push.conf does not name the address of a passed socket. Returns -1. */
+int inherit_unnamed(int fd);
+
 #endif

@@ -1,6 +1,8 @@
 /*
  * See listen.h. What accepted sockets shall have is set on the listening socket: Linux lets them
- * inherit it, which saves a system call for each connection.
+ * inherit it, which saves a system call for each connection. Sockets are told apart by what they
+ * are bound to, so a reload uses on whatever the new configuration still names, be it as `listen`
+ * or as `admin`.
  */
 #include "master/listen.h"
 
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -60,15 +63,9 @@ static void remove_stale(const struct listen_address *address)
     close(fd);
 }
 
-int listen_open(const struct listen_address *address, uint32_t send_buffer)
+/* Opens what nobody has open yet. Returns the descriptor, or -1 after logging why. */
+static int open_new(const struct listen_address *address, uint32_t send_buffer)
 {
-    int passed = inherit_take(address);
-    if (passed == -1)
-        passed = upgrade_listener(address);
-    if (passed != -1) {
-        set_options(passed, address, send_buffer);
-        return passed;
-    }
     const int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd != -1) {
         set_options(fd, address, send_buffer);
@@ -88,9 +85,108 @@ int listen_open(const struct listen_address *address, uint32_t send_buffer)
     return -1;
 }
 
-void listen_close(const struct listen_address *address, int fd)
+/* ---- A configuration's sockets ---- */
+
+static int nth(const struct listeners *listeners, size_t i)
 {
-    close(fd);
-    if (address->is_unix && !inherit_owns(fd))
-        unlink(((const struct sockaddr_un *)&address->addr)->sun_path);
+    return i < listeners->count ? listeners->fd[i] : listeners->admin;
+}
+
+static bool has(const struct listeners *listeners, int fd)
+{
+    for (size_t i = 0; i <= listeners->count; i++)
+        if (nth(listeners, i) == fd)
+            return true;
+    return false;
+}
+
+/* The socket of `old` that is bound to the address and not yet used, or -1. */
+static int use_on(const struct listeners *listeners, const struct listeners *old,
+                  const struct listen_address *address)
+{
+    for (size_t i = 0; i <= old->count; i++)
+        if (nth(old, i) != -1 && !has(listeners, nth(old, i)) &&
+            inherit_is_bound(nth(old, i), address))
+            return nth(old, i);
+    return -1;
+}
+
+static int open_one(const struct listeners *listeners, const struct listeners *old,
+                    const struct listen_address *address, uint32_t send_buffer)
+{
+    int fd = old ? use_on(listeners, old, address) : -1;
+    if (fd == -1)
+        fd = inherit_take(address);
+    if (fd == -1)
+        fd = upgrade_listener(address);
+    if (fd == -1)
+        return open_new(address, send_buffer);
+    set_options(fd, address, send_buffer);
+    return fd;
+}
+
+static int open_all(struct listeners *listeners, const struct config *config,
+                    const struct listeners *old)
+{
+    for (size_t i = 0; i < listeners->count; i++) {
+        const int fd = open_one(listeners, old, &config->listen_at[i], config->send_buffer);
+        if (fd == -1)
+            return -1;
+        listeners->fd[i] = fd;
+    }
+    if (config->admin_at.len == 0)
+        return 0;
+    listeners->admin = open_one(listeners, old, &config->admin_at, 0);
+    return listeners->admin == -1 ? -1 : 0;
+}
+
+/* Nobody would ever accept from a socket that was passed to us and that nobody names. */
+static int check_passed(const struct listeners *listeners, const struct listeners *old)
+{
+    if (!old)
+        return inherit_check();
+    for (size_t i = 0; i <= old->count; i++)
+        if (inherit_owns(nth(old, i)) && !has(listeners, nth(old, i)))
+            return inherit_unnamed(nth(old, i));
+    return 0;
+}
+
+int listeners_open(struct listeners *listeners, const struct config *config,
+                   const struct listeners *old)
+{
+    *listeners = (struct listeners){.count = config->listen.count, .admin = -1};
+    listeners->fd = malloc(listeners->count * sizeof(int));
+    if (!listeners->fd) {
+        log_error("listen_failed", "why=\"out of memory\"");
+        return -1;
+    }
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->fd[i] = -1;
+    if (open_all(listeners, config, old) == 0 && check_passed(listeners, old) == 0)
+        return 0;
+    listeners_close(listeners, old);
+    return -1;
+}
+
+/* Removes the file that a unix socket is bound to. */
+static void remove_file(int fd)
+{
+    struct sockaddr_un addr = {0};
+    socklen_t len = sizeof(addr) - 1; /* so that a path ends with a NUL */
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && addr.sun_family == AF_UNIX)
+        unlink(addr.sun_path);
+}
+
+void listeners_close(struct listeners *old, const struct listeners *fresh)
+{
+    for (size_t i = 0; i <= old->count; i++) {
+        const int fd = nth(old, i);
+        if (fd == -1 || (fresh && has(fresh, fd)))
+            continue;
+        if (!inherit_owns(fd))
+            remove_file(fd);
+        close(fd);
+    }
+    free(old->fd);
+    *old = (struct listeners){.admin = -1};
 }

@@ -6,15 +6,26 @@
 
 #include "common/config.h"
 
-/*
- * Opens a non-blocking listening socket at `address`, or takes the one that was passed for it
- * (inherit.h). `send_buffer`: SO_SNDBUF that accepted sockets inherit, 0 for the kernel's default.
- * A unix socket whose server is gone is replaced, one that answers is not. Returns the descriptor,
- * or -1 after logging why.
- */
-int listen_open(const struct listen_address *address, uint32_t send_buffer);
+#include <stddef.h>
 
-/* Closes the socket, and removes the file of a unix socket unless it was passed to us. */
-void listen_close(const struct listen_address *address, int fd);
+/* The sockets that a configuration asks for. */
+struct listeners {
+    int *fd; /* one for each of config->listen_at */
+    size_t count;
+    int admin; /* -1: none */
+};
+
+/*
+ * Opens what `config` asks for: non-blocking, with the options that accepted sockets are to have. A
+ * socket of `old` (NULL: none) that is bound to the address is used on; so is one that was passed
+ * for it (inherit.h, upgrade.h). A unix socket whose server is gone is replaced, one that answers
+ * is not. Returns 0, or -1 after logging why: then everything is as it was.
+ */
+int listeners_open(struct listeners *listeners, const struct config *config,
+                   const struct listeners *old);
+
+/* Closes the sockets of `old` but those that `fresh` (NULL: nobody) uses on, and frees it. The file
+ * of a unix socket is removed unless it was passed to us. */
+void listeners_close(struct listeners *old, const struct listeners *fresh);
 
 #endif

@@ -25,9 +25,10 @@ static const char usage[] =
     "  -V            prints the version\n"
     "  -h            prints this\n"
     "\n"
-    "signals: TERM, INT drain and stop; HUP reload push.conf; USR1 reopen the log;\n"
-    "         USR2 replace the binary without closing a connection\n"
-    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system\n";
+    "signals: TERM, INT drain and stop; QUIT the same to be started again; HUP reload push.conf;\n"
+    "         USR1 reopen the log; USR2 replace the binary without closing a connection\n"
+    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system,\n"
+    "         3 after a clean stop by QUIT\n";
 
 struct options {
     struct invocation invocation;
@@ -100,8 +101,9 @@ int main(int argc, char **argv)
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
-        if (upgrade_check(config) == -1)
-            return EXIT_CONFIG;
+        const int unfit = upgrade_check(config);
+        if (unfit)
+            return unfit;
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;

@@ -5,8 +5,8 @@
 #include "master/master.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/inherit.h"
-#include "master/listen.h"
 #include "master/notify.h"
 #include "master/signals.h"
 #include "master/supervise.h"
@@ -24,6 +24,7 @@ enum {
     FDS_PER_WORKER = 96,     /* epoll sets, links, admin clients */
     ABOVE_LIMIT = 1024,      /* connections that are being refused */
     LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
+    SLOTS_MIN = 16,   /* that a reload may bring into use; unused ones cost next to nothing */
     TOPICS_EACH = 16, /* of a connection, on average: only those that there are cost memory */
     MEMBERSHIPS_MIN = 1 << 16,
     MEMBERSHIPS_MAX = 1 << 26,
@@ -65,14 +66,38 @@ static uint32_t memberships_for(const struct config *config)
     return memberships > MEMBERSHIPS_MAX ? MEMBERSHIPS_MAX : (uint32_t)memberships;
 }
 
+static uint32_t cores(void)
+{
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (uint32_t)online : 1;
+}
+
+uint32_t master_workers(const struct config *config)
+{
+    const uint32_t workers = config->workers ? config->workers : cores();
+    return workers < WORKERS_MAX ? workers : WORKERS_MAX;
+}
+
+/* Room for twice as many workers as there are cores. Without the shared descriptors no connection
+ * can move, and no other number of workers ever be. */
+static uint32_t slots_for(const struct config *config, uint32_t workers)
+{
+    uint32_t slots = 2 * cores() > SLOTS_MIN ? 2 * cores() : SLOTS_MIN;
+    if (slots < workers || !config->share_descriptors)
+        slots = workers;
+    return slots < WORKERS_MAX ? slots : WORKERS_MAX;
+}
+
 /* Records for every connection and for all descriptors beside them, which have low and high numbers
  * alike. */
 static struct segment_shape shape_for(const struct config *config, uint32_t workers)
 {
     const uint32_t descriptors = raise_descriptors();
+    const uint32_t slots = slots_for(config, workers);
     const uint32_t beside = RESERVED_FDS + workers * FDS_PER_WORKER;
     /* Clients above the limit need a record, too, to be told so. */
-    uint64_t capacity = (uint64_t)config->max_connections + beside + ABOVE_LIMIT;
+    uint64_t capacity = (uint64_t)config->max_connections + RESERVED_FDS +
+                        (uint64_t)slots * FDS_PER_WORKER + ABOVE_LIMIT;
     if (capacity > descriptors) {
         capacity = descriptors;
         if (descriptors < config->max_connections + beside)
@@ -82,7 +107,7 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
                      descriptors, config->max_connections);
     }
     return (struct segment_shape){
-        .workers = workers,
+        .workers = slots,
         .capacity = (uint32_t)capacity,
         .memberships = memberships_for(config),
         .ring_size = power_of_two((uint64_t)config->max_push + (256 << 10)),
@@ -93,22 +118,12 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
 
 static int open_listeners(struct master *master)
 {
-    const struct config *config = master->config;
-    master->admin_fd = -1;
-    master->listen_fds = calloc(config->listen.count, sizeof(int));
-    if (!master->listen_fds || inherit_open() == -1)
+    if (inherit_open() == -1)
         return -1;
-    for (size_t i = 0; i < config->listen.count; i++) {
-        master->listen_fds[i] = listen_open(&config->listen_at[i], config->send_buffer);
-        if (master->listen_fds[i] == -1)
-            return -1;
-    }
-    if (config->admin_at.len > 0) {
-        master->admin_fd = listen_open(&config->admin_at, 0);
-        if (master->admin_fd == -1)
-            return -1;
-    }
-    return inherit_check();
+    if (listeners_open(&master->listeners, master->config, NULL) == -1)
+        return -1;
+    upgrade_close_listeners();
+    return 0;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -130,7 +145,10 @@ static int open_segment(struct master *master)
         node = host;
     if (segment_create(&master->segment, &shape, node) == -1)
         return -1;
-    config_restart_text(master->config, master->segment.header->kept, KEPT_MAX);
+    segment_set_plan(&master->segment,
+                     (struct plan){.active = master->workers, .other = master->workers});
+    config_kept_text(master->config, master->segment.header->kept, KEPT_MAX);
+    upgrade_carry_on(master);
     return 0;
 }
 
@@ -142,8 +160,11 @@ static int begin(struct master *master)
     raise_descriptors();
     if (open_segment(master) == -1)
         return failed("shared memory");
+    master->slots = master->segment.header->shape.workers;
     if (open_listeners(master) == -1)
         return -1;
+    if (upgrade_open() == -1)
+        return failed("memfd_create");
     /* valgrind knows no pidfd; without it the workers do not notice when the master dies. */
     master->self_fd = pidfd_open(getpid(), 0);
     if (master->self_fd == -1 && master->config->share_descriptors)
@@ -154,18 +175,17 @@ static int begin(struct master *master)
         return failed("workers");
     if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");
+    if (change_open(master) == -1)
+        return failed("event loop");
     return 0;
 }
 
 int master_run(struct config *config, const struct invocation *invocation)
 {
     static struct master master;
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     master.config = config;
     master.invocation = invocation;
-    master.workers = config->workers ? config->workers : cores > 0 ? (uint32_t)cores : 1;
-    if (master.workers > WORKERS_MAX)
-        master.workers = WORKERS_MAX;
+    master.workers = master_workers(config);
     if (begin(&master) == -1)
         return 2;
     log_info("started", "version=%s workers=%u capacity=%u", WSPUSHD_VERSION, master.workers,

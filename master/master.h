@@ -6,6 +6,7 @@
 #define WSPUSHD_MASTER_MASTER_H
 
 #include "common/config.h"
+#include "master/listen.h"
 #include "shm/segment.h"
 
 #include <event2/event.h>
@@ -18,7 +19,11 @@ struct charge {
     struct event_base *base; /* the slot's, made before any worker exists; its descriptors stay */
     struct event *respawn;   /* fires when the back-off is over */
     pid_t pid;               /* 0: not running */
+    bool left;               /* not running, and not to be: move.c */
+    bool hung;               /* the watchdog has told it to end */
     uint64_t started_ms;
+    uint64_t turns;      /* of the slot's loops before it was started */
+    uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
     uint32_t backoff_ms; /* before the next start, if it dies young */
 };
 
@@ -37,19 +42,24 @@ struct master {
     struct config *config;
     struct segment segment;
     struct event_base *base;
-    uint32_t workers;
+    uint32_t slots;   /* that there are; each has its descriptors from the start */
+    uint32_t workers; /* that share the work: slots 0 to workers - 1; move.c changes it */
     struct charge charge[WORKERS_MAX];
-    int *listen_fds; /* one for each of config->listen_at; -1: closed */
-    int admin_fd;
-    int self_fd; /* pidfd of the master, for the workers to watch */
+    struct listeners listeners; /* of `config` */
+    int self_fd;                /* pidfd of the master, for the workers to watch */
     int signal_fd;
     struct event *tick;
     bool stopping;
+    uint32_t reloads; /* so far: reload.c */
     bool upgrading;   /* workers leave, and are not replaced: upgrade.c */
+    bool replacing;   /* when it has stopped, another binary begins anew: upgrade.c */
     pid_t trial;      /* the child that tries the new binary; 0: none */
     uint64_t stop_ms; /* when stopping began */
     int status;       /* exit status */
 };
+
+/* As many workers as the configuration wants. */
+uint32_t master_workers(const struct config *config);
 
 /* Serves until told to stop. Takes `config`. Returns the process's exit status: 0, or 2 for a
  * system failure. */

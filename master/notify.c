@@ -11,7 +11,6 @@
 
 #include "common/log.h"
 #include "shm/slot.h"
-#include "shm/stats.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -19,9 +18,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
-
-enum { LOOK_EVERY_MS = 20 /* until ready */ };
 
 static struct {
     struct sockaddr_un addr;
@@ -29,7 +27,7 @@ static struct {
     int fd;
     bool ready;
     char status[128]; /* as last told */
-    struct event *look, *watchdog;
+    struct event *watchdog;
 } notify;
 
 static void tell(const char *text)
@@ -55,14 +53,6 @@ static bool find_socket(const char *name)
 
 /* ---- Readiness and status ---- */
 
-static bool all_turn(const struct master *master)
-{
-    for (uint32_t i = 0; i < master->workers; i++)
-        if (atomic_load_explicit(&master->segment.stats[i].turns, memory_order_relaxed) == 0)
-            return false;
-    return true;
-}
-
 void notify_status(const struct master *master)
 {
     uint32_t connections = 0, up = 0;
@@ -81,17 +71,21 @@ void notify_status(const struct master *master)
     tell(status);
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+void notify_ready(const struct master *master)
 {
-    const struct master *master = arg;
-    (void)fd, (void)what;
-    if (!all_turn(master))
-        return;
-    event_del(notify.look);
     notify.ready = true;
-    if (!master->stopping)
-        tell("READY=1");
+    tell("READY=1");
     notify_status(master);
+}
+
+void notify_reloading(void)
+{
+    struct timespec now;
+    char text[64];
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
+    tell(text);
 }
 
 void notify_stopping(uint32_t seconds)
@@ -119,12 +113,11 @@ static uint64_t watchdog_usec(void)
     return strtoull(usec, NULL, 10);
 }
 
-static int add_timer(struct master *master, struct event **event, event_callback_fn callback,
-                     uint64_t usec)
+static int add_watchdog(const struct master *master, uint64_t usec)
 {
     const struct timeval every = {(time_t)(usec / 1000000), (suseconds_t)(usec % 1000000)};
-    *event = event_new(master->base, -1, EV_PERSIST, callback, master);
-    return *event && event_add(*event, &every) == 0 ? 0 : -1;
+    notify.watchdog = event_new(master->base, -1, EV_PERSIST, on_watchdog, NULL);
+    return notify.watchdog && event_add(notify.watchdog, &every) == 0 ? 0 : -1;
 }
 
 int notify_open(struct master *master)
@@ -141,7 +134,5 @@ int notify_open(struct master *master)
     notify.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (notify.fd == -1)
         return -1;
-    if (watchdog > 0 && add_timer(master, &notify.watchdog, on_watchdog, watchdog / 2 + 1) == -1)
-        return -1;
-    return add_timer(master, &notify.look, on_look, LOOK_EVERY_MS * 1000);
+    return watchdog > 0 ? add_watchdog(master, watchdog / 2 + 1) : 0;
 }

@@ -4,10 +4,9 @@
 #include "master/signals.h"
 
 #include "common/log.h"
-#include "master/reload.h"
+#include "master/change.h"
 #include "master/stop.h"
 #include "master/supervise.h"
-#include "master/upgrade.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,7 +16,12 @@
 
 static void on_stop(struct master *master)
 {
-    stop_begin(master);
+    stop_begin(master, ENDING_STOP);
+}
+
+static void on_restart(struct master *master)
+{
+    stop_begin(master, ENDING_RESTART);
 }
 
 static void on_child(struct master *master)
@@ -35,21 +39,22 @@ static void on_reopen(struct master *master)
 
 static void on_upgrade(struct master *master)
 {
-    upgrade_begin(master);
+    change_ask(master, CHANGE_UPGRADE);
 }
 
 static void on_reload(struct master *master)
 {
-    reload(master);
+    change_ask(master, CHANGE_RELOAD);
 }
 
 /* X(signal, handler) */
-#define SIGNALS(X)        \
-    X(SIGTERM, on_stop)   \
-    X(SIGINT, on_stop)    \
-    X(SIGCHLD, on_child)  \
-    X(SIGUSR1, on_reopen) \
-    X(SIGHUP, on_reload)  \
+#define SIGNALS(X)         \
+    X(SIGTERM, on_stop)    \
+    X(SIGINT, on_stop)     \
+    X(SIGQUIT, on_restart) \
+    X(SIGCHLD, on_child)   \
+    X(SIGUSR1, on_reopen)  \
+    X(SIGHUP, on_reload)   \
     X(SIGUSR2, on_upgrade)
 
 static const struct {

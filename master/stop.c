@@ -1,13 +1,15 @@
 /*
- * See stop.h.
+ * See stop.h. How many clients each worker has is written down for all before the first of them is
+ * told, so that together they spread them evenly.
  */
 #include "master/stop.h"
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "master/listen.h"
 #include "master/notify.h"
+#include "master/reload.h"
 #include "master/supervise.h"
+#include "master/upgrade.h"
 
 enum {
     LOOK_EVERY_MS = 20, /* while stopping */
@@ -15,15 +17,6 @@ enum {
 };
 
 static struct event *look;
-
-static void close_listeners(struct master *master)
-{
-    for (size_t i = 0; i < master->config->listen.count; i++)
-        if (master->listen_fds[i] >= 0)
-            listen_close(&master->config->listen_at[i], master->listen_fds[i]);
-    if (master->admin_fd >= 0)
-        listen_close(&master->config->admin_at, master->admin_fd);
-}
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
@@ -39,22 +32,67 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
     if (!supervise_gone(master))
         return;
-    close_listeners(master);
+    reload_close(master);
+    if (master->replacing)
+        upgrade_exec_anew(master);
+    listeners_close(&master->listeners, NULL);
     event_base_loopbreak(master->base);
 }
 
-void stop_begin(struct master *master)
+/* What workers need to know before they begin. */
+static void announce(const struct master *master, enum ending ending)
 {
-    if (master->stopping) {
-        supervise_command(master, SLOT_STOP);
-        return;
-    }
+    uint32_t share[WORKERS_MAX];
+    for (uint32_t i = 0; i < master->workers; i++)
+        share[i] = atomic_load_explicit(&master->segment.slot[i].ready_users, memory_order_relaxed);
+    board_end(master->segment.board, ending, share, master->workers);
+}
+
+static void tell_stopping(const struct master *master)
+{
+    notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
+}
+
+static void drain(struct master *master, enum ending ending)
+{
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
-    log_info("draining", "");
-    notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
+    master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
+    log_info("draining", "for=%s", ending == ENDING_RESTART ? "restart" : "stop");
+    if (master->upgrading) { /* some workers have left already: their clients are to be told, too */
+        master->upgrading = false;
+        supervise_restart(master);
+    }
+    announce(master, ending);
     supervise_command(master, SLOT_DRAIN);
     look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     if (!look || event_add(look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == -1)
         supervise_kill(master);
+}
+
+/* Clients have been told already that it is for a restart. */
+static void stop_after_all(struct master *master, enum ending ending)
+{
+    master->replacing = false;
+    master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
+    tell_stopping(master);
+}
+
+void stop_begin(struct master *master, enum ending ending)
+{
+    if (master->replacing) {
+        stop_after_all(master, ending);
+    } else if (master->stopping) {
+        supervise_command(master, SLOT_STOP);
+    } else if (!reload_delays_stop(master, ending)) {
+        tell_stopping(master);
+        drain(master, ending);
+    }
+}
+
+/* systemd is told nothing but that a change is under way: the process stays. */
+void stop_begin_upgrade(struct master *master)
+{
+    master->replacing = true;
+    drain(master, ENDING_RESTART);
 }

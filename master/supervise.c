@@ -8,6 +8,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/move.h"
+#include "master/obituary.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
@@ -38,7 +40,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
 {
     char name[24];
     sigset_t none;
-    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
+    static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
     /* Signals are the master's: Ctrl-C reaches the whole group, and must not end a worker before it
      * has drained. */
     for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
@@ -52,9 +54,9 @@ static _Noreturn void work(const struct master *master, uint32_t i)
                                        .segment = &segment,
                                        .id = i,
                                        .base = master->charge[i].base,
-                                       .listen_fds = master->listen_fds,
-                                       .listen_count = master->config->listen.count,
-                                       .admin_fd = master->admin_fd,
+                                       .listen_fds = master->listeners.fd,
+                                       .listen_count = master->listeners.count,
+                                       .admin_fd = master->listeners.admin,
                                        .master_fd = master->self_fd};
     _exit(worker_run(&setup));
 }
@@ -64,6 +66,9 @@ static void start(struct master *master, uint32_t i)
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     charge->started_ms = clock_mono_ms();
+    charge->reload = master->reloads;
+    charge->hung = false;
+    charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->heartbeat,
                  charge->started_ms); /* nobody else writes it while nobody runs */
@@ -86,11 +91,20 @@ struct respawn {
     uint32_t i;
 };
 
+/* Whether a worker that has ended is to be replaced: also within a drain, where its clients have
+ * not been told. */
+static bool is_wanted(const struct master *master, uint32_t i)
+{
+    const struct slot *slot = slot_of(master, i);
+    return !master->stopping ||
+           (atomic_load(&slot->command) == SLOT_DRAIN && !atomic_load(&slot->drained));
+}
+
 static void on_respawn(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (!respawn->master->stopping)
+    if (respawn->master->charge[respawn->i].pid == 0 && is_wanted(respawn->master, respawn->i))
         start(respawn->master, respawn->i);
 }
 
@@ -120,7 +134,7 @@ static bool is_connection(const struct master *master, int fd)
     if ((uint32_t)fd < master->segment.header->shape.capacity &&
         word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (atomic_load(&slot_of(master, i)->link.fd) == fd ||
             atomic_load(&slot_of(master, i)->parcel) == fd)
             return true;
@@ -148,7 +162,8 @@ static int note_own_descriptors(struct master *master)
 
 int supervise_start(struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    obituary_open();
+    for (uint32_t i = 0; i < master->slots; i++)
         if (prepare(master, i) == -1)
             return -1;
     if (note_own_descriptors(master) == -1)
@@ -157,26 +172,12 @@ int supervise_start(struct master *master)
     return 0;
 }
 
-static void log_death(const struct master *master, uint32_t i, int status)
-{
-    const struct slot *slot = slot_of(master, i);
-    const struct slot_words *words = &slot->words;
-    if (WIFSIGNALED(status))
-        log_warn("worker_died", "worker=%u pid=%d signal=%d doing=%s fd=%u position=%llu", i,
-                 master->charge[i].pid, WTERMSIG(status),
-                 log_quote(slot_doing_name(words->doing), strlen(slot_doing_name(words->doing))),
-                 words->fd, (unsigned long long)words->position);
-    else
-        log_warn("worker_died", "worker=%u pid=%d status=%d", i, master->charge[i].pid,
-                 WEXITSTATUS(status));
-}
-
-/* A worker that served for a while is replaced at once; one that dies young has to wait, longer
- * each time. */
-static void replace(struct master *master, uint32_t i)
+/* A worker that served for a while is replaced at once, and one whose successor knows what to keep
+ * off; one that dies young otherwise has to wait, longer each time. */
+static void replace(struct master *master, uint32_t i, bool warned)
 {
     struct charge *charge = &master->charge[i];
-    if (clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
+    if (warned || clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
         charge->backoff_ms = BACKOFF_FIRST_MS;
         start(master, i);
         return;
@@ -193,20 +194,26 @@ static void dead(struct master *master, uint32_t i, int status)
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
-    if (!left && !(clean && master->stopping))
-        log_death(master, i, status);
+    bool warned = false;
+    if (!left && !(clean && (master->stopping || move_lets_go(master, i))))
+        warned = obituary(master, i, status, clock_mono_ms() - master->charge[i].started_ms);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
     if (master->upgrading) {
         if (supervise_gone(master))
             upgrade_exec(master);
     } else if (left) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
-    } else if (!(clean && master->stopping)) {
-        atomic_fetch_add(&slot->restarts, 1);
-        if (!master->stopping)
-            replace(master, i);
+    } else if (clean && move_lets_go(master, i)) {
+        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
+        master->charge[i].left = true;
+    } else {
+        if (!(clean && master->stopping))
+            atomic_fetch_add(&slot->restarts, 1);
+        if (is_wanted(master, i))
+            replace(master, i, warned);
     }
 }
 
@@ -217,47 +224,93 @@ void supervise_reap(struct master *master)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == master->trial)
             upgrade_tried(master, status);
-        for (uint32_t i = 0; i < master->workers; i++)
+        for (uint32_t i = 0; i < master->slots; i++)
             if (master->charge[i].pid == pid)
                 dead(master, i, status);
     }
+}
+
+void supervise_run(struct master *master, uint32_t i)
+{
+    if (master->charge[i].pid != 0)
+        return;
+    master->charge[i].left = false;
+    event_del(master->charge[i].respawn);
+    atomic_store(&slot_of(master, i)->command, SLOT_RUN);
+    start(master, i);
 }
 
 void supervise_restart(struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++) {
         atomic_store(&slot_of(master, i)->command, SLOT_RUN);
-        if (master->charge[i].pid == 0)
-            start(master, i);
+        supervise_run(master, i);
     }
+}
+
+void supervise_wake(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid != 0)
+            latch_wake(slot_of(master, i));
+}
+
+/* First it is asked for its last words, that is where it hangs; SIGCONT, because it may be stopped.
+ * If it is still there at the next look, it is killed. */
+static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
+{
+    if (charge->hung) {
+        kill(charge->pid, SIGKILL);
+        return;
+    }
+    log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, charge->pid,
+             (unsigned long long)silent_ms);
+    charge->hung = true;
+    kill(charge->pid, SIGABRT);
+    kill(charge->pid, SIGCONT);
 }
 
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
         if (master->charge[i].pid == 0 || heartbeat >= now ||
             now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
             continue;
-        log_warn("worker_hangs", "worker=%u pid=%d silent_ms=%llu", i, master->charge[i].pid,
-                 (unsigned long long)(now - heartbeat));
-        kill(master->charge[i].pid, SIGKILL);
+        end_hung(&master->charge[i], i, now - heartbeat);
     }
 }
 
 void supervise_command(struct master *master, enum slot_command command)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         atomic_store(&slot_of(master, i)->command, command);
     /* When the first worker acts on it, every other can know. */
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         latch_wake(slot_of(master, i));
+}
+
+bool supervise_reloaded(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid && master->charge[i].reload != master->reloads)
+            return false;
+    return true;
+}
+
+bool supervise_serving(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid == 0 || atomic_load(&slot_of(master, i)->command) != SLOT_RUN ||
+            atomic_load(&master->segment.stats[i].turns) == master->charge[i].turns)
+            return false;
+    return true;
 }
 
 bool supervise_drained(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && !atomic_load(&slot_of(master, i)->drained))
             return false;
     return true;
@@ -265,7 +318,7 @@ bool supervise_drained(const struct master *master)
 
 bool supervise_gone(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             return false;
     return true;
@@ -273,7 +326,7 @@ bool supervise_gone(const struct master *master)
 
 void supervise_kill(struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++)
+    for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)
             kill(master->charge[i].pid, SIGKILL);
 }

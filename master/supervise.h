@@ -5,10 +5,14 @@
  *   --------------------+------------------------------+---------------------------
  *   it has died         | start anew: at once, or      | -
  *                       | after a back-off if it died  |
- *                       | young; none when stopping    |
- *   no heartbeat        | SIGKILL (then: it has died)  | -
+ *                       | young; none when it had      |
+ *                       | drained, or has to stop      |
+ *   no heartbeat        | SIGABRT, a second later      | -
+ *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start
  *   stop                | command DRAIN, later STOP    | forget it
+ *
+ * A worker that a move lets go (move.h) is not started again until that says so.
  */
 #ifndef WSPUSHD_MASTER_SUPERVISE_H
 #define WSPUSHD_MASTER_SUPERVISE_H
@@ -16,7 +20,7 @@
 #include "master/master.h"
 #include "shm/slot.h"
 
-/* Makes the slots' descriptors and starts all workers. Returns 0, or -1. */
+/* Makes the descriptors of all slots and starts the workers. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
 /* SIGCHLD: reaps and replaces whoever has died. */
@@ -28,8 +32,17 @@ void supervise_watch(struct master *master);
 /* Starts every worker that is not running: after an upgrade that failed. */
 void supervise_restart(struct master *master);
 
+/* Starts the slot's worker if it is not running; and makes all that run look at the plan. */
+void supervise_run(struct master *master, uint32_t i);
+void supervise_wake(const struct master *master);
+
 /* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
 void supervise_command(struct master *master, enum slot_command command);
+
+/* Whether every worker has the configuration of the last reload. */
+bool supervise_reloaded(const struct master *master);
+/* Whether every worker that is to run does, and its loop has turned: clients are accepted. */
+bool supervise_serving(const struct master *master);
 
 /* Whether every worker has drained; whether none is running. */
 bool supervise_drained(const struct master *master);

@@ -5,29 +5,68 @@
 #include "master/upgrade.h"
 
 #include "common/log.h"
+#include "master/change.h"
 #include "master/inherit.h"
+#include "master/stop.h"
 #include "master/supervise.h"
+#include "shm/migrate.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TRIAL_S = 10 /* seconds that the new binary has for its trial */ };
+enum {
+    TRIAL_S = 10,            /* seconds that the new binary has for its trial */
+    OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
+    OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
+    LINES_MAX = 100,         /* in how many lines */
+    EXIT_NOTED = 1           /* wspushd's, where it has printed what is wrong */
+};
+
+static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE"; /* "segment listener listener ..." */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
-static void refuse(const char *why)
+static void note(const char *why)
 {
     log_error("upgrade_refused", "why=%s", log_quote(why, strlen(why)));
+    change_note(why);
+}
+
+static void refuse(struct master *master, const char *why)
+{
+    note(why);
+    change_end(master, CHANGE_REFUSED);
 }
 
 /* ---- 1: the trial ---- */
+
+int upgrade_open(void)
+{
+    trial_output = memfd_create("trial", MFD_CLOEXEC);
+    return trial_output == -1 ? -1 : 0;
+}
+
+/* What it prints, on whichever stream, is kept: its reasons, where it refuses. */
+static void redirect_output(void)
+{
+    struct rlimit most;
+    dup2(trial_output, STDOUT_FILENO);
+    dup2(trial_output, STDERR_FILENO);
+    getrlimit(RLIMIT_FSIZE, &most);
+    most.rlim_cur = OUTPUT_MAX; /* counts for a memfd as well; outlives execve */
+    setrlimit(RLIMIT_FSIZE, &most);
+}
 
 static _Noreturn void try_binary(const struct master *master)
 {
@@ -39,6 +78,7 @@ static _Noreturn void try_binary(const struct master *master)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    redirect_output();
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);
@@ -52,38 +92,82 @@ static _Noreturn void try_binary(const struct master *master)
     argv[argc] = NULL;
     alarm(TRIAL_S); /* outlives execve */
     execv(invocation->binary, argv);
-    refuse(strerror(errno));
-    _exit(127);
+    dprintf(STDERR_FILENO, "%s: %s\n", invocation->binary, strerror(errno));
+    _exit(EXIT_NOTED);
 }
 
 void upgrade_begin(struct master *master)
 {
-    if (master->stopping || master->upgrading || master->trial)
-        return;
     if (!master->config->share_descriptors) {
-        refuse("share_descriptors is off");
+        refuse(master, "share_descriptors is off");
         return;
     }
     log_info("upgrade_trial", "binary=%s",
              log_quote(master->invocation->binary, strlen(master->invocation->binary)));
+    if (ftruncate(trial_output, 0) == -1 || lseek(trial_output, 0, SEEK_SET) == -1) {
+        refuse(master, strerror(errno));
+        return;
+    }
     const pid_t pid = fork(); /* with a descriptor table of its own */
     if (pid == 0)
         try_binary(master);
     if (pid == -1)
-        refuse(strerror(errno));
+        refuse(master, strerror(errno));
     else
         master->trial = pid;
 }
 
+/* Notes the lines that it has printed; returns whether there are any. */
+static bool note_output(void)
+{
+    static char text[OUTPUT_READ + 1];
+    const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
+    char *rest = text;
+    text[len > 0 ? len : 0] = '\0';
+    for (int lines = 0; rest && lines < LINES_MAX; lines++) {
+        const char *line = strsep(&rest, "\n");
+        if (line[0])
+            note(line);
+    }
+    return len > 0;
+}
+
+/* Why the trial failed: by its own words, where it has any. */
+static void note_failure(int status)
+{
+    char line[128];
+    const bool said = note_output();
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(line, sizeof(line), "its trial did not end within %d s", TRIAL_S);
+    else if (WIFSIGNALED(status))
+        snprintf(line, sizeof(line), "its trial was ended by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (said && WEXITSTATUS(status) <= EXIT_NOTED)
+        return;
+    else
+        snprintf(line, sizeof(line), "its trial ended with status %d", WEXITSTATUS(status));
+    note(line);
+}
+
+/* What the trial has printed says why. The change ends with this process. */
+static void restart(struct master *master)
+{
+    log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
+    stop_begin_upgrade(master);
+}
+
 void upgrade_tried(struct master *master, int status)
 {
+    const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (master->stopping)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT && !master->stopping) {
+        restart(master);
         return;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        log_error("upgrade_refused", "why=\"the trial failed: see above\" status=%d signal=%d",
-                  WIFEXITED(status) ? WEXITSTATUS(status) : 0,
-                  WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    }
+    if (!passed)
+        note_failure(status);
+    if (!passed || master->stopping) {
+        change_end(master, passed ? CHANGE_DONE : CHANGE_REFUSED);
         return;
     }
     log_info("upgrading", "");
@@ -93,9 +177,19 @@ void upgrade_tried(struct master *master, int status)
         upgrade_exec(master);
 }
 
-static void differs(const char *key)
+static void differs(const char *key, bool reload)
 {
-    fprintf(stderr, "%s: differs from the running server, and needs a restart\n", key);
+    fprintf(stderr, "%s: differs from the running server, and needs a %s\n", key,
+            reload ? "reload first" : "restart");
+}
+
+/* A segment that is carried over is a large file, too. */
+static void allow_segment(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &limit);
 }
 
 int upgrade_check(const struct config *config)
@@ -104,11 +198,14 @@ int upgrade_check(const struct config *config)
     struct segment segment;
     if (!fd)
         return 0;
-    if (segment_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
-        fprintf(stderr, "the running server's shared memory has another layout: restart instead\n");
-        return -1;
+    allow_segment();
+    if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
+        const bool foreign = errno == EPROTO;
+        fprintf(stderr, "the running server's shared memory: %s\n",
+                foreign ? "of another layout" : strerror(errno));
+        return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
     }
-    return config_differs(config, segment.header->kept, differs) ? -1 : 0;
+    return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
 }
 
 /* ---- 3: the exec ---- */
@@ -121,7 +218,7 @@ static void keep_open(int fd)
 
 static void keep_slots(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->workers; i++) {
+    for (uint32_t i = 0; i < master->slots; i++) {
         const struct slot *slot = &master->segment.slot[i];
         keep_open(slot->epoll_fd);
         keep_open(slot->event_fd);
@@ -130,25 +227,53 @@ static void keep_slots(const struct master *master)
     }
 }
 
-void upgrade_exec(struct master *master)
+/* `first`: the first number of the variable. Returns only where it fails, with errno. */
+static void exec_with(const struct master *master, int first)
 {
     const struct invocation *invocation = master->invocation;
     char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", master->segment.fd);
-    keep_open(master->segment.fd);
-    keep_slots(master);
-    for (size_t i = 0; i <= master->config->listen.count; i++) {
-        const int fd = i < master->config->listen.count ? master->listen_fds[i] : master->admin_fd;
+    int len = snprintf(told, sizeof(told), "%d", first);
+    for (size_t i = 0; i <= master->listeners.count; i++) {
+        const int fd =
+            i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
         keep_open(fd);
         if (fd > 0 && (size_t)len < sizeof(told))
             len += snprintf(told + len, sizeof(told) - (size_t)len, " %d", fd);
     }
     setenv(upgrade_variable, told, 1);
     execv(invocation->binary, invocation->argv);
-    refuse(strerror(errno));
     unsetenv(upgrade_variable);
+}
+
+void upgrade_exec(struct master *master)
+{
+    keep_open(master->segment.fd);
+    keep_slots(master);
+    exec_with(master, master->segment.fd);
+    const int error = errno;
     master->upgrading = false;
     supervise_restart(master);
+    refuse(master, strerror(error));
+}
+
+/* Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
+ * where workers had to be killed, clients, whom nobody would ever serve. */
+static void keep_nothing(void)
+{
+    DIR *open_fds = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    while (open_fds && (entry = readdir(open_fds)))
+        if (atoi(entry->d_name) > STDERR_FILENO)
+            fcntl(atoi(entry->d_name), F_SETFD, FD_CLOEXEC);
+    if (open_fds)
+        closedir(open_fds);
+}
+
+void upgrade_exec_anew(const struct master *master)
+{
+    keep_nothing();
+    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
+    note(strerror(errno));
 }
 
 /* ---- 4: the new version ---- */
@@ -164,6 +289,14 @@ static struct {
     size_t count;
 } listeners;
 
+static bool resumed;
+static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
+
+bool upgrade_resumed(void)
+{
+    return resumed;
+}
+
 int upgrade_take_up(struct master *master)
 {
     char *told = getenv(upgrade_variable);
@@ -174,16 +307,46 @@ int upgrade_take_up(struct master *master)
     while (*at == ' ' && listeners.count < WORKERS_MAX)
         listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
     unsetenv(upgrade_variable);
-    if (segment_open(&master->segment, segment_fd) == -1)
+    if (segment_fd < 0) {
+        restarted = (uint32_t)-segment_fd;
+        return 0;
+    }
+    const int layout = migrate_open(&master->segment, segment_fd);
+    if (layout == -1)
         return -1;
-    master->workers = master->segment.header->shape.workers;
+    if (layout != SEGMENT_LAYOUT)
+        log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
+                 master->segment.size);
+    master->workers = segment_plan(&master->segment).active;
+    resumed = true;
     return 1;
+}
+
+void upgrade_carry_on(const struct master *master)
+{
+    if (restarted == 0)
+        return;
+    resumed = true;
+    board_resume(master->segment.board, CHANGE_UPGRADE, restarted);
+    change_note("the layout of shared memory has changed: clients were told of a restart");
 }
 
 int upgrade_listener(const struct listen_address *address)
 {
-    for (size_t i = 0; i < listeners.count; i++)
-        if (inherit_is_bound(listeners.fd[i], address))
-            return listeners.fd[i];
+    for (size_t i = 0; i < listeners.count; i++) {
+        const int fd = listeners.fd[i];
+        if (fd == -1 || !inherit_is_bound(fd, address))
+            continue;
+        listeners.fd[i] = -1;
+        return fd;
+    }
     return -1;
+}
+
+void upgrade_close_listeners(void)
+{
+    for (size_t i = 0; i < listeners.count; i++)
+        if (listeners.fd[i] != -1)
+            close(listeners.fd[i]);
+    listeners.count = 0;
 }

@@ -2,19 +2,32 @@
  * SIGUSR2: the binary is replaced under the same pid, and no client notices.
  *
  *   1. try       a child runs the new binary with -t: it must start, accept push.conf, know the
- *                segment's layout, and agree on the keys that need a restart
+ *                segment's layout, and agree on the keys that need a restart; what it prints is the
+ *                reason where it does not
  *   2. leave     every worker leaves its slot, as for a reload
  *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients stay
  * open; everything else is closed by close-on-exec
  *   4. resume    the new master maps the segment and starts workers, who take the slots over
  *
- * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log says
- * why.
+ * Where the new version has another layout, it carries the segment over in 4 (shm/migrate.h). Where
+ * it cannot, for its layout and ours are too far apart, the upgrade becomes a restart under the
+ * same pid: clients are told as for one (worker/drain.h), and the new version finds the listening
+ * sockets, on which clients may wait already, and no segment.
+ *
+ *      trial: EXIT_OTHER_LAYOUT ─▶ drain: BYE, 1012 ─▶ execve ─▶ an ordinary start
+ *
+ * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log and
+ * the board (change.h) say why.
  */
 #ifndef WSPUSHD_MASTER_UPGRADE_H
 #define WSPUSHD_MASTER_UPGRADE_H
 
 #include "master/master.h"
+
+enum { EXIT_OTHER_LAYOUT = 4 /* of a trial: can take over by a restart only */ };
+
+/* Before the first worker: makes what a trial needs. Returns 0, or -1 with errno. */
+int upgrade_open(void);
 
 /* Step 1. */
 void upgrade_begin(struct master *master);
@@ -25,17 +38,31 @@ void upgrade_tried(struct master *master, int status);
 /* The last worker has left: step 3. Returns only where execve fails. */
 void upgrade_exec(struct master *master);
 
+/* The drain of a restart is over: the new version begins anew. Returns only where execve fails. */
+void upgrade_exec_anew(const struct master *master);
+
 /* Whether this process is a trial or the new version, and so must not close what it inherited. */
 bool upgrade_inherits(void);
 
-/* In a trial: whether this binary and this configuration can take over. Prints why not. Returns 0,
- * or -1. Nothing is asked where it is none. */
+/* In a trial: whether this binary and this configuration can take over. Prints why not. Returns the
+ * status to exit with, or 0. Nothing is asked where it is none. */
 int upgrade_check(const struct config *config);
 
-/* Step 4: takes the segment over. Returns 1, 0 where this is an ordinary start, -1 with errno. */
+/* Step 4: takes the segment over. Returns 1, 0 where there is none to be had, for this is an
+ * ordinary start or a restart, -1 with errno. */
 int upgrade_take_up(struct master *master);
+
+/* Where it is a restart for an upgrade: the new segment's board goes on with the number that was
+ * asked for. */
+void upgrade_carry_on(const struct master *master);
+
+/* Whether this process is the second half of an upgrade. */
+bool upgrade_resumed(void);
 
 /* In the new version: the inherited listening socket that is bound to `address`, or -1. */
 int upgrade_listener(const struct listen_address *address);
+
+/* Closes the others: push.conf may have changed where the upgrade is a restart. */
+void upgrade_close_listeners(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/members.h"
+#include "proto/report.h"
 
 enum {
     USER_MAX = 63,                          /* bytes of a user's name */
@@ -90,13 +91,22 @@ static bool take_users(struct json_value *users, const struct json_value *value)
     return !walk.failed;
 }
 
+static bool take_report(struct json_value *report, const struct json_value *value)
+{
+    struct report_ticket ticket;
+    return value->type == JSON_TYPE_NONE ||
+           (take_string(report, value) &&
+            report_ticket_parse(&ticket, value->at + 1, value->len - 2));
+}
+
 static bool take_options(struct push *push, const struct members *members)
 {
     return take_string(&push->conn, &members->value[MEMBER_CONN]) &&
            take_string(&push->except, &members->value[MEMBER_EXCEPT]) &&
            take_key(&push->key, &members->value[MEMBER_KEY]) &&
            take_ttl(&push->ttl, &members->value[MEMBER_TTL]) &&
-           take_users(&push->users, &members->value[MEMBER_USERS]);
+           take_users(&push->users, &members->value[MEMBER_USERS]) &&
+           take_report(&push->report, &members->value[MEMBER_REPORT]);
 }
 
 static enum push_error decode_envelope(struct push *push, const char *text, size_t len,
@@ -118,7 +128,7 @@ static void push_clear(struct push *push)
 {
     push->message = (struct message){0};
     push->conn.type = push->except.type = push->id.type = push->key.type = JSON_TYPE_NONE;
-    push->users.type = JSON_TYPE_NONE;
+    push->users.type = push->report.type = JSON_TYPE_NONE;
     push->ttl = 0;
 }
 

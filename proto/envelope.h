@@ -22,7 +22,8 @@
     X(TWO_PAYLOADS, "two_payloads", "more than one of data, text, b64") \
     X(BAD_TEXT, "bad_text", "text is not a string")                     \
     X(BAD_BASE64, "bad_base64", "b64 is not a string of base64")        \
-    X(BAD_OPTION, "bad_option", "conn, except, id, ttl, key or users is not what it must be")
+    X(BAD_OPTION, "bad_option",                                         \
+      "conn, except, id, ttl, key, users or report is not what it must be")
 
 enum { PUSH_KEY_MAX = 128 }; /* bytes of a key */
 
@@ -41,8 +42,9 @@ struct push {
     struct message message;
     struct json_value conn, except, key; /* JSON_TYPE_STRING, or JSON_TYPE_NONE where absent */
     struct json_value id;                /* the same; also of a push whose envelope is malformed */
-    struct json_value users; /* JSON_TYPE_ARRAY of strings, checked; or JSON_TYPE_NONE */
-    uint32_t ttl;            /* seconds; 0: none */
+    struct json_value users;  /* JSON_TYPE_ARRAY of strings, checked; or JSON_TYPE_NONE */
+    struct json_value report; /* JSON_TYPE_STRING with a ticket (report.h), or JSON_TYPE_NONE */
+    uint32_t ttl;             /* seconds; 0: none */
 };
 
 /*

@@ -24,7 +24,8 @@
     X(KEY, "key")       \
     X(CONN, "conn")     \
     X(EXCEPT, "except") \
-    X(USERS, "users")
+    X(USERS, "users")   \
+    X(REPORT, "report")
 
 enum member {
 #define MEMBER_ENUM(name, text) MEMBER_##name,

@@ -18,7 +18,7 @@ static void print_key(const struct config_section *section, const struct config_
         config_words_text(key->words, ", ", bounds, sizeof bounds);
     printf("key\t%s\t%s\t%s\t%s\t%s\t%s\n", section->name, key->name,
            config_default_text(key, text, sizeof text), bounds,
-           key->change == RELOAD ? "reload" : "restart", key->help);
+           key->change == RESTART ? "restart" : "reload", key->help);
 }
 
 #define PRINT_OPCODE(name, number, direction, text) printf("opcode\t%d\t%s\n", number, #name);

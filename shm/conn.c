@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/hexid.h"
 #include "common/killpoint.h"
 
 static uint64_t with_state(uint64_t word, enum conn_state state)
@@ -56,6 +57,29 @@ void conn_give(struct conn *conn, uint32_t owner)
     conn_publish(conn, word_make(word_generation(word), owner, CONN_MOVING, word_flags(word)));
 }
 
+void conn_hand_on(struct conn *conn, uint32_t owner)
+{
+    const uint64_t word = conn_word(conn);
+
+    assert(word_state(word) != CONN_FREE && (word & CONN_GREETING) == 0);
+    conn->next = 0;
+    conn->topics = 0;
+    conn->held = 0;
+    conn->incarnation = 0;
+    conn->mark = 0;
+    conn_publish(conn, word_make(word_generation(word), CONN_ON_THE_WAY + owner, word_state(word),
+                                 word_flags(word) & ~(uint32_t)(CONN_INDEXED | CONN_WATCHED)));
+}
+
+void conn_take(struct conn *conn, uint32_t owner)
+{
+    const uint64_t word = conn_word(conn);
+
+    if (word_owner(word) == CONN_ON_THE_WAY + owner)
+        conn_publish(conn,
+                     word_make(word_generation(word), owner, word_state(word), word_flags(word)));
+}
+
 struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner)
 {
     struct conn *conn;
@@ -76,42 +100,21 @@ size_t conn_name(char out[CONN_NAME_MAX], uint32_t boot_id, struct conn_ref ref)
     return (size_t)snprintf(out, CONN_NAME_MAX, "%x-%x-%x", boot_id, ref.fd, ref.generation);
 }
 
-/* Reads a number as %x prints it, behind *at: 1 to 8 digits, lower case, no leading zeros. */
-static bool parse_hex(const char **at, const char *end, uint32_t *number)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *const start = *at;
-
-    *number = 0;
-    for (; *at < end; (*at)++) {
-        const char *const digit = memchr(digits, **at, 16);
-        if (digit == NULL)
-            break;
-        if (*at - start == 8 || (*at > start && *start == '0'))
-            return false;
-        *number = *number << 4 | (uint32_t)(digit - digits);
-    }
-    return *at > start;
-}
-
-static bool parse_dash(const char **at, const char *end)
-{
-    return *at < end && *(*at)++ == '-';
-}
-
 bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct conn_ref *ref)
 {
-    const char *const end = text + len;
+    uint32_t number[3];
 
-    return parse_hex(&text, end, boot_id) && parse_dash(&text, end) &&
-           parse_hex(&text, end, &ref->fd) && parse_dash(&text, end) &&
-           parse_hex(&text, end, &ref->generation) && text == end;
+    if (!hexid_parse(text, len, number, 3))
+        return false;
+    *boot_id = number[0];
+    *ref = (struct conn_ref){.fd = number[1], .generation = number[2]};
+    return true;
 }
 
 /* What each state allows. */
 enum {
     ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
-             CONN_TRUSTED | CONN_COUNTED,
+             CONN_TRUSTED | CONN_COUNTED | CONN_GIVEN,
     AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN | CONN_GREETING,
 };
 struct state_rule {
@@ -145,8 +148,10 @@ bool conn_valid(const struct conn *conn, uint32_t workers)
         return false;
     if (state == CONN_FREE)
         return word_owner(word) == 0;
-    if (word_owner(word) >= workers || !user_valid(conn, flags, rules[state].needs_user))
+    if (word_owner(word) % CONN_ON_THE_WAY >= workers || word_owner(word) >= 2 * CONN_ON_THE_WAY ||
+        !user_valid(conn, flags, rules[state].needs_user))
         return false;
-    /* Whoever has private bytes says first whose memory they are in. */
-    return conn->incarnation != 0 || ((flags & CONN_DIRTY) == 0 && conn->held == 0);
+    /* Whoever has private bytes says first whose memory they are in, or that a parcel has them. */
+    return conn->incarnation != 0 ||
+           (((flags & CONN_DIRTY) == 0 || (flags & CONN_GIVEN) != 0) && conn->held == 0);
 }

@@ -32,10 +32,10 @@
  *        conn_release, close(2)                                     an echo connection goes from
  *                                                                   HANDSHAKE to OPEN at once
  *
- * Only the owner writes a record. Ownership changes hands once, in MOVING: the old owner's last
- * store is the word that names the new owner. A reference to a connection is its descriptor and
- * its generation; the generation grows whenever the record is released, so a stale reference is
- * recognised and never followed.
+ * Only the owner writes a record. Ownership changes hands in MOVING, and in any state when the
+ * number of workers changes (plan.h): the old owner's last store is the word that names the new
+ * owner. A reference to a connection is its descriptor and its generation; the generation grows
+ * whenever the record is released, so a stale reference is recognised and never followed.
  */
 #ifndef WSPUSHD_SHM_CONN_H
 #define WSPUSHD_SHM_CONN_H
@@ -46,6 +46,9 @@
 #include <stdint.h>
 
 enum { USER_MAX = 63, CONN_NAME_MAX = 32 };
+
+/* Owner CONN_ON_THE_WAY + n: given to worker n by conn_hand_on, and not taken. */
+enum { CONN_ON_THE_WAY = 64 };
 
 enum conn_state {
     CONN_FREE,        /* no connection: of the record only the generation means anything */
@@ -72,7 +75,8 @@ enum conn_flag {
     CONN_PROXY = 1 << 11,    /* a PROXY header comes before its request */
     CONN_TRUSTED = 1 << 12,  /* what its peer says of the client is believed: trusted_proxies */
     CONN_COUNTED = 1 << 13,  /* its address is the client's own, and counted by its owner */
-    CONN_ASKED = 1 << 14,    /* Redis was asked who it is: not read, not watched meanwhile */
+    CONN_ASKED = 1 << 14,    /* waits for its login or its home: not read, not watched meanwhile */
+    CONN_GIVEN = 1 << 15,    /* the parcel of the worker that gave it has more of it: parcel.h */
 };
 
 struct conn {
@@ -174,6 +178,14 @@ void conn_release(struct conn *conn);
 /* Gives the record, out of any index, to `owner`, who is to adopt it: state MOVING, flags as they
  * are. The last store of the old owner. */
 void conn_give(struct conn *conn, uint32_t owner);
+
+/* Gives the record to `owner` in the state that it is in, when the number of workers changes: it is
+ * on the way then, and nobody's, until the new owner takes it. What meant something only to the old
+ * owner is gone: index, epoll set, memberships, private memory and the mark. Its last store. */
+void conn_hand_on(struct conn *conn, uint32_t owner);
+
+/* The record is `owner`'s if it was on the way to him. */
+void conn_take(struct conn *conn, uint32_t owner);
 
 /* The record that a reference means if it still does and `owner` owns it, or NULL. */
 struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner);

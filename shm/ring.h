@@ -50,7 +50,7 @@ _Static_assert(offsetof(struct ring_control, head) == 64, "the consumer's line")
 /* A producer that finds the ring empty beyond this place goes back to the start of its memory, so
  * that a quiet ring touches only its first pages: it fills up to the end with one RING_PAD, which
  * the consumer never sees. */
-enum { RING_QUIET = 64 * 1024 };
+enum { RING_QUIET = 16 * 1024 };
 #define RING_PAD UINT32_MAX
 
 struct ring_entry {

@@ -21,6 +21,7 @@
 
 #include "common/clock.h"
 #include "shm/addresses.h"
+#include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -32,10 +33,12 @@
  * *shape`. */
 #define REGIONS(X)                                                                               \
     X(HEADER, 1, sizeof(struct segment_header))                                                  \
+    X(BOARD, 1, sizeof(struct board))                                                            \
     X(SLOTS, shape->workers, sizeof(struct slot))                                                \
     X(STATS, shape->workers, sizeof(struct stats))                                               \
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
+    X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
     X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
@@ -99,10 +102,12 @@ static struct layout layout_of(const struct segment_shape *shape)
     return layout;
 }
 
-/* Maps the whole segment and notes where its regions are. */
+/* Maps the regions that are used where they lie, and notes where all of them are. The bytes of
+ * rings and links, most of the segment, are mapped by who uses them (segment_mirror). */
 static int map_regions(struct segment *segment, int fd, const struct layout *layout)
 {
-    uint8_t *base = mmap(NULL, layout->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    const size_t mapped = layout->offset[REGION_RING_DATA];
+    uint8_t *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (base == MAP_FAILED)
         return -1;
@@ -110,11 +115,14 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .fd = fd,
         .base = base,
         .size = layout->size,
+        .mapped = mapped,
         .header = (void *)(base + layout->offset[REGION_HEADER]),
+        .board = (void *)(base + layout->offset[REGION_BOARD]),
         .slot = (void *)(base + layout->offset[REGION_SLOTS]),
         .stats = (void *)(base + layout->offset[REGION_STATS]),
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
+        .backlog = (void *)(base + layout->offset[REGION_BACKLOGS]),
         .sent = (void *)(base + layout->offset[REGION_SENT]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
         .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
@@ -169,6 +177,7 @@ static void write_header(const struct segment *segment, const struct segment_sha
         .size = segment->size,
         .hash_seed = secrets->hash_seed,
         .started_ms = clock_wall_ms(),
+        .plan = plan_pack((struct plan){.active = shape->workers, .other = shape->workers}),
     };
     strcpy(segment->header->node, node); /* segment_create has measured it */
 }
@@ -195,10 +204,17 @@ int segment_create(struct segment *segment, const struct segment_shape *shape, c
     return 0;
 }
 
+static bool plan_valid(struct plan plan, uint32_t slots)
+{
+    return plan.phase < PLAN_PHASE_COUNT && plan.active >= 1 && plan.active <= slots &&
+           plan.other >= 1 && plan.other <= slots;
+}
+
 static bool header_valid(const struct segment_header *header)
 {
     return header->magic == SEGMENT_MAGIC && header->layout == SEGMENT_LAYOUT &&
            shape_valid(&header->shape) && header->size == layout_of(&header->shape).size &&
+           plan_valid(plan_unpack(atomic_load(&header->plan)), header->shape.workers) &&
            memchr(header->node, '\0', sizeof(header->node)) != NULL;
 }
 
@@ -225,7 +241,7 @@ int segment_open(struct segment *segment, int fd)
 
 void segment_close(struct segment *segment)
 {
-    munmap(segment->base, segment->size);
+    munmap(segment->base, segment->mapped);
     close(segment->fd);
     *segment = (struct segment){.fd = -1};
 }
@@ -273,6 +289,36 @@ size_t segment_link_in_offset(const struct segment *segment, uint32_t worker)
 size_t segment_link_out_offset(const struct segment *segment, uint32_t worker)
 {
     return segment->link_out + (size_t)worker * segment->header->shape.link_out_size;
+}
+
+/* Gives the memory of element `i` of a region back. */
+static void punch(const struct segment *segment, enum region region, size_t i)
+{
+    const struct segment_shape *const shape = &segment->header->shape;
+    const size_t element_bytes[REGION_COUNT] = {
+#define ELEMENT_BYTES(name, count, bytes) (bytes),
+        REGIONS(ELEMENT_BYTES)
+#undef ELEMENT_BYTES
+    };
+    const size_t bytes = element_bytes[region];
+
+    /* Where it cannot be done the memory stays, and is used as it is. */
+    (void)!fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                     (off_t)(layout_of(shape).offset[region] + i * bytes), (off_t)bytes);
+}
+
+void segment_release(const struct segment *segment, uint32_t worker)
+{
+    static const enum region of_slot[] = {REGION_HEADS,   REGION_ADDRESSES, REGION_TOPIC_HEADS,
+                                          REGION_TOPICS,  REGION_MEMBERS,   REGION_LINK_IN,
+                                          REGION_LINK_OUT};
+
+    for (size_t i = 0; i < sizeof(of_slot) / sizeof(of_slot[0]); i++)
+        punch(segment, of_slot[i], worker);
+    for (uint32_t i = 0; i < segment->header->shape.workers; i++) {
+        punch(segment, REGION_RING_DATA, ring_index(segment, worker, i));
+        punch(segment, REGION_RING_DATA, ring_index(segment, i, worker));
+    }
 }
 
 bool segment_valid(const struct segment *segment)

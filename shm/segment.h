@@ -3,8 +3,10 @@
  * by every process. It holds all that must outlive a worker.
  *
  *   offset 0
- *   +------------------+  struct segment_header: what is below, written once by the master
+ *   +------------------+  struct segment_header: what is below, and the plan; the master's
  *   | header           |
+ *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   | board            |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -13,6 +15,8 @@
  *   | ring controls    |
  *   +------------------+  struct conn[capacity], indexed by file descriptor      (conn.h)
  *   | connection table |
+ *   +------------------+  uint64_t[capacity]: bytes that wait, by descriptor     (backlog.h)
+ *   | backlogs         |
  *   +------------------+  uint32_t[capacity]: bytes sent, modulo 2^32; written by the owner
  *   | bytes sent       |                                                   (worker/sending.h)
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
@@ -34,18 +38,26 @@
  * The law: every word has one writer, named where it is declared. Nothing is ever locked, so a
  * process that dies leaves nothing locked. tests/unit/test_segment.c holds the layout.
  *
- * To change a stored struct: 1. change it and its drawing; 2. mend its _Static_asserts;
- * 3. raise SEGMENT_LAYOUT; 4. mend its _valid() and the unit test that walks its states.
+ * To change a stored struct (what is in here, or in a worker's parcel): 1. change it and its
+ * drawing;
+ * 2. mend its _Static_asserts; 3. raise SEGMENT_LAYOUT, once for each release; 4. mend its _valid()
+ * and the unit test that walks its states; 5. carry it over in migrate.c, and its test.
  */
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
 
+#include "shm/plan.h"
+
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef SEGMENT_LAYOUT /* a test builds servers of other layouts */
+#define SEGMENT_LAYOUT 3
+#endif
+
 enum {
-    SEGMENT_LAYOUT = 3,
     WORKERS_MAX = 64,
     CACHE_LINE = 64,
     NODE_NAME_MAX = 64,
@@ -57,7 +69,7 @@ enum {
 
 /* What the sizes of the regions follow from. */
 struct segment_shape {
-    uint32_t workers;       /* 1 to WORKERS_MAX */
+    uint32_t workers;       /* slots that there are, in use or not: 1 to WORKERS_MAX */
     uint32_t capacity;      /* records of the table: descriptors 0 to capacity - 1; at least
                                USERS_BUCKETS_MIN */
     uint32_t memberships;   /* of each worker in topics: records 0 to memberships - 1; at least
@@ -67,7 +79,8 @@ struct segment_shape {
     uint32_t link_out_size; /* bytes of a link's output: a power of two, whole pages */
 };
 
-/* Written by the master before the first worker exists, and never after. */
+/* Written by the master before the first worker exists, and never after; but for `plan`, which
+ * workers follow, and `kept`, which only a master reads. */
 struct segment_header {
     uint64_t magic;
     uint32_t layout;
@@ -77,11 +90,13 @@ struct segment_header {
     uint64_t size;            /* bytes of the whole segment */
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */
+    _Atomic uint64_t plan;    /* plan.h: plan_pack */
     char node[NODE_NAME_MAX]; /* NUL-terminated */
-    char kept[KEPT_MAX];      /* config_restart_text: what an upgrade may not change */
+    char kept[KEPT_MAX];      /* config_kept_text: what an upgrade may not change */
 };
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
+struct board;
 struct slot;
 struct stats;
 struct ring_control;
@@ -94,12 +109,15 @@ struct topic_member;
 struct segment {
     int fd;
     uint8_t *base;
-    size_t size;
+    size_t size;   /* of the whole */
+    size_t mapped; /* of the regions before the rings' bytes: those are mapped by pairs */
     struct segment_header *header;
+    struct board *board;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;
     struct conn *conn;
+    _Atomic uint64_t *backlog;
     uint32_t *sent;
     uint32_t *heads;
     struct address_entry *addresses;
@@ -111,9 +129,20 @@ struct segment {
     size_t link_out;
 };
 
-/* Makes and maps a segment of this shape with its header filled in, everything else zero. Returns
- * 0, or -1 with errno (EINVAL: a shape that cannot be; ENAMETOOLONG: NODE_NAME_MAX bytes or more).
- * memfd_create(2), with close-on-exec; its size is sealed. */
+/* Acquire: pairs with the release in segment_set_plan. Who sees a phase sees what all workers had
+ * done when the master began it. */
+static inline struct plan segment_plan(const struct segment *segment)
+{
+    return plan_unpack(atomic_load_explicit(&segment->header->plan, memory_order_acquire));
+}
+static inline void segment_set_plan(const struct segment *segment, struct plan plan)
+{
+    atomic_store_explicit(&segment->header->plan, plan_pack(plan), memory_order_release);
+}
+
+/* Makes and maps a segment of this shape with its header filled in, everything else zero; the plan
+ * has all slots in use. Returns 0, or -1 with errno (EINVAL: a shape that cannot be; ENAMETOOLONG:
+ * NODE_NAME_MAX bytes or more). memfd_create(2), with close-on-exec; its size is sealed. */
 int segment_create(struct segment *segment, const struct segment_shape *shape, const char *node);
 
 /* Maps an existing one, after checking magic, layout and size. Returns 0, or -1 with errno (EPROTO:
@@ -139,6 +168,10 @@ struct ring_control *segment_ring_control(const struct segment *segment, uint32_
 /* Where the input and output bytes of a worker's link lie. */
 size_t segment_link_in_offset(const struct segment *segment, uint32_t worker);
 size_t segment_link_out_offset(const struct segment *segment, uint32_t worker);
+
+/* Gives the memory of a slot that nobody runs back: what only it has read or written is zero again.
+ * Its rings are empty, and its controls say that nothing was ever there. */
+void segment_release(const struct segment *segment, uint32_t worker);
 
 /* Whether the header is one that segment_create writes. */
 bool segment_valid(const struct segment *segment);

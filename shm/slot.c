@@ -23,21 +23,9 @@ static const char *const link_state_names[] = {
 };
 enum { LINK_STATE_COUNT = sizeof(link_state_names) / sizeof(link_state_names[0]) };
 
-static const char *const doing_names[] = {
-#define DOING_NAME(name, text) [DOING_##name] = text,
-    SLOT_DOINGS(DOING_NAME)
-#undef DOING_NAME
-};
-enum { DOING_COUNT = sizeof(doing_names) / sizeof(doing_names[0]) };
-
 const char *link_state_name(enum link_state state)
 {
     return (uint32_t)state < LINK_STATE_COUNT ? link_state_names[state] : "unknown";
-}
-
-const char *slot_doing_name(uint32_t doing)
-{
-    return doing < DOING_COUNT ? doing_names[doing] : "unknown";
 }
 
 bool latch_wake(const struct slot *slot)
@@ -135,7 +123,9 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
            slot->users.count <= capacity && slot->users.buckets <= capacity &&
            atomic_load(&slot->topics.members) <= slot->topics.member_end &&
            atomic_load(&slot->topics.topics) <= slot->topics.topic_end &&
-           slot->words.doing < DOING_COUNT;
+           (atomic_load(&slot->move.stage) & 0xff) <= STAGE_TRIMMED &&
+           atomic_load(&slot->move.topics_gap) <= 1 &&
+           words_valid(&slot->words, &slot->fault, slot->grave, &slot->poison);
 }
 
 /* Where start is above end, a rewind is under way. */

@@ -19,15 +19,21 @@
  *   +--------------------------------------------------+
  *   | users who are gone, and still subscribed         |  written by the worker
  *   +--------------------------------------------------+
- *   | last words                                       |  written by the worker
+ *   | last words, and what is set aside      (words.h) |  written by the worker
+ *   +--------------------------------------------------+
+ *   | graves: what the last two died of      (words.h) |  written by the master
+ *   +--------------------------------------------------+
+ *   | the move: how far, what is owed to the clients   |  written by the worker
  *   +--------------------------------------------------+
  */
 #ifndef WSPUSHD_SHM_SLOT_H
 #define WSPUSHD_SHM_SLOT_H
 
+#include "shm/plan.h"
 #include "shm/stream.h"
 #include "shm/topics.h"
 #include "shm/users.h"
+#include "shm/words.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -83,19 +89,10 @@ struct slot_link {
     _Atomic uint32_t behind; /* 1 while commands wait that the out stream has no room for: they die
                                 with the worker */
     _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
-    _Atomic uint32_t failures;  /* odd from a failure until the link is UP again: grows by 1 either
-                                   way, so that no failure goes unseen, however short */
+    _Atomic uint32_t failures;  /* how often it went down */
+    _Atomic uint32_t healed;    /* of them, those after which it got UP again (worker/gap.h) */
+    uint32_t home_told;         /* failures of the node's home's link that the clients know of */
 };
-
-/* Failures of a link so far, and whether the last one is not over. */
-static inline uint32_t link_failures(uint32_t failures)
-{
-    return (failures + 1) / 2;
-}
-static inline bool link_failing(uint32_t failures)
-{
-    return failures & 1;
-}
 
 /* Users whose last connection is gone and whose UNSUBSCRIBE is not in the link's stream yet: a
  * worker gathers those of a turn, and its successor asks again for what died with it. Words: the
@@ -128,28 +125,15 @@ struct slot_aux {
 };
 enum { SLOT_AUX_MAX = 64 };
 
-/* What a worker was doing, for the log line after its death. Written as it goes. */
-struct slot_words {
-    uint32_t doing;    /* enum slot_doing */
-    uint32_t fd;       /* the connection in hand, or 0 */
-    uint64_t position; /* of the push in hand */
+/* A change of the number of workers, as this slot's worker takes part in it (plan.h). What it says
+ * of gaps goes with the connections that it gives, and is read in TAKE by all. */
+struct slot_move {
+    _Atomic uint64_t stage; /* stage_pack */
+    _Atomic uint32_t whole; /* one more than the link's failures as of SETTLED; 0: it was down */
+    _Atomic uint32_t topics_gap;   /* 1: members of topics were still to be told of one */
+    _Atomic uint64_t gap_since;    /* as in slot_link */
+    _Atomic uint64_t all_failures; /* of the links of all slots, as far as its members were told */
 };
-
-#define SLOT_DOINGS(X)             \
-    X(STARTING, "starting")        \
-    X(WAITING, "waiting")          \
-    X(ACCEPTING, "accepting")      \
-    X(READING, "reading a client") \
-    X(ROUTING, "routing pushes")   \
-    X(FLUSHING, "sending")         \
-    X(RINGS, "reading rings")      \
-    X(SWEEPING, "sweeping")
-enum slot_doing {
-#define SLOT_DOING_ENUM(name, text) DOING_##name,
-    SLOT_DOINGS(SLOT_DOING_ENUM)
-#undef SLOT_DOING_ENUM
-};
-const char *slot_doing_name(uint32_t doing);
 
 struct slot {
     /* Written by the master. */
@@ -173,7 +157,6 @@ struct slot {
     _Atomic uint32_t news;       /* grows when a word of this slot changes that others wait for */
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
-    _Atomic uint32_t node_seen;  /* failures of the node's home's link that this worker knows of */
     _Atomic uint32_t in_hand; /* where the pushes come from that are being sent and not committed: 1
                                  + source of their conn_mark; 0: none are */
     _Atomic uint32_t drained; /* SLOT_DRAIN is done: every client is closed */
@@ -193,6 +176,13 @@ struct slot {
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
+    struct poison poison;
+    struct fault fault;
+    struct slot_move move;
+
+    /* Written by the master. */
+    _Alignas(64) struct grave grave[2]; /* the last death of the workers' own making, and the one
+                                           before */
 };
 _Static_assert(offsetof(struct slot, heartbeat) == 128, "each writer has its own lines");
 _Static_assert(offsetof(struct slot, link) == 256, "as drawn");
@@ -230,6 +220,17 @@ void slot_aux_remove(struct slot *slot, int fd);
 
 /* Whether it is noted. */
 bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode);
+
+/* How far the slot's worker has come in move `number`. Acquire: pairs with the release in
+ * slot_set_stage. */
+static inline enum plan_stage slot_stage(const struct slot *slot, uint32_t number)
+{
+    return stage_unpack(atomic_load_explicit(&slot->move.stage, memory_order_acquire), number);
+}
+static inline void slot_set_stage(struct slot *slot, uint32_t number, enum plan_stage stage)
+{
+    atomic_store_explicit(&slot->move.stage, stage_pack(number, stage), memory_order_release);
+}
 
 /* Notes a user who is gone. Returns false where there is no room. */
 bool slot_gone_add(struct slot *slot, const char *user, size_t len);

@@ -18,71 +18,74 @@
  * every routed push makes, for each of its connections, one delivery that ends as delivered, or
  * queued and later delivered, or dropped for a named reason.
  */
-#define STATS(X)                                                                                  \
-    X(accepted, "connections_accepted_total", "", "TCP and unix connections accepted")            \
-    X(opened, "connections_opened_total", "", "connections that got their HELLO")                 \
-    X(closed_peer, "connections_closed_total", "reason=\"peer\"", "connections ended, by reason") \
-    X(closed_reset, "connections_closed_total", "reason=\"reset\"", "")                           \
-    X(closed_protocol, "connections_closed_total", "reason=\"protocol\"", "")                     \
-    X(closed_slow, "connections_closed_total", "reason=\"slow\"", "")                             \
-    X(closed_heartbeat, "connections_closed_total", "reason=\"heartbeat\"", "")                   \
-    X(closed_kicked, "connections_closed_total", "reason=\"kicked\"", "")                         \
-    X(closed_replaced, "connections_closed_total", "reason=\"replaced\"", "")                     \
-    X(closed_expired, "connections_closed_total", "reason=\"expired\"", "")                       \
-    X(closed_drain, "connections_closed_total", "reason=\"drain\"", "")                           \
-    X(closed_dirty, "connections_closed_total", "reason=\"dirty\"", "")                           \
-    X(refused_request, "handshakes_refused_total", "reason=\"bad_request\"",                      \
-      "handshakes refused, by reason")                                                            \
-    X(refused_login, "handshakes_refused_total", "reason=\"login\"", "")                          \
-    X(refused_origin, "handshakes_refused_total", "reason=\"origin\"", "")                        \
-    X(refused_full, "handshakes_refused_total", "reason=\"full\"", "")                            \
-    X(refused_not_ready, "handshakes_refused_total", "reason=\"not_ready\"", "")                  \
-    X(refused_address, "handshakes_refused_total", "reason=\"address\"", "")                      \
-    X(refused_rate, "handshakes_refused_total", "reason=\"rate\"", "")                            \
-    X(refused_unavailable, "handshakes_refused_total", "reason=\"login_unavailable\"", "")        \
-    X(refused_devices, "handshakes_refused_total", "reason=\"devices\"", "")                      \
-    X(refused_timeout, "handshakes_refused_total", "reason=\"timeout\"", "")                      \
-    X(renewed, "logins_renewed_total", "", "tokens renewed on an open connection (AUTH)")         \
-    X(messages_in, "messages_received_total", "", "messages from clients")                        \
-    X(bytes_in, "bytes_received_total", "", "bytes from clients")                                 \
-    X(frames_out, "frames_sent_total", "", "frames handed to the kernel")                         \
-    X(bytes_out, "bytes_sent_total", "", "bytes handed to the kernel")                            \
-    X(sends, "send_calls_total", "", "system calls that sent to clients")                         \
-    X(pushes_received, "pushes_received_total", "", "pushes that Redis delivered to this node")   \
-    X(pushes_routed, "pushes_routed_total", "", "of them, well formed")                           \
-    X(push_short, "push_malformed_total", "reason=\"short\"", "malformed pushes, by reason")      \
-    X(push_bad_json, "push_malformed_total", "reason=\"bad_json\"", "")                           \
-    X(push_no_op, "push_malformed_total", "reason=\"no_op\"", "")                                 \
-    X(push_bad_op, "push_malformed_total", "reason=\"bad_op\"", "")                               \
-    X(push_two_payloads, "push_malformed_total", "reason=\"two_payloads\"", "")                   \
-    X(push_bad_text, "push_malformed_total", "reason=\"bad_text\"", "")                           \
-    X(push_bad_base64, "push_malformed_total", "reason=\"bad_base64\"", "")                       \
-    X(push_bad_option, "push_malformed_total", "reason=\"bad_option\"", "")                       \
-    X(push_too_large, "push_malformed_total", "reason=\"too_large\"", "")                         \
-    X(delivered, "pushes_delivered_total", "", "deliveries whose last byte the kernel took")      \
-    X(queued, "pushes_queued_total", "", "deliveries that had to wait for a slow client")         \
-    X(dropped_slow, "pushes_dropped_total", "reason=\"slow\"", "deliveries dropped, by reason")   \
-    X(dropped_closed, "pushes_dropped_total", "reason=\"closed\"", "")                            \
-    X(dropped_nobody, "pushes_dropped_total", "reason=\"no_connection\"", "")                     \
-    X(dropped_expired, "pushes_dropped_total", "reason=\"expired\"", "")                          \
-    X(dropped_replaced, "pushes_dropped_total", "reason=\"replaced\"", "")                        \
-    X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                   \
-    X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                 \
-    X(commands, "commands_total", "", "commands on push:ctl that were carried out")               \
-    X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")  \
-    X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                   \
-    X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")        \
-    X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                   \
-    X(handed_over, "handed_over_total", "", "connections given to their user's home worker")      \
-    X(turns, "turns_total", "", "turns of the event loop")                                        \
-    X(link_connects, "redis_connects_total", "", "connections made to Redis for subscriptions")   \
-    X(link_recvs, "redis_reads_total", "", "system calls that read pushes from Redis")            \
-    X(subscribes, "redis_subscribes_total", "", "channels subscribed")                            \
-    X(unsubscribes, "redis_unsubscribes_total", "", "channels unsubscribed")                      \
-    X(gaps, "gaps_total", "", "times that clients were told of a gap")                            \
-    X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")        \
-    X(reclaimed, "descriptors_reclaimed_total", "",                                               \
-      "descriptors that a dead worker had left and nobody knew")                                  \
+#define STATS(X)                                                                                   \
+    X(accepted, "connections_accepted_total", "", "TCP and unix connections accepted")             \
+    X(opened, "connections_opened_total", "", "connections that got their HELLO")                  \
+    X(closed_peer, "connections_closed_total", "reason=\"peer\"", "connections ended, by reason")  \
+    X(closed_reset, "connections_closed_total", "reason=\"reset\"", "")                            \
+    X(closed_protocol, "connections_closed_total", "reason=\"protocol\"", "")                      \
+    X(closed_slow, "connections_closed_total", "reason=\"slow\"", "")                              \
+    X(closed_heartbeat, "connections_closed_total", "reason=\"heartbeat\"", "")                    \
+    X(closed_kicked, "connections_closed_total", "reason=\"kicked\"", "")                          \
+    X(closed_replaced, "connections_closed_total", "reason=\"replaced\"", "")                      \
+    X(closed_expired, "connections_closed_total", "reason=\"expired\"", "")                        \
+    X(closed_drain, "connections_closed_total", "reason=\"drain\"", "")                            \
+    X(closed_dirty, "connections_closed_total", "reason=\"dirty\"", "")                            \
+    X(closed_poison, "connections_closed_total", "reason=\"poison\"", "")                          \
+    X(refused_request, "handshakes_refused_total", "reason=\"bad_request\"",                       \
+      "handshakes refused, by reason")                                                             \
+    X(refused_login, "handshakes_refused_total", "reason=\"login\"", "")                           \
+    X(refused_origin, "handshakes_refused_total", "reason=\"origin\"", "")                         \
+    X(refused_full, "handshakes_refused_total", "reason=\"full\"", "")                             \
+    X(refused_not_ready, "handshakes_refused_total", "reason=\"not_ready\"", "")                   \
+    X(refused_address, "handshakes_refused_total", "reason=\"address\"", "")                       \
+    X(refused_rate, "handshakes_refused_total", "reason=\"rate\"", "")                             \
+    X(refused_unavailable, "handshakes_refused_total", "reason=\"login_unavailable\"", "")         \
+    X(refused_devices, "handshakes_refused_total", "reason=\"devices\"", "")                       \
+    X(refused_timeout, "handshakes_refused_total", "reason=\"timeout\"", "")                       \
+    X(renewed, "logins_renewed_total", "", "tokens renewed on an open connection (AUTH)")          \
+    X(messages_in, "messages_received_total", "", "messages from clients")                         \
+    X(bytes_in, "bytes_received_total", "", "bytes from clients")                                  \
+    X(frames_out, "frames_sent_total", "", "frames handed to the kernel")                          \
+    X(bytes_out, "bytes_sent_total", "", "bytes handed to the kernel")                             \
+    X(sends, "send_calls_total", "", "system calls that sent to clients")                          \
+    X(pushes_received, "pushes_received_total", "", "pushes that Redis delivered to this node")    \
+    X(pushes_routed, "pushes_routed_total", "", "of them, well formed")                            \
+    X(push_short, "push_malformed_total", "reason=\"short\"", "malformed pushes, by reason")       \
+    X(push_bad_json, "push_malformed_total", "reason=\"bad_json\"", "")                            \
+    X(push_no_op, "push_malformed_total", "reason=\"no_op\"", "")                                  \
+    X(push_bad_op, "push_malformed_total", "reason=\"bad_op\"", "")                                \
+    X(push_two_payloads, "push_malformed_total", "reason=\"two_payloads\"", "")                    \
+    X(push_bad_text, "push_malformed_total", "reason=\"bad_text\"", "")                            \
+    X(push_bad_base64, "push_malformed_total", "reason=\"bad_base64\"", "")                        \
+    X(push_bad_option, "push_malformed_total", "reason=\"bad_option\"", "")                        \
+    X(push_too_large, "push_malformed_total", "reason=\"too_large\"", "")                          \
+    X(delivered, "pushes_delivered_total", "", "deliveries whose last byte the kernel took")       \
+    X(queued, "pushes_queued_total", "", "deliveries that had to wait for a slow client")          \
+    X(dropped_slow, "pushes_dropped_total", "reason=\"slow\"", "deliveries dropped, by reason")    \
+    X(dropped_closed, "pushes_dropped_total", "reason=\"closed\"", "")                             \
+    X(dropped_nobody, "pushes_dropped_total", "reason=\"no_connection\"", "")                      \
+    X(dropped_expired, "pushes_dropped_total", "reason=\"expired\"", "")                           \
+    X(dropped_replaced, "pushes_dropped_total", "reason=\"replaced\"", "")                         \
+    X(dropped_poison, "pushes_dropped_total", "reason=\"poison\"", "")                             \
+    X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                    \
+    X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                  \
+    X(commands, "commands_total", "", "commands on push:ctl that were carried out")                \
+    X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")   \
+    X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                    \
+    X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")         \
+    X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                    \
+    X(handed_over, "handed_over_total", "", "connections given to their user's home worker")       \
+    X(rehomed, "rehomed_total", "", "connections given to another worker by a new number of them") \
+    X(turns, "turns_total", "", "turns of the event loop")                                         \
+    X(link_connects, "redis_connects_total", "", "connections made to Redis for subscriptions")    \
+    X(link_recvs, "redis_reads_total", "", "system calls that read pushes from Redis")             \
+    X(subscribes, "redis_subscribes_total", "", "channels subscribed")                             \
+    X(unsubscribes, "redis_unsubscribes_total", "", "channels unsubscribed")                       \
+    X(gaps, "gaps_total", "", "times that clients were told of a gap")                             \
+    X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")         \
+    X(reclaimed, "descriptors_reclaimed_total", "",                                                \
+      "descriptors that a dead worker had left and nobody knew")                                   \
     X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")
 
 struct stats {

@@ -82,7 +82,7 @@ struct topics_control {
     uint32_t topic_end, member_end;   /* one more than the highest number ever used */
     uint32_t topic_free, member_free; /* the first released one */
     uint32_t request;                 /* number of the last SUB */
-    uint32_t gap_seen; /* failures of others' links that members were told of (worker/node.c) */
+    uint32_t gap_seen; /* failures of others' links that members were told of (worker/gap.h) */
     uint32_t reserved[6];
 };
 _Static_assert(sizeof(struct topics_control) == 64, "a cache line");

@@ -9,6 +9,7 @@
 #include "worker/address.h"
 #include "worker/client.h"
 #include "worker/home.h"
+#include "worker/move.h"
 #include "worker/upgrade.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    if (!worker->draining)
+    if (!worker->draining && move_admits(worker))
         set_listening(worker, true);
 }
 
@@ -70,6 +71,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     worker->segment->sent[fd] = 0;
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     KILLPOINT(ACCEPT_CLAIMED);
+    words_connection(&slot->words, ref.fd, ref.generation);
     worker_count(worker, 1, 0);
     address_accepted(worker, conn, (const struct sockaddr *)addr);
     if (proxy && conn_has(conn, CONN_TRUSTED))
@@ -82,6 +84,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
         client_end(worker, conn, CLOSED_RESET);
+    words_connection(&slot->words, 0, 0);
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
 }
 
@@ -100,7 +103,7 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)what;
-    worker->slot->words.doing = DOING_ACCEPTING;
+    words_doing(&worker->slot->words, DOING_ACCEPTING);
     worker_note_time(worker);
     for (int i = 0; i < ACCEPTS_MAX; i++) {
         struct sockaddr_storage addr = {0};
@@ -131,6 +134,8 @@ int accept_open(struct worker *worker)
     accepting->resume = event_new(worker->base, -1, 0, on_resume, worker);
     if (!accepting->event || !accepting->resume)
         return -1;
+    if (worker->id >= worker->plan.active)
+        return 0; /* a guest: move.h */
     for (; accepting->count < setup->listen_count; accepting->count++) {
         struct event *event = event_new(worker->base, setup->listen_fds[accepting->count],
                                         EV_READ | EV_PERSIST, on_acceptable, worker);
@@ -139,6 +144,13 @@ int accept_open(struct worker *worker)
         accepting->event[accepting->count] = event;
     }
     return 0;
+}
+
+void accept_hold(struct worker *worker, bool on)
+{
+    set_listening(worker, !on);
+    if (on)
+        event_del(worker->accepting->resume);
 }
 
 void accept_close(struct worker *worker)

@@ -12,4 +12,8 @@ int accept_open(struct worker *worker);
 /* Stops accepting, for good. */
 void accept_close(struct worker *worker);
 
+/* Lets connections wait in the kernel, or accepts them again, while the number of workers changes.
+ */
+void accept_hold(struct worker *worker, bool on);
+
 #endif

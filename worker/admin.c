@@ -1,14 +1,20 @@
 /*
  * See admin.h. Every answer is read from shared memory, so any worker can give it. Connections of
  * evhttp are noted in the slot, so that a successor closes those of a dead worker.
+ *
+ * A browser never does anything here from somebody else's page: a POST with a foreign Origin is
+ * refused, for the interface has no login and often is on a developer's own loopback.
  */
 #include "worker/admin.h"
 
+#include "worker/admin_change.h"
 #include "worker/admin_post.h"
 #include "worker/auth.h"
+#include "worker/dashboard.h"
 #include "worker/descriptors.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
+#include "worker/pending.h"
 
 #include <ctype.h>
 #include <event2/buffer.h>
@@ -20,6 +26,7 @@
 #include <string.h>
 
 enum {
+    FORBIDDEN = 403,
     BODY_MAX = 2 * 1024 * 1024, /* bytes of a request's body */
     TIMEOUT_S = 10              /* for a client to send its request */
 };
@@ -36,8 +43,8 @@ struct visitor {
 
 /* ---- Answers ---- */
 
-static void answer(struct evhttp_request *request, int status, const char *type, const char *body,
-                   size_t len)
+void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
+                  size_t len)
 {
     struct evbuffer *buffer = evbuffer_new();
     if (!buffer) {
@@ -58,7 +65,7 @@ void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
         return;
     }
-    answer(request, status, "application/json", text, strlen(text));
+    admin_answer(request, status, "application/json", text, strlen(text));
     free(text);
 }
 
@@ -93,7 +100,7 @@ static void get_metrics(struct worker *worker, struct evhttp_request *request, c
     char *text = metrics_prometheus(worker, &len);
     (void)rest;
     if (text)
-        answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
+        admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
     else
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
     free(text);
@@ -132,6 +139,8 @@ static const struct {
     enum evhttp_cmd_type method;
     bool whole;
 } paths[] = {
+    {"/", dashboard_page, EVHTTP_REQ_GET, true},
+    {"/dashboard.", dashboard_part, EVHTTP_REQ_GET, false},
     {"/healthz", get_healthz, EVHTTP_REQ_GET, true},
     {"/readyz", get_readyz, EVHTTP_REQ_GET, true},
     {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
@@ -139,7 +148,20 @@ static const struct {
     {"/api/users/", get_user, EVHTTP_REQ_GET, false},
     {"/api/push", admin_push, EVHTTP_REQ_POST, true},
     {"/api/kick", admin_kick, EVHTTP_REQ_POST, true},
+    {"/api/reload", admin_reload, EVHTTP_REQ_POST, true},
+    {"/api/upgrade", admin_upgrade, EVHTTP_REQ_POST, true},
+    {"/api/drain", admin_drain, EVHTTP_REQ_POST, true},
 };
+
+/* Browsers send Origin with every POST. */
+static bool is_foreign(struct evhttp_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    const char *origin = evhttp_find_header(headers, "Origin");
+    const char *host = evhttp_find_header(headers, "Host");
+    const char *authority = origin ? strstr(origin, "://") : NULL;
+    return origin && (!authority || !host || strcmp(authority + 3, host) != 0);
+}
 
 static void on_request(struct evhttp_request *request, void *arg)
 {
@@ -152,7 +174,10 @@ static void on_request(struct evhttp_request *request, void *arg)
         allowed = paths[i].method == EVHTTP_REQ_POST ? "POST" : "GET";
         if (evhttp_request_get_command(request) != paths[i].method)
             continue;
-        paths[i].handler(arg, request, path + len);
+        if (paths[i].method == EVHTTP_REQ_POST && is_foreign(request))
+            admin_answer_error(request, FORBIDDEN, "not from another origin's page");
+        else
+            paths[i].handler(arg, request, path + len);
         return;
     }
     if (allowed) {
@@ -181,12 +206,13 @@ static void on_visitor(evutil_socket_t none, short what, void *arg)
 static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
 {
     (void)arg;
-    admin_post_gone(connection);
+    pending_gone(connection);
 }
 
 static void on_any(struct evhttp_request *request, void *arg)
 {
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_visitor_closed, NULL);
+    worker_note_time(arg);
     on_request(request, arg);
 }
 
@@ -210,8 +236,8 @@ int admin_open(struct worker *worker)
     if (!admin)
         return -1;
     worker->admin = admin;
-    if (worker->setup->admin_fd < 0)
-        return 0;
+    if (worker->setup->admin_fd < 0 || worker->id >= worker->plan.active)
+        return 0; /* nothing to do: there is none, or this is a guest (move.h) */
     admin->http = evhttp_new(worker->base);
     if (!admin->http || evhttp_accept_socket(admin->http, worker->setup->admin_fd) == -1)
         return -1;

@@ -12,7 +12,9 @@
 /* Begins to listen where push.conf says, if it does. Returns 0, or -1. */
 int admin_open(struct worker *worker);
 
-/* Answer with a document, which is taken, or with {"error":"..."}. */
+/* Answer with bytes; with a document, which is taken; or with {"error":"..."}. */
+void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
+                  size_t len);
 void admin_answer_json(struct evhttp_request *request, int status, json_t *json);
 void admin_answer_error(struct evhttp_request *request, int status, const char *error);
 

@@ -1,24 +1,21 @@
 /*
  * See admin_post.h. Both are a PUBLISH on the channel that a backend would use, so every node gets
  * them and nothing is true of them that is not true of a backend's push. Redis's replies, the
- * numbers of nodes, make the answer.
+ * numbers of nodes, and what these report make the answer (pending.h).
  *
- * The request waits for them as a `struct pending`; the loop goes on. It ends by the last reply,
- * by the deadline, or with its client, whichever comes first; its memory stays until the last reply
- * has come, or the link has failed, because the replies lead to it.
- *
- * A browser never gets here from somebody else's page: a request with a foreign Origin is refused,
- * for the interface has no login and often is on a developer's own loopback.
+ * The envelope is published as it came, to the letter, but for the members that say whom it is for;
+ * behind the others stands the ticket by which the nodes report.
  */
 #include "worker/admin_post.h"
 
-#include "common/log.h"
 #include "proto/envelope.h"
 #include "proto/json.h"
+#include "proto/report.h"
+#include "proto/topic.h"
 #include "proto/ws.h"
 #include "worker/admin.h"
 #include "worker/auth.h"
-#include "worker/command.h"
+#include "worker/pending.h"
 
 #include <event2/buffer.h>
 #include <jansson.h>
@@ -27,159 +24,48 @@
 #include <string.h>
 
 enum {
-    DEADLINE_S = 5,   /* for Redis to answer */
-    USERS_MAX = 1000, /* in one request: each is a command */
-    CHANNEL_MAX = 192,
-    NAME_MAX_JSON = 6 * USER_MAX + 2, /* a user's name with every byte escaped */
-    FORBIDDEN = 403,
-    TOO_LARGE = 413,
-    UNAVAILABLE = 503,
-    TIMED_OUT = 504
+    USERS_MAX = 1000,                 /* in one request: each is a command */
+    WHOM_MAX = TOPIC_MAX,             /* bytes of a user's or a topic's name */
+    WHOM_MAX_JSON = 6 * WHOM_MAX + 2, /* one with every byte escaped */
+    TOO_LARGE = 413
 };
+_Static_assert((int)TOPIC_MAX >= (int)USER_MAX, "a buffer for names is large enough for both");
 
-/* One PUBLISH of a request, and where its reply is shown. */
-struct part {
-    struct pending *pending;
-    json_t *entry; /* borrowed from the pending's answer */
-    bool user;     /* nodes above 0 mean that a user is online */
-};
-
-struct pending {
-    struct pending *next;
-    struct evhttp_request *request; /* NULL: answered already, or its client has gone */
-    struct event *deadline;
-    json_t *answer;
-    struct part *part;
-    size_t parts;
-    size_t waiting; /* replies that have not come */
-    bool failed;    /* one of them did not say how many nodes */
-};
-
-static struct pending *all_pending;
-
-/* ---- A request that waits ---- */
-
-static void unlink_pending(const struct pending *pending)
-{
-    struct pending **link = &all_pending;
-    while (*link != pending)
-        link = &(*link)->next;
-    *link = pending->next;
-}
-
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
-{
-    struct pending *pending = arg;
-    (void)fd, (void)what;
-    if (pending->request)
-        admin_answer_error(pending->request, TIMED_OUT,
-                           "Redis does not answer; it may have been published");
-    pending->request = NULL;
-}
-
-/* Begins a request of at most `parts` commands; takes `answer`. It waits for one reply more than it
- * sends commands, until finish(). */
-static struct pending *begin(struct worker *worker, struct evhttp_request *request, json_t *answer,
-                             size_t parts)
-{
-    struct pending *pending = calloc(1, sizeof(*pending));
-    if (!pending || !answer)
-        abort();
-    pending->part = calloc(parts, sizeof(*pending->part));
-    pending->deadline = event_new(worker->base, -1, 0, on_deadline, pending);
-    if (!pending->part || !pending->deadline ||
-        event_add(pending->deadline, &(struct timeval){DEADLINE_S, 0}) == -1)
-        abort();
-    pending->request = request;
-    pending->answer = answer;
-    pending->waiting = 1;
-    pending->next = all_pending;
-    all_pending = pending;
-    return pending;
-}
-
-/* One reply less to wait for: answers after the last. */
-static void finish(struct pending *pending)
-{
-    if (--pending->waiting > 0)
-        return;
-    if (pending->request && pending->failed)
-        admin_answer_error(pending->request, UNAVAILABLE,
-                           "Redis is not there, or refused; some of it may have been published");
-    else if (pending->request)
-        admin_answer_json(pending->request, 200, json_incref(pending->answer));
-    unlink_pending(pending);
-    event_free(pending->deadline);
-    json_decref(pending->answer);
-    free(pending->part);
-    free(pending);
-}
-
-void admin_post_gone(const struct evhttp_connection *connection)
-{
-    for (struct pending *each = all_pending; each; each = each->next)
-        if (each->request && evhttp_request_get_connection(each->request) == connection)
-            each->request = NULL;
-}
-
-/* ---- Redis ---- */
-
-static void on_reply(struct worker *worker, const redisReply *reply, void *arg)
-{
-    const struct part *part = arg;
-    (void)worker;
-    if (reply && reply->type == REDIS_REPLY_INTEGER) {
-        json_object_set_new(part->entry, "nodes", json_integer(reply->integer));
-        if (part->user)
-            json_object_set_new(part->entry, "online", json_boolean(reply->integer > 0));
-    } else {
-        part->pending->failed = true;
-        if (reply && reply->type == REDIS_REPLY_ERROR)
-            log_warn("admin_publish_refused", "why=%s", log_quote(reply->str, reply->len));
-    }
-    finish(part->pending);
-}
-
-/* Publishes on a channel behind the prefix; `entry` will show what became of it. */
-static void publish(struct worker *worker, struct pending *pending, const char *channel,
-                    const char *bytes, size_t len, json_t *entry, bool user)
-{
-    char name[CHANNEL_MAX];
-    struct part *part = &pending->part[pending->parts++];
-    const int name_len = snprintf(name, sizeof(name), "%s%s", worker->config->prefix, channel);
-    const char *argv[] = {"PUBLISH", name, bytes};
-    const size_t lens[] = {strlen(argv[0]), (size_t)name_len, len};
-    *part = (struct part){pending, entry, user};
-    if (command_send(worker, 3, argv, lens, on_reply, part) == 0)
-        pending->waiting++;
-    else
-        pending->failed = true;
-}
-
-static void publish_to_user(struct worker *worker, struct pending *pending, const char *user,
-                            const char *envelope, size_t len, json_t *entry)
-{
-    char channel[sizeof("user:") + USER_MAX];
-    snprintf(channel, sizeof(channel), "user:%s", user);
-    publish(worker, pending, channel, envelope, len, entry, true);
-}
+/* What is appended to each envelope. */
+#define TICKET_MEMBER ",\"report\":\"%s\"}"
+enum { TICKET_MEMBER_MAX = sizeof(TICKET_MEMBER) + REPORT_TICKET_MAX };
 
 /* ---- POST /api/push ---- */
 
+/* Whom a push may be for. X(NAME, member of the body) */
+#define ADDRESSEES(X) X(USER, "user") X(USERS, "users") X(TOPIC, "topic") X(ALL, "all")
+
+enum addressee {
+#define ADDRESSEE_ENUM(name, text) TO_##name,
+    ADDRESSEES(ADDRESSEE_ENUM)
+#undef ADDRESSEE_ENUM
+        ADDRESSEE_COUNT
+};
+
+static enum addressee addressee_find(const struct json_value *name)
+{
+    static const char *const names[] = {
+#define ADDRESSEE_NAME(name, text) [TO_##name] = text,
+        ADDRESSEES(ADDRESSEE_NAME)
+#undef ADDRESSEE_NAME
+    };
+    enum addressee i = 0;
+    while (i < ADDRESSEE_COUNT && !json_string_is(name, names[i]))
+        i++;
+    return i;
+}
+
 /* The body, taken apart: whom it is for, and the envelope that is left without that. */
 struct order {
-    struct json_value user, users, all;
+    struct json_value whom[ADDRESSEE_COUNT];
     char *envelope;
     size_t len;
 };
-
-static struct json_value *addressee(struct order *order, const struct json_value *name)
-{
-    return json_string_is(name, "user")    ? &order->user
-           : json_string_is(name, "users") ? &order->users
-           : json_string_is(name, "all")   ? &order->all
-                                           : NULL;
-}
 
 static void append(struct order *order, const char *at, size_t len)
 {
@@ -194,9 +80,9 @@ static bool take_apart(struct order *order, const char *body, size_t len)
     struct json_value name, value;
     append(order, "{", 1);
     while (json_next(&walk, &name, &value)) {
-        struct json_value *whom = addressee(order, &name);
-        if (whom) {
-            *whom = value;
+        const enum addressee whom = addressee_find(&name);
+        if (whom < ADDRESSEE_COUNT) {
+            order->whom[whom] = value;
             continue;
         }
         if (order->len > 1)
@@ -222,14 +108,15 @@ static const char *check_envelope(const struct order *order)
     return error ? push_error_text(error) : NULL;
 }
 
-/* Reads a user's name into `out`, with a NUL behind it. */
-static bool read_user(char out[USER_MAX + 1], const struct json_value *value)
+/* Reads a name into `out`, with a NUL behind it; false where `valid` says that it is none. */
+static bool read_name(char out[WHOM_MAX + 1], const struct json_value *value,
+                      bool (*valid)(const char *, size_t))
 {
-    char name[NAME_MAX_JSON];
+    char name[WHOM_MAX_JSON];
     if (value->type != JSON_TYPE_STRING || value->len > sizeof(name))
         return false;
     const size_t len = json_unescape(name, value);
-    if (!auth_user_valid(name, len))
+    if (len > WHOM_MAX || !valid(name, len))
         return false;
     memcpy(out, name, len);
     out[len] = '\0';
@@ -239,107 +126,157 @@ static bool read_user(char out[USER_MAX + 1], const struct json_value *value)
 /* Counts the names; 0 where one is none, or there are too many. */
 static size_t count_users(const struct json_value *users)
 {
-    char name[USER_MAX + 1];
+    char name[WHOM_MAX + 1];
     struct json_value value;
     size_t count = 0;
     if (users->type != JSON_TYPE_ARRAY)
         return 0;
     struct json_walk walk = json_walk_array(users->at, users->len);
     while (json_next(&walk, NULL, &value))
-        if (!read_user(name, &value) || ++count > USERS_MAX)
+        if (!read_name(name, &value, auth_user_valid) || ++count > USERS_MAX)
             return 0;
     return count;
 }
 
-/* Returns NULL, or what is wrong with whom it is for. */
-static const char *check_addressees(const struct order *order)
+static bool is_user(const struct json_value *value)
 {
-    char name[USER_MAX + 1];
-    const int given = (order->user.type != JSON_TYPE_NONE) + (order->users.type != JSON_TYPE_NONE) +
-                      (order->all.type != JSON_TYPE_NONE);
-    if (given != 1)
-        return "exactly one of user, users and all says whom it is for";
-    if (order->user.type != JSON_TYPE_NONE && !read_user(name, &order->user))
-        return "user is no user name";
-    if (order->users.type != JSON_TYPE_NONE && count_users(&order->users) == 0)
-        return "users is not an array of 1 to 1000 user names";
-    if (order->all.type != JSON_TYPE_NONE && order->all.type != JSON_TYPE_TRUE)
-        return "all can only be true";
-    return NULL;
+    char name[WHOM_MAX + 1];
+    return read_name(name, value, auth_user_valid);
+}
+
+static bool is_users(const struct json_value *value)
+{
+    return count_users(value) > 0;
+}
+
+static bool is_topic(const struct json_value *value)
+{
+    char name[WHOM_MAX + 1];
+    return read_name(name, value, topic_name_valid);
+}
+
+static bool is_true(const struct json_value *value)
+{
+    return value->type == JSON_TYPE_TRUE;
+}
+
+/* Publishes the envelope with the ticket of the next part. */
+static void publish(struct worker *worker, struct pending *pending, const struct order *order,
+                    const char *channel, json_t *entry, unsigned questions)
+{
+    char ticket[REPORT_TICKET_MAX + 1];
+    pending_ticket(worker, pending, ticket);
+    const int more =
+        sprintf(order->envelope + order->len - 1, TICKET_MEMBER, ticket); /* over its brace */
+    pending_publish(worker, pending, channel, order->envelope, order->len - 1 + (size_t)more, entry,
+                    questions | PENDING_REPORTS);
+}
+
+static void publish_to_user(struct worker *worker, struct pending *pending,
+                            const struct order *order, const char *user, json_t *entry)
+{
+    char channel[sizeof("user:") + WHOM_MAX];
+    snprintf(channel, sizeof(channel), "user:%s", user);
+    publish(worker, pending, order, channel, entry, PENDING_ONLINE);
 }
 
 static void push_to_user(struct worker *worker, struct evhttp_request *request,
                          const struct order *order)
 {
-    char user[USER_MAX + 1];
-    read_user(user, &order->user);
-    struct pending *pending = begin(worker, request, json_pack("{s:s}", "user", user), 1);
-    publish_to_user(worker, pending, user, order->envelope, order->len, pending->answer);
-    finish(pending);
+    char user[WHOM_MAX + 1];
+    read_name(user, &order->whom[TO_USER], auth_user_valid);
+    json_t *entry = json_pack("{s:s}", "user", user);
+    struct pending *pending = pending_begin(worker, request, entry, 1);
+    publish_to_user(worker, pending, order, user, entry);
+    pending_finish(pending);
 }
 
 /* Each by a PUBLISH of his own, so that the answer can tell who is online. */
 static void push_to_users(struct worker *worker, struct evhttp_request *request,
                           const struct order *order)
 {
-    char user[USER_MAX + 1];
+    char user[WHOM_MAX + 1];
     struct json_value value;
     json_t *list = json_array();
+    const struct json_value *users = &order->whom[TO_USERS];
     struct pending *pending =
-        begin(worker, request, json_pack("{s:o}", "users", list), count_users(&order->users));
-    struct json_walk walk = json_walk_array(order->users.at, order->users.len);
-    while (json_next(&walk, NULL, &value) && read_user(user, &value)) {
+        pending_begin(worker, request, json_pack("{s:o}", "users", list), count_users(users));
+    struct json_walk walk = json_walk_array(users->at, users->len);
+    while (json_next(&walk, NULL, &value) && read_name(user, &value, auth_user_valid)) {
         json_t *entry = json_pack("{s:s}", "user", user);
         json_array_append_new(list, entry);
-        publish_to_user(worker, pending, user, order->envelope, order->len, entry);
+        publish_to_user(worker, pending, order, user, entry);
     }
-    finish(pending);
+    pending_finish(pending);
+}
+
+static void push_to_topic(struct worker *worker, struct evhttp_request *request,
+                          const struct order *order)
+{
+    char topic[WHOM_MAX + 1], channel[sizeof("topic:") + WHOM_MAX];
+    read_name(topic, &order->whom[TO_TOPIC], topic_name_valid);
+    snprintf(channel, sizeof(channel), "topic:%s", topic);
+    json_t *entry = json_pack("{s:s}", "topic", topic);
+    struct pending *pending = pending_begin(worker, request, entry, 1);
+    publish(worker, pending, order, channel, entry, PENDING_NODES);
+    pending_finish(pending);
 }
 
 static void push_to_all(struct worker *worker, struct evhttp_request *request,
                         const struct order *order)
 {
-    struct pending *pending = begin(worker, request, json_object(), 1);
-    publish(worker, pending, "all", order->envelope, order->len, pending->answer, false);
-    finish(pending);
+    json_t *entry = json_pack("{s:b}", "all", true);
+    struct pending *pending = pending_begin(worker, request, entry, 1);
+    publish(worker, pending, order, "all", entry, PENDING_NODES);
+    pending_finish(pending);
+}
+
+static const struct {
+    bool (*valid)(const struct json_value *value);
+    const char *wrong;
+    void (*push)(struct worker *worker, struct evhttp_request *request, const struct order *order);
+} addressees[] = {
+    [TO_USER] = {is_user, "user is no user name", push_to_user},
+    [TO_USERS] = {is_users, "users is not an array of 1 to 1000 user names", push_to_users},
+    [TO_TOPIC] = {is_topic, "topic is no topic name", push_to_topic},
+    [TO_ALL] = {is_true, "all can only be true", push_to_all},
+};
+_Static_assert(sizeof(addressees) / sizeof(addressees[0]) == ADDRESSEE_COUNT, "one row for each");
+
+/* Returns NULL and which one it is for, or what is wrong with whom it is for. */
+static const char *check_addressee(const struct order *order, enum addressee *whom)
+{
+    int given = 0;
+    for (enum addressee i = 0; i < ADDRESSEE_COUNT; i++) {
+        if (order->whom[i].type == JSON_TYPE_NONE)
+            continue;
+        *whom = i;
+        given++;
+    }
+    if (given != 1)
+        return "exactly one of user, users, topic and all says whom it is for";
+    return addressees[*whom].valid(&order->whom[*whom]) ? NULL : addressees[*whom].wrong;
 }
 
 static void carry_out(struct worker *worker, struct evhttp_request *request,
                       const struct order *order)
 {
-    const char *wrong = check_addressees(order);
+    enum addressee whom = TO_USER;
+    const char *wrong = check_addressee(order, &whom);
     if (!wrong)
         wrong = check_envelope(order);
     if (wrong)
         admin_answer_error(request, 400, wrong);
-    else if (order->len > worker->config->max_push)
+    else if (order->len + TICKET_MEMBER_MAX > worker->config->max_push)
         admin_answer_error(request, TOO_LARGE, "larger than max_push");
-    else if (order->user.type != JSON_TYPE_NONE)
-        push_to_user(worker, request, order);
-    else if (order->users.type != JSON_TYPE_NONE)
-        push_to_users(worker, request, order);
     else
-        push_to_all(worker, request, order);
+        addressees[whom].push(worker, request, order);
 }
 
-/* Browsers send Origin with every POST. */
-static bool is_foreign(struct evhttp_request *request)
-{
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    const char *origin = evhttp_find_header(headers, "Origin");
-    const char *host = evhttp_find_header(headers, "Host");
-    const char *authority = origin ? strstr(origin, "://") : NULL;
-    return origin && (!authority || !host || strcmp(authority + 3, host) != 0);
-}
-
-/* The body, or NULL where the request is refused. Borrowed from the request. */
+/* Borrowed from the request. */
 static const char *body_of(struct evhttp_request *request, size_t *len)
 {
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
-    if (is_foreign(request)) {
-        admin_answer_error(request, FORBIDDEN, "not from another origin's page");
-        return NULL;
-    }
     *len = evbuffer_get_length(input);
     const char *body = (const char *)evbuffer_pullup(input, -1);
     return body ? body : "";
@@ -350,9 +287,7 @@ void admin_push(struct worker *worker, struct evhttp_request *request, const cha
     size_t len;
     const char *body = body_of(request, &len);
     (void)rest;
-    if (!body)
-        return;
-    char *envelope = malloc(len + 2);
+    char *envelope = malloc(len + 2 + TICKET_MEMBER_MAX);
     if (!envelope)
         abort();
     struct order order = {.envelope = envelope};
@@ -391,14 +326,13 @@ void admin_kick(struct worker *worker, struct evhttp_request *request, const cha
     size_t len;
     const char *user, *wrong = NULL, *text = body_of(request, &len);
     (void)rest;
-    if (!text)
-        return;
     json_t *body = json_loadb(text, len, 0, NULL);
     char *command = kick_command(body, &user, &wrong);
     if (command) {
-        struct pending *pending = begin(worker, request, json_pack("{s:s}", "user", user), 1);
-        publish(worker, pending, "ctl", command, strlen(command), pending->answer, false);
-        finish(pending);
+        json_t *entry = json_pack("{s:s}", "user", user);
+        struct pending *pending = pending_begin(worker, request, entry, 1);
+        pending_publish(worker, pending, "ctl", command, strlen(command), entry, PENDING_NODES);
+        pending_finish(pending);
     } else {
         admin_answer_error(request, 400, body ? wrong : "the body is not valid JSON");
     }

@@ -12,7 +12,4 @@
 void admin_push(struct worker *worker, struct evhttp_request *request, const char *rest);
 void admin_kick(struct worker *worker, struct evhttp_request *request, const char *rest);
 
-/* The connection is about to go: its requests are answered no more. */
-void admin_post_gone(const struct evhttp_connection *connection);
-
 #endif

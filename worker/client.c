@@ -59,7 +59,9 @@ int client_watch(struct worker *worker, struct conn *conn)
 {
     if (conn_has(conn, CONN_WATCHED))
         return 0;
-    struct epoll_event event = {.events = EPOLLIN,
+    /* A connection from another worker may have brought a backlog. */
+    const bool room = conn_has(conn, CONN_WRITING);
+    struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
                                 .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
     const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event);
     if (done == -1 && errno != EEXIST)
@@ -157,6 +159,7 @@ void client_backlogged(struct worker *worker, struct conn *conn)
         }
         drop_oldest(worker, hold);
     }
+    hold_show(worker, conn);
     /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
     const bool waits_for_hello =
         word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_at(hold, 0)->push;
@@ -332,7 +335,7 @@ static void client_event(struct worker *worker, const struct epoll_event *event)
         close_leftover(worker, ref);
         return;
     }
-    worker->slot->words.fd = ref.fd;
+    words_connection(&worker->slot->words, ref.fd, ref.generation);
     if (event->events & EPOLLOUT)
         outbox_resume(worker, conn);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
@@ -345,8 +348,8 @@ void clients_ready(struct worker *worker)
 {
     struct epoll_event events[EVENTS_MAX];
     const int n = epoll_wait(worker->slot->epoll_fd, events, EVENTS_MAX, 0);
-    worker->slot->words.doing = DOING_READING;
+    words_doing(&worker->slot->words, DOING_READING);
     for (int i = 0; i < n; i++)
         client_event(worker, &events[i]);
-    worker->slot->words.fd = 0;
+    words_connection(&worker->slot->words, 0, 0);
 }

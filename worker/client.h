@@ -20,7 +20,8 @@
     X(CLOSED_REPLACED, closed_replaced)   \
     X(CLOSED_EXPIRED, closed_expired)     \
     X(CLOSED_DRAIN, closed_drain)         \
-    X(CLOSED_DIRTY, closed_dirty)
+    X(CLOSED_DIRTY, closed_dirty)         \
+    X(CLOSED_POISON, closed_poison)
 
 enum closed_reason {
 #define CLOSED_ENUM(name, field) name,

@@ -35,8 +35,11 @@ struct command {
     redisReader *reader;
     struct event *retry;
     uint32_t retry_ms;
-    bool ready;        /* connected and logged in */
-    struct owed *owed; /* a circular queue of OWED_MAX, oldest first */
+    bool opening;           /* the first attempt of this process is under way */
+    bool ready;             /* connected and logged in */
+    uint32_t logging_in;    /* answers to the login that are outstanding */
+    struct evbuffer *early; /* commands that wait for the end of the first attempt */
+    struct owed *owed;      /* a circular queue of OWED_MAX, oldest first */
     uint32_t first, count;
 };
 
@@ -59,7 +62,9 @@ static void answer(struct worker *worker, const redisReply *reply)
 static void fail(struct worker *worker, const char *why)
 {
     struct command *command = worker->command;
-    command->ready = false;
+    command->opening = command->ready = false;
+    command->logging_in = 0;
+    evbuffer_drain(command->early, evbuffer_get_length(command->early));
     if (command->socket) {
         descriptors_forget(worker, bufferevent_getfd(command->socket));
         bufferevent_free(command->socket);
@@ -77,20 +82,20 @@ static void fail(struct worker *worker, const char *why)
 
 /* ---- Commands ---- */
 
-static int enqueue(struct worker *worker, int argc, const char **argv, const size_t *lens,
-                   command_done *done, void *arg)
+static int append(struct evbuffer *out, int argc, const char **argv, const size_t *lens)
 {
-    struct command *command = worker->command;
     char *bytes = NULL;
     const int len = redisFormatCommandArgv(&bytes, argc, argv, lens);
     if (len < 0)
         return -1;
-    const int added = bufferevent_write(command->socket, bytes, (size_t)len);
+    const int added = evbuffer_add(out, bytes, (size_t)len);
     redisFreeCommand(bytes);
-    if (added == -1)
-        return -1;
-    *owed_at(command, command->count++) = (struct owed){done, arg};
-    return 0;
+    return added;
+}
+
+bool command_ready(const struct worker *worker)
+{
+    return worker->command->ready;
 }
 
 uint32_t command_owed(const struct worker *worker)
@@ -98,67 +103,85 @@ uint32_t command_owed(const struct worker *worker)
     return worker->command->count;
 }
 
+/* A successor is asked before it has a connection of its own: what its predecessor's clients want
+ * meanwhile waits for that. Where the first attempt fails Redis is away, and nothing waits again
+ * until it is back. */
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg)
 {
-    const struct command *command = worker->command;
-    if (!command->ready || command->count >= OWED_MAX)
+    struct command *command = worker->command;
+    if (!(command->ready || command->opening) || command->count >= OWED_MAX)
         return -1;
-    return enqueue(worker, argc, argv, lens, done, arg);
+    struct evbuffer *out =
+        command->ready ? bufferevent_get_output(command->socket) : command->early;
+    if (append(out, argc, argv, lens) == -1)
+        return -1;
+    *owed_at(command, command->count++) = (struct owed){done, arg};
+    return 0;
 }
 
 /* ---- The connection ---- */
 
-static void on_login(struct worker *worker, const redisReply *reply, void *arg)
-{
-    struct command *command = worker->command;
-    (void)arg;
-    if (!reply)
-        return; /* fail() is under way */
-    command->ready = reply->type != REDIS_REPLY_ERROR;
-    if (!command->ready) {
-        log_warn("redis_login_refused", "why=%s", log_quote(reply->str, reply->len));
-        return;
-    }
-    command->retry_ms = RETRY_FIRST_MS;
-    node_probe(worker);
-}
-
 static void log_in(struct worker *worker)
 {
+    struct command *command = worker->command;
+    struct evbuffer *out = bufferevent_get_output(command->socket);
     const struct redis_address *address = &worker->config->redis_at;
     char db[16];
     snprintf(db, sizeof(db), "%u", address->db);
+    command->logging_in = 1;
     if (address->password && address->user)
-        enqueue(worker, 3, (const char *[]){"AUTH", address->user, address->password}, NULL, NULL,
-                NULL);
+        append(out, 3, (const char *[]){"AUTH", address->user, address->password}, NULL);
     else if (address->password)
-        enqueue(worker, 2, (const char *[]){"AUTH", address->password}, NULL, NULL, NULL);
-    enqueue(worker, 2, (const char *[]){"SELECT", db}, NULL, on_login, NULL);
+        append(out, 2, (const char *[]){"AUTH", address->password}, NULL);
+    command->logging_in += address->password != NULL;
+    append(out, 2, (const char *[]){"SELECT", db}, NULL);
+}
+
+/* The last answer, to SELECT, decides. Returns NULL, or what is wrong. */
+static const char *take_login(struct worker *worker, const redisReply *reply)
+{
+    struct command *command = worker->command;
+    if (--command->logging_in > 0)
+        return NULL;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        log_warn("redis_login_refused", "why=%s", log_quote(reply->str, reply->len));
+        return "the login was refused";
+    }
+    command->opening = false;
+    command->ready = true;
+    command->retry_ms = RETRY_FIRST_MS;
+    bufferevent_write_buffer(command->socket, command->early);
+    node_probe(worker);
+    return NULL;
+}
+
+/* Returns NULL, or what is wrong. */
+static const char *take_reply(struct worker *worker, const redisReply *reply)
+{
+    const struct command *command = worker->command;
+    if (command->logging_in > 0)
+        return take_login(worker, reply);
+    if (!command->ready || command->count == 0)
+        return "Redis sent a reply that nobody asked for";
+    answer(worker, reply);
+    return NULL;
 }
 
 /* Takes the replies that are whole. Returns NULL, or what is wrong. */
 static const char *take_replies(struct worker *worker)
 {
-    struct command *command = worker->command;
-    const bool was_ready = command->ready;
-    void *reply = NULL;
     for (;;) {
-        if (redisReaderGetReply(command->reader, &reply) != REDIS_OK)
+        void *reply = NULL;
+        if (redisReaderGetReply(worker->command->reader, &reply) != REDIS_OK)
             return "Redis sent what is no RESP";
         if (!reply)
-            break;
-        if (command->count == 0) {
-            freeReplyObject(reply);
-            return "Redis sent a reply that nobody asked for";
-        }
-        const bool login_is_over = command->count == 1 && !was_ready;
-        answer(worker, reply);
+            return NULL;
+        const char *wrong = take_reply(worker, reply);
         freeReplyObject(reply);
-        if (login_is_over && !command->ready)
-            return "the login was refused";
+        if (wrong)
+            return wrong;
     }
-    return NULL;
 }
 
 static void on_read(struct bufferevent *socket, void *arg)
@@ -225,9 +248,11 @@ int command_open(struct worker *worker)
         return -1;
     worker->command = command;
     command->owed = malloc(OWED_MAX * sizeof(*command->owed));
+    command->early = evbuffer_new();
     command->retry = event_new(worker->base, -1, 0, on_retry, worker);
     command->retry_ms = RETRY_FIRST_MS;
-    if (!command->owed || !command->retry)
+    command->opening = true;
+    if (!command->owed || !command->early || !command->retry)
         return -1;
     return event_add(command->retry, &(struct timeval){0, 0});
 }

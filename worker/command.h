@@ -17,11 +17,15 @@ typedef void command_done(struct worker *worker, const redisReply *reply, void *
 /* Begins to connect, and goes on trying by itself. Returns 0, or -1. */
 int command_open(struct worker *worker);
 
+/* Whether commands can be sent. */
+bool command_ready(const struct worker *worker);
+
 /* How many answers are owed. */
 uint32_t command_owed(const struct worker *worker);
 
-/* Sends a command. `done` may be NULL. Returns 0; or -1 where the link is down or too many
- * answers are owed, and then `done` is not called. */
+/* Sends a command; while the link is made for the first time, as soon as it is there. `done` may be
+ * NULL. Returns 0; or -1 where the link is down or too many answers are owed, and then `done` is not
+ * called. */
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg);
 

@@ -3,12 +3,12 @@
  * made here, console.json, which tells the page where the endpoint is.
  *
  * The page shows what other people sent, so it is held to the strictest content security policy
- * that it can live with: it loads from and connects to this server, and nothing else; a script that
- * came in by a message would not run.
+ * that it can live with (embedded.h).
  */
 #include "worker/console.h"
 
 #include "proto/json.h"
+#include "worker/embedded.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +17,7 @@
 static const char head[] = "HTTP/1.1 200 OK\r\n"
                            "Content-Type: %s\r\n"
                            "Content-Length: %zu\r\n"
-                           "Content-Security-Policy: default-src 'none'; script-src 'self'; "
-                           "style-src 'self'; img-src 'self'; connect-src 'self'; "
-                           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
+                           "Content-Security-Policy: " PAGE_POLICY "\r\n"
                            "X-Content-Type-Options: nosniff\r\n"
                            "Referrer-Policy: no-referrer\r\n"
                            "Cache-Control: no-cache\r\n"
@@ -71,7 +69,7 @@ const uint8_t *console_response(const struct config *config, const struct http_r
     if (slice_equal(name, "console.json"))
         return settings(config, len);
     for (size_t i = 0; i < console_file_count; i++) {
-        const struct console_file *file = &console_files[i];
+        const struct embedded_file *file = &console_files[i];
         if (slice_equal(name, file->name) ||
             (name.len == 0 && strcmp(file->name, "index.html") == 0))
             return whole(file->type, file->bytes, file->len, len);

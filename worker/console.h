@@ -11,15 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The files of console/ and clients/js/, by scripts/embed. */
-struct console_file {
-    const char *name, *type;
-    const uint8_t *bytes;
-    size_t len;
-};
-extern const struct console_file console_files[];
-extern const size_t console_file_count;
-
 /*
  * The whole response to a request for the page or one of its parts; NULL for any other request.
  * Its bytes are good until the next call.

@@ -1,12 +1,18 @@
 /*
  * See deliver.h. Nothing is allocated: the envelope is decoded where it lies, and the frame goes
  * straight into the outbox's arena.
+ *
+ * A push that asks what becomes of it is sent by itself: the outbox is flushed before it and behind
+ * it, so that what the counters have grown by is its own.
  */
 #include "worker/deliver.h"
 
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "worker/fault.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
+#include "worker/report.h"
 #include "worker/subscribe.h"
 
 #include <stdlib.h>
@@ -16,9 +22,13 @@
 struct delivery {
     struct push push;
     struct push_terms terms;
-    frame_id frame[2]; /* by whether it is for JSON mode; NO_FRAME until somebody needs it */
-    uint32_t recipients;
+    frame_id frame[2];   /* by whether it is for JSON mode; NO_FRAME until somebody needs it */
+    uint32_t recipients; /* connections that it was given to */
+    uint32_t repeated;   /* connections that have it from a worker that died since */
     struct conn_ref only, except; /* descriptor 0: not given */
+    bool users;                   /* it must name users */
+    int copies;                   /* as in deliver.h */
+    struct tally before;          /* where it asks for a report: the counters */
 };
 
 /* Decoded text and base64. Grows to the largest push. */
@@ -96,19 +106,6 @@ static void routed(struct worker *worker, const struct push *push)
                   push->message.len);
 }
 
-bool deliver_check(struct worker *worker, const uint8_t *payload, size_t len, bool users)
-{
-    struct push push;
-    enum push_error error = decode(&push, payload, len);
-    if (!error && users && push.users.type != JSON_TYPE_ARRAY)
-        error = PUSH_BAD_OPTION;
-    if (error)
-        malformed(worker, error, &push, payload, len);
-    else
-        routed(worker, &push);
-    return error == PUSH_OK;
-}
-
 /* The connection that `name` speaks of, if it is one of this node's. */
 static struct conn_ref named(const struct worker *worker, const struct json_value *name)
 {
@@ -144,17 +141,51 @@ static struct push_terms terms(const struct worker *worker, const struct push *p
     };
 }
 
+static bool asks(const struct delivery *delivery)
+{
+    return delivery->push.report.type != JSON_TYPE_NONE;
+}
+
+/* Decodes the push, and makes room for it. Returns false where it is malformed. */
 static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
                   size_t len, uint64_t mark)
 {
-    *delivery = (struct delivery){.frame = {NO_FRAME, NO_FRAME}};
-    if (decode(&delivery->push, payload, len) != PUSH_OK)
+    enum push_error error = decode(&delivery->push, payload, len);
+    if (!error && delivery->users && delivery->push.users.type != JSON_TYPE_ARRAY)
+        error = PUSH_BAD_OPTION;
+    if (delivery->copies != REPORT_COPY) {
+        if (error)
+            malformed(worker, error, &delivery->push, payload, len);
+        else
+            routed(worker, &delivery->push);
+    }
+    if (error)
         return false;
+    words_op(&worker->slot->words, delivery->push.message.op);
+    fault_meet(delivery->push.message.payload, delivery->push.message.len);
+    delivery->frame[false] = delivery->frame[true] = NO_FRAME;
     delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);
     delivery->except = named(worker, &delivery->push.except);
     outbox_reserve(worker, delivery->push.message.len);
+    if (asks(delivery)) {
+        outbox_flush(worker);
+        delivery->before = report_tally(worker);
+    }
     return true;
+}
+
+/* Tells who asks what has become of the push. */
+static void finish(struct worker *worker, const struct delivery *delivery)
+{
+    if (!asks(delivery))
+        return;
+    const struct json_value *ticket = &delivery->push.report;
+    const uint32_t queued = outbox_flush_and_count(worker, delivery->frame);
+    struct report report = {.copies = delivery->copies};
+    report_ticket_parse(&report.ticket, ticket->at + 1, ticket->len - 2);
+    report_tell(worker, &report, &delivery->before, delivery->recipients, delivery->repeated,
+                queued);
 }
 
 static bool is(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
@@ -174,14 +205,17 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
     if ((delivery->only.fd && !is(worker, conn, delivery->only)) ||
         (delivery->except.fd && is(worker, conn, delivery->except)))
         return;
-    delivery->recipients++;
-    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark))
-        return; /* a worker that died since had sent it */
+    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark)) {
+        delivery->repeated++;
+        return;
+    }
     if (delivery->frame[json] == NO_FRAME)
         delivery->frame[json] =
             outbox_push(worker, &delivery->push.message, json, &delivery->terms);
-    if (!outbox_ends_with(worker, conn, delivery->frame[json])) /* a user may be named twice */
-        outbox_add(worker, conn, delivery->frame[json]);
+    if (outbox_ends_with(worker, conn, delivery->frame[json]))
+        return; /* its user is named twice */
+    outbox_add(worker, conn, delivery->frame[json]);
+    delivery->recipients++;
 }
 
 static void give_user(struct worker *worker, struct delivery *delivery, const char *user,
@@ -192,28 +226,35 @@ static void give_user(struct worker *worker, struct delivery *delivery, const ch
         give(worker, delivery, &worker->table[fd]);
 }
 
+/* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a worker.
+ */
+static void nobody(struct worker *worker, const char *user, size_t len)
+{
+    stats_add(&worker->stats->dropped_nobody, 1);
+    if (users_first(&worker->users, user, len) == 0)
+        subscriptions_leave(worker, user, len);
+}
+
 void deliver_user(struct worker *worker, const char *user, size_t user_len, const uint8_t *payload,
                   size_t len, uint64_t mark)
 {
-    struct delivery delivery;
-    if (!begin(worker, &delivery, payload, len, mark)) {
-        deliver_check(worker, payload, len, false);
+    struct delivery delivery = {.copies = 0};
+    if (worker->plan.number > 0 && users_first(&worker->users, user, user_len) == 0 &&
+        move_strays(worker, "user:", user, user_len))
         return;
-    }
-    routed(worker, &delivery.push);
+    stats_add(&worker->stats->pushes_received, 1);
+    if (!begin(worker, &delivery, payload, len, mark))
+        return;
     give_user(worker, &delivery, user, user_len);
-    if (delivery.recipients > 0)
-        return;
-    stats_add(&worker->stats->dropped_nobody, 1);
-    /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a
-     * worker. */
-    if (users_first(&worker->users, user, user_len) == 0)
-        subscriptions_leave(worker, user, user_len);
+    if (delivery.recipients + delivery.repeated == 0)
+        nobody(worker, user, user_len);
+    finish(worker, &delivery);
 }
 
-void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
+void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark,
+                 int copies)
 {
-    struct delivery delivery;
+    struct delivery delivery = {.copies = copies};
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     if (!begin(worker, &delivery, payload, len, mark))
         return;
@@ -222,26 +263,31 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
         if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED)
             give(worker, &delivery, &worker->table[fd]);
     }
+    finish(worker, &delivery);
 }
 
 void deliver_topic(struct worker *worker, const char *name, size_t name_len, const uint8_t *payload,
-                   size_t len, uint64_t mark)
+                   size_t len, uint64_t mark, int copies)
 {
     const struct topics *topics = &worker->topics;
     const uint32_t topic = topics_find(topics, name, name_len);
-    struct delivery delivery;
-    if (!topic || !topics->topic[topic].first || !begin(worker, &delivery, payload, len, mark))
+    const uint32_t first = topic ? topics->topic[topic].first : 0;
+    struct delivery delivery = {.copies = copies};
+    if (!begin(worker, &delivery, payload, len, mark))
         return;
-    for (uint32_t i = topics->topic[topic].first; i; i = topics->member[i].next)
+    if (!first && copies == 0)
+        stats_add(&worker->stats->dropped_nobody, 1);
+    for (uint32_t i = first; i; i = topics->member[i].next)
         give(worker, &delivery, &worker->table[topics->member[i].fd]);
+    finish(worker, &delivery);
 }
 
-void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark)
+void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark,
+                   int copies)
 {
-    struct delivery delivery;
+    struct delivery delivery = {.copies = copies, .users = true};
     struct json_value user;
-    if (!begin(worker, &delivery, payload, len, mark) ||
-        delivery.push.users.type != JSON_TYPE_ARRAY)
+    if (!begin(worker, &delivery, payload, len, mark))
         return;
     struct json_walk walk = json_walk_array(delivery.push.users.at, delivery.push.users.len);
     while (json_next(&walk, NULL, &user)) {
@@ -250,4 +296,5 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
             continue; /* no user has so long a name */
         give_user(worker, &delivery, name, json_unescape(name, &user));
     }
+    finish(worker, &delivery);
 }

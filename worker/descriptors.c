@@ -80,15 +80,25 @@ void descriptors_close_noted(struct worker *worker)
 
 /* ---- The audit ---- */
 
+/* A listening socket that a reload has opened has any number. */
+static bool is_listener(const struct worker *worker, int fd)
+{
+    for (size_t i = 0; i < worker->setup->listen_count; i++)
+        if (worker->setup->listen_fds[i] == fd)
+            return true;
+    return worker->setup->admin_fd == fd;
+}
+
 static bool is_known(const struct worker *worker, int fd, uint64_t inode)
 {
-    if ((uint32_t)fd < worker->segment->header->own_fds)
+    if ((uint32_t)fd < worker->segment->header->own_fds || is_listener(worker, fd))
         return true;
     if ((uint32_t)fd < worker->capacity && word_state(conn_word(&worker->table[fd])) != CONN_FREE)
         return true;
-    for (uint32_t i = 0; i < worker->workers; i++) {
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
         const struct slot *slot = &worker->segment->slot[i];
         if (atomic_load_explicit(&slot->link.fd, memory_order_acquire) == fd ||
+            atomic_load_explicit(&slot->parcel, memory_order_acquire) == fd ||
             slot_aux_has(slot, fd, inode))
             return true;
     }
@@ -136,7 +146,7 @@ static void look(struct worker *worker)
 static uint32_t all_deaths(const struct worker *worker)
 {
     uint32_t deaths = 0;
-    for (uint32_t i = 0; i < worker->workers; i++)
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
         deaths += atomic_load_explicit(&worker->segment->slot[i].restarts, memory_order_relaxed);
     return deaths;
 }

@@ -1,10 +1,14 @@
 /*
- * See drain.h. The delays in BYE are spread evenly over drain_timeout, so that the clients do not
- * all come back at once.
+ * See drain.h. Each client is told a turn of its own within drain_timeout, so that they do not all
+ * come back at once: the clients of all workers stand in one line for that (shm/board.h). A client
+ * that this worker adopts later, for its handshake was under way, is told as soon as it is there.
+ *
+ * Nobody is waited for until his turn: the close frame follows BYE at once.
  */
 #include "worker/drain.h"
 
 #include "proto/ws.h"
+#include "shm/board.h"
 #include "worker/accept.h"
 #include "worker/client.h"
 #include "worker/command.h"
@@ -17,8 +21,10 @@ enum {
     PATIENCE_MS = 3000 /* how long clients may take to close, at most */
 };
 
-static uint64_t drain_ends_ms;
 static uint64_t leave_began_ms;
+static uint64_t drain_ends_ms;
+static struct turns turns; /* of this worker's clients */
+static uint64_t told;      /* of them, how many have theirs */
 
 /* Answers to requests of clients are waited for: a successor could not tell whose they are. */
 static void leave(struct worker *worker)
@@ -29,44 +35,61 @@ static void leave(struct worker *worker)
     worker->stopping = worker->leaving;
 }
 
-static void say_bye(struct worker *worker, struct conn *conn, uint32_t delay_ms)
+/* Unless somebody has said that it is for good, the server comes back: whoever watches over it
+ * starts it again when its master has died. */
+static bool for_good(const struct worker *worker)
 {
-    char json[64];
-    const int len =
-        snprintf(json, sizeof(json), "{\"reason\":\"drain\",\"reconnect_ms\":%u}", delay_ms);
-    const struct message bye = {
-        .op = OP_BYE, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
-    if (!conn_has(conn, CONN_ECHO)) {
-        outbox_reserve(worker, sizeof(json));
-        outbox_add(worker, conn, outbox_message(worker, &bye, conn_has(conn, CONN_JSON)));
-    }
-    client_close(worker, conn, WS_CLOSE_GOING_AWAY, ws_close_text(WS_CLOSE_GOING_AWAY),
-                 CLOSED_DRAIN);
+    return atomic_load_explicit(&worker->segment->board->ending, memory_order_relaxed) ==
+           ENDING_STOP;
 }
 
-static void drain_one(struct worker *worker, struct conn *conn, uint32_t *rank, uint32_t count)
+static void say_bye(struct worker *worker, struct conn *conn)
 {
-    const enum conn_state state = word_state(conn_word(conn));
-    const uint64_t spread_ms = (uint64_t)worker->config->drain_timeout * 1000;
-    if (state == CONN_HANDSHAKE)
+    char json[64];
+    const uint32_t delay_ms = turn_ms(&turns, told++, worker->config->drain_timeout * 1000);
+    const int len = snprintf(json, sizeof(json), "{\"reason\":\"%s\",\"reconnect_ms\":%u}",
+                             for_good(worker) ? "drain" : "restart", delay_ms);
+    const struct message bye = {
+        .op = OP_BYE, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
+    outbox_add(worker, conn, outbox_message(worker, &bye, conn_has(conn, CONN_JSON)));
+}
+
+static void drain_one(struct worker *worker, struct conn *conn)
+{
+    outbox_reserve(worker, 128); /* which may end the connection */
+    const uint16_t code = for_good(worker) ? WS_CLOSE_GOING_AWAY : WS_CLOSE_RESTART;
+    const uint64_t word = conn_word(conn);
+    if (word_state(word) == CONN_HANDSHAKE)
         client_end(worker, conn, CLOSED_DRAIN);
-    else if (state == CONN_OPEN || state == CONN_SUBSCRIBING)
-        say_bye(worker, conn, (uint32_t)(spread_ms * ++*rank / (count + 1)));
+    if (word_state(word) != CONN_OPEN && word_state(word) != CONN_SUBSCRIBING)
+        return;
+    if (!(word_flags(word) & CONN_ECHO))
+        say_bye(worker, conn);
+    client_close(worker, conn, code, ws_close_text(code), CLOSED_DRAIN);
+}
+
+static void drain_all(struct worker *worker)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < high; fd++)
+        if (word_owner(conn_word(&worker->table[fd])) == worker->id)
+            drain_one(worker, &worker->table[fd]);
+    outbox_flush(worker);
+}
+
+static uint32_t users(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed);
 }
 
 static void begin(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    const uint32_t count = atomic_load_explicit(&worker->slot->connections, memory_order_relaxed);
     const uint64_t patience = (uint64_t)worker->config->drain_timeout * 1000;
-    uint32_t rank = 0;
     worker->draining = true;
     drain_ends_ms = worker->now_ms + (patience < PATIENCE_MS ? patience : PATIENCE_MS);
+    turns = board_turns(worker->segment->board, worker->id, worker->workers, users(worker));
     accept_close(worker);
-    for (uint32_t fd = 0; fd < high; fd++)
-        if (word_owner(conn_word(&worker->table[fd])) == worker->id)
-            drain_one(worker, &worker->table[fd], &rank, count);
-    outbox_flush(worker);
+    drain_all(worker);
 }
 
 /* Whoever has not closed by now is cut off. */
@@ -90,10 +113,14 @@ void drain_turn(struct worker *worker)
         leave(worker);
     if (command == SLOT_STOP || (worker->orphaned && drained))
         worker->stopping = true;
-    if (((command == SLOT_RUN || command == SLOT_LEAVE) && !worker->orphaned) || drained)
+    if ((command == SLOT_RUN || command == SLOT_LEAVE) && !worker->orphaned)
         return;
     if (!worker->draining)
         begin(worker);
+    else if (users(worker) > 0)
+        drain_all(worker);
+    if (drained)
+        return;
     const bool over = worker->now_ms >= drain_ends_ms || worker->stopping;
     if (over)
         cut_off(worker);

@@ -4,6 +4,8 @@
  */
 #include "worker/hold.h"
 
+#include "shm/backlog.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,9 +236,25 @@ uint32_t hold_empty(struct hold *hold)
     return pushes;
 }
 
+static void show(struct worker *worker, const struct conn *conn, struct hold *hold)
+{
+    if (hold->shown == hold->bytes)
+        return; /* above all: what was never there is never written */
+    backlog_note(worker->segment->backlog, conn_ref(worker->table, conn), hold->bytes);
+    hold->shown = hold->bytes;
+}
+
+void hold_show(struct worker *worker, const struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        show(worker, conn, hold);
+}
+
 /* Gives an empty hold back. */
 static void hold_free(struct worker *worker, struct conn *conn, struct hold *hold)
 {
+    show(worker, conn, hold);
     struct holds *holds = worker->holds;
     const uint32_t index = conn->held & ~HELD;
     conn->held = hold->outbox;

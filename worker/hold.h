@@ -53,6 +53,7 @@ struct hold {
     struct waiting *queue;
     uint32_t first, count, size; /* a circular array; size is a power of two or 0 */
     uint32_t bytes;              /* unsent bytes of all of them */
+    uint32_t shown;              /* the same as others see it: shm/backlog.h */
     uint64_t expires_ms;         /* none of them expires before; 0: none ever does */
 };
 
@@ -101,6 +102,9 @@ static inline struct waiting *hold_at(const struct hold *hold, uint32_t i)
 {
     return &hold->queue[(hold->first + i) & (hold->size - 1)];
 }
+
+/* Lets others see how many bytes wait: call when the queue has changed. */
+void hold_show(struct worker *worker, const struct conn *conn);
 
 /* Frees what is in it, and returns the number of unsent pushes that go with it. */
 uint32_t hold_empty(struct hold *hold);

@@ -50,6 +50,20 @@ static void keep(struct worker *worker, struct conn *conn, const void *response,
     home_adopt(worker, adoption);
 }
 
+uint32_t home_entry_size(size_t response_len, size_t rest_len)
+{
+    return (uint32_t)(sizeof(struct adoption) + response_len + rest_len);
+}
+
+/* Room for an adoption in the ring to `home`, or NULL. */
+static struct adoption *reserve(struct worker *worker, uint32_t home, uint32_t size)
+{
+    struct ring *ring = &worker->out[home];
+    struct adoption *adoption = ring_reserve(ring, RING_ADOPT, 0, size);
+    return adoption || !ring_want_room(ring, size) ? adoption
+                                                   : ring_reserve(ring, RING_ADOPT, 0, size);
+}
+
 bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
                size_t response_len, const void *rest, size_t rest_len)
 {
@@ -59,8 +73,7 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
         keep(worker, conn, response, response_len, rest, rest_len);
         return true;
     }
-    struct adoption *adoption = ring_reserve(
-        &worker->out[home], RING_ADOPT, 0, (uint32_t)(sizeof(*adoption) + response_len + rest_len));
+    struct adoption *adoption = reserve(worker, home, home_entry_size(response_len, rest_len));
     if (!adoption)
         return false;
     fill(adoption, ref, response, response_len, rest, rest_len);

@@ -17,8 +17,11 @@ struct adoption {
     uint8_t bytes[]; /* the response, then the rest */
 };
 
+/* Bytes that the ring needs for it. */
+uint32_t home_entry_size(size_t response_len, size_t rest_len);
+
 /* Gives an accepted connection to its home, which may be this worker. Returns false where the ring
- * is full: nothing has changed then. */
+ * is full: nothing has changed then, and this worker is woken when there is room. */
 bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
                size_t response_len, const void *rest, size_t rest_len);
 

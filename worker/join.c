@@ -260,6 +260,37 @@ static uint32_t next_request(struct worker *worker)
     return ++control->request ? control->request : ++control->request;
 }
 
+/* A SUB has one number here, too, as long as its memberships come one after another. */
+static uint32_t renumber(struct worker *worker, struct conn_ref ref, uint32_t request)
+{
+    static struct {
+        struct conn_ref ref;
+        uint32_t request, number;
+    } last;
+    if (request == 0)
+        return 0;
+    if (last.ref.fd != ref.fd || last.ref.generation != ref.generation || last.request != request) {
+        last.ref = ref;
+        last.request = request;
+        last.number = next_request(worker);
+    }
+    return last.number;
+}
+
+void join_brought(struct worker *worker, struct conn *conn, const char *name, size_t len,
+                  uint32_t request)
+{
+    struct topics *topics = &worker->topics;
+    const uint32_t fd = fd_of(worker, conn);
+    const uint32_t topic = topics_add(topics, name, len, worker_topic_home(worker, name, len));
+    const uint32_t member =
+        !topic || topics_membership(topics, fd, topic) ? 0 : topics_join(topics, topic, fd);
+    if (!member)
+        return; /* it is there, or the table is full, as it was not at the other worker's */
+    topics_request(topics, member, renumber(worker, conn_ref(worker->table, conn), request));
+    topic_changed(worker, topic);
+}
+
 /* ---- SUB and UNSUB ---- */
 
 /* Finds the array "topics" in a payload. Returns false where the payload is not one valid object

@@ -23,6 +23,12 @@ void leave_requested(struct worker *worker, struct conn *conn, const struct mess
 void join_commanded(struct worker *worker, struct conn *conn, const json_t *topics);
 void leave_commanded(struct worker *worker, struct conn *conn, const json_t *topics);
 
+/* The connection has come from another worker (parcel.h) with this membership. `request`: of the
+ * SUB that is still to be answered, in the other's numbers; 0: none. What comes twice changes
+ * nothing. */
+void join_brought(struct worker *worker, struct conn *conn, const char *name, size_t len,
+                  uint32_t request);
+
 /* The topic is live: whoever waits for it may be told. */
 void join_live(struct worker *worker, uint32_t topic);
 

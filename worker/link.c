@@ -10,8 +10,10 @@
 #include "proto/resp.h"
 #include "worker/backoff.h"
 #include "worker/kernel.h"
+#include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/poison.h"
 #include "worker/resolve.h"
 #include "worker/rings.h"
 #include "worker/route.h"
@@ -45,8 +47,9 @@ struct link {
     uint64_t began_ms; /* when this connect began */
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
-    bool asking;  /* a new connection: everything is being asked for */
-    bool blocked; /* a ring was full: the socket is not read */
+    uint64_t others_up; /* workers whose link was up at the last look: one bit each */
+    bool asking;        /* a new connection: everything is being asked for */
+    bool blocked;       /* a ring was full: the socket is not read */
     bool is_unix;
 };
 
@@ -96,25 +99,24 @@ static void events_free(struct link *link)
 }
 
 /* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
- * topics everywhere. */
-static void note_failure(struct worker *worker)
+ * topics everywhere. Others see the number grow before they see the link down. */
+void link_note_gap(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
     if (atomic_load_explicit(&slot_link->gap_since, memory_order_relaxed) == 0)
         atomic_store_explicit(&slot_link->gap_since, worker->now_ms, memory_order_relaxed);
     atomic_store_explicit(&slot_link->failed_at, worker->now_ms, memory_order_relaxed);
-    /* Release: pairs with the acquire in node.c, so that failed_at is seen. */
-    const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
-    atomic_store_explicit(&slot_link->failures, (failures + 1) | 1, memory_order_release);
+    /* Release: pairs with the acquire in gap.c, so that failed_at is seen. */
+    atomic_fetch_add_explicit(&slot_link->failures, 1, memory_order_release);
     rings_tell_all(worker);
 }
 
-/* The link is about to be UP. */
-static void end_failure(struct worker *worker)
+/* Release: pairs with the acquire in gap.c, so that what the failure has changed is seen. */
+static void note_healed(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
     const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
-    atomic_store_explicit(&slot_link->failures, (failures + 1) & ~1u, memory_order_release);
+    atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
 /* Bytes of a connection that is gone. */
@@ -129,6 +131,20 @@ static void forget_bytes(struct worker *worker)
     set_behind(worker, false);
 }
 
+void link_close(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    const int fd = fd_of(worker);
+    set_state(worker, LINK_DOWN);
+    atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
+    if (fd > 0)
+        close(fd);
+    forget_bytes(worker);
+    atomic_store_explicit(&slot_link->gap_since, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->receiving, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot_link->sending, 0, memory_order_relaxed);
+}
+
 void link_fail(struct worker *worker, const char *why)
 {
     struct link *link = worker->link;
@@ -137,7 +153,7 @@ void link_fail(struct worker *worker, const char *why)
     const int fd = fd_of(worker);
     events_free(link);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
-        note_failure(worker);
+        link_note_gap(worker);
     KILLPOINT(LINK_FAILED);
     set_state(worker, LINK_DOWN);
     KILLPOINT(LINK_DOWN);
@@ -159,6 +175,12 @@ bool link_writable(const struct worker *worker)
 {
     return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP ||
            worker->link->asking;
+}
+
+bool link_congested(const struct worker *worker)
+{
+    const struct link *link = worker->link;
+    return link->waiting_len > 0 || stream_level(&shared(worker)->out) > link->out_size / 2;
 }
 
 static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
@@ -314,11 +336,18 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
 static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
                           uint64_t position)
 {
+    struct slot_words *words = &worker->slot->words;
     struct resp_reply reply;
     size_t need = 0;
     const uint32_t skip = to_skip(shared(worker), position, available);
     if (skip > 0)
         return skip;
+    words_push(words, 0, position);
+    words_doing(words, DOING_PARSING);
+    if (poison_is_unread(worker, position)) {
+        link_fail(worker, "what Redis sent has killed two workers");
+        return 0;
+    }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
     if (n == 0)
         return too_large(worker, position, need) ? available : 0;
@@ -326,12 +355,49 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         link_fail(worker, "Redis sent what is no RESP");
         return 0;
     }
-    worker->slot->words.position = position;
-    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    words_doing(words, DOING_ROUTING);
+    if (poison_is(worker, 0, position))
+        poison_skipped(worker, 0, position, at, (size_t)n);
+    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
+}
+
+/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
+ * more. */
+static bool route_some(struct worker *worker, uint32_t most)
+{
+    const struct link *link = worker->link;
+    struct stream *in = &shared(worker)->in;
+    const uint64_t start = stream_start(in);
+    uint32_t done = 0, n = 0;
+    worker_in_hand(worker, 1 + LINK_SOURCE);
+    do {
+        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
+        n = route_one(worker, at, stream_level(in) - done, start + done);
+        done += n;
+    } while (n > 0 && --most > 0 && fd_of(worker) > 0 && done < stream_level(in));
+    KILLPOINT(LINK_ROUTED);
+    outbox_flush(worker);
+    if (fd_of(worker) <= 0)
+        return false; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
+    worker_in_hand(worker, 0);
+    return n > 0 && stream_level(in) > 0;
+}
+
+/* Nothing is routed now, so nothing is read either. */
+static void rest(struct link *link)
+{
+    if (link->readable)
+        event_del(link->readable);
+    link->blocked = true;
 }
 
 void link_route(struct worker *worker)
@@ -339,37 +405,24 @@ void link_route(struct worker *worker)
     struct link *link = worker->link;
     struct stream *in = &shared(worker)->in;
     const bool was_blocked = link->blocked;
-    uint32_t done = 0;
-    if (stream_level(in) == 0)
+    if (move_holds_link(worker)) {
+        rest(link);
         return;
-    worker->slot->words.doing = DOING_ROUTING;
-    worker_in_hand(worker, 1 + LINK_SOURCE);
-    link->blocked = false;
-    const uint64_t start = stream_start(in);
-    while (fd_of(worker) > 0 && done < stream_level(in)) {
-        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
-        const uint32_t n = route_one(worker, at, stream_level(in) - done, start + done);
-        if (n == 0)
-            break;
-        done += n;
     }
-    KILLPOINT(LINK_ROUTED);
-    worker->slot->words.doing = DOING_FLUSHING;
-    outbox_flush(worker);
+    if (stream_level(in) == 0 && !was_blocked)
+        return;
+    link->blocked = false;
+    while (stream_level(in) > 0 && route_some(worker, worker->careful ? 1 : UINT32_MAX))
+        ;
+    words_push(&worker->slot->words, 0, 0);
     if (fd_of(worker) <= 0)
-        return; /* the link has failed, and the stream was begun anew */
-    KILLPOINT(LINK_FLUSHED);
-    rings_commit_out(worker);
-    KILLPOINT(LINK_SHARED);
-    stream_done(in, done);
-    KILLPOINT(LINK_COMMITTED);
-    worker_in_hand(worker, 0);
+        return;
     if (shared(worker)->skip_to <= stream_start(in))
         stream_rewind(in, link->in_size);
     if (link->blocked && !was_blocked) {
-        stats_add(&worker->stats->ring_full, 1);
+        stats_add(&worker->stats->ring_full, !move_met_fence(worker));
         event_del(link->readable);
-    } else if (!link->blocked && was_blocked) {
+    } else if (!link->blocked && was_blocked && link->readable) {
         event_add(link->readable, NULL);
     }
 }
@@ -486,12 +539,27 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
     begin(arg);
 }
 
+void link_notice_others(struct worker *worker)
+{
+    struct link *link = worker->link;
+    const uint64_t before = link->others_up;
+    link->others_up = 0;
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && atomic_load_explicit(&worker->segment->slot[i].link.state,
+                                                    memory_order_acquire) == LINK_UP)
+            link->others_up |= UINT64_C(1) << i;
+    if (state_of(worker) != LINK_DOWN || !(link->others_up & ~before))
+        return;
+    event_del(link->retry);
+    begin(worker);
+}
+
 void link_confirmed(struct worker *worker)
 {
     if (state_of(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
-    end_failure(worker);
+    note_healed(worker);
     set_state(worker, LINK_UP);
     KILLPOINT(LINK_UP);
     rings_tell_all(worker);
@@ -506,7 +574,7 @@ void link_tick(struct worker *worker)
 {
     const struct link *link = worker->link;
     const enum link_state state = state_of(worker);
-    if (state == LINK_DOWN)
+    if (state == LINK_DOWN || move_holds_link(worker))
         return;
     if (state != LINK_UP && worker->now_ms - link->began_ms > LOGIN_TIMEOUT_MS) {
         link_fail(worker, "Redis does not answer");
@@ -530,9 +598,10 @@ static bool take_up(struct worker *worker, int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1)
         return false;
     worker->link->is_unix = domain == AF_UNIX;
-    /* UP and failing: the worker died in link_fail. */
+    /* UP and not healed: the worker died in link_fail. */
     if (atomic_load(&slot_link->behind) ||
-        (state_of(worker) == LINK_UP && link_failing(atomic_load(&slot_link->failures))))
+        (state_of(worker) == LINK_UP &&
+         atomic_load(&slot_link->failures) != atomic_load(&slot_link->healed)))
         return false;
     if (domain == AF_UNIX)
         return !atomic_load(&slot_link->receiving) && !atomic_load(&slot_link->sending);
@@ -564,10 +633,11 @@ int link_open(struct worker *worker)
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
-        if (take_up(worker, fd))
+        if (take_up(worker, fd)) {
             events_new(worker, fd);
-        else
+        } else {
             link_fail(worker, "it failed, or bytes were lost, with a worker that died");
+        }
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");
     } else {

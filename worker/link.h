@@ -28,8 +28,22 @@ bool link_writable(const struct worker *worker);
 /* Appends bytes of commands; sent by link_turn. */
 void link_write(struct worker *worker, const void *bytes, size_t len);
 
+/* Whether so much waits to be sent that no more should be asked for now. */
+bool link_congested(const struct worker *worker);
+
+/* Closes the slot's link for good: nobody is to take it up. */
+void link_close(struct worker *worker);
+
+/* Pushes may be missing from now on, for the clients of this worker and for members of its topics.
+ */
+void link_note_gap(struct worker *worker);
+
 /* Routes the pushes that have come, sends them, and commits what is done. */
 void link_route(struct worker *worker);
+
+/* End of a turn: where another worker's link has come up, Redis is back, and this one's next try
+ * need not wait. */
+void link_notice_others(struct worker *worker);
 
 /* End of a turn: sends the commands. */
 void link_turn(struct worker *worker);

@@ -4,7 +4,10 @@
 #include "worker/metrics.h"
 
 #include "common/clock.h"
+#include "shm/backlog.h"
 #include "worker/address.h"
+#include "worker/admin_change.h"
+#include "worker/node.h"
 
 #include <linux/sockios.h>
 #include <stdio.h>
@@ -36,7 +39,7 @@ static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 static void all_gauges(const struct worker *worker, uint64_t sum[GAUGE_COUNT])
 {
     memset(sum, 0, GAUGE_COUNT * sizeof(*sum));
-    for (uint32_t i = 0; i < worker->workers; i++)
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
         read_gauges(&worker->segment->slot[i], sum);
 }
 
@@ -60,7 +63,7 @@ static void print_counters(const struct worker *worker, FILE *out)
         family = row->family;
         fprintf(out, "wspushd_%s%s%s%s %llu\n", family, row->labels[0] ? "{" : "", row->labels,
                 row->labels[0] ? "}" : "",
-                (unsigned long long)stats_sum(worker->segment->stats, worker->workers, row));
+                (unsigned long long)stats_sum(worker->segment->stats, worker_slots(worker), row));
     }
 }
 
@@ -106,7 +109,8 @@ static json_t *counters_json(const struct worker *worker)
     json_t *counters = json_object();
     for (size_t i = 0; i < stats_table_len; i++) {
         const struct stats_row *row = &stats_table[i];
-        const json_int_t sum = (json_int_t)stats_sum(worker->segment->stats, worker->workers, row);
+        const json_int_t sum =
+            (json_int_t)stats_sum(worker->segment->stats, worker_slots(worker), row);
         char label[64];
         if (sscanf(row->labels, "%*[^\"]\"%63[^\"]", label) != 1) {
             json_object_set_new(counters, row->family, json_integer(sum));
@@ -123,18 +127,25 @@ json_t *metrics_json(const struct worker *worker)
 {
     const struct segment_header *header = worker->segment->header;
     uint64_t sum[GAUGE_COUNT];
+    char boot[16];
+    snprintf(boot, sizeof(boot), "%x", header->boot_id);
     all_gauges(worker, sum);
-    json_t *json =
-        json_pack("{s:s, s:s, s:I, s:o, s:o}", "node", header->node, "version", WSPUSHD_VERSION,
-                  "uptime", (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
-                  workers_json(worker), "counters", counters_json(worker));
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "node", header->node, "boot", boot,
+                             "version", WSPUSHD_VERSION, "uptime",
+                             (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
+                             workers_json(worker), "counters", counters_json(worker));
+    const char *why = "";
+    json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));
+    if (why)
+        json_object_set_new(json, "why", json_string(why));
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
+    admin_changes_json(worker, json);
     return json;
 }
 
 /* Bytes that the kernel still holds for the client. */
-static json_int_t queued(int fd)
+static json_int_t unsent(int fd)
 {
     int bytes = 0;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
@@ -144,12 +155,15 @@ static json_t *conn_json(const struct worker *worker, const struct conn *conn)
 {
     char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
+    const int fd = (int)(conn - worker->table);
+    const uint32_t since = conn->since; /* by another worker's clock, which may be ahead of ours */
+    const json_int_t age = worker->now_s > since ? worker->now_s - since : 0;
+    const json_int_t backlog = backlog_of(worker->segment->backlog, (uint32_t)fd, word);
     name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
-    return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I}", "conn", name, "address",
+    return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I}", "conn", name, "address",
                      address_text(conn, address), "worker", (int)word_owner(word), "mode",
-                     word_flags(word) & CONN_JSON ? "json" : "binary", "age",
-                     (json_int_t)(worker->now_s - conn->since), "queue",
-                     queued((int)(conn - worker->table)));
+                     word_flags(word) & CONN_JSON ? "json" : "binary", "age", age, "queue",
+                     unsent(fd) + backlog, "backlog", backlog);
 }
 
 /* The index belongs to the user's home, so anyone else walks the table: a question from an

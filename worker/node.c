@@ -6,7 +6,8 @@
 
 #include "common/killpoint.h"
 #include "worker/command.h"
-#include "worker/outbox.h"
+#include "worker/gap.h"
+#include "worker/move.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -20,14 +21,10 @@ enum {
 
 /* Private to the process; node_recover makes them again. */
 static struct {
-    bool had_users;         /* this worker's last word on whether it has users */
-    bool asked;             /* node's home: the channels are asked for */
-    uint64_t batch;         /* node's home: the batch that they are in */
-    uint32_t probed_s;      /* node's home: when the last probe was sent */
-    uint64_t topics_gap_ms; /* when another worker's link failed; 0: none that is to be told */
-    bool told;              /* GAP is in the outbox: once it has left, the gap is over */
-    bool topics_told;       /* the same to members of topics */
-    uint32_t topics_seen;   /* the failures that it speaks of */
+    bool had_users;    /* this worker's last word on whether it has users */
+    bool asked;        /* node's home: the channels are asked for */
+    uint64_t batch;    /* node's home: the batch that they are in */
+    uint32_t probed_s; /* node's home: when the last probe was sent */
 } node;
 
 static struct slot *home_slot(const struct worker *worker)
@@ -148,132 +145,12 @@ static void tell_home(struct worker *worker)
     rings_tell_all(worker);
 }
 
-/* ---- GAP ---- */
-
-/* To every client, or only to those with topics. */
-static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
-{
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    char json[64];
-    const int len = snprintf(json, sizeof(json), "{\"ms\":%llu}", (unsigned long long)ms);
-    const struct message gap = {
-        .op = OP_GAP, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
-    outbox_reserve(worker, sizeof(json));
-    const frame_id frame[] = {outbox_message(worker, &gap, false),
-                              outbox_message(worker, &gap, true)};
-    for (uint32_t fd = 0; fd < high; fd++) {
-        struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) == worker->id && word_state(word) == CONN_OPEN &&
-            !(word_flags(word) & CONN_ECHO) && (conn->topics || !members_only))
-            outbox_add(worker, conn, frame[(word_flags(word) & CONN_JSON) != 0]);
-    }
-    stats_add(&worker->stats->gaps, 1);
-}
-
-/* The node's channels may have failed while our own link is well: that is a gap, too. Noted before
- * it counts as seen, so that no death comes between. */
-static void watch_home(struct worker *worker)
-{
-    const struct slot_link *link = &home_slot(worker)->link;
-    _Atomic uint64_t *since = &worker->slot->link.gap_since;
-    /* Acquire: pairs with the release in link.c, so that failed_at is seen. */
-    const uint32_t failures =
-        link_failures(atomic_load_explicit(&link->failures, memory_order_acquire));
-    if (failures == atomic_load_explicit(&worker->slot->node_seen, memory_order_relaxed))
-        return;
-    if (node.had_users && atomic_load_explicit(since, memory_order_relaxed) == 0)
-        atomic_store_explicit(since, atomic_load_explicit(&link->failed_at, memory_order_relaxed),
-                              memory_order_relaxed);
-    atomic_store_explicit(&worker->slot->node_seen, failures, memory_order_release);
-}
-
-/* Whether the node's channels are whole again. */
-static bool home_is_well(const struct worker *worker)
-{
-    return !link_failing(
-               atomic_load_explicit(&home_slot(worker)->link.failures, memory_order_acquire)) &&
-           node_ready(worker);
-}
-
-static void watch_gap(struct worker *worker)
-{
-    const struct slot_link *link = &worker->slot->link;
-    watch_home(worker);
-    const uint64_t began = atomic_load_explicit(&link->gap_since, memory_order_relaxed);
-    if (began == 0 || atomic_load_explicit(&link->state, memory_order_relaxed) != LINK_UP ||
-        (node.had_users && !home_is_well(worker)))
-        return;
-    if (node.had_users)
-        send_gap(worker, worker->now_ms - began, false);
-    node.told = true;
-    KILLPOINT(GAP_MADE);
-}
-
-/* Failures of the other workers' links, and when the last one was. */
-static uint32_t failures_elsewhere(const struct worker *worker, uint64_t *last_ms, bool *all_up)
-{
-    uint32_t failures = 0;
-    *last_ms = 0;
-    *all_up = true;
-    for (uint32_t i = 0; i < worker->workers; i++) {
-        const struct slot_link *link = &worker->segment->slot[i].link;
-        /* Acquire, and before the state is read: pairs with the release in link.c. */
-        const uint32_t count = atomic_load_explicit(&link->failures, memory_order_acquire);
-        if (i != worker->id)
-            failures += link_failures(count);
-        const uint64_t ms = atomic_load_explicit(&link->failed_at, memory_order_relaxed);
-        if (i != worker->id && ms > *last_ms)
-            *last_ms = ms;
-        if (link_failing(count) ||
-            atomic_load_explicit(&link->state, memory_order_acquire) != LINK_UP)
-            *all_up = false;
-    }
-    return failures;
-}
-
-/* Any other worker may be the home of our members' topics. Its failure is told to all of them, when
- * every link is up again. */
-static void watch_topics_gap(struct worker *worker)
-{
-    struct topics_control *control = worker->topics.control;
-    uint64_t last_ms;
-    bool all_up;
-    const uint32_t failures = failures_elsewhere(worker, &last_ms, &all_up);
-    if (failures == control->gap_seen)
-        return;
-    if (node.topics_gap_ms == 0)
-        node.topics_gap_ms = last_ms;
-    const bool members = atomic_load_explicit(&control->members, memory_order_relaxed) > 0;
-    if (members && !all_up)
-        return;
-    if (members)
-        send_gap(worker, worker->now_ms - node.topics_gap_ms, true);
-    KILLPOINT(TOPIC_GAP_MADE);
-    node.topics_seen = failures;
-    node.topics_told = true;
-}
-
-/* Only now: a worker that died with GAP in its outbox has told nobody. */
-void node_flushed(struct worker *worker)
-{
-    if (node.told)
-        atomic_store_explicit(&worker->slot->link.gap_since, 0, memory_order_relaxed);
-    KILLPOINT(GAP_TOLD);
-    if (node.topics_told) {
-        worker->topics.control->gap_seen = node.topics_seen;
-        node.topics_gap_ms = 0;
-    }
-    node.told = node.topics_told = false;
-}
-
 void node_turn(struct worker *worker)
 {
     tell_home(worker);
-    if (is_home(worker))
+    if (is_home(worker) && move_knows_users(worker))
         follow_users(worker);
-    watch_gap(worker);
-    watch_topics_gap(worker);
+    gap_turn(worker);
     subscriptions_release(worker);
 }
 
@@ -313,8 +190,8 @@ bool node_serves(const struct worker *worker, const char **why)
             *why = "draining";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
-        else if (worker->now_ms - atomic_load_explicit(&slot->probed, memory_order_relaxed) >
-                 PROBE_VALID_MS)
+        else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <
+                 worker->now_ms) /* which may well be before a probe that another worker noted */
             *why = "no probe came through";
         if (*why)
             return false;

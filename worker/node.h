@@ -1,5 +1,5 @@
 /*
- * What concerns the node as a whole: its own channels, GAP, and the probe of /readyz.
+ * What concerns the node as a whole: its own channels, and the probe of /readyz.
  *
  * One worker is the node's home. While any worker has a user, it subscribes push:all, push:users
  * and push:ctl, so that each such push comes to the node once and PUBLISH counts only nodes with a
@@ -21,11 +21,9 @@ void node_subscribe(struct worker *worker);
 /* A batch is confirmed: perhaps the node's channels with it. */
 void node_confirmed(struct worker *worker);
 
-/* End of a turn: notices users that came first or left last, and sends GAP when it is over. */
+/* End of a turn: notices users that came first or left last, and what there is to tell of (gap.h).
+ */
 void node_turn(struct worker *worker);
-
-/* All that the turn had to send has left: a GAP that was in it is over. */
-void node_flushed(struct worker *worker);
 
 /* Once a second: sends the probe when it is time. */
 void node_tick(struct worker *worker);

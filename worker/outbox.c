@@ -8,6 +8,7 @@
 
 #include "common/killpoint.h"
 #include "worker/client.h"
+#include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/sending.h"
@@ -272,6 +273,15 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
     client_backlogged(worker, conn);
 }
 
+/* Counts the pushes from item i on: their connection is gone. */
+static void count_lost(struct worker *worker, uint32_t i)
+{
+    const struct outbox *outbox = worker->outbox;
+    for (; i; i = item_at(outbox, i)->next)
+        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
+            stats_add(&worker->stats->dropped_closed, 1);
+}
+
 void outbox_forget(struct worker *worker, struct conn *conn)
 {
     uint32_t *place = place_of(worker, conn);
@@ -279,9 +289,7 @@ void outbox_forget(struct worker *worker, struct conn *conn)
         return;
     struct outbox *outbox = worker->outbox;
     struct target *target = target_at(outbox, *place);
-    for (uint32_t i = target->first; i; i = item_at(outbox, i)->next)
-        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
-            stats_add(&worker->stats->dropped_closed, 1);
+    count_lost(worker, target->first);
     *target = (struct target){0};
     *place = 0;
 }
@@ -476,6 +484,7 @@ static void flush_target(struct worker *worker, uint32_t place)
                                                 first_to_wait(worker, conn, target.first));
     KILLPOINT(SEND_AFTER);
     if (progress.gone) {
+        count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);
     } else {
         sending_note(worker, conn, mark);
@@ -495,12 +504,44 @@ static void outbox_reset(struct outbox *outbox)
     outbox->used = 0;
 }
 
+static void flush_all(struct worker *worker)
+{
+    const struct outbox *outbox = worker->outbox;
+    struct slot_words *words = &worker->slot->words;
+    /* A flush comes in between where room is needed: then what was in hand is taken up again. */
+    const enum doing doing = (enum doing)words->doing;
+    const uint32_t fd = words->fd, generation = words->generation;
+    words_doing(words, DOING_FLUSHING);
+    for (uint32_t i = 1; i < outbox->targets.count; i++) {
+        const struct conn_ref ref = target_at(outbox, i)->ref;
+        words_connection(words, ref.fd, ref.generation);
+        fault_meet_flush();
+        flush_target(worker, i);
+    }
+    words_doing(words, doing);
+    words_connection(words, fd, generation);
+}
+
 void outbox_flush(struct worker *worker)
 {
-    struct outbox *outbox = worker->outbox;
-    for (uint32_t i = 1; i < outbox->targets.count; i++)
-        flush_target(worker, i);
-    outbox_reset(outbox);
+    flush_all(worker);
+    outbox_reset(worker->outbox);
+}
+
+/* Each backlog that a frame waits in has a reference to its bytes, and the frame has one. */
+static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
+{
+    const struct chunk *chunk = frame == NO_FRAME ? NULL : frame_at(outbox, frame)->chunk;
+    return chunk ? chunk->refs - 1 : 0;
+}
+
+uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2])
+{
+    const struct outbox *outbox = worker->outbox;
+    flush_all(worker);
+    const uint32_t waiting = backlogs_of(outbox, frame[0]) + backlogs_of(outbox, frame[1]);
+    outbox_reset(worker->outbox);
+    return waiting;
 }
 
 /* ---- Backlog ---- */
@@ -548,8 +589,10 @@ void outbox_resume(struct worker *worker, struct conn *conn)
         }
         KILLPOINT(BACKLOG_SENT);
         backlog_sent(worker, hold, (size_t)n);
-        if ((size_t)n < bytes)
+        if ((size_t)n < bytes) {
+            hold_show(worker, conn);
             return;
+        }
     }
     hold_settle(worker, conn);
     client_caught_up(worker, conn);

@@ -59,6 +59,9 @@ bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame);
  */
 void outbox_flush(struct worker *worker);
 
+/* The same, and returns in how many backlogs one of these frames (or NO_FRAME) waits then. */
+uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2]);
+
 /* The socket of a connection with a backlog has room again. */
 void outbox_resume(struct worker *worker, struct conn *conn);
 

@@ -1,19 +1,22 @@
 /*
  * See parcel.h. An entry counts only while its record still says that the bytes are in the memory
- * of the process that wrote the parcel: so a successor that dies in the middle of taking it leaves
- * no connection with old bytes to the next.
+ * of the process that wrote the parcel, or that it was given with more than stands in it: so a
+ * successor that dies in the middle of taking it leaves no connection with old bytes to the next.
  */
 #include "worker/parcel.h"
 
 #include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/hold.h"
+#include "worker/join.h"
+#include "worker/rehome.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct parcel_head {
@@ -24,6 +27,8 @@ struct parcel_entry {
     struct conn_ref ref;
     uint32_t in_len;
     uint32_t frames;
+    uint32_t topics;
+    bool held; /* there is private memory */
     struct ws_rx rx;
 };
 
@@ -33,16 +38,15 @@ struct parcel_frame {
     uint64_t expires_ms, key;
 };
 
+struct parcel_topic {
+    uint32_t request; /* of the SUB that is to be answered; 0: none */
+    uint32_t len;
+};
+
 /* ---- Writing ---- */
 
-static void write_hold(FILE *out, const struct worker *worker, const struct conn *conn,
-                       const struct hold *hold)
+static void write_hold(FILE *out, const struct hold *hold)
 {
-    const struct parcel_entry entry = {.ref = conn_ref(worker->table, conn),
-                                       .in_len = hold->in_len,
-                                       .frames = hold->count,
-                                       .rx = hold->rx};
-    fwrite(&entry, sizeof(entry), 1, out);
     if (hold->in_len > 0) /* else there is no buffer */
         fwrite(hold->in, 1, hold->in_len, out);
     for (uint32_t i = 0; i < hold->count; i++) {
@@ -57,24 +61,62 @@ static void write_hold(FILE *out, const struct worker *worker, const struct conn
     }
 }
 
+static uint32_t count_topics(const struct worker *worker, const struct conn *conn)
+{
+    uint32_t count = 0;
+    for (uint32_t i = conn->topics; i; i = worker->topics.member[i].of_conn)
+        count++;
+    return count;
+}
+
+static void write_topics(FILE *out, const struct worker *worker, const struct conn *conn)
+{
+    for (uint32_t i = conn->topics; i; i = worker->topics.member[i].of_conn) {
+        const struct topic_member *member = &worker->topics.member[i];
+        const struct topic *topic = &worker->topics.topic[topic_of(member)];
+        const struct parcel_topic entry = {member->request, (uint32_t)topic_len(topic)};
+        fwrite(&entry, sizeof(entry), 1, out);
+        fwrite(topic->name, 1, entry.len, out);
+    }
+}
+
+static void write_one(FILE *out, const struct worker *worker, struct conn *conn)
+{
+    const struct hold *hold = hold_find(worker, conn);
+    const bool goes = rehome_owner(worker, conn) != worker->id;
+    struct parcel_entry entry = {.ref = conn_ref(worker->table, conn),
+                                 .topics = goes ? count_topics(worker, conn) : 0,
+                                 .held = hold != NULL};
+    if (hold) {
+        entry.in_len = hold->in_len;
+        entry.frames = hold->count;
+        entry.rx = hold->rx;
+    }
+    if (!hold && entry.topics == 0)
+        return;
+    fwrite(&entry, sizeof(entry), 1, out);
+    if (hold)
+        write_hold(out, hold);
+    if (goes) {
+        write_topics(out, worker, conn);
+        conn_set(conn, CONN_GIVEN);
+    }
+}
+
 static bool write_all(struct worker *worker, FILE *out)
 {
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     const struct parcel_head head = {worker->incarnation};
     fwrite(&head, sizeof(head), 1, out);
     for (uint32_t fd = 0; fd < high; fd++) {
-        const struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
-            continue;
-        const struct hold *hold = hold_find(worker, conn);
-        if (hold)
-            write_hold(out, worker, conn, hold);
+        const uint64_t word = conn_word(&worker->table[fd]);
+        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE)
+            write_one(out, worker, &worker->table[fd]);
     }
     return fflush(out) == 0 && !ferror(out);
 }
 
-void parcel_write(struct worker *worker)
+bool parcel_write(struct worker *worker)
 {
     const int fd = memfd_create("wspushd-parcel", MFD_CLOEXEC);
     /* The stream's own descriptor is closed with it; the parcel's stays open for the successor. */
@@ -88,20 +130,31 @@ void parcel_write(struct worker *worker)
         /* Release: who sees the number sees a whole parcel. */
         atomic_store_explicit(&worker->slot->parcel, fd, memory_order_release);
         KILLPOINT(PARCEL_NAMED);
-        return;
+        return true;
     }
     log_error("parcel_failed", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
     if (fd != -1)
         close(fd);
+    return false;
 }
 
 /* ---- Taking ---- */
 
-/* The record, if the bytes are still the ones that it lacks. */
-static struct conn *wanted(const struct worker *worker, struct conn_ref ref, uint32_t writer)
+/* A parcel that is being read: whose it was. */
+struct source {
+    FILE *in;
+    uint32_t slot, incarnation;
+};
+
+/* The record, if the parcel has what it lacks: bytes that were its predecessor's, or what it was
+ * given with and has not got yet. */
+static struct conn *wanted(const struct worker *worker, const struct source *source,
+                           struct conn_ref ref)
 {
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
-    return conn && conn->incarnation == writer ? conn : NULL;
+    if (!conn || conn_has(conn, CONN_GIVEN))
+        return conn;
+    return source->slot == worker->id && conn->incarnation == source->incarnation ? conn : NULL;
 }
 
 static bool read_frame(FILE *in, struct hold *hold)
@@ -134,41 +187,75 @@ static bool read_hold(FILE *in, const struct parcel_entry *entry, struct hold *h
     return true;
 }
 
-/* An entry that nobody wants any more is read past. */
-static bool take_one(struct worker *worker, FILE *in, const struct parcel_entry *entry,
-                     uint32_t writer)
+static bool read_topics(struct worker *worker, FILE *in, uint32_t count, struct conn *conn)
 {
-    struct conn *conn = wanted(worker, entry->ref, writer);
-    struct hold nobody = {0};
-    if (conn) {
-        hold_mark(worker, conn);
-        KILLPOINT(PARCEL_HALF);
-        return read_hold(in, entry, hold_get(worker, conn));
+    for (uint32_t i = 0; i < count; i++) {
+        struct parcel_topic entry;
+        char name[TOPIC_NAME_MAX];
+        if (fread(&entry, sizeof(entry), 1, in) != 1 || entry.len > sizeof(name) ||
+            fread(name, 1, entry.len, in) != entry.len)
+            return false;
+        if (conn)
+            join_brought(worker, conn, name, entry.len, entry.request);
     }
-    const bool whole = read_hold(in, entry, &nobody);
+    return true;
+}
+
+/* An entry that nobody wants any more is read past. */
+static bool take_one(struct worker *worker, const struct source *source,
+                     const struct parcel_entry *entry)
+{
+    struct conn *conn = wanted(worker, source, entry->ref);
+    struct hold nobody = {0};
+    const bool held = conn && entry->held;
+    if (held)
+        hold_mark(worker, conn);
+    KILLPOINT(PARCEL_HALF);
+    const bool whole = read_hold(source->in, entry, held ? hold_get(worker, conn) : &nobody) &&
+                       read_topics(worker, source->in, entry->topics, conn);
     hold_empty(&nobody);
+    if (held)
+        hold_show(worker, conn);
+    if (conn && whole)
+        conn_clear(conn, CONN_GIVEN);
     return whole;
+}
+
+/* Read where it lies: its descriptor, and so its position, is everybody's. */
+static void take_from(struct worker *worker, uint32_t slot, int fd)
+{
+    struct stat status;
+    struct parcel_head head;
+    struct parcel_entry entry;
+    void *at = MAP_FAILED;
+    if (fstat(fd, &status) == 0 && status.st_size > 0)
+        at = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    FILE *in = at == MAP_FAILED ? NULL : fmemopen(at, (size_t)status.st_size, "r");
+    bool whole = in && fread(&head, sizeof(head), 1, in) == 1;
+    struct source source = {.in = in, .slot = slot, .incarnation = whole ? head.incarnation : 0};
+    while (whole && fread(&entry, sizeof(entry), 1, in) == 1)
+        whole = take_one(worker, &source, &entry);
+    if (!whole)
+        log_error("parcel_damaged", "slot=%u", slot);
+    if (in)
+        fclose(in);
+    if (at != MAP_FAILED)
+        munmap(at, (size_t)status.st_size);
 }
 
 void parcel_take(struct worker *worker)
 {
-    const int fd = atomic_load_explicit(&worker->slot->parcel, memory_order_acquire);
-    struct parcel_head head;
-    struct parcel_entry entry;
-    if (fd <= 0)
-        return;
-    FILE *in = fdopen(fd, "r");
-    if (in)
-        rewind(in);
-    bool whole = in && fread(&head, sizeof(head), 1, in) == 1;
-    while (whole && fread(&entry, sizeof(entry), 1, in) == 1)
-        whole = take_one(worker, in, &entry, head.incarnation);
-    if (!whole)
-        log_error("parcel_damaged", "");
-    atomic_store_explicit(&worker->slot->parcel, 0, memory_order_release);
-    KILLPOINT(PARCEL_FORGOTTEN);
-    if (in)
-        fclose(in);
-    else
+    const bool moves = worker->plan.phase == PLAN_TAKE;
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+        _Atomic int32_t *const parcel = &worker->segment->slot[i].parcel;
+        const int fd = atomic_load_explicit(parcel, memory_order_acquire);
+        if (fd <= 0 || (i != worker->id && !moves))
+            continue;
+        take_from(worker, i, fd);
+        if (moves)
+            continue; /* others may not have read it: the master closes it when all have */
+        atomic_store_explicit(parcel, 0, memory_order_release);
+        KILLPOINT(PARCEL_FORGOTTEN);
         close(fd);
+    }
 }

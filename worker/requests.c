@@ -8,9 +8,12 @@
 #include "proto/utf8.h"
 #include "worker/auth.h"
 #include "worker/client.h"
+#include "worker/fault.h"
 #include "worker/join.h"
+#include "worker/last_words.h"
 #include "worker/outbox.h"
 #include "worker/pass.h"
+#include "worker/poison.h"
 #include "worker/rates.h"
 
 #include <stdio.h>
@@ -115,6 +118,8 @@ static void follow_rule(struct worker *worker, struct conn *conn, const struct o
 static void dispatch(struct worker *worker, struct conn *conn, const struct message *request)
 {
     const size_t count = sizeof(system_handlers) / sizeof(system_handlers[0]);
+    words_op(&worker->slot->words, request->op);
+    fault_meet(request->payload, request->len);
     if (request->op < OP_APPLICATION_MIN) {
         request_handler *handler = request->op < count ? system_handlers[request->op] : NULL;
         (handler ? handler : on_unknown)(worker, conn, request);
@@ -176,10 +181,15 @@ void request_received(struct worker *worker, struct conn *conn, enum ws_opcode k
                       const uint8_t *bytes, size_t len)
 {
     stats_add(&worker->stats->messages_in, 1);
+    if (poison_refuses(worker, conn, bytes, len))
+        return;
+    last_words_message(bytes, len);
     if (conn_has(conn, CONN_ECHO))
         in_echo(worker, conn, kind, bytes, len);
     else if (conn_has(conn, CONN_JSON))
         in_json(worker, conn, kind, bytes, len);
     else
         in_binary(worker, conn, kind, bytes, len);
+    last_words_message(NULL, 0);
+    words_op(&worker->slot->words, 0);
 }

@@ -10,6 +10,7 @@
 #include "worker/deliver.h"
 #include "worker/home.h"
 #include "worker/outbox.h"
+#include "worker/poison.h"
 #include "worker/topic.h"
 
 #include <string.h>
@@ -33,19 +34,19 @@ static void on_orphan(struct worker *worker, const struct ring_entry *entry, uin
 
 static void on_all(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
-    deliver_all(worker, entry->bytes, entry->size, mark);
+    deliver_all(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
 static void on_users(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
-    deliver_users(worker, entry->bytes, entry->size, mark);
+    deliver_users(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
 static void on_topic(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     const size_t len = entry->bytes[0];
     deliver_topic(worker, (const char *)entry->bytes + 1, len, entry->bytes + 1 + len,
-                  entry->size - 1 - len, mark);
+                  entry->size - 1 - len, mark, REPORT_COPY);
 }
 
 static void on_interest(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
@@ -97,41 +98,54 @@ bool rings_ready(const struct worker *worker)
     return false;
 }
 
-static void read_one(struct worker *worker, uint32_t from)
+static void handle(struct worker *worker, uint32_t from, const struct ring_entry *entry,
+                   uint64_t end)
+{
+    words_push(&worker->slot->words, from + 1, end);
+    if (poison_is(worker, from + 1, end))
+        poison_skipped(worker, from + 1, end, entry->bytes, entry->size);
+    else if (entry->type < RING_MESSAGE_COUNT)
+        handlers[entry->type](worker, entry, conn_mark(RING_SOURCE(from), end));
+}
+
+/* Handles at most so many entries of one ring, sends, commits. Returns how many there were. */
+static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
 {
     struct ring *ring = &worker->in[from];
     const struct ring_entry *entry;
+    uint32_t count = 0;
     uint64_t end;
-    bool any = false;
-    while ((entry = ring_take(ring, &end))) {
-        if (!any)
+    for (; count < most && (entry = ring_take(ring, &end)); count++) {
+        if (count == 0)
             worker_in_hand(worker, 1 + RING_SOURCE(from));
-        any = true;
-        if (entry->type < RING_MESSAGE_COUNT)
-            handlers[entry->type](worker, entry, conn_mark(RING_SOURCE(from), end));
+        handle(worker, from, entry, end);
     }
-    if (!any)
-        return;
+    if (count == 0)
+        return 0;
     outbox_flush(worker);
     KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
     worker_in_hand(worker, 0);
+    words_push(&worker->slot->words, 0, 0);
+    return count;
 }
 
 void rings_read(struct worker *worker)
 {
-    worker->slot->words.doing = DOING_RINGS;
+    words_doing(&worker->slot->words, DOING_RINGS);
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (i != worker->id)
-            read_one(worker, i);
+        while (i != worker->id && read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 &&
+               worker->careful)
+            ;
 }
 
 void rings_resume(struct worker *worker, uint32_t source)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id && RING_SOURCE(i) == source)
-            read_one(worker, i);
+            while (read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
+                ;
 }
 
 void rings_publish(struct worker *worker, uint32_t to)

@@ -8,7 +8,9 @@
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/link.h"
+#include "worker/move.h"
 #include "worker/node.h"
+#include "worker/pending.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
@@ -30,7 +32,6 @@ typedef bool channel_handler(struct worker *worker, const struct arrival *arriva
 
 static bool on_user(struct worker *worker, const struct arrival *arrival)
 {
-    stats_add(&worker->stats->pushes_received, 1);
     deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
                  conn_mark(LINK_SOURCE, arrival->position));
     return true;
@@ -41,9 +42,8 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len, false))
-        deliver_all(worker, arrival->payload, arrival->len,
-                    conn_mark(LINK_SOURCE, arrival->position));
+    deliver_all(worker, arrival->payload, arrival->len, conn_mark(LINK_SOURCE, arrival->position),
+                (int)worker->workers - 1);
     return true;
 }
 
@@ -52,27 +52,26 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (deliver_check(worker, arrival->payload, arrival->len, true))
-        deliver_users(worker, arrival->payload, arrival->len,
-                      conn_mark(LINK_SOURCE, arrival->position));
+    deliver_users(worker, arrival->payload, arrival->len, conn_mark(LINK_SOURCE, arrival->position),
+                  (int)worker->workers - 1);
     return true;
 }
 
 static bool on_topic(struct worker *worker, const struct arrival *arrival)
 {
     const uint8_t len = (uint8_t)arrival->rest_len;
-    const uint64_t to = topic_workers(worker, arrival->rest, arrival->rest_len);
+    if (!topic_is_known(worker, arrival->rest, arrival->rest_len) &&
+        move_strays(worker, "topic:", arrival->rest, arrival->rest_len))
+        return true;
+    const uint64_t to =
+        topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
     const struct ring_piece pieces[] = {
         {&len, 1}, {arrival->rest, len}, {arrival->payload, arrival->len}};
     if (!rings_copy(worker, to, RING_TOPIC, arrival->position, pieces, 3))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    if (!deliver_check(worker, arrival->payload, arrival->len, false))
-        return true;
-    if (to == 0)
-        stats_add(&worker->stats->dropped_nobody, 1);
     deliver_topic(worker, arrival->rest, len, arrival->payload, arrival->len,
-                  conn_mark(LINK_SOURCE, arrival->position));
+                  conn_mark(LINK_SOURCE, arrival->position), __builtin_popcountll(to));
     return true;
 }
 
@@ -84,12 +83,24 @@ static bool on_ctl(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
+static bool on_report(struct worker *worker, const struct arrival *arrival)
+{
+    pending_report(worker, arrival->payload, arrival->len);
+    return true;
+}
+
 static bool on_probe(struct worker *worker, const struct arrival *arrival)
 {
     if (!rings_broadcast(worker, RING_PROBE, arrival->position, "", 0))
         return false;
     atomic_store_explicit(&worker->slot->probed, worker->now_ms, memory_order_relaxed);
     return true;
+}
+
+/* Where it is to stay, it is met again by whoever goes on from there. */
+static bool on_fence(struct worker *worker, const struct arrival *arrival)
+{
+    return !move_fence(worker, arrival->payload, arrival->len);
 }
 
 /* The channels behind the prefix. `whole`: the name has nothing behind it. */
@@ -99,8 +110,10 @@ static const struct {
     bool whole;
     channel_handler *handler;
 } channels[] = {
-    {"user:", 5, false, on_user}, {"all", 3, true, on_all},       {"users", 5, true, on_users},
-    {"ctl", 3, true, on_ctl},     {"probe:", 6, false, on_probe}, {"topic:", 6, false, on_topic},
+    {"user:", 5, false, on_user},     {"all", 3, true, on_all},
+    {"users", 5, true, on_users},     {"ctl", 3, true, on_ctl},
+    {"probe:", 6, false, on_probe},   {"topic:", 6, false, on_topic},
+    {"report:", 7, false, on_report}, {"fence:", 6, false, on_fence},
 };
 
 /* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */

@@ -40,6 +40,13 @@ void sending_end(struct worker *worker)
     atomic_store_explicit(&worker->slot->send.ref, 0, memory_order_release);
 }
 
+void sending_catch_up(struct worker *worker, const struct conn *conn)
+{
+    const uint32_t fd = (uint32_t)(conn - worker->table);
+    if (worker->segment->sent[fd] == 0 && kernel_counts((int)fd))
+        worker->segment->sent[fd] = (uint32_t)kernel_sent((int)fd);
+}
+
 /* Everything has left. Was it all that the connection was dirty for? */
 static void clean(const struct worker *worker, struct conn *conn)
 {

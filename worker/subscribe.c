@@ -10,6 +10,7 @@
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
+#include "worker/report.h"
 #include "worker/topic.h"
 
 #include <stdio.h>
@@ -118,6 +119,12 @@ static void channel(struct worker *worker, bool subscribe, const char *kind, con
 void subscriptions_channel(struct worker *worker, const char *name, bool subscribe)
 {
     channel(worker, subscribe, name, "", 0);
+}
+
+void subscriptions_other(struct worker *worker, const char *kind, const char *name, size_t len,
+                         bool subscribe)
+{
+    channel(worker, subscribe, kind, name, len);
 }
 
 void subscriptions_turn(struct worker *worker)
@@ -251,6 +258,7 @@ void subscriptions_all(struct worker *worker)
     topic_subscribe_all(worker);
     KILLPOINT(LINK_ASKING);
     node_subscribe(worker);
+    report_subscribe(worker);
     subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
     subscriptions_turn(worker);
 }

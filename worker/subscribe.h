@@ -29,6 +29,11 @@ void subscriptions_resume_gone(struct worker *worker);
 /* A channel of the node: prefix and name are joined. */
 void subscriptions_channel(struct worker *worker, const char *name, bool subscribe);
 
+/* A channel of one kind, "user:" or "topic:", that is not this worker's now, but may be soon, or
+ * was. */
+void subscriptions_other(struct worker *worker, const char *kind, const char *name, size_t len,
+                         bool subscribe);
+
 /* A topic whose home this worker is: asks for its channel, or gives it up; topic_confirmed is
  * called when Redis has confirmed that. Returns false where the link is down: then everything will
  * be asked for again when it is back. */

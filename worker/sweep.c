@@ -102,15 +102,18 @@ static void sweep_slice(struct worker *worker)
     struct sweep *sweep = worker->sweep;
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     const uint32_t slice = high / period(worker->config) + 1;
-    worker->slot->words.doing = DOING_SWEEPING;
+    words_doing(&worker->slot->words, DOING_SWEEPING);
     for (uint32_t i = 0; i < slice && i < high; i++) {
         if (sweep->next >= high)
             sweep->next = 0;
         struct conn *conn = &worker->table[sweep->next++];
         const uint64_t word = conn_word(conn);
-        if (word_owner(word) == worker->id)
-            checks[word_state(word)](worker, conn);
+        if (word_owner(word) != worker->id)
+            continue;
+        words_connection(&worker->slot->words, sweep->next - 1, word_generation(word));
+        checks[word_state(word)](worker, conn);
     }
+    words_connection(&worker->slot->words, 0, 0);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

@@ -15,30 +15,44 @@
 #include "worker/home.h"
 #include "worker/limits.h"
 #include "worker/link.h"
+#include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
+#include "worker/poison.h"
+#include "worker/rehome.h"
 #include "worker/rings.h"
 #include "worker/sending.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
-/* Bytes of it were only in the dead worker's memory. Where a backlog waited, the client may be in
- * the middle of a frame, and a close frame would be taken for a piece of it. */
-static void end_lost(struct worker *worker, struct conn *conn)
+/* Bytes of it were only in the dead worker's memory, or it is what killed it. Where a backlog
+ * waited, the client may be in the middle of a frame, and a close frame would be taken for a piece
+ * of it. */
+static void end_with(struct worker *worker, struct conn *conn, uint16_t code,
+                     enum closed_reason reason)
 {
-    static const char text[] = "service restart";
+    const char *text = ws_close_text(code);
     uint8_t frame[WS_CLOSE_FRAME_MAX];
     const int fd = (int)(conn - worker->table);
-    const size_t len = ws_close_frame(frame, WS_CLOSE_RESTART, text, sizeof(text) - 1);
+    const size_t len = ws_close_frame(frame, code, text, strlen(text));
     const uint64_t word = conn_word(conn);
     if ((word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING) &&
         !(word_flags(word) & CONN_WRITING))
         (void)!send(fd, frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     conn->held = 0;
     conn->incarnation = worker->incarnation;
-    client_end(worker, conn, CLOSED_DIRTY);
+    client_end(worker, conn, reason);
+}
+
+static void end_lost(struct worker *worker, struct conn *conn)
+{
+    if (poison_is_connection(worker, conn))
+        end_with(worker, conn, WS_CLOSE_INTERNAL, CLOSED_POISON);
+    else
+        end_with(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
 }
 
 /* Every record of this slot that is in use. */
@@ -58,17 +72,22 @@ static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
     conn_clear(conn, CONN_GREETING); /* its HELLO was in the dead worker's outbox */
-    if (hold_lost(worker, conn)) {
+    /* What it was given with is here by now, or nowhere; or its parcel never became whole. */
+    conn_clear(conn, CONN_GIVEN);
+    if (hold_lost(worker, conn) || poison_is_connection(worker, conn)) {
         if (state != CONN_SUBSCRIBING && state != CONN_MOVING)
             end_lost(worker, conn);
         return;
     }
     KILLPOINT(TAKEOVER_HALF);
+    sending_catch_up(worker, conn);
     if (!hold_find(worker, conn))
         conn->held = 0;
     if (state == CONN_CLOSING)
         home_leave(worker, conn); /* the dead worker may not have come to it */
-    if (state != CONN_MOVING)
+    if (conn_has(conn, CONN_ASKED))
+        lobby_again(worker, conn);
+    else if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
@@ -113,6 +132,7 @@ static void recount(struct worker *worker)
 void takeover_begin(struct worker *worker)
 {
     descriptors_close_noted(worker);
+    rehome_begin(worker);
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     if (!users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
@@ -167,6 +187,7 @@ void takeover_finish(struct worker *worker)
     for_each(worker, end_if_lost);
     wake_everyone(worker);
     KILLPOINT(TAKEOVER_DONE);
+    rehome_finish(worker);
     subscriptions_recover(worker);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",

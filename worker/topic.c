@@ -9,6 +9,7 @@
 #include "common/killpoint.h"
 #include "common/log.h"
 #include "worker/join.h"
+#include "worker/move.h"
 #include "worker/queue.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -65,6 +66,12 @@ void topic_changed(struct worker *worker, uint32_t number)
         return;
     topic->listed = 1;
     queue_push(&worker->topic_work->changed, number);
+}
+
+bool topic_is_known(const struct worker *worker, const char *name, size_t len)
+{
+    const uint32_t number = topics_find(&worker->topics, name, len);
+    return number && is_home(worker, at(worker, number));
 }
 
 uint64_t topic_workers(const struct worker *worker, const char *name, size_t len)
@@ -207,6 +214,8 @@ static void notice_links(struct worker *worker)
 void topic_turn(struct worker *worker)
 {
     struct queue *changed = &worker->topic_work->changed;
+    if (!move_lets_talk(worker))
+        return;
     notice_links(worker);
     for (uint32_t left = changed->count; left > 0; left--) {
         const uint32_t number = (uint32_t)queue_pop(changed);
@@ -309,7 +318,7 @@ static bool awaits_home(const struct worker *worker, const struct topic *topic)
 void topic_tick(struct worker *worker)
 {
     struct queue *asked = &worker->topic_work->asked;
-    while (asked->count > 0) {
+    while (asked->count > 0 && move_lets_talk(worker)) {
         const uint32_t when = (uint32_t)(queue_first(asked) >> 32);
         const uint32_t number = (uint32_t)queue_first(asked);
         if (worker->now_s - when < ANSWER_TIMEOUT_S)
@@ -320,6 +329,28 @@ void topic_tick(struct worker *worker)
             continue;
         ask_home(worker, topic, topic->state == TOPIC_ASKED);
         await_home(worker, number);
+    }
+}
+
+bool topic_settled(const struct worker *worker)
+{
+    return worker->topic_work->changed.count == 0;
+}
+
+/* What others need of a topic whose home is here now, or still, they will ask for. Its channel may
+ * be subscribed already; until they have asked it must not be given up, so nothing is said of that.
+ */
+void topic_rehome(struct worker *worker)
+{
+    for (uint32_t i = 1; i < worker->topics.control->topic_end; i++) {
+        struct topic *topic = at(worker, i);
+        if (topic_len(topic) == 0)
+            continue;
+        topic->home = (uint8_t)worker_topic_home(worker, topic->name, topic_len(topic));
+        topic->workers = topic->told = topic->left = topic->batch = 0;
+        topic->state = TOPIC_IDLE;
+        if (topic->count == 0)
+            topics_remove(&worker->topics, i);
     }
 }
 

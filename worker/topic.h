@@ -56,6 +56,9 @@ void topic_changed(struct worker *worker, uint32_t topic);
 /* Whether every push to the topic reaches this worker. */
 bool topic_live(const struct worker *worker, uint32_t topic);
 
+/* Whether this worker is the topic's home, and anybody has asked for it. */
+bool topic_is_known(const struct worker *worker, const char *name, size_t len);
+
 /* At the topic's home: the workers with members, one bit each. */
 uint64_t topic_workers(const struct worker *worker, const char *name, size_t len);
 
@@ -73,6 +76,12 @@ void topic_turn(struct worker *worker);
 
 /* Once a second: asks again what was not answered. */
 void topic_tick(struct worker *worker);
+
+/* Whether all that follows from changes has been done, or asked of others. */
+bool topic_settled(const struct worker *worker);
+
+/* The number of workers is another: topics have other homes, and nobody has asked for any. */
+void topic_rehome(struct worker *worker);
 
 /* After a death: takes up what was under way. */
 void topic_recover(struct worker *worker);

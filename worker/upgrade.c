@@ -9,6 +9,8 @@
  *                                                                   Redis is asked│ │upgrade_resume
  *                                                                                 ▼ │
  *                                                                               CONN_ASKED
+ *
+ * A connection whose home has no room in its ring waits in the same way, in the lobby.
  */
 #include "worker/upgrade.h"
 
@@ -23,6 +25,8 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/lobby.h"
+#include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
 
@@ -89,20 +93,33 @@ static void record_login(struct worker *worker, struct conn *conn, const struct 
         conn_set(conn, CONN_JSON);
 }
 
+/* The head waits in the hold for an answer; what the client sends meanwhile, in the kernel. */
+static void wait_with_head(struct worker *worker, struct conn *conn, const struct opening *opening)
+{
+    hold_mark(worker, conn);
+    hold_append(hold_get(worker, conn), opening->at, opening->len);
+    client_unwatch(worker, conn);
+    conn_set(conn, CONN_ASKED);
+}
+
 static void send_home(struct worker *worker, struct conn *conn, const struct login *login,
                       const struct opening *opening)
 {
     char response[HANDSHAKE_RESPONSE_MAX];
     const uint32_t home = worker_home(worker, login->user, login->user_len);
     const size_t len = handshake_response(response, &opening->handshake);
-    if (worker_ready(worker, home)) {
-        record_login(worker, conn, login, &opening->handshake);
-        KILLPOINT(LOGIN_RECORDED);
-        if (home_give(worker, conn, home, response, len, opening->at + opening->head_len,
-                      opening->len - opening->head_len))
-            return;
+    const size_t rest = opening->len - opening->head_len;
+    if (!worker_ready(worker, home)) {
+        refuse(worker, conn, refused_not_ready, &worker->stats->refused_not_ready);
+        return;
     }
-    refuse(worker, conn, refused_not_ready, &worker->stats->refused_not_ready);
+    record_login(worker, conn, login, &opening->handshake);
+    KILLPOINT(LOGIN_RECORDED);
+    if (move_admits(worker) &&
+        home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
+        return;
+    wait_with_head(worker, conn, opening);
+    lobby_wait(worker, conn, login, home, home_entry_size(len, rest));
 }
 
 static void refuse_login(struct worker *worker, struct conn *conn, const char *why)
@@ -115,15 +132,6 @@ static void refuse_login(struct worker *worker, struct conn *conn, const char *w
     refuse(worker, conn, (struct refusal){401, "unauthorized", why}, &worker->stats->refused_login);
 }
 
-/* The head waits in the hold for the answer; what the client sends meanwhile, in the kernel. */
-static void wait_for_login(struct worker *worker, struct conn *conn, const struct opening *opening)
-{
-    hold_mark(worker, conn);
-    hold_append(hold_get(worker, conn), opening->at, opening->len);
-    client_unwatch(worker, conn);
-    conn_set(conn, CONN_ASKED);
-}
-
 static void follow_verdict(struct worker *worker, struct conn *conn, enum auth_verdict verdict,
                            const struct auth *auth, const struct opening *opening)
 {
@@ -132,7 +140,7 @@ static void follow_verdict(struct worker *worker, struct conn *conn, enum auth_v
         send_home(worker, conn, &auth->login, opening);
         break;
     case AUTH_PENDING:
-        wait_for_login(worker, conn, opening);
+        wait_with_head(worker, conn, opening);
         break;
     case AUTH_UNAVAILABLE:
         refuse(worker, conn, (struct refusal){503, "login_unavailable", auth->why},

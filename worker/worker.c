@@ -16,12 +16,17 @@
 #include "worker/drain.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/last_words.h"
 #include "worker/limits.h"
 #include "worker/link.h"
+#include "worker/lobby.h"
+#include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/parcel.h"
+#include "worker/poison.h"
 #include "worker/rates.h"
+#include "worker/rehome.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/sweep.h"
@@ -35,23 +40,28 @@
 /* ---- What the modules ask ---- */
 
 /* A channel's slot has one home. */
-static uint32_t channel_home(const struct worker *worker, const char *kind, const char *rest,
-                             size_t len)
+uint32_t worker_channel_home(const struct worker *worker, const char *kind, const char *name,
+                             size_t len, uint32_t workers)
 {
     char prefix[80];
     const int prefix_len = snprintf(prefix, sizeof(prefix), "%s%s", worker->config->prefix, kind);
-    const uint32_t slot = keyslot_joined(prefix, (size_t)prefix_len, rest, len);
-    return slot * worker->workers / KEYSLOTS;
+    const uint32_t slot = keyslot_joined(prefix, (size_t)prefix_len, name, len);
+    return slot * workers / KEYSLOTS;
 }
 
 uint32_t worker_home(const struct worker *worker, const char *user, size_t len)
 {
-    return channel_home(worker, "user:", user, len);
+    return worker_channel_home(worker, "user:", user, len, worker->workers);
 }
 
 uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len)
 {
-    return channel_home(worker, "topic:", topic, len);
+    return worker_channel_home(worker, "topic:", topic, len, worker->workers);
+}
+
+uint32_t worker_slots(const struct worker *worker)
+{
+    return worker->segment->header->shape.workers;
 }
 
 uint32_t worker_node_home(const struct worker *worker)
@@ -155,18 +165,22 @@ static void turn(struct worker *worker)
 {
     worker_note_time(worker);
     worker->news = rings_news(worker);
+    move_note(worker); /* before the rings are read: what it says is true of them */
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
     outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
     rings_read(worker);
+    lobby_turn(worker);
     link_route(worker);
+    worker->careful = false;
     drain_turn(worker);
+    move_turn(worker);
     node_turn(worker);
     topic_turn(worker);
     join_turn(worker);
     subscriptions_turn(worker);
     outbox_flush(worker);
-    node_flushed(worker);
+    link_notice_others(worker);
     link_turn(worker);
     rings_turn(worker);
 }
@@ -175,13 +189,13 @@ static void turn(struct worker *worker)
  * wakes us. */
 static bool has_work(const struct worker *worker)
 {
-    return rings_ready(worker) || rings_news(worker) != worker->news;
+    return rings_ready(worker) || rings_news(worker) != worker->news || move_busy(worker);
 }
 
 static void loop(struct worker *worker)
 {
     while (!worker->stopping) {
-        worker->slot->words.doing = DOING_WAITING;
+        words_doing(&worker->slot->words, DOING_WAITING);
         latch_rest(worker->slot);
         event_base_loop(worker->base,
                         has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
@@ -214,7 +228,8 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
         .table = segment->conn,
         .capacity = segment->header->shape.capacity,
         .id = id,
-        .workers = segment->header->shape.workers,
+        .workers = segment_plan(segment).active,
+        .plan = segment_plan(segment),
         .slot = &segment->slot[id],
         .stats = &segment->stats[id],
     };
@@ -242,6 +257,7 @@ static int modules_open(struct worker *worker)
 {
     worker->holds = holds_new();
     worker->rates = rates_new();
+    worker->lobby = lobby_new();
     worker->subs = subscriptions_new();
     worker->topic_work = topic_work_new();
     worker->join = join_new();
@@ -249,16 +265,16 @@ static int modules_open(struct worker *worker)
                                     ? worker->config->max_push
                                     : worker->config->max_message);
     worker->scratch = malloc(SCRATCH_SIZE);
-    if (!worker->holds || !worker->rates || !worker->subs || !worker->topic_work || !worker->join ||
-        !worker->outbox || !worker->scratch)
+    if (!worker->holds || !worker->rates || !worker->lobby || !worker->subs ||
+        !worker->topic_work || !worker->join || !worker->outbox || !worker->scratch)
         return -1;
-    return rings_open(worker);
+    return move_open(worker) || rings_open(worker) ? -1 : 0;
 }
 
 static int events_open(struct worker *worker)
 {
     const struct worker_setup *setup = worker->setup;
-    if (watch(worker, worker->slot->epoll_fd, on_clients, NULL) == -1 ||
+    if (watch(worker, worker->slot->epoll_fd, on_clients, &worker->clients_event) == -1 ||
         watch(worker, worker->slot->event_fd, on_latch, NULL) == -1)
         return -1;
     if (setup->master_fd >= 0 &&
@@ -267,18 +283,30 @@ static int events_open(struct worker *worker)
     return accept_open(worker) || sweep_open(worker) || auth_open(worker) ? -1 : 0;
 }
 
+static void begin_words(struct worker *worker)
+{
+    uint8_t build[BUILD_ID_SIZE];
+    build_id(build);
+    last_words_open(&worker->slot->words, &worker->slot->fault,
+                    atomic_load(&worker->slot->incarnation), build,
+                    worker->segment->header->hash_seed);
+}
+
 int worker_run(const struct worker_setup *setup)
 {
     static struct worker worker; /* one in a process */
     settle(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
-    worker.slot->words.doing = DOING_STARTING;
+    begin_words(&worker);
+    if (rehome_resume(&worker))
+        return 0;
+    poison_open(&worker);
     if (successor)
         takeover_begin(&worker);
     if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
         command_open(&worker) == -1 || admin_open(&worker) == -1) {
         log_error("worker_start", "why=\"out of memory or descriptors\"");
-        return 2;
+        return WORKER_NOT_STARTED;
     }
     if (successor)
         takeover_finish(&worker);
@@ -286,5 +314,5 @@ int worker_run(const struct worker_setup *setup)
     loop(&worker);
     if (worker.leaving)
         parcel_write(&worker);
-    return 0;
+    return rehome_leave(&worker);
 }

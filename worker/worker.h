@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 enum {
+    WORKER_NOT_STARTED = 2,   /* exit status: no memory or descriptors to begin with */
     HEAD_MAX = 8192,          /* bytes of a request head: above, 431 */
     SCRATCH_SIZE = 256 * 1024 /* what one read of a client's socket takes at most */
 };
@@ -50,19 +51,23 @@ struct worker {
     struct conn *table;
     uint32_t capacity;
     uint32_t id;
-    uint32_t workers;
+    uint32_t workers;     /* that share the work as long as this process lives */
+    struct plan plan;     /* move.c: as of this turn */
     uint16_t incarnation; /* as records keep it */
     struct slot *slot;
     struct stats *stats;
 
     uint64_t now_ms; /* monotonic, of this turn */
     uint32_t now_s;
-    bool draining; /* drain.c */
-    bool leaving;  /* drain.c: a successor is to take over, nothing is closed */
-    bool stopping; /* drain.c: leave the loop */
-    bool orphaned; /* the master is dead: drain and leave */
+    bool draining;      /* drain.c */
+    bool leaving;       /* drain.c: a successor is to take over, nothing is closed */
+    bool stopping;      /* drain.c: leave the loop */
+    bool orphaned;      /* the master is dead: drain and leave */
+    bool careful;       /* poison.c: one push at a time, in the first turn */
+    struct guilt guilt; /* poison.c: what the last two deaths have in common */
     struct event *master_event;
-    uint32_t news; /* worker.c: rings_news that this turn has seen */
+    struct event *clients_event; /* the slot's epoll set */
+    uint32_t news;               /* worker.c: rings_news that this turn has seen */
 
     struct users users;            /* home.c */
     struct topics topics;          /* join.c, topic.c */
@@ -77,9 +82,11 @@ struct worker {
     struct join *join;             /* join.c */
     struct command *command;       /* command.c: requests to Redis */
     struct accepting *accepting;   /* accept.c */
+    struct lobby *lobby;           /* lobby.c: connections whose home has no room just now */
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
     struct sweep *sweep;           /* sweep.c */
     struct rates *rates;           /* rates.c */
+    struct move *move;             /* move.c */
     struct admin *admin;           /* admin.c */
     uint8_t *scratch;              /* SCRATCH_SIZE: bytes from a client's socket, within one call */
 };
@@ -92,6 +99,13 @@ uint32_t worker_home(const struct worker *worker, const char *user, size_t len);
 
 /* The home of a topic: the worker that has its subscription. */
 uint32_t worker_topic_home(const struct worker *worker, const char *topic, size_t len);
+
+/* The home of a channel, "user:" or "topic:" and a name, where `workers` share the work. */
+uint32_t worker_channel_home(const struct worker *worker, const char *kind, const char *name,
+                             size_t len, uint32_t workers);
+
+/* Slots that there are, in use or not: for what outlives the use of a slot. */
+uint32_t worker_slots(const struct worker *worker);
 
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);

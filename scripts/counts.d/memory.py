@@ -17,7 +17,7 @@ TITLE = "bytes of user memory for an idle connection"
 
 FIRST, LAST = 2000, 10000
 CROWD, GROUP = 1000, 100            # that connect at the same time
-LIMIT = 256
+LIMIT = 192
 
 
 def proportional(pids):

@@ -13,11 +13,13 @@ class Table:
         print(_ROW.format("", "at most", "counted", ""), flush=True)
 
     def row(self, what, limit, counted, digits=0):
-        """One promise. What is just at its limit is ok. Returns whether it is."""
-        ok = counted <= limit
+        """One promise; or without a limit, one number. What is just at its limit is ok. Returns
+        whether it is."""
+        ok = limit is None or counted <= limit
         self.rows += 1
         self.too_much += not ok
-        print(_ROW.format(what, f"{limit:,}", f"{counted:,.{digits}f}", "ok" if ok else "TOO MUCH"),
+        most = "-" if limit is None else f"{limit:,}"
+        print(_ROW.format(what, most, f"{counted:,.{digits}f}", "ok" if ok else "TOO MUCH"),
               flush=True)
         return ok
 

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from harness.backend import Backend
 from harness.login import Keys
+from harness.nginx import Nginx
 from harness.redis_server import RedisServer
 from harness.server import Server, opcode
 
@@ -115,6 +117,47 @@ def make_server(redis, tmp_path_factory):
     finally:
         for old in made:
             old.destroy()
+
+
+@pytest.fixture
+def mortal(make_server):
+    """As make_server, for a server whose workers may be killed."""
+    def make(**kwargs):
+        server = make_server(**kwargs)
+        server.expect_log(r"worker|died|killed|signal")
+        server.workers_may_change = True
+        return server
+    return make
+
+
+@pytest.fixture
+def make_nginx(tmp_path_factory):
+    """make_nginx(site, replace) starts one; what it complains of fails the test."""
+    made = []
+
+    def make(site, replace):
+        made.append(Nginx(tmp_path_factory.mktemp("nginx"), site, replace).start())
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+    for one in made:
+        assert one.complaints() == []
+
+
+@pytest.fixture
+def make_backend():
+    """make_backend(redis, name="one") starts examples/backend.py, which consumes by then."""
+    made = []
+
+    def make(redis_server, name="one"):
+        made.append(Backend(redis_server.url, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.kill()
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,27 @@ def test_healthz_and_readyz_of_a_healthy_node(server):
     assert server.admin.status("/readyz") == 200
 
 
+def test_ready_at_every_moment(make_server):
+    """Also when a worker that has slept is asked in the moment in which the others note a probe: its
+    clock is older than that. Asked so often that some question meets it."""
+    server = make_server(workers=8)
+    question = b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
+    listener = server.redis.client.pubsub()
+    listener.psubscribe(server.channel("probe:*"))
+    crowd = [open_socket(server.admin.address) for _ in range(16)]
+    probes = 0
+    while probes < 2:
+        probes += (listener.get_message() or {}).get("type") == "pmessage"
+        for sock in crowd:
+            sock.sendall(question)
+        for sock in crowd:
+            response = read_response(sock)
+            assert response.status == 200, response.body
+    listener.close()
+    for sock in crowd:
+        sock.close()
+
+
 def test_a_query_changes_nothing(server):
     assert server.admin.status("/healthz?verbose=1") == 200
 

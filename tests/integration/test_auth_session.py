@@ -177,8 +177,9 @@ def test_answer_that_comes_too_late_is_nobodys(hanging):
     """The descriptors are other clients' by then."""
     server, redis = hanging
     stop(redis)
-    for _ in range(20):
-        assert ask(server, sid("good")).recv_response().status == 503
+    late = [ask(server, sid("good")) for _ in range(20)]
+    for client in late:
+        assert client.recv_response().status == 503
     server.close_clients()
     waiting = [ask(server, sid("gone")) for _ in range(20)]
     wait_for(lambda: server.admin.connections() == 20, "twenty connections")

@@ -63,7 +63,7 @@ def subscriptions(server):
 
 
 def is_wanted(name):
-    return name != "ctl" and not name.startswith("probe:")
+    return name != "ctl" and not name.startswith(("probe:", "report:"))
 
 
 def check_leaks(server, spare, clients, channels):

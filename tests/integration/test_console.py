@@ -1,16 +1,14 @@
 """The console: its files over HTTP, and the page in a real browser, with the example backend."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from harness.browser import Browser
 from harness.http import request, upgrade_head
-from harness.process import die_with_us
+from harness.nginx import in_front_of
 from harness.server import opcode
-from harness.wait import ROOT, TIMEOUT, wait_for
+from harness.wait import ROOT, wait_for
 
 OPCODES = [
     opcode(100, name="echo", to="echo"),
@@ -120,28 +118,9 @@ def wait_ready(page, user):
     page.wait(f"document.querySelector('#state').innerText === 'ready as {user}'")
 
 
-@pytest.fixture
-def backend():
-    """backend(server) starts examples/backend.py on the server's Redis."""
-    made = []
-
-    def start(server):
-        made.append(subprocess.Popen(
-            [sys.executable, str(ROOT / "examples/backend.py"), "--redis", server.redis.url],
-            stdout=subprocess.PIPE, text=True, preexec_fn=die_with_us))
-        assert "consumes push:requests" in made[-1].stdout.readline()
-        return made[-1]
-
-    yield start
-    for process in made:
-        process.terminate()
-        process.wait(TIMEOUT)
-        process.stdout.close()
-
-
-def test_the_story_in_two_tabs(with_console, browser, backend, tmp_path):
+def test_the_story_in_two_tabs(with_console, browser, make_backend, tmp_path):
     server = with_console()
-    backend(server)
+    make_backend(server.redis)
     seven = browser.open(url(server, "?user=7"))
     wait_ready(seven, "7")
     page = browser.open(url(server))
@@ -224,14 +203,9 @@ def test_errors_are_shown_as_such(with_console, browser):
     wait_for_line(page, "in bad", "0 ERROR", "bad_payload")
 
 
-def test_behind_a_path_of_a_proxy(with_console, browser, tmp_path_factory):
-    from harness.nginx import Nginx
+def test_behind_a_path_of_a_proxy(with_console, browser, make_nginx):
     server = with_console()
-    nginx = Nginx(tmp_path_factory.mktemp("nginx"), "wspushd.conf",
-                  {"server 127.0.0.1:8080;": f"server 127.0.0.1:{server.address[1]};"}).start()
-    try:
-        page = browser.open(f"http://127.0.0.1:{nginx.port}/serv/?user=42")
-        wait_ready(page, "42")
-        assert f"ws://127.0.0.1:{nginx.port}/serv/ws?user=42" in page.requests
-    finally:
-        nginx.stop()
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    page = browser.open(f"http://127.0.0.1:{nginx.port}/serv/?user=42")
+    wait_ready(page, "42")
+    assert f"ws://127.0.0.1:{nginx.port}/serv/ws?user=42" in page.requests

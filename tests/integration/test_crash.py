@@ -7,7 +7,6 @@ order is not.
 
 import os
 import signal
-import threading
 import time
 
 import pytest
@@ -18,87 +17,11 @@ from harness.frames import BINARY, CLOSE, frame
 from harness.http import upgrade_head
 from harness.net import can_connect
 from harness.process import alive, descriptors
+from harness.publisher import Publisher, check_received, last_number
 from harness.wait import SLACK, sanitizer_options, wait_for
 
 PROMPT = 2 * SLACK
 """Seconds within which clients of a dead worker must be served again. (Milliseconds, as a rule.)"""
-
-
-@pytest.fixture
-def mortal(make_server):
-    """A server whose workers may be killed."""
-    def make(**config):
-        server = make_server(**config)
-        server.expect_log(r"worker|died|killed|signal")
-        server.workers_may_change = True
-        return server
-    return make
-
-
-def kill(server, pid, number=signal.SIGKILL):
-    """Kills a worker and waits until the master has put another in its slot."""
-    before = {worker["pid"]: worker for worker in server.admin.workers()}
-    os.kill(pid, number)
-    wait_replaced(server, before[pid])
-
-
-def wait_replaced(server, old):
-    def replaced():
-        try:
-            worker = server.admin.workers()[old["slot"]]
-        except (OSError, AssertionError, IndexError):
-            return None
-        return worker if worker["pid"] not in (0, old["pid"]) and alive(worker["pid"]) else None
-
-    fresh = wait_for(replaced, f"a successor of worker {old['slot']}")
-    assert fresh["restarts"] == old["restarts"] + 1
-    return fresh
-
-
-class Publisher(threading.Thread):
-    """Publishes round after round of numbered pushes to all users until told to stop."""
-
-    def __init__(self, server, users):
-        super().__init__(daemon=True)
-        self.server, self.users = server, users
-        self.rounds, self.unheard, self.failure = 0, 0, None
-        self._stop_asked = threading.Event()
-
-    def run(self):
-        try:
-            while not self._stop_asked.wait(0.01):
-                replies = self.server.redis.publish_many(
-                    (self.server.channel("user:" + user), b"\0\0\0\x6e%d" % self.rounds)
-                    for user in self.users)
-                self.unheard += replies.count(0)
-                self.rounds += 1
-        except BaseException as failure:
-            self.failure = failure
-
-    def finish(self):
-        self._stop_asked.set()
-        self.join(30)
-        assert self.failure is None, self.failure
-        return self.rounds
-
-
-def check_received(clients, rounds):
-    """Every push, in order; a push that comes again must be one that had come. Returns repeats."""
-    repeats = 0
-    for client in clients:
-        assert client.ended is None and client.fault is None
-        numbers = []
-        for message in client.messages():
-            assert message.op == 110, f"{message} although no push was missed"
-            numbers.append(int(message.payload))
-        fresh = list(dict.fromkeys(numbers))
-        assert fresh == list(range(rounds)), "a push lost or out of order"
-        repeats += len(numbers) - len(fresh)
-    return repeats
-
-
-def last_number(client):
-    return client.frames[-1].payload[4:] if client.frames else None
 
 
 def test_each_worker_killed_under_load_with_200_clients(mortal):
@@ -115,7 +38,7 @@ def test_each_worker_killed_under_load_with_200_clients(mortal):
             swarm.pump(lambda seen=seen: all(int(last_number(c) or -1) >= seen for c in clients),
                        "new pushes for everyone")
             assert time.monotonic() - killed < PROMPT, "served again, but late"
-            wait_replaced(server, worker)
+            server.wait_replaced(worker)
         rounds = publisher.finish()
         swarm.pump(lambda: all(last_number(c) == b"%d" % (rounds - 1) for c in clients),
                    "the last push for everyone")
@@ -143,7 +66,7 @@ def test_all_workers_killed_at_once(mortal):
     for client in clients:
         assert client.recv_message().payload == b"now"
     for worker in old:
-        wait_replaced(server, worker)
+        server.wait_replaced(worker)
     assert server.publish("all", {"op": 111}) == 1
     for client in clients:
         assert client.recv_message() == (111, b"", "binary")
@@ -154,7 +77,7 @@ def test_whole_node_serves_on_after_a_kill(mortal):
     clients = [server.client(f"u{n}", ("binary", "json")[n % 2]) for n in range(20)]
     echo = server.echo_client()
     for worker in server.admin.workers():
-        kill(server, worker["pid"])
+        server.kill_worker(worker)
         assert server.admin.status("/healthz") == 200
         wait_for(server.admin.ready, "/readyz 200")
         echo.echo(b"pid %d" % worker["pid"])
@@ -177,7 +100,7 @@ def test_user_leaves_after_a_kill_and_is_offline(mortal):
     clients = {f"u{n}": server.client(f"u{n}") for n in range(10)}
     second = server.client("u0")
     for worker in server.admin.workers():
-        kill(server, worker["pid"])
+        server.kill_worker(worker)
     for user, client in clients.items():
         client.close()
         if user != "u0":
@@ -191,11 +114,11 @@ def test_20_kills_in_a_row_leak_nothing(mortal):
     """Five for each worker: who dies young and often is started later each time."""
     server = mortal(workers=4)
     clients = [server.client(f"u{n}") for n in range(30)]
-    kill(server, server.worker_pids()[0])
+    server.kill_worker(server.admin.workers()[0])
     wait_for(server.admin.ready, "/readyz 200")
     before = descriptors(server.pid)
     for number in range(20):
-        kill(server, server.admin.workers()[number % 4]["pid"])
+        server.kill_worker(server.admin.workers()[number % 4])
     for number, client in enumerate(clients):
         assert server.push(f"u{number}", 110, data=number) == 1
         while True:
@@ -219,7 +142,7 @@ def test_worker_that_ends_by_any_signal_is_replaced(mortal, monkeypatch, number)
             os.kill(worker["pid"], number)
             client.expect_silence()
         else:
-            kill(server, worker["pid"], number)
+            server.kill_worker(worker, number)
     assert server.push("u", 110, data=1) == 1
     assert client.recv_message().json() == 1
 
@@ -228,9 +151,11 @@ def test_worker_that_hangs_is_killed_and_replaced(mortal):
     """SIGSTOP: alive, but its heartbeat stands still."""
     server = mortal(watchdog=1)
     clients = [server.client(f"u{n}") for n in range(20)]
-    for worker in server.admin.workers():
+    workers = server.admin.workers()
+    for worker in workers:
         os.kill(worker["pid"], signal.SIGSTOP)
-        wait_replaced(server, worker)
+    for worker in workers:
+        server.wait_replaced(worker)
         assert not alive(worker["pid"])
     for number, client in enumerate(clients):
         assert server.push(f"u{number}", 110, data=number) == 1
@@ -249,7 +174,7 @@ def test_handshakes_under_way_are_finished_or_ended(mortal):
         waiting.append(client)
     good = server.client("good")
     for worker in server.admin.workers():
-        kill(server, worker["pid"])
+        server.kill_worker(worker)
     for number, client in enumerate(waiting):
         client.offer_bytes(head[number * 2:])
     for client in waiting:
@@ -277,7 +202,7 @@ def test_message_cut_by_a_kill_is_answered_whole_or_closed_with_1012(mortal):
         clients.append((client, at))
     untouched = server.echo_client()
     untouched.echo()
-    kill(server, server.worker_pids()[0])
+    server.kill_worker(server.admin.workers()[0])
     for client, at in clients:
         client.offer_bytes(data[at:])
     for client, at in clients:
@@ -300,7 +225,7 @@ def test_fragmented_message_cut_by_a_kill(mortal):
     client.send_bytes(frame(BINARY, encode_binary(PING, b"one "), fin=False))
     client.send_frame(0x9, b"fence")
     assert client.recv_pong() == b"fence"
-    kill(server, server.worker_pids()[0])
+    server.kill_worker(server.admin.workers()[0])
     client.offer_bytes(frame(0x0, b"two"))
     try:
         got = client.recv_frame()
@@ -322,7 +247,7 @@ def test_frames_that_waited_in_a_dead_worker_never_tear_the_stream(mortal):
                                    b"\0\0\0\x6e%08d" % n + b"z" * (5000 * number + 10))
                                   for n in range(200))
     wait_for(lambda: server.admin.counter(admin.RECEIVED) >= 1000, "every push taken")
-    kill(server, server.worker_pids()[0])
+    server.kill_worker(server.admin.workers()[0])
     for number, client in enumerate(clients):
         server.push(f"u{number}", 111, text="after")
         got, last = [], None
@@ -348,7 +273,7 @@ def test_pushes_between_death_and_succession_arrive(mortal):
         os.kill(old["pid"], signal.SIGKILL)
         assert server.push("u", 110, data=turn) == 1
         assert client.recv_message().json() == turn
-        wait_replaced(server, old)
+        server.wait_replaced(old)
     client.expect_silence()
 
 

@@ -9,6 +9,7 @@ import pytest
 from harness import frames as ws
 from harness.client import HELLO, PING, PONG, Closed, encode_binary
 from harness.http import HEAD_LIMIT, KEY, padded_head, upgrade_head
+from harness.login import BAD_NAMES, assert_one_line_each
 from harness.net import open_socket
 from harness.wait import wait_for
 
@@ -29,6 +30,7 @@ def refuse(server, head, *statuses, error=None):
     assert response.header("Content-Type").startswith("application/json")
     assert "close" in response.header("Connection").lower().split(", ")
     client.expect_end()
+    client.close()
     return response
 
 
@@ -349,6 +351,14 @@ def test_no_user_is_401_with_a_challenge(server, path):
 ])
 def test_user_name_that_is_none_is_refused(server, encoded):
     refuse(server, upgrade_head("/ws?user=" + encoded), 400, 401)
+
+
+def test_user_name_that_is_none_is_one_log_line(make_server):
+    server = make_server()
+    for name in BAD_NAMES:
+        refuse(server, upgrade_head(target(name)), 401)
+    refuse(server, upgrade_head("/ws?user=%ff%0abreak"), 401)
+    assert_one_line_each(server, 0, len(BAD_NAMES) + 1)
 
 
 @pytest.mark.parametrize("name", [

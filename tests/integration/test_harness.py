@@ -68,7 +68,7 @@ def test_fragments_ping_and_close(peer):
     (frame(ws.PING, b"a", fin=False), 1002), (frame(ws.CLOSE, b"\x03"), 1002),
     (frame(ws.BINARY, b"", length_bits=64, length=1 << 40), 1009),
     (frame(ws.TEXT, b"a", masked=False), 1002),
-])
+], ids=["utf8", "opcode", "rsv", "fragmented ping", "short close", "length", "no mask"])
 def test_frames_that_are_meant_to_be_wrong_are(peer, wrong, code):
     peer.send_bytes(wrong)
     peer.expect_close(code)

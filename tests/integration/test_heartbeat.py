@@ -20,7 +20,6 @@ def server(make_server):
     return make_server(heartbeat=1, heartbeat_timeout=1)
 
 
-@pytest.fixture
 def trio(server):
     """A client of each mode, none of which answers pings."""
     clients = [server.client("b"), server.client("j", "json"), server.echo_client()]
@@ -29,72 +28,59 @@ def trio(server):
     return clients
 
 
-def survive(clients, seconds, act=lambda client: None):
-    """Calls act(client) again and again for a while; each connection must live through it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        for client in clients:
-            act(client)
-            client.pull()
-            assert client.ended is None, "closed although it gave signs of life"
-            assert not any(got.opcode == ws.CLOSE for got in client.frames)
-        time.sleep(0.2)
-
-
-def test_idle_client_is_pinged(trio):
+def test_silent_client_is_pinged_and_then_closed_with_4009(server):
+    clients = trio(server)
     start = time.monotonic()
-    for client in trio:
+    for client in clients:
         assert client.recv_frame(timeout=LATE).opcode == ws.PING
     assert time.monotonic() - start > 0.5, "pinged although they were not silent for long"
-
-
-def test_silent_client_is_closed_with_4009(server, trio):
-    for client in trio:
+    for client in clients:
         client.expect_close(4009, timeout=LATE)
     server.wait_connections(0)
 
 
-def test_client_that_answers_pings_stays(trio):
-    for client in trio:
+def drip(client):
+    """The bytes, one by one, of a PING of the opcode protocol: a frame that is not whole for long."""
+    text = b"x" * 30
+    payload = {"binary": encode_binary(PING, text), "json": encode_json(PING, text="x" * 30),
+               "echo": text}[client.mode]
+    data = ws.frame(ws.TEXT if client.mode == "json" else ws.BINARY, payload)
+    return [data[at:at + 1] for at in range(len(data))]
+
+
+def test_signs_of_life_keep_a_connection(server):
+    """The answer to a ping; any byte, be it of a frame that is not whole for long; and who is busy
+    is not even pinged."""
+    answering, dripping, busy = trio(server), trio(server), server.client("busy")
+    for client in answering:
         client.auto_pong = True
-    survive(trio, ALIVE)
-    for client in trio:
+    busy.auto_pong = False
+    drips = {client: drip(client) for client in dripping}
+    end = time.monotonic() + ALIVE
+    while time.monotonic() < end:
+        busy.send_message(PING, b"busy")
+        for client in dripping:
+            client.send_bytes(drips[client].pop(0))
+        for client in (*answering, *dripping, busy):
+            client.pull()
+            assert client.ended is None, "closed although it gave signs of life"
+            assert not any(got.opcode == ws.CLOSE for got in client.frames)
+        time.sleep(0.2)
+    for client in answering:
         assert any(got.opcode == ws.PING for got in client.frames)
-
-
-def test_any_byte_is_a_sign_of_life(trio):
-    """Even one byte of a frame that is not whole for long."""
-    payloads = [encode_binary(PING, b"x" * 30), encode_json(PING, text="x" * 30), b"x" * 30]
-    left = {}
-    for client, payload in zip(trio, payloads):
-        data = ws.frame(ws.TEXT if client.mode == "json" else ws.BINARY, payload)
-        left[client] = [data[at:at + 1] for at in range(len(data))]
-    survive(trio, ALIVE, lambda client: client.send_bytes(left[client].pop(0)))
-    for client in trio:
+    assert not any(got.opcode == ws.PING for got in busy.frames)
+    for client in dripping:
         client.auto_pong = True
-        client.send_bytes(b"".join(left[client]))
+        client.send_bytes(b"".join(drips[client]))
         got = client.recv_data()
         assert client.mode == "echo" or client.decode(*got).op == PONG
 
 
-def test_busy_client_is_not_pinged(server):
-    client = server.client("u")
-    client.auto_pong = False
-    survive([client], 3, lambda client: client.send_message(PING, b"busy"))
-    assert not any(got.opcode == ws.PING for got in client.frames)
-
-
 def test_user_of_a_dead_connection_goes_offline(server):
+    """Though much is pushed to it: that is no sign of its life."""
     client = server.client("u")
     client.auto_pong = False
     assert server.push("u", 110, data=1) == 1
-    wait_for(lambda: server.push("u", 110, data=1) == 0, "the user to be offline", timeout=LATE)
-
-
-def test_pushes_do_not_stand_for_a_sign_of_life(server):
-    """A dead client to which much is pushed is as dead."""
-    client = server.client("u")
-    client.auto_pong = False
 
     def gone():
         client.pull()

@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from pathlib import Path
 
-
+from harness.client import HELLO, PING, PONG, Client, encode_binary
+from harness.frames import BINARY, frame
 from harness.http import upgrade_head
 from harness.login import admit, ask, refuse
 from harness.wait import SLACK, wait_for
@@ -13,10 +15,12 @@ from harness.wait import SLACK, wait_for
 def knock(server, headers=(), target="/ws?user=u"):
     """The status of a request; the client stays where it is let in."""
     client = ask(server, headers, target=target)
-    status = client.recv_response().status
-    if status != 101:
+    response = client.recv_response()
+    if response.status == 503:
+        assert 1 <= int(response.header("Retry-After")) <= 60
+    if response.status != 101:
         client.close()
-    return status
+    return response.status
 
 
 # Devices.
@@ -170,3 +174,40 @@ def test_a_thousand_unfinished_handshakes_beside_one_that_is(make_server):
         client.expect_end()
     good.expect_silence()
     assert refused(server, "timeout") == 1000
+
+
+# A crowd.
+
+def test_crowd_for_a_worker_that_is_busy_waits_and_is_not_refused(make_server):
+    """What 600 clients send at once, with 3,000 bytes behind each head, is more than the ring to a
+    worker takes that does nothing."""
+    server = make_server(workers=2, max_push=1024, watchdog=60, handshake_timeout=60)
+    busy, other = (worker["pid"] for worker in server.admin.workers())
+    ping = frame(BINARY, encode_binary(PING, b"p" * 3000))
+    with server.swarm() as swarm:
+        os.kill(busy, signal.SIGSTOP)
+        try:
+            clients = [swarm.add(Client(server.address)) for _ in range(600)]
+            for number, client in enumerate(clients):
+                client.send_bytes(upgrade_head(f"/ws?user=u{number}") + ping)
+            swarm.pump(lambda: sum(bool(client.frames) for client in clients) > 200, "some")
+            wait_for(lambda: idle(other), "the other worker to have done what it can")
+        finally:
+            os.kill(busy, signal.SIGCONT)
+        swarm.pump(lambda: all(len(client.frames) > 1 or client.ended for client in clients),
+                   "HELLO and PONG for all")
+        for client in clients:
+            client.expect_upgrade()
+            got = {message.op: message.payload for message in client.messages()}
+            assert set(got) == {HELLO, PONG} and got[PONG] == b"p" * 3000
+    assert refused(server, "not_ready") == 0
+
+
+def idle(pid):
+    """Whether a process sleeps, and has had no turn for a moment."""
+    def spent():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], fields[11], fields[12]
+    before = spent()
+    time.sleep(0.1)
+    return before[0] == "S" and spent() == before

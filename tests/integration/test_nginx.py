@@ -9,31 +9,11 @@ import pytest
 
 from harness.client import SUBPROTOCOL
 from harness.http import accept_of, KEY, upgrade_head
+from harness.login import admit, ask, refuse, sid
 from harness.net import can_connect, free_port
-from harness.nginx import Nginx
+from harness.nginx import in_front_of
 from harness.process import alive
 from harness.wait import SLACK, wait_for
-
-
-@pytest.fixture
-def make_nginx(tmp_path_factory):
-    """make_nginx(site, replace) starts one; what it complains of fails the test."""
-    made = []
-
-    def make(site, replace):
-        made.append(Nginx(tmp_path_factory.mktemp("nginx"), site, replace).start())
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-    for one in made:
-        assert one.complaints() == []
-
-
-def in_front_of(server, **further):
-    """Replacements for wspushd.conf: the server of the test, and more."""
-    return {"server 127.0.0.1:8080;": f"server 127.0.0.1:{server.address[1]};", **further}
 
 
 def connect(server, nginx, user, mode="binary", extra=(), **head):
@@ -65,26 +45,6 @@ def test_over_a_unix_socket(make_server, make_nginx, user, tmp_path):
     assert server.push(user, 110, text="through") == 1
     assert client.recv_message().bytes() == b"through"
     assert server.admin.user(user)[0]["address"] == "127.0.0.1" # whom nginx names in X-Forwarded-For
-
-
-def test_idle_for_longer_than_the_proxy_allows_without_the_heartbeat(make_server, make_nginx, user):
-    """nginx ends what is silent for proxy_read_timeout; the pings keep it."""
-    server = make_server(heartbeat=1, heartbeat_timeout=10)
-    short = {"proxy_read_timeout 3600s;": "proxy_read_timeout 4s;",
-             "proxy_send_timeout 3600s;": "proxy_send_timeout 4s;"}
-    nginx = make_nginx("wspushd.conf", in_front_of(server, **short))
-    client = connect(server, nginx, user)
-    end = time.monotonic() + 9
-    pings = 0
-    while time.monotonic() < end:
-        client.pull()
-        pings += len(client.frames)
-        client.frames.clear()
-        assert client.ended is None, "nginx closed it"
-        time.sleep(0.05)
-    assert pings >= 2
-    assert server.push(user, 110, data=1) == 1
-    assert client.recv_message().json() == 1
 
 
 def test_a_client_that_is_dead_is_closed_through_the_proxy(make_server, make_nginx, user):
@@ -211,16 +171,21 @@ def test_login_and_address_are_passed_and_the_forged_name_is_not(server, make_ng
     assert wspushd.headers("X-Auth-User") == []
 
 
-def auth_request(make_nginx, wspushd_port, application):
+def answer(status, *headers):
+    """What the application says to nginx's question who it is."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "Content-Length: 0", "Connection: close",
+                        "", ""])
+
+
+def auth_request(make_nginx, wspushd_port, application, **further):
     return make_nginx("wspushd-auth-request.conf",
                       {"127.0.0.1:8080;": f"127.0.0.1:{wspushd_port};",
-                       "127.0.0.1:8000;": f"127.0.0.1:{application.port};"})
+                       "127.0.0.1:8000;": f"127.0.0.1:{application.port};", **further})
 
 
 def test_auth_request_sets_the_user_that_the_application_names(server, make_nginx, upstream):
     wspushd = upstream(accepts)
-    application = upstream(lambda head: "HTTP/1.1 200 OK\r\nX-Auth-User: 42\r\n"
-                                        "Content-Length: 0\r\nConnection: close\r\n\r\n")
+    application = upstream(lambda head: answer("200 OK", "X-Auth-User: 42"))
     nginx = auth_request(make_nginx, wspushd.port, application)
     client = server.raw(address=nginx.address)
     client.send_bytes(upgrade_head("/serv/ws", extra=FORGED))
@@ -234,11 +199,70 @@ def test_auth_request_sets_the_user_that_the_application_names(server, make_ngin
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 def test_auth_request_refuses_whom_the_application_refuses(server, make_nginx, upstream, status):
     wspushd = upstream(accepts)
-    application = upstream(lambda head: f"HTTP/1.1 {status}\r\nX-Auth-User: 42\r\n"
-                                        "Content-Length: 0\r\nConnection: close\r\n\r\n")
+    application = upstream(lambda head: answer(status, "X-Auth-User: 42"))
     nginx = auth_request(make_nginx, wspushd.port, application)
     client = server.raw(address=nginx.address)
     client.send_bytes(upgrade_head("/serv/ws", extra=FORGED))
     assert client.recv_response().status == int(status[:3])
     assert wspushd.heads == []
     assert can_connect(nginx.address)
+
+
+# auth_request before wspushd itself, with auth = {"header"}. nginx comes from an address of its own,
+# so that only it is trusted, and not the clients, which come from 127.0.0.1.
+
+PROXY = "127.0.0.2"
+
+
+@pytest.fixture
+def guarded(make_server, make_nginx, upstream):
+    """(wspushd, nginx before it, the application), which knows whoever has a cookie sid=<user>."""
+    def who(head):
+        user = re.search(r"^Cookie: sid=(.+)\r$", head, re.M)
+        return answer("200 OK", f"X-Auth-User: {user[1]}") if user else answer("401 Unauthorized")
+
+    server, application = make_server(auth=["header"], trusted_proxies=[PROXY + "/32"]), upstream(who)
+    site = {"proxy_pass http://wspushd/;": f"proxy_pass http://wspushd/; proxy_bind {PROXY};"}
+    return server, auth_request(make_nginx, server.address[1], application, **site), application
+
+
+def test_whom_the_application_names_is_let_in(guarded, user):
+    server, nginx, _ = guarded
+    client = admit(server, sid(user), user, target="/serv/ws", address=nginx.address)
+    assert server.push(user, 110, text="hi") == 1
+    assert client.recv_message().bytes() == b"hi"
+    assert server.admin.user(user)[0]["address"] == "127.0.0.1"
+
+
+def refusal(server, nginx, headers):
+    """The answer to a request through nginx, which keeps the connection for the next."""
+    return ask(server, headers, "/serv/ws", address=nginx.address).recv_response()
+
+
+@pytest.mark.parametrize("name", ["X-Auth-User", "x-auth-user", "X-AUTH-USER", "X_Auth_User"])
+def test_name_forged_outside_is_overwritten(guarded, user, name):
+    server, nginx, _ = guarded
+    forged = [(name, "admin"), *sid(user), (name, "admin")]
+    admit(server, forged, user, target="/serv/ws", address=nginx.address)
+    assert server.admin.user("admin") == []
+
+
+def test_name_forged_outside_is_worth_nothing_by_itself(guarded):
+    """Not when the application refuses; not when it agrees without a name; not past nginx."""
+    server, nginx, application = guarded
+    forged = [("X-Auth-User", "admin"), ("X-Forwarded-For", PROXY)]
+    assert refusal(server, nginx, forged).status == 401
+    assert server.admin.counter("connections_accepted_total") == 0, "nginx has not asked wspushd"
+    application.answer = lambda head: answer("200 OK")
+    assert "the header is not there" in refusal(server, nginx, forged).json()["message"]
+    refuse(server, forged, says="does not come from a trusted proxy")
+    assert server.admin.connections() == 0
+
+
+def test_site_without_auth_request_takes_the_name_away(make_server, make_nginx):
+    """wspushd.conf: who logs in by cookie there cannot name himself, were `header` on, too."""
+    server = make_server(auth=["header"])
+    nginx = make_nginx("wspushd.conf", in_front_of(server))
+    forged = [("X-Auth-User", "admin")]
+    assert "the header is not there" in refusal(server, nginx, forged).json()["message"]
+    admit(server, forged, "admin")  # as from nginx itself: it is the site file that protects

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from harness.client import (ACCEPTED, BYE, ERROR, GAP, HELLO, PING, PONG, SUBBED, UNSUBBED,
-                            encode_binary)
+from conftest import OPCODES
+from harness.client import (ACCEPTED, AUTH, BYE, ERROR, GAP, HELLO, PING, PONG, SUB, SUBBED, UNSUB,
+                            UNSUBBED, encode_binary)
 from harness.frames import BINARY, CONTINUATION, TEXT, frame
 
 
@@ -255,11 +256,24 @@ def test_payload_that_is_not_json_is_an_error(server, user, payload):
     client.expect_silence()
 
 
-def test_json_nested_too_deeply_is_an_error_and_no_crash(server, user):
-    client = server.client(user)
-    client.send_message(102, b"[" * 60000)
-    expect_error(client, "bad_payload", 102)
-    client.expect_silence()
+DEEP = {"open": b"[" * 100_000, "closed": b"[" * 100_000 + b"]" * 100_000,
+        "objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000}
+
+
+@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP)
+def test_json_nested_too_deeply_is_an_error_and_no_crash(servers, text):
+    """Wherever a client's JSON is read: a payload, the messages of JSON mode, SUB, AUTH."""
+    server = servers(max_message=1 << 20, topics=["*"], opcodes=OPCODES)
+    binary, json_mode = server.client("b"), server.client("j", "json")
+    for op in (102, SUB, UNSUB, AUTH):
+        for payload in (text, b'{"topics":' + text + b"}", b'{"token":' + text + b"}"):
+            binary.send_message(op, payload)
+            expect_error(binary, "bad_payload", op)
+    for message in (text, b'{"op":102,"data":' + text + b"}"):
+        json_mode.send_frame(TEXT, message)
+        expect_error(json_mode, "bad_payload")
+    for client in (binary, json_mode):
+        client.expect_silence()
 
 
 def test_json_mode_payload_must_be_json_too(server, user):

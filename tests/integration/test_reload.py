@@ -1,15 +1,18 @@
 """SIGHUP: a new configuration, and no client notices: nothing is closed, nothing is lost, and what
 was half way stays half way."""
 
+import json
 import signal
 
 import pytest
 
-from harness.client import GAP, PING, PONG, encode_binary
+from harness.client import ACCEPTED, AUTH, GAP, PING, PONG, encode_binary
 from harness.frames import BINARY, frame
+from harness.http import upgrade_head
+from harness.login import admit, ask, bearer, refuse, section
+from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
 from harness.wait import wait_for
-from test_crash import Publisher, check_received, last_number
 from test_slow import flood, number_of, slow_client
 
 
@@ -111,7 +114,6 @@ def test_message_that_has_half_come_is_finished(reloaded, cut):
 
 
 def test_request_head_that_has_half_come_is_finished(reloaded):
-    from harness.http import upgrade_head
     server = reloaded()
     head = upgrade_head("/ws?user=half")
     client = server.raw()
@@ -132,6 +134,29 @@ def test_backlog_of_a_slow_client_goes_along(reloaded):
     assert [number_of(client.recv_message()) for _ in range(2000)] == list(range(2000))
 
 
+def test_key_of_tokens_is_read_again(reloaded, keys, tmp_path):
+    """Who is there stays; a new token must be signed by the new key. A key that is none changes
+    nothing."""
+    file = tmp_path / "jwt.key"
+    old, new = "o" * 64, "n" * 64
+    file.write_text(old)
+    server = reloaded(auth=["jwt"], jwt=section(key_file=file))
+    server.expect_log("reload_refused")
+    there = admit(server, bearer(keys.token("42", secret=old)), "42")
+    file.write_text(new)
+    reload(server)
+    refuse(server, bearer(keys.token("42", secret=old)), says="its signature is wrong")
+    admit(server, bearer(keys.token("42", secret=new)), "42")
+    there.send_message(AUTH, json.dumps({"token": keys.token("42", secret=old)}).encode())
+    assert there.recv_message().json()["code"] == "forbidden"
+    there.send_message(AUTH, json.dumps({"token": keys.token("42", secret=new)}).encode())
+    assert there.recv_message().op == ACCEPTED
+    file.write_text("too short")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "event=reload_refused" in server.log(), "the refusal in the log")
+    admit(server, bearer(keys.token("42", secret=new)), "42")
+
+
 def test_another_redis_is_a_gap_and_then_serves(reloaded, own_redis):
     first, second = own_redis().start(), own_redis().start()
     server = reloaded(redis_server=first, redis=first.url)
@@ -143,3 +168,20 @@ def test_another_redis_is_a_gap_and_then_serves(reloaded, own_redis):
     second.publish(server.channel("user:u"), b"\0\0\0\x6eover here")
     assert client.recv_message()[:2] == (110, b"over here")
     assert first.subscribers(server.channel("user:u")) == 0
+
+
+def test_login_under_way_begins_anew_with_the_successor(reloaded, own_redis):
+    redis = own_redis().start()
+    server = reloaded(redis_server=redis, auth=["session"], auth_timeout=30,
+                      handshake_timeout=60, workers=2)
+    redis.client.set("session:good", "good")
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        clients = [ask(server, [("Cookie", "sid=good")]) for _ in range(8)]
+        wait_for(lambda: server.admin.counter("connections_accepted_total") == 8, "all to ask")
+        reload(server)
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        client.expect_upgrade()
+        assert client.expect_hello()["user"] == "good"

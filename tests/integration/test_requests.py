@@ -3,10 +3,13 @@ pretended to be."""
 
 import itertools
 import json
+import os
+import signal
 
 import pytest
 
 from harness.client import ACCEPTED, ERROR
+from harness.process import alive
 from harness.server import opcode
 from harness.wait import wait_for
 
@@ -81,6 +84,75 @@ def test_requests_of_a_connection_keep_their_order(make_server, key):
     for _, fields in server.redis.client.xrange(f"{key}:s"):
         stored.setdefault(fields[b"user"], []).append(int(fields[b"data"]))
     assert stored == {b"u%d" % n: list(range(500)) for n in range(8)}
+
+
+def test_requests_wait_for_redis_together_and_nobody_waits_for_them(make_server, own_redis, key):
+    """Redis halts: what the clients ask meanwhile goes out over the one connection that each worker
+    has for it, is answered when Redis goes on, in its order, and holds nothing else up."""
+    redis = own_redis().start()
+    server = make_server(redis_server=redis, opcodes=rules(key), workers=2)
+    clients = [server.client(f"u{n}") for n in range(6)]
+    for client in clients:
+        client.send_message(110, b"first")
+        accepted(client, 110)
+
+    def connections():
+        return {entry["id"] for entry in redis.client.client_list()}
+
+    before = connections()
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        for number in range(100):
+            for client in clients:
+                client.send_message(110, b"%d" % number)
+        for client in clients:
+            client.expect_silence()
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        ids = [accepted(client, 110)["id"] for _ in range(100)]
+        assert ids == sorted(ids, key=lambda text: tuple(map(int, text.split("-"))))
+    assert connections() == before
+    assert redis.client.xlen(f"{key}:s") == 6 * 101
+
+
+def test_request_that_finds_a_successor_is_stored(mortal, key):
+    """The worker is dead, Redis is not: a request that its successor reads waits for the successor's
+    own connection to Redis, and is not refused."""
+    server = mortal(opcodes=rules(key), workers=1)
+    client = server.client("u")
+    for number in range(10):
+        worker, = server.admin.workers()
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_for(lambda pid=worker["pid"]: not alive(pid), "its death")
+        client.send_message(110, b"%d" % number)
+        accepted(client, 110)
+        server.wait_replaced(worker)
+    stored = [int(fields[b"data"]) for _, fields in server.redis.client.xrange(f"{key}:s")]
+    assert stored == list(range(10))
+
+
+def test_requests_during_a_reload_are_all_stored(make_server, key):
+    server = make_server(opcodes=rules(key), workers=2)
+    server.workers_may_change = True
+    clients = [server.client(f"u{n}") for n in range(8)]
+    sent = 0
+    for _ in range(5):
+        before = set(server.worker_pids())
+        server.signal(signal.SIGHUP)
+        changed = False
+        while not changed:
+            changed = len(set(server.worker_pids()) - before) == 2
+            for client in clients:
+                client.send_message(110, b"%d" % sent)
+            sent += 1
+    for client in clients:
+        for _ in range(sent):
+            accepted(client, 110)
+    stored = {}
+    for _, fields in server.redis.client.xrange(f"{key}:s"):
+        stored.setdefault(fields[b"user"], []).append(int(fields[b"data"]))
+    assert stored == {b"u%d" % n: list(range(sent)) for n in range(8)}
 
 
 def test_what_the_rule_refuses_is_not_stored(make_server, key):

@@ -36,13 +36,19 @@ def descendants(pid):
     return found
 
 
+def _mind_interrupts():
+    """A shell that runs the tests in the background has them ignore SIGINT, and whom they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Lines:
     """A process in a process group of its own, whose lines can be waited for."""
 
     def __init__(self, command, **options):
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, start_new_session=True, **options)
+            stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            preexec_fn=_mind_interrupts, **options)
         self.text = ""
         self._lines = queue.Queue()
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -73,7 +79,10 @@ class Lines:
         os.killpg(self.process.pid, number)
 
     def wait(self):
-        status = self.process.wait(PATIENCE)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"still runs after {PATIENCE} s:\n{self.text}")
         self._thread.join(PATIENCE)
         return status
 

@@ -1,5 +1,8 @@
 """Clients that do not read: what waits for them is bounded, and they delay nobody."""
 
+import os
+import signal
+
 import pytest
 
 from harness import admin
@@ -96,14 +99,46 @@ def test_client_that_reads_late_but_within_the_limit_loses_nothing(make_server):
     wait_for(lambda: server.admin.counter(admin.DELIVERED) == 3000, "every delivery counted")
 
 
+def queue(server, user):
+    entry = server.admin.user(user)[0]
+    return entry["queue"], entry["backlog"]
+
+
 def test_queue_of_a_client_is_shown(make_server):
+    """What it has not acknowledged: the bytes of the kernel and those of the worker, to the byte."""
     server = make_server(send_buffer=16384, queue_limit=4 << 20)
     client = slow_client(server, "late")
+    assert queue(server, "late") == (0, 0)
     flood(server, "late", 1000)
-    wait_for(lambda: server.admin.user("late")[0]["queue"] > 0, "its queue to be shown")
-    for _ in range(1000):
+    wait_counted(server, 0, 1000)
+    bytes_ = 1000 * len(frame(BINARY, PUSH % 0, masked=False))
+    waiting = wait_for(lambda: (w := queue(server, "late"))[1] > 0 and w, "its queue to be shown")
+    assert bytes_ - 100_000 < waiting[1] < waiting[0] <= bytes_
+    for number in range(500):
+        assert number_of(client.recv_message()) == number
+    wait_for(lambda: queue(server, "late")[1] < waiting[1] - 300_000, "its queue to shrink")
+    for _ in range(500):
         client.recv_message()
-    wait_for(lambda: server.admin.user("late")[0]["queue"] == 0, "its queue to be empty")
+    wait_for(lambda: queue(server, "late") == (0, 0), "its queue to be empty")
+
+
+def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_server):
+    server = make_server(send_buffer=16384, queue_limit=4 << 20)
+    server.workers_may_change = True
+    slow_client(server, "late")
+    flood(server, "late", 1000)
+    wait_counted(server, 0, 1000)
+    before = wait_for(lambda: queue(server, "late")[1], "its queue to be shown")
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: server.log().count("event=took_over") == 2, "the successors")
+    assert queue(server, "late")[1] == before
+    for pid in server.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: server.log().count("event=took_over") == 4, "their successors")
+    wait_for(server.admin.ready, "/readyz 200")
+    assert server.admin.counter(admin.CLOSED, reason="dirty") == 1
+    server.client("late")
+    assert queue(server, "late") == (0, 0), "on the same descriptor, and nothing waits"
 
 
 def test_answers_to_a_client_that_does_not_read_are_bounded_too(make_server):

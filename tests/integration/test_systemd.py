@@ -3,6 +3,7 @@ systemd-analyze, and `make install`."""
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -144,6 +145,75 @@ def test_a_socket_that_cannot_be_reached_does_no_harm(make_server, name):
     server.client("1").expect_silence()
 
 
+# Reload and upgrade, as systemd's Type=notify-reload wants them told.
+
+def expect_change(told):
+    """RELOADING with the time, then READY; nothing is said of the pid, which stays."""
+    reloading = told.expect("RELOADING", "1")
+    assert set(reloading) == {"RELOADING", "MONOTONIC_USEC"}
+    age = time.clock_gettime(time.CLOCK_MONOTONIC) - int(reloading["MONOTONIC_USEC"]) / 1e6
+    assert 0 <= age < 10 * SLACK
+    assert told.expect("READY") == {"READY": "1"}
+    assert told.count("MAINPID") == 0
+
+
+def test_a_reload_is_told_before_and_after(make_server, notify):
+    told = notify()
+    server = make_server(start=False, workers=3).start(env={"NOTIFY_SOCKET": told.name})
+    server.workers_may_change = True
+    told.expect("READY")
+    for _ in range(2):
+        before = server.worker_pids()
+        server.signal(signal.SIGHUP)
+        expect_change(told)
+        assert not set(before) & set(server.worker_pids())
+
+
+def test_a_reload_is_over_only_when_every_successor_serves(make_server, notify):
+    told = notify()
+    server = make_server(start=False, workers=2).start(env={"NOTIFY_SOCKET": told.name})
+    server.workers_may_change = True
+    told.expect("READY")
+    first, slow = server.worker_pids()
+    os.kill(slow, signal.SIGSTOP)
+    server.signal(signal.SIGHUP)
+    told.expect("RELOADING")
+    wait_for(lambda: first not in server.worker_pids(), "the other worker to leave")
+    with pytest.raises(TimeoutError):
+        while True:
+            assert "READY" not in told.next(timeout=0.3)
+    os.kill(slow, signal.SIGCONT)
+    told.expect("READY", "1")
+
+
+def test_a_reload_that_is_refused_is_over_too(make_server, notify):
+    told = notify()
+    server = make_server(start=False).start(env={"NOTIFY_SOCKET": told.name})
+    server.expect_log("reload_refused")
+    told.expect("READY")
+    with open(server.conf_path, "a") as conf:
+        conf.write("heartbeat = 0\n")
+    server.signal(signal.SIGHUP)
+    expect_change(told)
+
+
+def test_an_upgrade_is_told_by_both_versions(make_server, notify, tmp_path):
+    told = notify()
+    server = make_server(start=False)
+    server.binary = tmp_path / "wspushd"
+    shutil.copy(WSPUSHD, server.binary)
+    server.start(env={"NOTIFY_SOCKET": told.name, "WATCHDOG_USEC": "1000000"})
+    server.workers_may_change = True
+    server.expect_log("upgrade_refused")
+    told.expect("READY")
+    server.signal(signal.SIGUSR2)
+    expect_change(told)
+    told.expect("WATCHDOG")
+    server.binary.chmod(0o644)
+    server.signal(signal.SIGUSR2)
+    expect_change(told)
+
+
 # sd_listen_fds.
 
 def test_passed_sockets_are_used_instead_of_new_ones(make_server, listening, tmp_path):
@@ -248,6 +318,15 @@ def test_the_sandbox_is_tight():
     assert float(re.search(r"Overall exposure level for \S+: ([\d.]+)", text)[1]) <= 1.5
 
 
+def test_a_stop_is_for_good_and_a_restart_says_so():
+    """TERM (the default) exits with 0 and stays down; QUIT exits with 3 and comes back."""
+    assert setting("wspushd.service", "KillSignal") == []
+    assert setting("wspushd.service", "RestartKillSignal") == ["SIGQUIT"]
+    assert setting("wspushd.service", "Restart") == ["on-failure"]
+    assert setting("wspushd.service", "SuccessExitStatus") == ["3"]
+    assert setting("wspushd.service", "RestartForceExitStatus") == ["3"]
+
+
 def test_the_stop_may_take_as_long_as_the_drain():
     default = int(re.search(r"^drain_timeout\s*= (\d+)", (ROOT / "push.conf").read_text(), re.M)[1])
     assert int(setting("wspushd.service", "TimeoutStopSec")[0]) > default + 5
@@ -275,7 +354,8 @@ def allowed_calls():
 
 
 def test_the_server_gets_by_with_the_system_calls_that_the_unit_allows(make_server, tmp_path):
-    """A life with all that makes unusual calls: a death, a kick, an echo, admin HTTP, a stop."""
+    """A life with all that makes unusual calls: a death, a kick, an echo, admin HTTP, a reload, an
+    upgrade, a stop."""
     trace = tmp_path / "calls"
     server = make_server(start=False, workers=2)
     # LeakSanitizer cannot work in a process that is traced.
@@ -291,6 +371,9 @@ def test_the_server_gets_by_with_the_system_calls_that_the_unit_allows(make_serv
     client.expect_close(4001, skip_data=True)
     server.admin.metrics()
     server.signal(signal.SIGUSR1)
+    for number, path in enumerate(("/api/reload", "/api/upgrade"), start=1):
+        assert server.admin.get(path, method="POST").status == 202
+        wait_for(lambda number=number: server.log().count("event=changed") == number, path)
     server.stop()
     used = {match[1] for match in re.finditer(r"^\d+\s+(\w+)\(", trace.read_text(), re.M)}
     assert {"accept4", "epoll_ctl", "memfd_create"} <= used
@@ -310,12 +393,16 @@ def files(directory):
             for path in directory.rglob("*") if path.is_file()}
 
 
+TOOLS = ["wspushctl", "wspush", "wspush-bench"]
+
+
 def test_install_puts_everything_below_destdir_and_uninstall_removes_it(tmp_path):
     where = ["install", f"DESTDIR={tmp_path}", "PREFIX=/usr"]
     make(*where)
     assert files(tmp_path) == {
-        "usr/sbin/wspushd": 0o755, "usr/bin/wspush": 0o755,
-        "usr/share/man/man8/wspushd.8": 0o644, "usr/share/man/man1/wspush.1": 0o644,
+        "usr/sbin/wspushd": 0o755, "usr/share/man/man8/wspushd.8": 0o644,
+        **{f"usr/bin/{tool}": 0o755 for tool in TOOLS},
+        **{f"usr/share/man/man1/{tool}.1": 0o644 for tool in TOOLS},
         "usr/share/doc/wspushd/examples/push.conf": 0o644,
         "usr/lib/systemd/system/wspushd.service": 0o644,
         "usr/lib/systemd/system/wspushd.socket": 0o644,

@@ -1,6 +1,5 @@
 """Topics: who may join, what SUBBED promises, whom a push reaches, and what a crash leaves."""
 
-import binascii
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ import pytest
 from harness import admin
 from harness.client import ERROR, GAP, HELLO, SUB, SUBBED, UNSUB, UNSUBBED, encode_binary
 from harness.frames import BINARY, frame
-from harness.process import alive
+from harness.publisher import Publisher, check_received
 from harness.wait import TIMEOUT, wait_for
 
 OPEN = {"topics": ["*"]}
@@ -339,7 +338,6 @@ def test_malformed_commands_do_nothing_and_are_counted_once(make_server, message
     assert client.recv_message().json() == {"topics": ["fence"]}
     wait_for(lambda: server.admin.counter("commands_malformed_total") == 1, "it to be counted")
     assert server.log().count("ctl_malformed") == 1
-    assert "\n2" not in server.log().split("ctl_malformed")[1].split("begins=")[1][:20]
     assert server.admin.counter("commands_total") == 1
 
 
@@ -424,12 +422,6 @@ def test_topics_and_users_in_any_order(make_server):
                                                            f"user:u{who}")}
 
 
-def home_of(server, channel):
-    """The worker that is a channel's home: Redis Cluster's slot, shared out evenly."""
-    slot = binascii.crc_hqx(server.channel(channel).encode(), 0) % 16384
-    return slot * server.config["workers"] // 16384
-
-
 def wakes_of(server, topic, count):
     """How often workers woke each other while so many pushes went to a topic, one by one."""
     before = server.admin.counter("wakes_total")
@@ -445,11 +437,11 @@ def test_only_workers_with_members_are_woken(make_server):
     wakes all of them every few seconds.)"""
     server = make_server(workers=4, **OPEN)
     client = server.client("u")
-    home = home_of(server, "user:u")
+    home = server.home_of("user:u")
     assert server.admin.user("u")[0]["worker"] == home
     topics = [f"t{n}" for n in range(40)]
-    near = next(t for t in topics if home_of(server, "topic:" + t) == home)
-    far = next(t for t in topics if home_of(server, "topic:" + t) != home)
+    near = next(t for t in topics if server.home_of("topic:" + t) == home)
+    far = next(t for t in topics if server.home_of("topic:" + t) != home)
     join(client, near, far)
     assert wakes_of(server, near, 200) < 100
     assert wakes_of(server, far, 200) < 300
@@ -498,92 +490,23 @@ def test_empty_topics_leave_nothing_behind(make_server):
 
 # Deaths.
 
-@pytest.fixture
-def mortal(make_server):
-    """A server whose workers may be killed."""
-    def make(**config):
-        server = make_server(**config)
-        server.expect_log(r"worker|died|killed|signal")
-        server.workers_may_change = True
-        return server
-    return make
-
-
-def kill(server, worker):
-    os.kill(worker["pid"], signal.SIGKILL)
-
-    def replaced():
-        try:
-            fresh = server.admin.workers()[worker["slot"]]
-        except (OSError, AssertionError, IndexError):
-            return False
-        return fresh["pid"] not in (0, worker["pid"]) and alive(fresh["pid"])
-
-    wait_for(replaced, f"a successor of worker {worker['slot']}")
-
-
-class Publisher(threading.Thread):
-    """Numbered pushes to some topics until told to stop."""
-
-    def __init__(self, server, topics):
-        super().__init__(daemon=True)
-        self.server, self.topics = server, topics
-        self.rounds, self.unheard, self.failure = 0, 0, None
-        self._stop_asked = threading.Event()
-
-    def run(self):
-        try:
-            while not self._stop_asked.wait(0.01):
-                replies = self.server.redis.publish_many(
-                    (self.server.channel("topic:" + topic),
-                     b"\0\0\0\x6e%s %d" % (topic.encode(), self.rounds)) for topic in self.topics)
-                self.unheard += replies.count(0)
-                self.rounds += 1
-        except BaseException as failure:
-            self.failure = failure
-
-    def finish(self):
-        self._stop_asked.set()
-        self.join(30)
-        assert self.failure is None, self.failure
-        return self.rounds
-
-
-def check_all_came(clients, topics, rounds):
-    """Of every topic every push, in order; what comes again must have come before. Returns repeats.
-    """
-    repeats = 0
-    for client in clients:
-        assert client.ended is None and client.fault is None
-        got = {topic: [] for topic in topics}
-        for message in client.messages():
-            assert message.op == 110, f"{message} although no push was missed"
-            topic, number = message.payload.decode().split()
-            got[topic].append(int(number))
-        for numbers in got.values():
-            fresh = list(dict.fromkeys(numbers))
-            assert fresh == list(range(rounds)), "a push lost or out of order"
-            repeats += len(numbers) - len(fresh)
-    return repeats
-
-
 def test_each_worker_killed_while_members_listen(mortal):
     server = mortal(workers=4, **OPEN)
     topics = [f"room:{n}" for n in range(6)]
     with server.swarm() as swarm:
         clients = swarm.connect(server.address, [f"u{n}" for n in range(80)])
         swarm_join(swarm, clients, *topics)
-        publisher = Publisher(server, topics)
+        publisher = Publisher(server, topics, "topic")
         publisher.start()
         for worker in server.admin.workers():
             swarm.pump_for(0.2)
-            kill(server, worker)
+            server.kill_worker(worker)
         swarm.pump_for(0.2)
         rounds = publisher.finish()
         last = b"%s %d" % (topics[-1].encode(), rounds - 1)
         want = rounds * len(topics)
         swarm.pump(lambda: all(len(c.frames) >= want for c in clients), f"the last push, {last}")
-        repeats = check_all_came(clients, topics, rounds)
+        repeats = check_received(clients, rounds, topics)
         assert publisher.unheard == 0, "the subscriptions outlive the workers"
         assert repeats <= 4 * len(clients) * len(topics), f"{repeats} repeats"
         assert server.admin.connections() == 80
@@ -648,7 +571,7 @@ def test_subbed_waits_for_redis_and_comes(mortal, own_redis):
             ask(client, SUB, f"own{number}", "room")
             client.expect_silence()
         for worker in server.admin.workers():
-            kill(server, worker)
+            server.kill_worker(worker)
         for client in clients:
             client.expect_silence()
     finally:

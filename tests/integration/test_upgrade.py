@@ -9,9 +9,9 @@ import pytest
 from harness.client import PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.process import descriptors
+from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
 from harness.wait import WSPUSHD, wait_for
-from test_crash import Publisher, check_received, last_number
 from test_slow import flood, number_of, slow_client
 
 
@@ -23,6 +23,7 @@ def installed(make_server, tmp_path):
         server.binary = tmp_path / "wspushd"
         shutil.copy(WSPUSHD, server.binary)
         server.workers_may_change = True
+        server.expect_log(r"^\S+/push\.conf:")  # what the new binary says when it is tried
         return server.start()
     return make
 
@@ -38,9 +39,9 @@ def install(server, source=WSPUSHD):
     os.rename(fresh, server.binary)
 
 
-def upgrade(server):
+def upgrade(server, source=WSPUSHD):
     before, started = server.worker_pids(), server.log().count("event=started")
-    install(server)
+    install(server, source)
     server.signal(signal.SIGUSR2)
     wait_for(lambda: server.log().count("event=started") == started + 1, "the new version")
     wait_for(lambda: len(server.worker_pids()) == server.config["workers"] and
@@ -130,7 +131,7 @@ def test_file_with_mistakes_is_found_before_anything_happens(installed):
 
 def test_keys_that_need_a_restart_are_named(installed):
     server = installed(workers=2)
-    server.expect_log("upgrade_refused")
+    server.expect_log("upgrade_refused|differs from the running server")
     pids = server.worker_pids()
     write_conf(server.conf_path, {**server.config, "workers": 3, "heartbeat": 7}, server.opcodes)
     server.signal(signal.SIGUSR2)

@@ -163,6 +163,38 @@ static void stale_references_are_recognised(void **state)
     assert_ptr_equal(conn_deref(table, CAPACITY, next, 3), &table[11]);
 }
 
+/* What is on the way is nobody's, and everything that meant something to the old owner is gone. */
+static void a_connection_goes_to_another_worker(void **state)
+{
+    (void)state;
+    struct conn *const conn = &table[13];
+    const struct conn_ref ref = conn_claim(table, 13, 1, 5);
+
+    set_user(conn, "u");
+    conn->incarnation = 4;
+    conn->held = 9;
+    conn->topics = 8;
+    conn->next = 7;
+    conn->mark = 6;
+    conn_set(conn, CONN_INDEXED | CONN_WATCHED | CONN_WRITING | CONN_DIRTY | CONN_GIVEN);
+    conn_set_state(conn, CONN_OPEN);
+    conn_hand_on(conn, 3);
+    assert_true(conn_valid(conn, WORKERS));
+    for (uint32_t owner = 0; owner < WORKERS; owner++)
+        assert_null(conn_deref(table, CAPACITY, ref, owner));
+    assert_int_equal(conn->incarnation + conn->held + conn->topics + conn->next + conn->mark, 0);
+
+    conn_take(conn, 1);
+    assert_null(conn_deref(table, CAPACITY, ref, 1));
+    conn_take(conn, 3);
+    assert_ptr_equal(conn_deref(table, CAPACITY, ref, 3), conn);
+    assert_int_equal(word_state(conn_word(conn)), CONN_OPEN);
+    assert_int_equal(word_flags(conn_word(conn)), CONN_WRITING | CONN_DIRTY | CONN_GIVEN);
+    conn_take(conn, 3);
+    expect(conn, 0, 3, CONN_OPEN);
+    conn_release(conn);
+}
+
 static void references_pack_for_epoll(void **state)
 {
     (void)state;
@@ -207,7 +239,7 @@ static void each_state_allows_its_flags(void **state)
         {CONN_TRUSTED, H | M | S | O | C},
         {CONN_COUNTED, H | M | S | O | C},
         {CONN_ASKED, H},
-        {1 << 15, 0},
+        {CONN_GIVEN, H | M | S | O | C},
         {CONN_INDEXED | CONN_REFUSED, C},
         {CONN_REFUSED | CONN_CLOSE_IN, C},
     };
@@ -390,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(a_claim_wipes_what_the_last_left, clear_table),
         cmocka_unit_test_setup(the_generation_wraps, clear_table),
         cmocka_unit_test_setup(stale_references_are_recognised, clear_table),
+        cmocka_unit_test_setup(a_connection_goes_to_another_worker, clear_table),
         cmocka_unit_test_setup(references_pack_for_epoll, clear_table),
         cmocka_unit_test(each_state_allows_its_flags),
         cmocka_unit_test(each_state_needs_its_user),

@@ -136,12 +136,14 @@ static void decodes_options(void **state)
     assert_int_equal(decode_text(&push,
                                  "{\"op\":110,\"conn\":\"c1\",\"except\":\"c2\",\"id\":\"m1\","
                                  "\"ttl\":60,\"key\":\"k\\n\",\"users\":[\"1\",\"2\"],"
+                                 "\"report\":\"1-2-3-4\","
                                  "\"data\":{}}"),
                      PUSH_OK);
     assert_option(&push.conn, "c1");
     assert_option(&push.except, "c2");
     assert_option(&push.id, "m1");
     assert_option(&push.key, "k\n");
+    assert_option(&push.report, "1-2-3-4");
     assert_int_equal(push.ttl, 60);
     assert_int_equal(push.users.type, JSON_TYPE_ARRAY);
     assert_int_equal(push.users.len, strlen("[\"1\",\"2\"]"));
@@ -214,6 +216,11 @@ static void names_each_error(void **state)
         {"{\"op\":1,\"ttl\":1.5}", PUSH_BAD_OPTION},
         {"{\"op\":1,\"ttl\":null}", PUSH_BAD_OPTION},
         {"{\"op\":1,\"ttl\":4294967296}", PUSH_BAD_OPTION},
+        {"{\"op\":1,\"report\":7}", PUSH_BAD_OPTION},
+        {"{\"op\":1,\"report\":null}", PUSH_BAD_OPTION},
+        {"{\"op\":1,\"report\":\"elsewhere\"}", PUSH_BAD_OPTION},
+        {"{\"op\":1,\"report\":\"1-2-3\"}", PUSH_BAD_OPTION},
+        {"{\"op\":1,\"report\":\"1-2-3-\\u0034\"}", PUSH_BAD_OPTION},
         {"{\"op\":1,\"users\":\"1\"}", PUSH_BAD_OPTION},
         {"{\"op\":1,\"users\":{}}", PUSH_BAD_OPTION},
         {"{\"op\":1,\"users\":{\"a\":\"b\"}}", PUSH_BAD_OPTION},

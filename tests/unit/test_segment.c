@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "shm/addresses.h"
+#include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -70,9 +71,11 @@ static void collect_pieces(const struct segment *segment)
 
     piece_count = 0;
     add_region(segment, segment->header, sizeof(*segment->header));
+    add_region(segment, segment->board, sizeof(struct board));
     add_region(segment, segment->slot, workers * sizeof(struct slot));
     add_region(segment, segment->stats, workers * sizeof(struct stats));
     add_region(segment, segment->conn, shape->capacity * sizeof(struct conn));
+    add_region(segment, segment->backlog, shape->capacity * sizeof(uint64_t));
     add_region(segment, segment->sent, shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->heads, workers * shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->addresses,
@@ -102,7 +105,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 9 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 12 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)
@@ -123,6 +126,16 @@ static void structs_keep_to_their_cache_lines(void **state)
     assert_int_equal(sizeof(struct ring_control) % CACHE_LINE, 0);
 }
 
+/* The rings' and links' bytes, too, which nobody maps where they lie. */
+static uint8_t *map_all(const struct segment *segment)
+{
+    uint8_t *const all =
+        mmap(NULL, segment->size, PROT_READ | PROT_WRITE, MAP_SHARED, segment->fd, 0);
+
+    assert_ptr_not_equal(all, MAP_FAILED);
+    return all;
+}
+
 static void a_new_segment_is_zero_but_for_its_header(void **state)
 {
     (void)state;
@@ -138,10 +151,14 @@ static void a_new_segment_is_zero_but_for_its_header(void **state)
     assert_string_equal(segment.header->node, "node");
     assert_int_equal(segment.header->size, segment.size);
     assert_in_range(segment.header->started_ms, before, clock_wall_ms());
+    assert_int_equal(segment_plan(&segment).active, shape.workers);
+    assert_int_equal(segment_plan(&segment).phase, PLAN_REST);
+    uint8_t *const all = map_all(&segment);
     for (size_t i = sizeof(*segment.header); i < segment.size; i++) {
-        if (segment.base[i] != 0)
+        if (all[i] != 0)
             fail_msg("byte %zu is not 0", i);
     }
+    munmap(all, segment.size);
     segment_close(&segment);
 }
 
@@ -309,6 +326,9 @@ static void foreign_headers_are_not_opened(void **state)
     EXPECT_FOREIGN(shape.capacity, 1000000);
     EXPECT_FOREIGN(shape.memberships, 1000000);
     EXPECT_FOREIGN(shape.ring_size, 12345);
+    EXPECT_FOREIGN(plan, plan_pack((struct plan){.active = 0, .other = 1}));
+    EXPECT_FOREIGN(plan, plan_pack((struct plan){.active = 1, .other = 4}));
+    EXPECT_FOREIGN(plan, plan_pack((struct plan){.phase = 99, .active = 1, .other = 1}));
 #undef EXPECT_FOREIGN
     memset(segment.header->node, 'n', NODE_NAME_MAX);
     expect_protocol_error(segment.fd);
@@ -347,12 +367,13 @@ static void a_mirror_shows_the_same_bytes_twice(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     const size_t offset = segment_link_in_offset(&segment, 1), size = shape.link_in_size;
+    uint8_t *const all = map_all(&segment);
     uint8_t *const mirror = segment_mirror(&segment, offset, size);
     assert_non_null(mirror);
     memcpy(mirror + size - 4, "wrapping", 8);
     assert_memory_equal(mirror, "ping", 4);
-    assert_memory_equal(segment.base + offset, "ping", 4);
-    assert_memory_equal(segment.base + offset + size - 4, "wrap", 4);
+    assert_memory_equal(all + offset, "ping", 4);
+    assert_memory_equal(all + offset + size - 4, "wrap", 4);
     assert_memory_equal(mirror + 2 * size - 4, "wrap", 4);
     for (size_t i = 0; i < size; i++) {
         mirror[i + (i % 2) * size] = (uint8_t)(i * 7);
@@ -360,10 +381,64 @@ static void a_mirror_shows_the_same_bytes_twice(void **state)
             fail_msg("the halves differ at %zu", i);
     }
     /* Its neighbours are untouched. */
-    assert_int_equal(segment.base[offset - 1], 0);
-    assert_int_equal(segment.base[offset + size], 0);
+    assert_int_equal(all[offset - 1], 0);
+    assert_int_equal(all[offset + size], 0);
     munmap(mirror, 2 * size);
+    munmap(all, segment.size);
     segment_close(&segment);
+}
+
+/* All of slot 1 is given back, and nothing of the others. */
+static void a_released_slot_is_zero_and_the_others_are_as_they_were(void **state)
+{
+    (void)state;
+    const struct segment_shape shape = small_shape();
+    const size_t capacity = shape.capacity, memberships = shape.memberships;
+    struct segment segment;
+
+    assert_int_equal(segment_create(&segment, &shape, "node"), 0);
+    uint8_t *const all = map_all(&segment);
+    memset(all + segment.ring_data, 7, segment.size - segment.ring_data);
+    memset(segment.heads, 7, 3 * capacity * sizeof(uint32_t));
+    memset(segment.topic, 7, 3 * memberships * sizeof(struct topic));
+    memset(segment.member, 7, 3 * memberships * sizeof(struct topic_member));
+    segment_release(&segment, 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint32_t wanted = i == 1 ? 0 : 0x07070707;
+        assert_int_equal(segment.heads[i * capacity], wanted);
+        assert_int_equal(segment.heads[(i + 1) * capacity - 1], wanted);
+        assert_int_equal(segment.topic[i * memberships].hash, wanted);
+        assert_int_equal(segment.topic[(i + 1) * memberships - 1].hash, wanted);
+        assert_int_equal(segment.member[i * memberships].fd, wanted);
+        assert_int_equal(segment.member[(i + 1) * memberships - 1].fd, wanted);
+        assert_int_equal(all[segment_link_in_offset(&segment, i)], wanted & 0xff);
+        assert_int_equal(all[segment_link_out_offset(&segment, i) + shape.link_out_size - 1],
+                         wanted & 0xff);
+        for (uint32_t j = 0; j < 3; j++)
+            assert_int_equal(all[segment_ring_offset(&segment, i, j) + page - 1],
+                             i == 1 || j == 1 ? 0 : 7);
+    }
+    assert_true(segment_valid(&segment));
+    munmap(all, segment.size);
+    segment_close(&segment);
+}
+
+static void plans_and_stages_pack_into_a_word(void **state)
+{
+    (void)state;
+    const struct plan plan = {
+        .number = 0xfedcba98, .phase = PLAN_TAKE, .active = WORKERS_MAX, .other = 1};
+    const struct plan back = plan_unpack(plan_pack(plan));
+
+    assert_int_equal(back.number, plan.number);
+    assert_int_equal(back.phase, plan.phase);
+    assert_int_equal(back.active, plan.active);
+    assert_int_equal(back.other, plan.other);
+    assert_int_equal(plan_slots(plan), WORKERS_MAX);
+    const uint64_t stage = stage_pack(plan.number, STAGE_FENCED);
+    assert_int_equal(stage_unpack(stage, plan.number), STAGE_FENCED);
+    assert_int_equal(stage_unpack(stage, plan.number + 1), STAGE_NONE);
+    assert_int_equal(stage_unpack(0, 1), STAGE_NONE);
 }
 
 static void a_mirror_that_cannot_be_is_refused(void **state)
@@ -395,6 +470,8 @@ int main(void)
         cmocka_unit_test(files_of_another_size_are_not_opened),
         cmocka_unit_test(a_mirror_shows_the_same_bytes_twice),
         cmocka_unit_test(a_mirror_that_cannot_be_is_refused),
+        cmocka_unit_test(a_released_slot_is_zero_and_the_others_are_as_they_were),
+        cmocka_unit_test(plans_and_stages_pack_into_a_word),
     };
     page = (size_t)sysconf(_SC_PAGESIZE);
     return cmocka_run_group_tests_name("segment", tests, NULL, NULL);

@@ -123,11 +123,6 @@ static void states_have_names(void **state)
     assert_string_equal(link_state_name(LINK_CONNECTING), "connecting");
     assert_string_equal(link_state_name(LINK_UP), "up");
     assert_string_equal(link_state_name((enum link_state)(LINK_UP + 1)), "unknown");
-    assert_string_equal(slot_doing_name(DOING_STARTING), "starting");
-    assert_string_equal(slot_doing_name(DOING_READING), "reading a client");
-    assert_string_equal(slot_doing_name(DOING_SWEEPING), "sweeping");
-    assert_string_equal(slot_doing_name(DOING_SWEEPING + 1), "unknown");
-    assert_string_equal(slot_doing_name(UINT32_MAX), "unknown");
 }
 
 /* A slot that somebody runs, with something in every part. */
@@ -192,6 +187,11 @@ static void each_part_of_a_slot_is_checked(void **state)
     EXPECT(false, aux[SLOT_AUX_MAX - 1].fd, -1);
     EXPECT(false, aux[0].fd, CAPACITY);
     EXPECT(false, words.doing, DOING_SWEEPING + 1);
+    EXPECT(false, fault.frames, FAULT_FRAMES + 1);
+    EXPECT(false, grave[1].incarnation, 1);
+    EXPECT(false, grave[0].doing, DOING_SWEEPING + 1);
+    EXPECT(false, grave[0].message, 1);
+    EXPECT(false, poison.message[1].len, 1);
 #undef EXPECT
 }
 

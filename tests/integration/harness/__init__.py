@@ -9,6 +9,9 @@ redis_server.py  a private redis-server that may be killed and started again
 admin.py         the admin interface: the one place that knows its JSON shapes and metric names
 browser.py       Debian's Chromium, driven over a WebSocket
 nginx.py         Debian's nginx with a site file of scripts/nginx
+bench.py         wspush-bench, and servers for it that are not ours
+backend.py       the example backend
+publisher.py     numbered pushes while something happens, and whether all came
 systemd.py       systemd's side: the notify socket, sockets that are passed
 server.py        push.conf, wspushd, and the checks that follow every test
 """

@@ -7,7 +7,7 @@ GET /api/stats
 
 GET /api/users/<id>
     {"user":"42", "connections":[{"conn":"...", "address":"127.0.0.1:50000", "worker":0,
-                                  "mode":"binary", "age":12, "queue":0}]}
+                                  "mode":"binary", "age":12, "queue":0, "backlog":0}]}
 
 Counters have the names of /metrics without the prefix.
 """
@@ -16,7 +16,7 @@ import re
 from urllib.parse import quote
 
 from .http import request
-from .wait import TIMEOUT
+from .wait import TIMEOUT, wait_for
 
 PREFIX = "wspushd_"
 
@@ -35,7 +35,7 @@ GAPS = "gaps_total"
 TAKEOVERS = "takeovers_total"
 
 WORKER_FIELDS = {"slot", "pid", "connections", "restarts", "link"}
-CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue"}
+CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue", "backlog"}
 
 
 class Admin:
@@ -64,8 +64,13 @@ class Admin:
         return self.stats()["connections"]
 
     def workers(self):
-        """The workers' entries by slot."""
-        return sorted(self.stats()["workers"], key=lambda worker: worker["slot"])
+        """The workers' entries by slot, once every slot has one: between two lives its pid is 0, and
+        kill(2) of that would end the tests."""
+        def all_of_them():
+            workers = sorted(self.stats()["workers"], key=lambda worker: worker["slot"])
+            return workers if all(worker["pid"] for worker in workers) else None
+
+        return wait_for(all_of_them, "a worker in every slot")
 
     def user(self, name):
         """The user's connections."""

@@ -44,13 +44,18 @@ class Keys:
         return key.public_key().public_bytes(serialization.Encoding.PEM,
                                              serialization.PublicFormat.SubjectPublicKeyInfo)
 
+    def private_pem(self, algorithm):
+        return self.signing[algorithm].private_bytes(serialization.Encoding.PEM,
+                                                     serialization.PrivateFormat.PKCS8,
+                                                     serialization.NoEncryption())
+
     def section(self, algorithm="HS256", **more):
         return section(key_file=self.file[algorithm], algorithm=algorithm, **more)
 
-    def token(self, user="42", algorithm="HS256", **claims):
-        """A good token, unless the claims say otherwise."""
+    def token(self, user="42", algorithm="HS256", secret=None, **claims):
+        """A good token, unless the claims say otherwise; by another secret where one is given."""
         claims.setdefault("exp", int(time.time()) + 600)
-        return jwt.encode({"sub": user, **claims}, self.signing[algorithm], algorithm)
+        return jwt.encode({"sub": user, **claims}, secret or self.signing[algorithm], algorithm)
 
 
 def sign(payload):

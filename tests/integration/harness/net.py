@@ -9,8 +9,25 @@ def _lowest_ephemeral_port():
         return int(file.read().split()[0])
 
 
+_reserved = []
+"""Sockets in the abstract namespace (unix(7)), one for each port that this process was given: they
+say so to the other processes of the same test run, until this one ends."""
+
+
+def _reserve(port):
+    """Whether the port was nobody's yet; then it is ours."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(f"\0wspushd-tests-port-{port}")
+    except OSError:
+        sock.close()
+        return False
+    _reserved.append(sock)
+    return True
+
+
 def free_port():
-    """A loopback port that nothing listens on.
+    """A loopback port that nothing listens on, and that no other process of the tests was given.
 
     It lies below the kernel's ephemeral range. A port from bind(0) would lie in it, and then
     somebody's outgoing connection may take it before the server does; worse, while a test has
@@ -23,9 +40,10 @@ def free_port():
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        if _reserve(port):
+            return port
     raise RuntimeError("no free port on 127.0.0.1")
 
 

@@ -29,6 +29,12 @@ http {{
 """
 
 
+def in_front_of(*servers, **further):
+    """Replacements for wspushd.conf: the servers of the test as its upstream, and more."""
+    upstream = " ".join(f"server 127.0.0.1:{server.address[1]};" for server in servers)
+    return {"server 127.0.0.1:8080;": upstream, **further}
+
+
 class Nginx:
     """site: a file of scripts/nginx. replace: {text of the file: what the test needs instead}; its
     `listen 80` becomes a free port of the loopback."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import select
 import signal
 
 _PR_SET_PDEATHSIG = 1
@@ -18,8 +19,7 @@ def children(pid):
     out = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
-            state = stat(int(entry))
-            if state and state[1] == pid and state[0] != "Z":
+            if is_child(int(entry), pid):
                 out.append(int(entry))
     return sorted(out)
 
@@ -47,6 +47,21 @@ def age(pid):
             return float(uptime.read().split()[0]) - began
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def is_child(pid, parent):
+    """Whether it is a living child of that process."""
+    state = stat(pid)
+    return state is not None and state[0] != "Z" and state[1] == parent
+
+
+def wait_end(process, timeout):
+    """Waits for the end of a subprocess.Popen; False where it goes on. Its own wait() polls."""
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([pidfd], [], [], timeout)[0])
+    finally:
+        os.close(pidfd)
 
 
 def descriptors(pid):

@@ -1,19 +1,24 @@
 """wspushd under test: its push.conf, its process, and what must hold of it after every test."""
 
+import binascii
 import itertools
 import json
 import os
 import re
-import signal
 import subprocess
+from signal import SIGKILL, SIGTERM
 
 from .admin import Admin
 from .client import Client, Swarm
 from .net import free_port
-from .process import alive, children, die_with_us
+from .process import alive, children, die_with_us, is_child, wait_end
 from .wait import SLACK, TIMEOUT, WSPUSHD, wait_for
 
 _BAD_LINE = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error|level=error")
+_LINE = re.compile(r"time=[-0-9T:.]+Z level=(?:error|warn|info|debug) from=(?:master|worker\.\d+) "
+                   r"event=\w+(?: [^\x00-\x1f\x7f-\x9f]*)?")
+"""A line of the log. Whatever comes from outside, it makes no second one."""
+
 _serial = itertools.count(1)
 
 
@@ -135,9 +140,12 @@ class Server:
         self.launch(**options)
         probe = "/readyz" if ready else "/healthz"
         wait_for(lambda: self._running() and self.admin.status(probe) == 200, probe + " 200")
-        wait_for(lambda: len(children(self.pid)) == self.config["workers"], "the workers")
-        self._workers = self.worker_pids()
+        self._workers = wait_for(self._all_workers, "the workers")
         return self
+
+    def _all_workers(self):
+        pids = self.worker_pids()
+        return pids if len(pids) == self.config["workers"] else None
 
     def _running(self):
         assert self.process.poll() is None, \
@@ -151,10 +159,8 @@ class Server:
         """The exit status, awaited; and no worker is left."""
         workers = children(self.pid) or self._workers
         limit = timeout or (self.config["drain_timeout"] + 10) * SLACK
-        try:
-            status = self.process.wait(limit)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"wspushd does not end within {limit} s:\n{self.log()}") from None
+        assert wait_end(self.process, limit), f"wspushd does not end within {limit} s:\n{self.log()}"
+        status = self.process.wait()
         self.ended = True
         wait_for(lambda: not any(alive(pid) for pid in workers), "the workers to be gone",
                  15 * SLACK)
@@ -163,7 +169,7 @@ class Server:
     def stop(self):
         """A clean stop: exit status 0."""
         self.close_clients()
-        self.signal(signal.SIGTERM)
+        self.signal(SIGTERM)
         status = self.wait_exit()
         assert status == 0, f"exit status {status} after SIGTERM:\n{self.log()}"
 
@@ -186,6 +192,30 @@ class Server:
     def worker_pids(self):
         return children(self.pid)
 
+    def home_of(self, channel):
+        """The slot of the worker that is a channel's home, "user:42": Redis Cluster's slot of it,
+        shared out evenly."""
+        slot = binascii.crc_hqx(self.channel(channel).encode(), 0) % 16384
+        return slot * self.config["workers"] // 16384
+
+    def kill_worker(self, worker, number=SIGKILL):
+        """Kills a worker, as /api/stats describes it, and waits for its successor."""
+        os.kill(worker["pid"], number)
+        return self.wait_replaced(worker)
+
+    def wait_replaced(self, worker):
+        """Waits until another worker has the slot of this one, which has died; returns that."""
+        def replaced():
+            try:
+                fresh = self.admin.workers()[worker["slot"]]
+            except (OSError, AssertionError, IndexError):
+                return None
+            return fresh if fresh["pid"] != worker["pid"] and alive(fresh["pid"]) else None
+
+        fresh = wait_for(replaced, f"a successor of worker {worker['slot']}")
+        assert fresh["restarts"] == worker["restarts"] + 1
+        return fresh
+
     def check(self):
         """Alive, the same workers, nothing bad in the log; then the next test may have it."""
         try:
@@ -193,18 +223,21 @@ class Server:
             self._running()
             assert self.admin.status("/healthz") == 200, "/healthz no longer answers"
             if not self.workers_may_change:
-                assert self.worker_pids() == self._workers, "a worker was replaced"
+                assert all(is_child(pid, self.pid) for pid in self._workers), "a worker was replaced"
             self._check_log()
         finally:
-            self._workers = self.worker_pids()
+            if self.workers_may_change:
+                self._workers = self.worker_pids()
             self.workers_may_change = False
             self._expected = []
 
     def _check_log(self):
-        text = self.log()
+        text = self.log_path.read_text("utf-8")  # strictly: nothing else may be in it
         fresh, self._log_checked = text[self._log_checked:], len(text)
-        bad = [line for line in fresh.split("\n")
-               if _BAD_LINE.search(line) and not any(p.search(line) for p in self._expected)]
+        lines = fresh.split("\n")[:-1]
+        bad = [line for line in lines
+               if (_BAD_LINE.search(line) or not _LINE.fullmatch(line))
+               and not any(p.search(line) for p in self._expected)]
         assert not bad, "in the log:\n" + "\n".join(bad[:20])
 
     def check_log(self):
@@ -277,7 +310,7 @@ def _command(pid):
 
 def _kill(pid):
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, SIGKILL)
     except ProcessLookupError:
         pass
 

@@ -77,7 +77,7 @@ class Wspush:
 
     def destroy(self):
         self.process.kill()
-        self.process.wait()
+        self.wait()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream:
                 with contextlib.suppress(BrokenPipeError):

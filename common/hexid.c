@@ -1,0 +1,35 @@
+/*
+ * See hexid.h. Only what printf("%x-%x...") writes is read back: such a name is compared and looked
+ * up as text, too, and two texts for one number would be two names.
+ */
+#include "common/hexid.h"
+
+#include <string.h>
+
+/* Reads a number as %x prints it, behind *at: 1 to 8 digits, lower case, no leading zeros. */
+static bool parse_hex(const char **at, const char *end, uint32_t *number)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *const start = *at;
+
+    *number = 0;
+    for (; *at < end; (*at)++) {
+        const char *const digit = memchr(digits, **at, 16);
+        if (digit == NULL)
+            break;
+        if (*at - start == 8 || (*at > start && *start == '0'))
+            return false;
+        *number = *number << 4 | (uint32_t)(digit - digits);
+    }
+    return *at > start;
+}
+
+bool hexid_parse(const char *text, size_t len, uint32_t *numbers, size_t count)
+{
+    const char *const end = text + len;
+
+    for (size_t i = 0; i < count; i++)
+        if ((i > 0 && (text == end || *text++ != '-')) || !parse_hex(&text, end, &numbers[i]))
+            return false;
+    return text == end;
+}

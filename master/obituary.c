@@ -1,0 +1,138 @@
+/*
+ * See obituary.h. One line says how it died and what it had in hand, a second where the program
+ * was. What stands in the slot counts only if it is of this process: who is killed while it starts
+ * has said nothing, and its predecessor's words are not its own.
+ *
+ * Whose doing a death was decides whether what was in hand may be guilty of it. A fault, an abort,
+ * a loop that the watchdog ended, an exit in the middle: the worker's own. A signal that another
+ * process has sent, SIGKILL above all, may strike anybody at any time.
+ */
+#include "master/obituary.h"
+
+#include "common/log.h"
+#include "master/symbols.h"
+#include "shm/slot.h"
+#include "worker/worker.h"
+
+#include <execinfo.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum {
+    TEXT_MAX = 512,
+    BACKTRACE_MAX = 1800 /* a line of the log is cut at 2,048 */
+};
+
+void obituary_open(void)
+{
+    void *frame[1];
+    (void)!backtrace(frame, 1);
+}
+
+static const struct fault *fault_of(const struct slot *slot)
+{
+    return fault_is_of(&slot->fault, atomic_load(&slot->incarnation)) ? &slot->fault : NULL;
+}
+
+static const char *quote(const char *text)
+{
+    return log_quote(text, strlen(text));
+}
+
+/* ---- The log ---- */
+
+/* How it ended, as pairs. */
+static void describe_end(char out[TEXT_MAX], int status, const struct fault *fault)
+{
+    if (!WIFSIGNALED(status)) {
+        snprintf(out, TEXT_MAX, "status=%d", WEXITSTATUS(status));
+    } else if (!fault) {
+        snprintf(out, TEXT_MAX, "signal=%d", WTERMSIG(status));
+    } else {
+        char at[200], cause[64];
+        symbols_name(fault->instruction, at, sizeof(at));
+        if (fault->sender)
+            snprintf(cause, sizeof(cause), "sender=%d", fault->sender);
+        else
+            snprintf(cause, sizeof(cause), "address=0x%llx", (unsigned long long)fault->address);
+        snprintf(out, TEXT_MAX, "signal=%d code=%d %s at=%s", WTERMSIG(status), fault->code, cause,
+                 at);
+    }
+}
+
+/* What it had in hand, as pairs. */
+static void describe_hand(char out[TEXT_MAX], const struct slot_words *words)
+{
+    char build[BUILD_ID_TEXT], push[64] = "";
+    const uint64_t position = words->position;
+    const uint32_t source = words->source;
+    build_id_text(words->build, build);
+    if (position != 0 && source == 0)
+        snprintf(push, sizeof(push), " source=redis position=%llu", (unsigned long long)position);
+    else if (position != 0)
+        snprintf(push, sizeof(push), " source=worker.%u position=%llu", source - 1,
+                 (unsigned long long)position);
+    snprintf(out, TEXT_MAX, "build=%s doing=%s fd=%u op=%u%s", build,
+             quote(doing_name(words->doing)), words->fd, words->op, push);
+}
+
+static void log_backtrace(uint32_t i, int32_t pid, const struct fault *fault)
+{
+    char text[BACKTRACE_MAX];
+    size_t len = 0;
+    const uint32_t frames = fault->frames;
+    for (uint32_t k = 0; k < frames && k < FAULT_FRAMES; k++) {
+        char name[200];
+        const size_t size = symbols_name(fault->frame[k], name, sizeof(name));
+        if (len + size + 2 > sizeof(text))
+            break;
+        len += (size_t)snprintf(text + len, sizeof(text) - len, k ? " %s" : "%s", name);
+    }
+    if (len > 0)
+        log_warn("worker_backtrace", "worker=%u pid=%d frames=\"%s\"", i, pid, text);
+}
+
+static void log_death(const struct master *master, uint32_t i, int status)
+{
+    const struct slot *slot = &master->segment.slot[i];
+    const struct fault *fault = fault_of(slot);
+    const int32_t pid = master->charge[i].pid;
+    char end[TEXT_MAX], hand[TEXT_MAX] = "doing=starting";
+    describe_end(end, status, fault);
+    if (words_are_of(&slot->words, atomic_load(&slot->incarnation)))
+        describe_hand(hand, &slot->words);
+    log_warn("worker_died", "worker=%u pid=%d %s %s", i, pid, end, hand);
+    if (fault)
+        log_backtrace(i, pid, fault);
+}
+
+/* ---- The grave ---- */
+
+static bool is_fatal(int number)
+{
+#define FATAL_IS(fatal) number == (fatal) ||
+    return FATAL_SIGNALS(FATAL_IS) false;
+#undef FATAL_IS
+}
+
+static bool is_own_doing(const struct charge *charge, const struct fault *fault, int status)
+{
+    if (charge->hung)
+        return true;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != WORKER_NOT_STARTED;
+    return is_fatal(WTERMSIG(status)) && (!fault || fault->sender == 0);
+}
+
+bool obituary(const struct master *master, uint32_t i, int status, uint64_t lived_ms)
+{
+    struct slot *slot = &master->segment.slot[i];
+    log_death(master, i, status);
+    if (!is_own_doing(&master->charge[i], fault_of(slot), status))
+        return false;
+    grave_dig(slot->grave, &slot->words, &slot->fault, atomic_load(&slot->incarnation),
+              lived_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)lived_ms);
+    return guilt_found(grave_guilt(slot->grave));
+}

@@ -1,0 +1,146 @@
+"""scripts/bench.sh: measures wspushd, alone or beside others, and draws what it found.
+
+Without --against or --gaps: the modes of wspush-bench on a server and a Redis that are started for it,
+or on a server that runs already (--server).
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(HERE), str(ROOT / "tests/integration")]
+
+SIZES = [100, 1000, 10000, 19000]
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__)
+    add = parser.add_argument
+    add("--against", metavar="NAME,...", help="beside these peers (all: each that is in bench/peers)")
+    add("--gaps", action="store_true", help="what a kill, a reload and an upgrade do to clients")
+    add("--rounds", type=int, default=5, help="of the comparison (default %(default)s)")
+    add("--connections", type=int, default=6000, help="clients (default %(default)s)")
+    add("--seconds", type=float, default=1.5, help="for each mode (default %(default)s)")
+    add("--warmup", type=float, default=0.5, help="before that (default %(default)s)")
+    add("--rate", type=int, default=10000, help="of the open loop (default %(default)s)")
+    add("--kills", type=int, default=30, help="for each size of the gaps (default %(default)s)")
+    add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")
+    add("--gap-sizes", default=SIZES, metavar="N,...", help="connections (default 100 to 19,000)",
+        type=lambda text: [int(part) for part in text.split(",")])
+    add("--quick", action="store_true", help="2 rounds, 2,000 clients, 1 s, 5 kills")
+    add("--without", default="", metavar="MODE,...", help="modes to leave out, without --against")
+    add("--write", metavar="DIR", help="write benchmarks.md, plots and results there; with all parts")
+    add("--from", dest="source", metavar="FILE", help="draw these results instead of measuring")
+    add("--server", metavar="URL", help="of a wspushd that runs already, for its modes")
+    add("--server-pid", type=int, help="of that server")
+    add("--redis", default="redis://127.0.0.1:6379", metavar="URL", help="of that server")
+    if parser.parse_args().quick:      # what is given all the same counts
+        parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
+                            gap_sizes=[100, 1000, 5000])
+    how = parser.parse_args()
+    if how.write:
+        how.against, how.gaps = how.against or "all", True
+    how.without = how.without.split(",")
+    return how
+
+
+def raise_descriptor_limit():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > 0 else soft, hard))
+
+
+def chosen(how):
+    from servers import KINDS, peers
+    there = peers()
+    wanted = there if how.against == "all" else how.against.split(",")
+    if unknown := [name for name in wanted if name not in KINDS]:
+        sys.exit(f"scripts/bench.sh: no such peer: {' '.join(unknown)}")
+    if missing := [name for name in wanted if name not in there and not KINDS[name].ours]:
+        sys.exit(f"scripts/bench.sh: bench/peers has no {' '.join(missing)}")
+    return ["wspushd", "wspushd-2"] + [name for name in wanted if not KINDS[name].ours]
+
+
+def given_server(how):
+    from servers import KINDS, Running
+    options = {"publish": how.redis, "dialect": "wspush"}
+    if how.server_pid:
+        options["server_pid"] = how.server_pid
+    else:
+        how.without += ["crash", "reload", "upgrade"]
+    return Running(KINDS["wspushd-2"], how.server, how.server_pid, how.redis, options)
+
+
+def measure_all(how, directory):
+    import machine
+    import measure
+    from harness.redis_server import RedisServer
+    from servers import KINDS, Stage
+
+    results = {"machine": machine.describe(),
+               "how": {"rounds": how.rounds, "connections": how.connections,
+                       "seconds": how.seconds, "rate": how.rate}}
+    if how.server:
+        results["own"] = measure.on_server(given_server(how), how)
+        return results
+    redis = RedisServer(directory).start()
+    try:
+        stage = Stage(directory, redis)
+        if how.against:
+            names = chosen(how)
+            results["compare"] = measure.compare(stage, how, names)
+        if how.gaps:
+            peers = [name for name in names if KINDS[name].children] if how.against else []
+            results["gaps"] = measure.gaps(stage, how, ["wspushd-2", *peers])
+        if not how.against and not how.gaps:
+            results["own"] = measure.own(stage, how)
+    finally:
+        redis.stop()
+    return results
+
+
+def build():
+    """Unless WSPUSHD_BUILD names what is built already."""
+    if "WSPUSHD_BUILD" not in os.environ:
+        subprocess.run(["make", "-s", "-C", ROOT, "all"], check=True)
+
+
+def main():
+    how = arguments()
+    own_peers = "BENCH_PEERS" in os.environ     # which bring what they need
+    subprocess.run([ROOT / "scripts/setup", "bench" if how.against and not own_peers else "counts"],
+                   check=True)
+    out = Path(how.write) if how.write else ROOT / "build/bench"
+    if how.source:
+        results = json.loads(Path(how.source).read_text())
+    else:
+        build()
+        raise_descriptor_limit()
+        directory = Path(tempfile.mkdtemp(prefix="wspushd-bench."))
+        try:
+            results = measure_all(how, directory)
+        finally:
+            shutil.rmtree(directory)
+    import page
+    written = page.write(results, out)
+    for path in written:
+        if path.suffix == ".md":
+            print(path.read_text())
+    print("written:", *written, sep="\n  ", file=sys.stderr)
+    parts = results.get("compare", []) + results.get("gaps", [])
+    if failed := {entry["server"] for entry in parts if not entry["modes"]}:
+        sys.exit(f"scripts/bench.sh: not all was measured: {' '.join(sorted(failed))}")
+
+
+if __name__ == "__main__":
+    main()

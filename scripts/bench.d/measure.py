@@ -1,0 +1,134 @@
+"""What is measured: our own modes, ourselves beside the peers, and the gaps.
+
+Machines are noisy, so ourselves and the peers are measured in rounds: in each round every server in
+turn, from its start to its end, and what is compared is their ratio within the round.
+"""
+
+import statistics
+import sys
+
+import load
+from servers import KINDS
+
+OWN_MODES = ["idle", "connect", "unicast", "burst", "topic", "broadcast", "upstream", "mixed",
+             "churn", "steady", "crash", "reload", "upgrade"]
+RATE = 10000            # pushes a second, of the open loop
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def own(stage, how):
+    """The modes on our own server, shown as they are measured."""
+    with stage.run(KINDS["wspushd-2"]) as server:
+        return on_server(server, how)
+
+
+def on_server(server, how):
+    modes = [mode for mode in OWN_MODES if mode not in how.without]
+    return load.run(server, modes, table=True, events=5, every="800ms", **_common(how))
+
+
+def _common(how):
+    return {"connections": how.connections, "seconds": f"{how.seconds}s",
+            "warmup": f"{how.warmup}s"}
+
+
+def compare(stage, how, names):
+    """[{"server", "round", "modes": {mode: result}}]: `open` is unicast at a rate."""
+    out = []
+    for turn in range(how.rounds):
+        for name in names:
+            say(f"round {turn + 1} of {how.rounds}: {name}")
+            out.append({"server": name, "round": turn,
+                        "modes": _attempt(stage, name, lambda server: _one(server, how, turn))})
+    return out
+
+
+def _attempt(stage, name, take):
+    """A server's results; none, and a word about it, where it fails: the others are still worth
+    having."""
+    try:
+        with stage.run(KINDS[name]) as server:
+            return take(server)
+    except (RuntimeError, OSError, AssertionError) as error:
+        say(f"{name} FAILED: {error}")
+        return {}
+
+
+def _one(server, how, turn):
+    modes = ["idle", "connect", "unicast", "burst"] + ["broadcast"] * server.kind.broadcasts
+    common = _common(how)
+    results = {result["mode"]: result for result in
+               load.run(server, modes, first=max(1, how.connections // 8), **common)}
+    [results["open"]] = load.run(server, ["unicast"], rate=how.rate, **common)
+    if turn == 0:       # counting slows the server, so these are runs of their own
+        counted = load.run(server, ["unicast", "burst"], "--syscalls", **common)
+        for result in counted:
+            results[result["mode"]]["calls"] = result["calls"]
+    return results
+
+
+def gaps(stage, how, names):
+    """[{"server", "connections", "modes": {mode: result}}]"""
+    out = []
+    for connections in how.gap_sizes:
+        for name in names:
+            say(f"gaps: {name}, {connections:,} connections")
+            out.append({"server": name, "connections": connections, "modes": _attempt(
+                stage, name, lambda server: _gaps_of_ours(server, how, connections)
+                if server.kind.ours else _gaps_of_peer(server, connections))})
+    return out
+
+
+def _gaps_of_ours(server, how, connections):
+    out = {}
+    for mode, events in [("steady", how.kills), ("crash", how.kills), ("reload", how.reloads),
+                         ("upgrade", how.reloads)]:
+        [out[mode]] = load.run(server, [mode], connections=connections, events=events,
+                               every="600ms", rate=2000)
+    return out
+
+
+def _gaps_of_peer(server, connections):
+    """Twice each: every client has to come back in between."""
+    out = {}
+    for mode in ("steady", "crash", "reload"):
+        [out[mode]] = load.run(server, [mode], connections=connections, events=2, every="3s",
+                               rate=2000)
+    return out
+
+
+# What the rounds say.
+
+def value(entry, mode, figure):
+    return entry["modes"].get(mode, {}).get(figure)
+
+
+def figures(compared, name, mode, figure):
+    """One of a server's figures in all rounds."""
+    found = [value(entry, mode, figure) for entry in compared if entry["server"] == name]
+    return [one for one in found if one is not None]
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def ratio(compared, name, ours, mode, figure):
+    """Median of the rounds' ratios: how many times ours a server's figure is."""
+    base = {entry["round"]: value(entry, mode, figure) for entry in compared
+            if entry["server"] == ours}
+    ratios = [value(entry, mode, figure) / base[entry["round"]] for entry in compared
+              if entry["server"] == name and value(entry, mode, figure) is not None
+              and base.get(entry["round"])]
+    return median(ratios)
+
+
+def curve(compared, name, mode):
+    """[(percentile, us)]: of the rounds' curves the median at each point."""
+    curves = [dict(map(tuple, entry["modes"][mode]["latency_us"])) for entry in compared
+              if entry["server"] == name and mode in entry["modes"]]
+    return [(percentile, median([c[percentile] for c in curves if percentile in c]))
+            for percentile in (curves[0] if curves else [])]

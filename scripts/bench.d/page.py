@@ -1,0 +1,250 @@
+"""docs/benchmarks.md and its plots, from the results."""
+
+import json
+import math
+
+import svg
+from measure import curve, figures, median, ratio
+from servers import KINDS
+
+# What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
+MEASURES = [
+    ("memory", "idle", "memory_bytes", "Memory of an idle connection",
+     "user memory of all processes of the server, by what more connections add", "bytes",
+     "bytes for an idle connection"),
+    ("connect", "connect", "server_us", "CPU of a new connection",
+     "accept, upgrade, subscribe; server only", "µs", "CPU µs for a new connection"),
+    ("unicast", "unicast", "server_us", "CPU of a push to one user",
+     "to distinct users, as fast as it goes; server only", "µs", "CPU µs for a push"),
+    ("open", "open", "server_us", "CPU of a push to one user, at {rate:,} pushes a second",
+     "server only", "µs", "CPU µs for a push at {rate:,}/s"),
+    ("burst", "burst", "server_us", "CPU of a push in bursts of 16 for one user", "server only",
+     "µs", "CPU µs for a push in bursts of 16"),
+    ("broadcast", "broadcast", "server_us", "CPU of a delivery to everybody",
+     "pushes to {connections:,} clients; server only", "µs", "CPU µs for a delivery to all"),
+    ("rate", "unicast", "rate", "Pushes a second",
+     "to distinct users, with Redis, the clients and the publisher on the same machine", "/s",
+     "pushes a second"),
+    ("latency-p99", "open", "p99_us", "Latency at {rate:,} pushes a second, 99th percentile",
+     "from when the push was due to its arrival at the client", "µs", "p99 µs at {rate:,}/s"),
+]
+
+# (mode, words of the table, of the plot, colour there, dashed)
+GAP_MODES = [("steady", "nothing happens", "nothing", 5, True),
+             ("crash", "worker killed", "kill", 0, False),
+             ("reload", "reload", "reload", 2, False),
+             ("upgrade", "upgrade", "upgrade", 3, False)]
+
+
+class Page:
+    def __init__(self, results):
+        self.results = results
+        self.how = results["how"]
+        self.compared, self.gaps = results.get("compare", []), results.get("gaps", [])
+        self.names = list(dict.fromkeys(entry["server"] for entry in self.compared))
+        self.plots = {}
+
+    def _words(self, text):
+        return text.format(**self.how)
+
+    # Plots.
+
+    def draw(self):
+        for name, mode, figure, title, note, unit, _ in MEASURES:
+            if any(figures(self.compared, server, mode, figure) for server in self.names):
+                self.plots[name] = self._bars(mode, figure, title, note, unit)
+        if self.names:
+            self.plots["latency"] = self._latency()
+        if self.gaps:
+            self.plots["gap"] = self._gap()
+        if self.results.get("own"):
+            self.plots["own"] = self._own()
+        return self.plots
+
+    def _own(self):
+        rows = [(result["mode"], result["server_us"], None, None,
+                 f"{svg.number(result['rate'])} /s", True)
+                for result in self.results["own"] if result["server_us"] is not None]
+        return svg.bars("CPU of wspushd for each delivery, by mode",
+                        "of a connection, in connect; of a request, in upstream; server only",
+                        rows, "µs")
+
+    def _bars(self, mode, figure, title, note, unit):
+        rows = []
+        for name in self.names:
+            found = figures(self.compared, name, mode, figure)
+            times = ratio(self.compared, name, "wspushd", mode, figure)
+            more = "" if name == "wspushd" or times is None else f"{svg.number(times)} × wspushd"
+            rows.append((name, median(found), min(found, default=None), max(found, default=None),
+                         more if found else "not offered", KINDS[name].ours))
+        return svg.bars(self._words(title), self._words(note) + "; thin line: lowest to highest "
+                        f"of {self.how['rounds']} rounds", rows, unit)
+
+    def _latency(self):
+        """x: how rare, so that the last percent has its room."""
+        def at(percentile):
+            return min(1.0, -math.log10(max(1 - percentile / 100, 1e-4)) / 4)
+
+        series, peers = [], 0
+        for name in self.names:
+            points = [(at(p), us) for p, us in curve(self.compared, name, "open")
+                      if us and p < 99.995]
+            peers += not KINDS[name].ours
+            series.append((name, points, 0 if KINDS[name].ours else peers,
+                           name == "wspushd-2"))
+        marks = [(at(p), f"{p:g} %") for p in (1, 50, 90, 99, 99.9, 99.99)]
+        marks[0] = (0, "0 %")
+        return svg.lines(self._words("Latency at {rate:,} pushes a second"),
+                         "from when a push was due to its arrival; median of the rounds", series,
+                         marks, "µs", "of all pushes took at most so long")
+
+    def _gap(self):
+        sizes = sorted({entry["connections"] for entry in self.gaps})
+        span = math.log10(sizes[-1] / sizes[0]) or 1
+
+        def at(size):
+            return 0.04 + 0.92 * math.log10(size / sizes[0]) / span
+
+        def points(server, mode, figure, worst):
+            found = {entry["connections"]: entry["modes"].get(mode, {}) for entry in self.gaps
+                     if entry["server"] == server}
+            return [(at(size), found[size][figure], *([found[size][worst]] if worst else []))
+                    for size in sizes if found.get(size, {}).get(figure)]
+
+        series = [(f"wspushd: {word}", points("wspushd-2", mode, "gap_median_ms", "gap_worst_ms"),
+                   colour, dashed) for mode, _, word, colour, dashed in GAP_MODES]
+        for mode, text, colour in [("crash", "nchan: kill", 1), ("reload", "nchan: reload", 4)]:
+            series.append((text, points("nchan", mode, "back_worst_ms", None), colour, False))
+        marks = [(at(size), f"{size:,}") for size in sizes]
+        return svg.lines("What a client notices of a kill, a reload, an upgrade",
+                         "wspushd: the longest wait of a push, median and worst, no client closed; "
+                         "nchan: until the last closed client is back",
+                         [one for one in series if one[1]], marks, "ms", "connections")
+
+    # Text.
+
+    def text(self):
+        parts = [_HEAD.format(**self.how)]
+        parts.append(_table(["", ""], [[name, text] for name, text
+                                       in self.results["machine"].items()]))
+        if self.names:
+            parts += [self._compared_text()]
+        if self.gaps:
+            parts += [self._gaps_text()]
+        parts.append(_AGAIN.format(**self.how))
+        return "\n".join(parts)
+
+    def _compared_text(self):
+        rows = []
+        for name in self.names:
+            cells = [f"**{name}**" if KINDS[name].ours else name]
+            for _, mode, figure, *_ in MEASURES:
+                found = median(figures(self.compared, name, mode, figure))
+                times = ratio(self.compared, name, "wspushd", mode, figure)
+                times = "" if times is None or name == "wspushd" else f" ({svg.number(times)} ×)"
+                cells.append(svg.number(found) + times if found is not None else "–")
+            cells.append(svg.number(median(figures(self.compared, name, "unicast", "calls"))))
+            cells.append(str(int(sum(self._sum(name, figure)
+                                     for figure in ("lost", "doubled", "late")))))
+            rows.append(cells)
+        heads = ["", *(self._words(words) for *_, words in MEASURES),
+                 "system calls for a push", "lost, doubled or out of order"]
+        servers = _table(["server", ""], [[name, KINDS[name].text] for name in self.names])
+        plots = "\n\n".join(f"![{self._words(title)}](benchmarks/{name}.svg)"
+                            for name, _, _, title, *_ in MEASURES if name in self.plots)
+        return "\n".join([_COMPARED.format(**self.how), servers, _table(heads, rows), plots,
+                          "\n![Latency](benchmarks/latency.svg)\n", self._caution()])
+
+    def _sum(self, name, figure):
+        return sum(result.get(figure) or 0 for entry in self.compared if entry["server"] == name
+                   for result in entry["modes"].values())
+
+    def _caution(self):
+        """How much of the machine others had while it was measured."""
+        others = [result.get("share_others") for entry in self.compared
+                  for mode, result in entry["modes"].items() if mode in ("unicast", "open")]
+        found = median([share for share in others if share is not None])
+        return "" if found is None else (
+            f"While this was measured, the machine spent {svg.number(found)} % of its processors "
+            "(median of the runs) on what was neither the server nor Redis nor the load.\n")
+
+    def _gaps_text(self):
+        rows = []
+        for entry in self.gaps:
+            for mode, text, *_ in GAP_MODES:
+                result = entry["modes"].get(mode)
+                if result is None:
+                    continue
+                closed = sum(event["closed"] for event in result["events"])
+                ours = KINDS[entry["server"]].ours
+                rows.append([entry["server"], f"{entry['connections']:,}", text,
+                             str(len(result["events"])), svg.number(result["gap_median_ms"])
+                             if ours or not closed else "–", svg.number(result["gap_worst_ms"])
+                             if ours or not closed else "–", f"{closed:,}",
+                             svg.number(result["back_worst_ms"]), f"{int(result['lost']):,}"])
+        heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
+                 "clients closed", "last one back after ms", "pushes lost"]
+        return "\n".join([_GAPS, "![Gaps](benchmarks/gap.svg)\n", _table(heads, rows)])
+
+
+def _table(heads, rows):
+    right = ["---"] + ["---:"] * (len(heads) - 1) if len(heads) > 2 else ["---"] * len(heads)
+    lines = [heads, right, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+_HEAD = """# Benchmarks
+
+wspushd beside what else one would take, measured with [wspush-bench](wspush-bench.1), which ships
+with it. One command measures all of this again, and writes this page:
+
+```
+scripts/bench.sh --against all --rounds {rounds} --write docs/
+```
+
+Everything ran on one machine, the clients, Redis and the publisher beside the server, so what counts
+is not how many pushes a second there were, but what each cost the server. Machines are noisy: so in
+each of {rounds} rounds every server was started, measured and stopped in turn, the numbers are medians
+of the rounds, and a ratio (× wspushd) is the median of the ratios within each round.
+"""
+
+_COMPARED = """## Beside others
+
+{connections:,} users with a connection each, payloads of 64 bytes. CPU is the time that the kernel's
+scheduler counts for all processes of the server, over deliveries; Redis is not in it. Memory is the
+proportional set size of all processes without pages of files, by what it grows from one eighth of
+the connections to all. Latency counts from when a push was due at the given rate, not from when it was
+sent. How each server is set up stands in [bench/peers](../bench/peers/), tuned as its documentation
+advises.
+"""
+
+_GAPS = """## What a kill, a reload and an upgrade do to clients
+
+2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
+again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
+arrived between an event and the next; *nothing happens* is the same without an event, so what the
+machine does by itself. nchan closes the clients of a worker that dies or is replaced; there it is told
+how many, and when the last of them, coming back at once, was connected again.
+"""
+
+_AGAIN = """## Measuring again
+
+`scripts/bench.sh --help` lists the options; `--quick` takes a few minutes instead of twenty. The peers
+need packages, which `scripts/setup bench` installs. Every number of this page, with much more (all
+percentiles, system calls, how the machine's CPU was shared), is in
+[benchmarks/results.json](benchmarks/results.json).
+"""
+
+
+def write(results, directory):
+    """Writes results, plots and page below a directory; returns the files."""
+    plots = directory / "benchmarks"
+    plots.mkdir(parents=True, exist_ok=True)
+    page = Page(results)
+    texts = {plots / "results.json": json.dumps(results, indent=1) + "\n"}
+    texts |= {plots / f"{name}.svg": drawing for name, drawing in page.draw().items()}
+    if page.names or page.gaps:
+        texts[directory / "benchmarks.md"] = page.text()
+    for path, text in texts.items():
+        path.write_text(text)
+    return list(texts)

@@ -1,0 +1,164 @@
+"""The servers that are measured: wspushd, and its peers in bench/peers.
+
+A peer is a folder with a program `run PORT REDIS_PORT`: it builds what it needs, starts the server on
+127.0.0.1:PORT, prints READY once clients may come, and runs until it is told to end. Clients of it
+ask for /ws?user=N; what is published on push:user:N reaches user N, and what is published on
+push:all reaches everybody.
+"""
+
+import contextlib
+import itertools
+import os
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.net import free_port
+from harness.process import alive, children, die_with_us
+from harness.server import Server, opcode
+
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = Path(os.environ.get("BENCH_PEERS", ROOT / "bench/peers"))
+BUILD_PATIENCE = 300        # seconds: the first start of a peer builds it
+CONNECTIONS = 19500         # that one server can hold in tests: its descriptors are limited
+
+
+class Kind(NamedTuple):
+    """How a server is started and talked to."""
+    name: str
+    text: str               # for the page
+    folder: str = ""        # of a peer
+    workers: int = 0        # of wspushd
+    dialect: str = "plain"
+    http: bool = False      # is published to by HTTP, on its own port
+    broadcasts: bool = True
+    settle: str = "1s"      # a server that does not say when it is ready is given time
+    children: bool = False  # it has workers that can be killed, and a reload
+
+    @property
+    def ours(self):
+        return self.workers > 0
+
+
+KINDS = {kind.name: kind for kind in [
+    Kind("wspushd", "wspushd, 1 worker", workers=1, dialect="wspush", settle="100ms"),
+    Kind("wspushd-2", "wspushd, 2 workers", workers=2, dialect="wspush", settle="100ms"),
+    Kind("floor", "parses RESP, indexes an array, calls send()", folder="floor"),
+    Kind("gorilla", "Go, gorilla/websocket", folder="gorilla"),
+    Kind("ws", "Node.js, ws", folder="ws"),
+    Kind("socketio", "Node.js, Socket.IO with its Redis adapter", folder="socketio",
+         dialect="socketio"),
+    Kind("nchan", "nginx with nchan, in memory", folder="nchan", http=True, children=True),
+]}
+
+
+def peers():
+    """The names of the peers that are there."""
+    return [kind.name for kind in KINDS.values()
+            if kind.folder and os.access(PEERS / kind.folder / "run", os.X_OK)]
+
+
+class Running(NamedTuple):
+    """A server that runs: what wspush-bench is told of it."""
+    kind: Kind
+    url: str
+    pid: int
+    publish: str
+    options: dict
+
+
+class Stage:
+    """Starts servers, one at a time, beside one Redis."""
+
+    def __init__(self, directory, redis):
+        self._directory, self._redis = Path(directory), redis
+        self._serial = itertools.count(1)
+
+    @contextlib.contextmanager
+    def run(self, kind):
+        directory = self._directory / f"{next(self._serial)}-{kind.name}"
+        directory.mkdir()
+        start = self._ours if kind.ours else self._peer
+        with start(kind, directory) as (port, pid):
+            redis = f"redis://127.0.0.1:{self._redis.port}"
+            publish = f"http://127.0.0.1:{port}" if kind.http else redis
+            yield Running(kind, f"ws://127.0.0.1:{port}/ws", pid, publish,
+                          {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
+                           "server_pid": pid, "redis_pid": self._redis.process.pid,
+                           **({"publish_connections": 4} if kind.http else {})})
+
+    @contextlib.contextmanager
+    def _ours(self, kind, directory):
+        server = Server(directory, self._redis, opcodes=[opcode(110, name="bench",
+                                                                to="stream:bench")],
+                        workers=kind.workers, prefix="push:", topics=["bench:*"], heartbeat=600,
+                        max_connections=CONNECTIONS, echo_path="")
+        try:
+            server.start()
+            yield server.address[1], server.pid
+            server.stop()
+        finally:
+            server.destroy()
+            self._redis.client.delete("bench")
+
+    @contextlib.contextmanager
+    def _peer(self, kind, directory):
+        port = free_port()
+        with open(directory / "log", "wb") as log:
+            process = subprocess.Popen(
+                [PEERS / kind.folder / "run", str(port), str(self._redis.port)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                start_new_session=True, preexec_fn=die_with_us)
+        try:
+            _await_ready(kind, process, directory / "log")
+            yield port, _server_of(process.pid)
+        finally:
+            _end(process)
+
+
+def _server_of(pid):
+    """The server that `run` has become, or that it waits for where it is a shell still."""
+    def is_shell():
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) in ("sh", "bash", "dash")
+
+    while is_shell() and children(pid):
+        pid = children(pid)[0]
+    return pid
+
+
+def _await_ready(kind, process, log):
+    deadline, said = time.monotonic() + BUILD_PATIENCE, b""
+    while b"READY" not in said.split(b"\n"):
+        left = deadline - time.monotonic()
+        readable, _, _ = select.select([process.stdout], [], [], max(0, left))
+        data = os.read(process.stdout.fileno(), 4096) if readable else b""
+        if not data:
+            raise RuntimeError(f"{kind.name} does not start: {log.read_text('utf-8', 'replace')}")
+        said += data
+
+
+def _end(process):
+    """The peer and what it has started: it has a session of its own, and so a process group."""
+    for number, patience in [(signal.SIGTERM, 5), (signal.SIGKILL, 5)]:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            process.poll()
+            if not _group_alive(process.pid):
+                break
+            time.sleep(0.02)
+    process.wait(5)
+    process.stdout.close()
+
+
+def _group_alive(group):
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and alive(int(entry)):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if os.getpgid(int(entry)) == group:
+                    return True
+    return False

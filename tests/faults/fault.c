@@ -1,0 +1,86 @@
+/*
+ * See worker/fault.h. Each row of the table is a way to die: by abort(3), by a pointer, by too deep
+ * a recursion, by never coming back, by leaving; or later, when what was asked for is being sent.
+ */
+#include "worker/fault.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool flush_is_the_last;
+
+/* Volatile, so that no compiler knows how these end. */
+static volatile uintptr_t wrong = 8;
+static volatile bool forever = true;
+
+static void segv(void)
+{
+    *(volatile int *)wrong = 1;
+}
+
+static int deeper(volatile const int *above) /* NOLINT(misc-no-recursion) */
+{
+    volatile int here[1024];
+    here[0] = *above + 1;
+    return forever ? deeper(here) + here[0] : 0;
+}
+
+static void overflow(void)
+{
+    const volatile int bottom = 0;
+    deeper(&bottom);
+}
+
+static void spin(void)
+{
+    while (forever)
+        ;
+}
+
+/* No bug at all: the place to be killed at from outside. */
+static void stop(void)
+{
+    raise(SIGSTOP);
+}
+
+static void leave(void)
+{
+    _exit(7);
+}
+
+static void doom_flush(void)
+{
+    flush_is_the_last = true;
+}
+
+static const struct {
+    const char *word;
+    void (*bug)(void);
+} bugs[] = {
+    {"fault:abort", abort},      {"fault:segv", segv},  {"fault:overflow", overflow},
+    {"fault:spin", spin},        {"fault:exit", leave}, {"fault:stop", stop},
+    {"fault:flush", doom_flush},
+};
+
+/* JSON's data is a string, with its quotation mark. */
+void fault_meet(const uint8_t *payload, size_t len)
+{
+    if (len > 0 && payload[0] == '"') {
+        payload++;
+        len--;
+    }
+    for (size_t i = 0; i < sizeof(bugs) / sizeof(bugs[0]); i++) {
+        const size_t word = strlen(bugs[i].word);
+        if (len >= word && memcmp(payload, bugs[i].word, word) == 0)
+            bugs[i].bug();
+    }
+}
+
+void fault_meet_flush(void)
+{
+    if (flush_is_the_last)
+        abort();
+}

@@ -1,0 +1,57 @@
+"""Numbered pushes without end, while something happens to the server; and whether all of them came."""
+
+import threading
+
+
+class Publisher(threading.Thread):
+    """Publishes round after round of numbered pushes to some users, or topics, until told to stop.
+
+    rounds: how many there were; unheard: how many pushes nobody had subscribed.
+    """
+
+    def __init__(self, server, names, kind="user"):
+        super().__init__(daemon=True)
+        self.server, self.kind, self.names = server, kind, list(names)
+        self.rounds, self.unheard, self.failure = 0, 0, None
+        self._stop_asked = threading.Event()
+
+    def run(self):
+        try:
+            while not self._stop_asked.wait(0.01):
+                replies = self.server.redis.publish_many(
+                    (self.server.channel(f"{self.kind}:{name}"),
+                     b"\0\0\0\x6e%s %d" % (name.encode(), self.rounds)) for name in self.names)
+                self.unheard += replies.count(0)
+                self.rounds += 1
+        except BaseException as failure:
+            self.failure = failure
+
+    def finish(self):
+        """Stops, and returns the number of rounds."""
+        self._stop_asked.set()
+        self.join(30)
+        assert self.failure is None, self.failure
+        return self.rounds
+
+
+def last_number(client):
+    """The number, as text, of the last push that a client has pulled; None before the first."""
+    return client.frames[-1].payload.rsplit(b" ", 1)[1] if client.frames else None
+
+
+def check_received(clients, rounds, topics=None):
+    """That each client has pulled every push to its user (or to these topics), in order; one that
+    comes again must have come before. Returns how many came again."""
+    repeats = 0
+    for client in clients:
+        assert client.ended is None and client.fault is None
+        got = {name: [] for name in topics or [client.hello["user"]]}
+        for message in client.messages():
+            assert message.op == 110, f"{message} although no push was missed"
+            name, number = message.payload.decode().rsplit(" ", 1)
+            got[name].append(int(number))
+        for numbers in got.values():
+            fresh = list(dict.fromkeys(numbers))
+            assert fresh == list(range(rounds)), "a push lost or out of order"
+            repeats += len(numbers) - len(fresh)
+    return repeats

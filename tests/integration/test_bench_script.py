@@ -1,0 +1,111 @@
+"""scripts/bench.sh: measures, compares with a peer that is made here, and writes page and plots."""
+
+import json
+import os
+import re
+import subprocess
+import xml.etree.ElementTree
+
+import pytest
+
+from harness.wait import BUILD, ROOT, TIMEOUT
+
+PEER = '''#!/usr/bin/python3
+import asyncio, sys
+import redis.asyncio, websockets
+
+async def main(port, redis_port):
+    users = {}
+
+    async def serve(ws, path):
+        users[path.rsplit("user=", 1)[1]] = ws
+        async for _ in ws:
+            pass
+
+    pubsub = redis.asyncio.Redis(port=redis_port).pubsub()
+    await pubsub.psubscribe("push:user:*", "push:all")
+    async with websockets.serve(serve, "127.0.0.1", port, compression=None):
+        print("READY", flush=True)
+        async for message in pubsub.listen():
+            if message["type"] == "pmessage":
+                user = message["channel"].decode().rpartition(":")[2]
+                for ws in list(users.values()) if user == "all" else [users[user]]:
+                    try:
+                        await ws.send(message["data"])
+                    except websockets.ConnectionClosed:
+                        pass
+
+asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+'''
+
+
+def bench(*arguments, peers=None):
+    env = {**os.environ, "WSPUSHD_BUILD": str(BUILD.absolute())}
+    if peers:
+        env["BENCH_PEERS"] = str(peers)
+    done = subprocess.run([ROOT / "scripts/bench.sh", *map(str, arguments)], env=env, text=True,
+                          capture_output=True, timeout=TIMEOUT * 5, cwd="/")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def peers(tmp_path):
+    """A folder of peers with one that is called floor."""
+    program = tmp_path / "peers/floor/run"
+    program.parent.mkdir(parents=True)
+    program.write_text(PEER)
+    program.chmod(0o755)
+    return tmp_path / "peers"
+
+
+def texts(path):
+    """All text of a plot, which must be well-formed."""
+    root = xml.etree.ElementTree.parse(path).getroot()
+    return " ".join("".join(element.itertext()) for element in root.iter())
+
+
+@pytest.mark.timeout(300)
+def test_the_page_says_what_was_measured(tmp_path, peers):
+    bench("--against", "all", "--rounds", 2, "--connections", 24, "--seconds", "0.2", "--rate", 200,
+          "--warmup", "0.1", "--gap-sizes", "4,40", "--kills", 1, "--reloads", 1, "--write", tmp_path, peers=peers)
+    page = (tmp_path / "benchmarks.md").read_text()
+    results = json.loads((tmp_path / "benchmarks/results.json").read_text())
+    plots = re.findall(r"!\[.*\]\((benchmarks/.*\.svg)\)", page)
+    assert len(plots) == len(set(plots)) >= 9
+    for plot in plots:
+        assert "wspushd" in texts(tmp_path / plot)
+    assert "floor" in texts(tmp_path / "benchmarks/unicast.svg")
+
+    ours, peer = ([entry["modes"]["unicast"]["server_us"] for entry in results["compare"]
+                   if entry["server"] == name] for name in ("wspushd", "floor"))
+    assert len(ours) == len(peer) == 2 and min(ours + peer) > 0
+    ratio = sum(b / a for a, b in zip(ours, peer)) / 2
+    row = next(line for line in page.splitlines() if line.startswith("| floor | ")
+               and "×" in line)
+    said = [float(text.replace(",", "")) for text in re.findall(r"\(([\d.,]+) ×\)", row)]
+    assert any(abs(one - ratio) <= 0.02 * ratio for one in said), "the median of the rounds' ratios"
+    assert row.endswith("| 0 |"), "nothing was lost"
+    gap = [line for line in page.splitlines() if "| worker killed |" in line]
+    assert [line.split(" | ")[1] for line in gap] == ["4", "40"]
+
+    again = tmp_path / "again"
+    bench("--from", tmp_path / "benchmarks/results.json", "--write", again, peers=peers)
+    assert (again / "benchmarks.md").read_text() == page
+
+
+def test_a_server_that_runs_already(make_server, redis):
+    server = make_server(prefix="push:", topics=["bench:*"], workers=1)
+    host, port = server.address
+    out = bench("--server", f"ws://{host}:{port}/ws", "--redis", f"redis://127.0.0.1:{redis.port}",
+                "--connections", 8, "--seconds", "0.1", "--warmup", "0.1", "--without", "upstream,mixed,steady")
+    rows = re.findall(r"^([a-z]+) +8 ", out, re.M)
+    assert rows == ["idle", "connect", "unicast", "burst", "topic", "broadcast", "churn"]
+
+
+def test_wrong_peers_are_told(peers):
+    env = {**os.environ, "BENCH_PEERS": str(peers), "WSPUSHD_BUILD": str(BUILD.absolute())}
+    for name, why in [("varnish", "no such peer: varnish"), ("nchan", "has no nchan")]:
+        done = subprocess.run([ROOT / "scripts/bench.sh", "--against", name], env=env, text=True,
+                              capture_output=True, timeout=TIMEOUT)
+        assert done.returncode == 1 and why in done.stderr

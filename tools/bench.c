@@ -1,0 +1,94 @@
+/*
+ * wspush-bench: load for a push server, and what came of it, exactly: every push is numbered and
+ * dated, so that none can be lost, doubled, delayed or reordered unseen.
+ *
+ *   bench.c ─▶ bench_options ─▶ bench_modes       what to do
+ *      │
+ *      ├▶ bench_run ─┬▶ bench_publisher ─▶ bench_pipe ─▶ bench_medium   (process: publishes)
+ *      │   main      ├▶ bench_swarm ─▶ bench_client ─▶ bench_account    (processes: clients)
+ *      │   process   ├▶ bench_proc, bench_calls                         the server, from outside
+ *      │             └▶ bench_progress
+ *      │                    all of them share bench_board
+ *      └▶ bench_report, bench_json ─▶ bench_figures                     the table, the JSON
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <jansson.h>
+
+#include "tools/bench_options.h"
+#include "tools/bench_report.h"
+#include "tools/bench_run.h"
+
+enum { EXIT_USAGE = 1, EXIT_UNMEASURED = 2, EXIT_LOST = 3 };
+
+static void on_stop(int signal_number)
+{
+    (void)signal_number;
+    run_stop();
+}
+
+/* Where clients connect to, and where is published; false where a name means nothing. */
+static bool resolve(const struct options *options, struct target *clients, struct target *publish)
+{
+    const char *wrong = target_resolve(clients, &options->url);
+    if (wrong != NULL)
+        fprintf(stderr, "wspush-bench: %s: %s\n", (const char *)options->url.authority.at, wrong);
+    if (wrong == NULL && (wrong = target_resolve_text(publish, options->publish_at)) != NULL)
+        fprintf(stderr, "wspush-bench: %s: %s\n", options->publish, wrong);
+    return wrong == NULL;
+}
+
+static bool table_wanted(const struct options *options)
+{
+    return options->json == NULL || options->json[0] != '-' || options->json[1] != '\0';
+}
+
+/* Runs all modes. Returns the exit status. */
+static int run_all(const struct options *options, struct result *result, json_t *results)
+{
+    struct target clients, publish;
+    int status = EXIT_SUCCESS;
+
+    if (!resolve(options, &clients, &publish))
+        return EXIT_UNMEASURED;
+    if (table_wanted(options))
+        report_begin(options);
+    for (size_t i = 0; i < options->runs; i++) {
+        if (!run_mode(result, options, options->run[i], &clients, &publish))
+            return EXIT_UNMEASURED;
+        if (table_wanted(options))
+            report_result(result, options);
+        json_array_append_new(results, report_json(result, options));
+        if (!result_good(result))
+            status = EXIT_LOST;
+    }
+    if (options->json != NULL && !report_write(options->json, results)) {
+        perror(options->json);
+        return EXIT_UNMEASURED;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {0};
+    const struct sigaction action = {.sa_handler = on_stop};
+
+    const enum options_result parsed = options_parse(&options, argc, argv);
+    if (parsed != OPTIONS_RUN) {
+        url_free(&options.url);
+        return parsed == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
+    }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    struct result *result = calloc(1, sizeof(*result));
+    json_t *results = json_array();
+    const int status =
+        result != NULL && results != NULL ? run_all(&options, result, results) : EXIT_UNMEASURED;
+    json_decref(results);
+    free(result);
+    url_free(&options.url);
+    return status;
+}

@@ -1,0 +1,163 @@
+/*
+ * What the processes of a run tell each other: memory that they share. Nothing in it is locked,
+ * because every word has one writer, who stands above it.
+ *
+ *   wspush-bench ──fork──┬▶ publisher     publishes what is due, and counts it
+ *     the main process:  ├▶ swarm 0       holds clients 0, S, 2S, ... and what they receive
+ *     says what is to    ├▶ swarm 1       holds clients 1, S + 1, ...
+ *     be done; measures  └▶ ...
+ *
+ *   +--------------------------------------------------+
+ *   | orders: phase, connections wanted, times, events |  written by the main process
+ *   +--------------------------------------------------+
+ *   | the publisher's counts, and its latch            |  written by the publisher
+ *   +--------------------------------------------------+
+ *   | swarm 0: counts, histograms, what events did     |  written by that swarm
+ *   | swarm 1: ...                                     |
+ *   +--------------------------------------------------+
+ *   | sent: next number of each user, topic, and all   |  written by the publisher
+ *   +--------------------------------------------------+
+ *   | away: users that must not be pushed to           |  written by the user's swarm
+ *   +--------------------------------------------------+
+ *
+ * It is made before the processes are, so its addresses are the same in all of them. Histograms and
+ * what is not atomic are read when their writer has ended.
+ *
+ * A client that leaves on purpose must have got everything before: it says that it is away and then
+ * looks what was sent to it; the publisher counts a push as sent and then looks whether the user is
+ * away, and takes it back if so. Both with full barriers (Dekker), so that at least one of them
+ * sees the other, and what was published is always waited for.
+ */
+#ifndef WSPUSHD_TOOLS_BENCH_BOARD_H
+#define WSPUSHD_TOOLS_BENCH_BOARD_H
+
+#include "tools/bench_histogram.h"
+#include "tools/bench_options.h"
+#include "tools/bench_payload.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ *   CONNECT ──▶ RUN ──▶ DRAIN ──▶ END
+ *   clients     pushes  no more   the last counts are made, and everybody ends
+ *   connect     and     pushes
+ *               requests
+ */
+enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_DRAIN, PHASE_END };
+
+/* What a swarm counts. X(name, what) */
+#define SWARM_COUNTS(X)                                                      \
+    X(ready, "connections that are ready now")                               \
+    X(opened, "connections that became ready")                               \
+    X(refused, "attempts to connect that failed")                            \
+    X(closed, "connections that the server closed")                          \
+    X(left, "connections that left on purpose")                              \
+    X(deliveries, "pushes received")                                         \
+    X(settled, "of them, expected and not received before")                  \
+    X(doubled, "received before")                                            \
+    X(late, "received behind one that was published after it")               \
+    X(foreign, "for another user, or no push of this run")                   \
+    X(expected, "pushes published for these clients, as counted at the end") \
+    X(requests, "requests sent")                                             \
+    X(accepted, "requests answered with ACCEPTED or an echo")                \
+    X(rejected, "requests answered with ERROR")                              \
+    X(gaps, "GAPs: pushes may be missing, the server says")
+
+/* What the publisher counts. */
+#define PUBLISHER_COUNTS(X)                                        \
+    X(published, "pushes published")                               \
+    X(owed, "deliveries that they must make to clients that stay") \
+    X(answered, "replies to them")                                 \
+    X(receivers, "sum of the replies: nodes that had a recipient") \
+    X(nobody, "replies of 0")                                      \
+    X(failed, "errors instead of a reply")                         \
+    X(forgiven, "deliveries that the window did not wait for any longer")
+
+/* What one event did to the clients of a swarm. */
+struct event_mark {
+    uint64_t worst;   /* ns: the longest that a push took which arrived after it */
+    uint64_t back_at; /* ns: when the last client that it closed was ready again */
+    uint32_t closed, back;
+};
+
+#define BOARD_COUNT(name, text) _Atomic uint64_t name;
+struct swarm_board {
+    _Alignas(64) struct histogram latency; /* push: due to received. Request: due to answered */
+    struct histogram connects;             /* due to ready */
+    struct event_mark event[EVENTS_MAX];
+    char error[160]; /* why the last attempt to connect failed */
+    SWARM_COUNTS(BOARD_COUNT)
+};
+
+struct publisher_board {
+    _Alignas(64) struct histogram lag; /* due to handed over to Redis: the generator's own part */
+    char error[160];
+
+    /* The latch: the publisher says that it waits, and then looks once more; a swarm counts what
+     * has arrived, and then looks whether the publisher waits. */
+    _Atomic uint32_t waits;
+    _Atomic uint64_t goal; /* settled deliveries to wait for */
+    PUBLISHER_COUNTS(BOARD_COUNT)
+};
+#undef BOARD_COUNT
+
+struct board {
+    /* Written by the main process. */
+    _Alignas(64) _Atomic uint32_t phase;
+    _Atomic uint32_t wanted;        /* clients with lower numbers are to be connected */
+    _Atomic uint64_t measured_from; /* ns: what is due earlier only warms up */
+    _Atomic uint64_t stop_at;       /* ns: nothing is due later */
+    _Atomic uint32_t events;        /* so many have happened */
+
+    struct publisher_board publisher;
+    struct swarm_board swarm[SWARMS_MAX];
+};
+
+/* What every process of a run knows; not written after the fork. */
+struct bench {
+    const struct options *options;
+    const struct mode *mode;
+    uint32_t users, swarms, topics;
+    uint64_t rate, window; /* the mode's or the command line's */
+    int wake_fd;           /* eventfd(2) that wakes the publisher */
+    struct board *board;
+    _Atomic uint32_t *sent[SOURCE_STREAMS]; /* by number of the user or topic */
+    _Atomic uint32_t *away;                 /* by user */
+};
+
+/* Makes the board of a run; false with errno where memory is missing. */
+bool board_open(struct bench *bench);
+void board_close(struct bench *bench);
+
+/* Relaxed: one writer, and readers who only want a recent number. */
+static inline void board_add(_Atomic uint64_t *count, uint64_t n)
+{
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline enum phase board_phase(const struct bench *bench)
+{
+    return (enum phase)atomic_load_explicit(&bench->board->phase, memory_order_acquire);
+}
+
+/* Sums over the swarms: sum.ready and so on. */
+struct swarm_sums {
+#define BOARD_SUM(name, text) uint64_t name;
+    SWARM_COUNTS(BOARD_SUM)
+#undef BOARD_SUM
+};
+struct swarm_sums board_sums(const struct bench *bench);
+
+/* The one of them that the window is about: deliveries that were owed, and answers. */
+uint64_t board_settled(const struct bench *bench);
+
+/* Whether the client of that user leaves and comes back in this run. */
+static inline bool bench_comes_and_goes(const struct bench *bench, uint32_t user)
+{
+    return bench->mode->churn && user % 4 == 3;
+}
+
+#endif

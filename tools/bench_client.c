@@ -1,0 +1,418 @@
+/*
+ * A client: see the header for its life. It says the least that a client must (the handshake,
+ * pongs, the answers that its dialect demands), and checks what it reads by the same code as the
+ * server.
+ *
+ * All handshakes have the same key, whose answer is known (the example of RFC 6455 §1.3): a random
+ * one (§4.1) would protect against caches that are not there, and cost a hash each. What a client
+ * sends is short; where the socket does not take it whole, the server has stopped reading, and the
+ * connection counts as failed.
+ */
+#include "tools/bench_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proto/http.h"
+#include "proto/message.h"
+#include "tools/bench_account.h"
+#include "tools/bench_clock.h"
+
+enum {
+    RETRY_NS = 50 * BENCH_MS,
+    ANSWER_MOST = 16384,
+    NAME_MOST = 256,
+};
+
+static const char handshake_key[] = "dGhlIHNhbXBsZSBub25jZQ==";
+static const char handshake_accept_value[] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+void client_due(struct swarm *swarm, struct client *client, uint64_t since)
+{
+    client->since = since;
+    swarm->due[(swarm->due_first + swarm->due_count) % swarm->clients] =
+        (uint32_t)(client - swarm->client);
+    swarm->due_count++;
+}
+
+static void forget_connection(struct swarm *swarm, struct client *client)
+{
+    if (client->fd != -1)
+        close(client->fd);
+    client->fd = -1;
+    buffer_free(&client->answer);
+    client->rx = (struct ws_rx){0};
+    client->head_len = 0;
+    swarm->unanswered -= client->asked_count;
+    client->asked_count = 0;
+}
+
+/* The connection is over, for that reason: what becomes of the client depends on its state. */
+static void client_end(struct swarm *swarm, struct client *client, const char *why)
+{
+    const enum client_state state = client->state;
+    const uint64_t now = bench_now();
+
+    forget_connection(swarm, client);
+    client->state = CLIENT_AWAY;
+    if (state == CLIENT_CLOSING) {
+        board_add(&swarm->board->left, 1);
+        client_due(swarm, client, now);
+    } else if (state == CLIENT_READY || state == CLIENT_LEAVING) {
+        board_add(&swarm->board->ready, UINT64_MAX); /* less one */
+        account_closed(swarm, client);
+        client_due(swarm, client, now);
+    } else {
+        swarm->connecting--;
+        board_add(&swarm->board->refused, 1);
+        snprintf(swarm->board->error, sizeof(swarm->board->error), "%s", why);
+        client_due(swarm, client, now + RETRY_NS);
+    }
+}
+
+void client_give_up(struct swarm *swarm, struct client *client, const char *why)
+{
+    client_end(swarm, client, why);
+}
+
+static bool send_all(struct swarm *swarm, struct client *client, const void *bytes, size_t len)
+{
+    const ssize_t sent = send(client->fd, bytes, len, MSG_NOSIGNAL);
+    if (sent == (ssize_t)len)
+        return true;
+    client_end(swarm, client, sent == -1 ? strerror(errno) : "the server does not read");
+    return false;
+}
+
+/* Sends a masked frame. The payload is up to HEARD_MOST bytes plus a request's. */
+static bool send_frame(struct swarm *swarm, struct client *client, enum ws_opcode opcode,
+                       const void *payload, size_t len)
+{
+    static uint8_t out[WS_HEADER_MAX + OPCODE_SIZE + SIZE_MAX_PAYLOAD];
+    static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+
+    const size_t head = ws_header_masked(out, opcode, len, key);
+    if (len > 0)
+        memcpy(out + head, payload, len);
+    ws_mask(out + head, len, key);
+    return send_all(swarm, client, out, head + len);
+}
+
+static bool send_text(struct swarm *swarm, struct client *client, const char *text)
+{
+    return text == NULL ||
+           send_frame(swarm, client, swarm->bench->options->speaks->opcode, text, strlen(text));
+}
+
+static bool send_message(struct swarm *swarm, struct client *client, uint32_t op,
+                         const void *payload, size_t len)
+{
+    static uint8_t message[OPCODE_SIZE + SIZE_MAX_PAYLOAD];
+
+    opcode_put(message, op);
+    memcpy(message + OPCODE_SIZE, payload, len);
+    return send_frame(swarm, client, WS_BINARY, message, OPCODE_SIZE + len);
+}
+
+/* What epoll watches for: the client's number is in its data. */
+static bool watch(const struct swarm *swarm, const struct client *client, int how, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data.u32 = (uint32_t)(client - swarm->client)};
+    return epoll_ctl(swarm->epoll_fd, how, client->fd, &event) == 0;
+}
+
+void client_connect(struct swarm *swarm, struct client *client)
+{
+    client->state = CLIENT_CONNECTING;
+    swarm->connecting++;
+    client->fd = target_connect(swarm->target, client->user);
+    if (client->fd == -1 || !watch(swarm, client, EPOLL_CTL_ADD, EPOLLOUT))
+        client_end(swarm, client, strerror(errno));
+}
+
+/* The request, for the user of this client. */
+static void send_request(struct swarm *swarm, struct client *client)
+{
+    const struct options *options = swarm->bench->options;
+    const struct dialect *dialect = options->speaks;
+    const char *target =
+        dialect->path != NULL ? dialect->path : (const char *)options->url.target.at;
+    char request[2048];
+
+    const int len = snprintf(request, sizeof(request),
+                             "GET %s%cuser=%u HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
+                             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                             "Sec-WebSocket-Key: %s\r\n%s%s%s\r\n",
+                             target, strchr(target, '?') != NULL ? '&' : '?', client->user,
+                             (const char *)options->url.authority.at, handshake_key,
+                             dialect->subprotocol != NULL ? "Sec-WebSocket-Protocol: " : "",
+                             dialect->subprotocol != NULL ? dialect->subprotocol : "",
+                             dialect->subprotocol != NULL ? "\r\n" : "");
+    if (len < 0 || (size_t)len >= sizeof(request))
+        client_end(swarm, client, "the URL is too long");
+    else if (send_all(swarm, client, request, (size_t)len))
+        client->state = CLIENT_UPGRADING;
+}
+
+static void connected(struct swarm *swarm, struct client *client)
+{
+    int error = 0;
+
+    getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)});
+    if (error != 0)
+        client_end(swarm, client, strerror(error));
+    else if (!watch(swarm, client, EPOLL_CTL_MOD, EPOLLIN))
+        client_end(swarm, client, strerror(errno));
+    else
+        send_request(swarm, client);
+}
+
+static void become_ready(struct swarm *swarm, struct client *client)
+{
+    client->state = CLIENT_READY;
+    swarm->connecting--;
+    account_ready(swarm, client);
+    if (!bench_comes_and_goes(swarm->bench, client->user))
+        return;
+    /* Of what is for all, it has missed what came meanwhile. */
+    for (unsigned kind = SOURCE_TOPIC; kind < SOURCE_STREAMS; kind++)
+        client->joined_late[kind] = true;
+    atomic_store_explicit(&swarm->bench->away[client->user], 0, memory_order_seq_cst);
+}
+
+/* The server has greeted: ready, or first into the topic. */
+static void greeted(struct swarm *swarm, struct client *client)
+{
+    const struct bench *bench = swarm->bench;
+    char name[NAME_MOST], message[NAME_MOST + 32];
+
+    if (bench->mode->topics == 0) {
+        become_ready(swarm, client);
+        return;
+    }
+    medium_name(name, sizeof(name), bench->options->topic_name, client->user % bench->topics);
+    const int len = snprintf(message, sizeof(message), "{\"topics\":[\"%s\"]}", name);
+    client->state = CLIENT_JOINING;
+    send_message(swarm, client, OP_SUB, message, (size_t)len);
+}
+
+/* Whether it is a 101 to our key. */
+static const char *check_answer(const struct http_request *answer, int status)
+{
+    static char refused[64];
+
+    if (status != 101) {
+        snprintf(refused, sizeof(refused), "the server answered with status %d", status);
+        return refused;
+    }
+    const struct slice *accept = http_header_find(answer, "Sec-WebSocket-Accept", NULL);
+    if (accept == NULL || !slice_equal(*accept, handshake_accept_value))
+        return "Sec-WebSocket-Accept is missing or wrong";
+    if (http_header_find(answer, "Sec-WebSocket-Extensions", NULL) != NULL)
+        return "the server uses an extension that was not offered";
+    return NULL;
+}
+
+/* The answer to the handshake: returns its bytes, 0 where it has not come whole or the connection
+ * has ended. */
+static size_t read_answer(struct swarm *swarm, struct client *client, const uint8_t *buf,
+                          size_t len)
+{
+    struct http_request answer;
+    int status = 0;
+    const ssize_t used = http_parse_response(&answer, &status, (const char *)buf, len, ANSWER_MOST);
+    if (used == 0) {
+        buffer_append(&client->answer, buf, len);
+        return 0;
+    }
+    const char *wrong = used < 0 ? "the answer is not HTTP/1.1" : check_answer(&answer, status);
+    if (wrong != NULL) {
+        client_end(swarm, client, wrong);
+        return 0;
+    }
+    client->state = CLIENT_GREETING;
+    if (swarm->bench->options->speaks->ready_at_once)
+        greeted(swarm, client);
+    return (size_t)used;
+}
+
+/* A whole message, of which the first HEARD_MOST bytes are here. */
+static void hear(struct swarm *swarm, struct client *client, const uint8_t *message, size_t len)
+{
+    const struct dialect *dialect = swarm->bench->options->speaks;
+    const struct heard heard = dialect->hear(message, len);
+
+    switch (heard.kind) {
+    case HEARD_GREETING:
+        send_text(swarm, client, dialect->greeting);
+        break;
+    case HEARD_PING:
+        send_text(swarm, client, dialect->pong);
+        break;
+    case HEARD_READY:
+        if (client->state == CLIENT_GREETING)
+            greeted(swarm, client);
+        break;
+    case HEARD_JOINED:
+        if (client->state == CLIENT_JOINING)
+            become_ready(swarm, client);
+        break;
+    case HEARD_PUSH:
+        account_payload(swarm, client, heard.text, heard.len);
+        break;
+    case HEARD_ACCEPTED:
+        account_answer(swarm, client, true);
+        break;
+    case HEARD_REJECTED:
+        if (client->state == CLIENT_JOINING)
+            client_end(swarm, client, "the server refused the topic");
+        else
+            account_answer(swarm, client, false);
+        break;
+    case HEARD_GAP:
+        board_add(&swarm->board->gaps, 1);
+        break;
+    case HEARD_NOTHING:
+        break;
+    }
+}
+
+/* A piece of a message: heard at once where it is all of it, else its beginning is collected. */
+static void take_data(struct swarm *swarm, struct client *client, const struct ws_event *event)
+{
+    if (event->first && event->last) {
+        hear(swarm, client, event->data, event->len < HEARD_MOST ? event->len : HEARD_MOST);
+        return;
+    }
+    if (event->first)
+        client->head_len = 0;
+    const size_t room = sizeof(client->head) - client->head_len;
+    const size_t more = event->len < room ? event->len : room;
+    if (more > 0)
+        memcpy(client->head + client->head_len, event->data, more);
+    client->head_len += (uint32_t)more;
+    if (event->last)
+        hear(swarm, client, client->head, client->head_len);
+}
+
+static void take_control(struct swarm *swarm, struct client *client, const struct ws_event *event)
+{
+    if (event->opcode == WS_PING)
+        send_frame(swarm, client, WS_PONG, event->data, event->len);
+    else if (event->opcode == WS_CLOSE)
+        client_end(swarm, client, "the server closed");
+}
+
+static void read_frames(struct swarm *swarm, struct client *client, uint8_t *buf, size_t len)
+{
+    static const struct ws_limits limits = {.max_message = UINT32_MAX, .masked = false};
+
+    while (len > 0 && client->fd != -1) { /* each frame may be the connection's last */
+        struct ws_event event;
+        const ssize_t used = ws_rx_next(&client->rx, &limits, buf, len, &event);
+        if (used < 0) {
+            client_end(swarm, client, "the server's frames are not RFC 6455");
+            return;
+        }
+        if (event.kind == WS_EVENT_DATA)
+            take_data(swarm, client, &event);
+        else if (event.kind == WS_EVENT_CONTROL)
+            take_control(swarm, client, &event);
+        buf += used;
+        len -= (size_t)used;
+    }
+}
+
+/* What has come in part before goes first into the buffer. Returns the bytes in it. */
+static size_t begin_buffer(const struct swarm *swarm, const struct client *client)
+{
+    if (client->answer.len > 0)
+        memcpy(swarm->buffer, client->answer.at, client->answer.len);
+    return client->answer.len;
+}
+
+static void read_some(struct swarm *swarm, struct client *client)
+{
+    uint8_t *buf = swarm->buffer;
+    size_t len = begin_buffer(swarm, client);
+    const ssize_t got = recv(client->fd, buf + len, CLIENT_BUFFER - len, 0);
+
+    if (got == -1 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0) {
+        client_end(swarm, client, got == 0 ? "the server hung up" : strerror(errno));
+        return;
+    }
+    swarm->now = bench_now();
+    len += (size_t)got;
+    if (client->state == CLIENT_UPGRADING) {
+        buffer_clear(&client->answer);
+        const size_t used = read_answer(swarm, client, buf, len);
+        if (used == 0)
+            return;
+        buffer_free(&client->answer);
+        buf += used;
+        len -= used;
+    }
+    read_frames(swarm, client, buf, len);
+}
+
+void client_event(struct swarm *swarm, struct client *client, uint32_t events)
+{
+    if (client->fd == -1)
+        return;
+    if (client->state == CLIENT_CONNECTING) {
+        if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
+            connected(swarm, client);
+        return;
+    }
+    read_some(swarm, client);
+}
+
+void client_leave(struct swarm *swarm, struct client *client)
+{
+    client->state = CLIENT_LEAVING;
+    client->since = bench_now();
+    /* Before looking what was sent (the order: bench_board.h). */
+    atomic_store_explicit(&swarm->bench->away[client->user], 1, memory_order_seq_cst);
+    swarm->leaving[swarm->leaving_count++] = (uint32_t)(client - swarm->client);
+}
+
+bool client_left(struct swarm *swarm, struct client *client)
+{
+    const uint8_t normal[2] = {WS_CLOSE_NORMAL >> 8, WS_CLOSE_NORMAL & 0xff};
+    const uint32_t sent =
+        atomic_load_explicit(&swarm->bench->sent[SOURCE_USER][client->user], memory_order_seq_cst);
+
+    const bool has_all = client->got[SOURCE_USER].distinct == sent && client->asked_count == 0;
+    if (!has_all && swarm->now - client->since < swarm->bench->options->drain * BENCH_MS)
+        return false;
+    if (send_frame(swarm, client, WS_CLOSE, normal, sizeof(normal))) {
+        client->state = CLIENT_CLOSING;
+        board_add(&swarm->board->ready, UINT64_MAX); /* less one */
+        client->since = bench_now();
+    }
+    return true;
+}
+
+bool client_ask(struct swarm *swarm, struct client *client, uint64_t due)
+{
+    const struct options *options = swarm->bench->options;
+    static char payload[SIZE_MAX_PAYLOAD];
+
+    if (client->asked_count == ASKED_MAX)
+        return false;
+    const uint64_t number = atomic_load_explicit(&swarm->board->requests, memory_order_relaxed);
+    payload_write(payload, options->size,
+                  &(struct payload){SOURCE_REQUEST, client->user, (uint32_t)number, due});
+    client->asked[(client->asked_first + client->asked_count) % ASKED_MAX] = due;
+    client->asked_count++;
+    swarm->unanswered++;
+    board_add(&swarm->board->requests, 1);
+    send_message(swarm, client, (uint32_t)options->request_op, payload, options->size);
+    return true;
+}

@@ -1,0 +1,282 @@
+/*
+ * The command line, by the table in bench_options.h. Everything that can be wrong with it is told
+ * before the first packet is sent. Options may stand before and behind the URL; `--name=value` is
+ * the same as `--name value` (getopt_long(3)).
+ */
+#include "tools/bench_options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef WSPUSHD_VERSION
+#define WSPUSHD_VERSION "unversioned"
+#endif
+
+enum kind { KIND_TEXT, KIND_NUMBER, KIND_TIME, KIND_FLAG };
+
+struct row {
+    const char *name, *value, *help;
+    enum kind kind;
+    size_t field; /* its offset in struct options */
+    uint64_t by_default, least, most;
+};
+
+static const struct row rows[] = {
+#define AT(field)                        offsetof(struct options, field)
+#define ROW_TEXT(field, name, arg, help) {name, arg, help, KIND_TEXT, AT(field), 0, 0, 0},
+#define ROW_NUMBER(field, name, arg, by_default, least, most, help) \
+    {name, arg, help, KIND_NUMBER, AT(field), by_default, least, most},
+#define ROW_TIME(field, name, arg, by_default, help) \
+    {name, arg, help, KIND_TIME, AT(field), by_default, 0, 86400000},
+#define ROW_FLAG(field, name, help) {name, "", help, KIND_FLAG, AT(field), 0, 0, 0},
+    BENCH_OPTIONS(ROW_TEXT, ROW_NUMBER, ROW_TIME, ROW_FLAG)};
+#undef AT
+#undef ROW_TEXT
+#undef ROW_NUMBER
+#undef ROW_TIME
+#undef ROW_FLAG
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+static enum options_result wrong_usage(const char *what, const char *why)
+{
+    fprintf(stderr, "wspush-bench: %s: %s\nTry 'wspush-bench --help'.\n", what, why);
+    return OPTIONS_WRONG;
+}
+
+static void print_default(const struct row *row)
+{
+    if (row->by_default == OPTION_UNSET || row->by_default == 0)
+        return;
+    if (row->kind == KIND_TIME)
+        printf(" (default %gs)", (double)row->by_default / 1000);
+    else if (row->kind == KIND_NUMBER)
+        printf(" (default %llu)", (unsigned long long)row->by_default);
+}
+
+static void print_help(void)
+{
+    printf("usage: wspush-bench [options] URL\n"
+           "Load for a push server: clients of URL (ws://host:port/path), and pushes to them by\n"
+           "Redis. Each push is numbered, so that what is lost, doubled or out of order shows.\n\n"
+           "options:\n");
+    for (size_t i = 0; i < ROWS; i++) {
+        printf("  %-21s %-9s %s", rows[i].name, rows[i].value, rows[i].help);
+        print_default(&rows[i]);
+        putchar('\n');
+    }
+    printf("\nmodes:\n");
+    for (size_t i = 0; i < modes_len; i++)
+        printf("  %-21s %s\n", modes[i].name, modes[i].text);
+    printf(
+        "\nexit status: 0 all arrived, 1 usage, 2 it could not be measured, 3 something was lost,\n"
+        "doubled, out of order, refused, another's, or closed\n");
+}
+
+/* "5s", "500ms", "2m", "5" (seconds) in milliseconds. */
+static bool parse_time(const char *text, double *ms)
+{
+    static const struct {
+        const char *unit;
+        double ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"", 1000}};
+    char *end;
+    const double value = strtod(text, &end);
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (end != text && strcmp(end, units[i].unit) == 0) {
+            *ms = value * units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *out_of_bounds(const struct row *row)
+{
+    static char why[96];
+    snprintf(why, sizeof(why), "a number from %llu to %llu is needed",
+             (unsigned long long)row->least, (unsigned long long)row->most);
+    return why;
+}
+
+static const char *set_number(const struct row *row, void *field, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || value < row->least ||
+        value > row->most)
+        return out_of_bounds(row);
+    *(uint64_t *)field = value;
+    return NULL;
+}
+
+static const char *set_time(const struct row *row, void *field, const char *text)
+{
+    double ms = 0;
+
+    if (!parse_time(text, &ms) || !(ms >= 0 && ms <= (double)row->most))
+        return "a time up to a day is needed, like 5s, 500ms or 2m";
+    *(uint64_t *)field = (uint64_t)ms;
+    return NULL;
+}
+
+/* Sets the field of a row. Returns NULL or what is wrong. */
+static const char *set_row(struct options *options, const struct row *row, const char *text)
+{
+    void *field = (char *)options + row->field;
+
+    switch (row->kind) {
+    case KIND_TEXT:
+        *(const char **)field = text;
+        return NULL;
+    case KIND_NUMBER:
+        return set_number(row, field, text);
+    case KIND_TIME:
+        return set_time(row, field, text);
+    case KIND_FLAG:
+        *(bool *)field = true;
+        return NULL;
+    }
+    return NULL;
+}
+
+static void set_defaults(struct options *options)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].kind == KIND_NUMBER || rows[i].kind == KIND_TIME)
+            *(uint64_t *)((char *)options + rows[i].field) = rows[i].by_default;
+    }
+    options->mode = "unicast";
+    options->dialect = "wspush";
+    options->format = "raw";
+    options->publish = "redis://127.0.0.1:6379";
+    options->topic_name = "bench:{}";
+}
+
+/* "unicast,burst" into the modes. */
+static const char *find_modes(struct options *options)
+{
+    for (const char *at = options->mode; *at != '\0';) {
+        const size_t len = strcspn(at, ",");
+        const struct mode *mode = mode_find(at, len);
+        if (mode == NULL)
+            return "there is no such mode";
+        if (options->runs == MODES_MAX)
+            return "so many modes are too many";
+        options->run[options->runs++] = mode;
+        at += len + (at[len] == ',');
+    }
+    return options->runs > 0 ? NULL : "a mode is needed";
+}
+
+static void find_channels(struct options *options)
+{
+    const char *const given[SOURCE_STREAMS] = {
+        [SOURCE_USER] = options->user_channel,
+        [SOURCE_TOPIC] = options->topic_channel,
+        [SOURCE_ALL] = options->all_channel,
+    };
+    for (unsigned i = 0; i < SOURCE_STREAMS; i++)
+        options->channel[i] = given[i] != NULL ? given[i] : options->medium->channel[i];
+}
+
+static bool names_number(const char *pattern)
+{
+    return strlen(pattern) < CHANNEL_MAX / 2 && strstr(pattern, "{}") != NULL;
+}
+
+/* What a mode needs that was not given. */
+static const char *check_mode(const struct options *options, const struct mode *mode)
+{
+    if (mode->event != EVENT_NONE && mode->event != EVENT_PAUSE && options->server_pid == 0)
+        return "needs --server-pid";
+    if ((mode->topics > 0 || mode->requests > 0) && !options->speaks->opcodes)
+        return "needs --dialect wspush: others have no topics and no requests";
+    if (mode->event == EVENT_UPGRADE && options->speaks->opcodes == false)
+        return "is only for wspushd";
+    if (mode->churn && options->connections < 4)
+        return "needs 4 connections";
+    return NULL;
+}
+
+static enum options_result check_together(struct options *options)
+{
+    options->speaks = dialect_find(options->dialect);
+    options->medium = medium_find(options->publish);
+    options->envelope = strcmp(options->format, "envelope") == 0;
+    if (options->speaks == NULL)
+        return wrong_usage("--dialect", "wspush, plain and socketio are known");
+    if (options->medium == NULL)
+        return wrong_usage("--publish", "redis://HOST:PORT or http://HOST:PORT is needed");
+    if (!options->envelope && strcmp(options->format, "raw") != 0)
+        return wrong_usage("--format", "raw and envelope are known");
+    options->publish_at = options->publish + strlen(options->medium->scheme);
+    find_channels(options);
+    if (!names_number(options->channel[SOURCE_USER]) || strlen(options->topic_name) > 100)
+        return wrong_usage("--user-channel", "a pattern with {} is needed, not too long");
+    if (options->processes > options->connections)
+        options->processes = options->connections;
+    if (options->first != OPTION_UNSET && options->first >= options->connections)
+        return wrong_usage("--first", "must be below --connections");
+    const char *wrong = find_modes(options);
+    if (wrong != NULL)
+        return wrong_usage(options->mode, wrong);
+    for (size_t i = 0; i < options->runs; i++) {
+        wrong = check_mode(options, options->run[i]);
+        if (wrong != NULL)
+            return wrong_usage(options->run[i]->name, wrong);
+    }
+    return OPTIONS_RUN;
+}
+
+/* Takes all options; false where one is wrong, which was said. */
+static bool take_options(struct options *options, int argc, char **argv)
+{
+    struct option known[ROWS + 1] = {0};
+
+    for (size_t i = 0; i < ROWS; i++) {
+        const int argument = rows[i].kind == KIND_FLAG ? no_argument : required_argument;
+        known[i] = (struct option){rows[i].name + 2, argument, NULL, 0};
+    }
+    for (int result, row = 0; (result = getopt_long(argc, argv, "h", known, &row)) != -1;) {
+        if (result == 'h')
+            options->help = true;
+        if (result == '?') {
+            fputs("Try 'wspush-bench --help'.\n", stderr);
+            return false;
+        }
+        const char *wrong = result == 0 ? set_row(options, &rows[row], optarg) : NULL;
+        if (wrong != NULL) {
+            wrong_usage(rows[row].name, wrong);
+            return false;
+        }
+    }
+    return true;
+}
+
+enum options_result options_parse(struct options *options, int argc, char **argv)
+{
+    set_defaults(options);
+    if (!take_options(options, argc, argv))
+        return OPTIONS_WRONG;
+    if (options->help || options->version) {
+        if (options->help)
+            print_help();
+        else
+            puts("wspush-bench " WSPUSHD_VERSION);
+        return OPTIONS_DONE;
+    }
+    if (optind == argc)
+        return wrong_usage("URL", "missing");
+    if (optind + 1 < argc)
+        return wrong_usage(argv[optind + 1], "one URL is enough");
+    const char *wrong = url_parse(&options->url, argv[optind], NULL);
+    return wrong != NULL ? wrong_usage(argv[optind], wrong) : check_together(options);
+}

@@ -1,0 +1,516 @@
+/*
+ * The main process of a run: it forks the publisher and the swarms, gives the orders on the board,
+ * takes samples, does to the server what the mode says, and puts the result together when the
+ * others have ended. It holds no client and publishes nothing, so that what it does disturbs
+ * nobody.
+ *
+ * A child that dies ends the run without a result. If the main process dies, the children are
+ * killed by the kernel.
+ */
+#include "tools/bench_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/bench_clock.h"
+#include "tools/bench_progress.h"
+#include "tools/bench_publisher.h"
+#include "tools/bench_swarm.h"
+
+enum {
+    LOOK_NS = 2 * BENCH_MS, /* between two looks at the board */
+    SPARE_FDS = 64,         /* of a process, beside its clients */
+    MEMORY_MS = 1000,       /* until memory is looked at (idle) */
+    TIMER_SLACK_NS = 1000,
+};
+
+static volatile sig_atomic_t stopped;
+
+void run_stop(void)
+{
+    stopped = 1;
+}
+
+struct run {
+    struct bench bench;
+    struct result *result;
+    const struct target *clients_to, *publish_to;
+    pid_t child[SWARMS_MAX + 1]; /* the publisher last; 0: has ended */
+    size_t children;
+    struct calls calls;
+    struct progress progress;
+};
+
+static bool complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static bool complain(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    fputs("wspush-bench: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return false;
+}
+
+/* --- children ----------------------------------------------------------------------------------
+ */
+
+static bool raise_descriptors(uint32_t wanted)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return complain("descriptors: %s", strerror(errno));
+    if (limit.rlim_max < wanted)
+        return complain("%u descriptors are needed in each process, %llu are allowed: take more "
+                        "--processes",
+                        wanted, (unsigned long long)limit.rlim_max);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return true;
+}
+
+/* What every child does first: it ends with its parent, leaves Ctrl-C to it, and wakes in time. */
+static void begin_child(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+}
+
+static bool start_children(struct run *run)
+{
+    const pid_t parent = getpid();
+
+    fflush(NULL);
+    for (uint32_t i = 0; i <= run->bench.swarms; i++) {
+        const pid_t pid = fork();
+        if (pid == -1)
+            return complain("fork: %s", strerror(errno));
+        if (pid == 0) {
+            begin_child(parent);
+            const bool ok = i < run->bench.swarms ? swarm_run(&run->bench, i, run->clients_to)
+                                                  : !mode_pushes(run->bench.mode) ||
+                                                        publisher_run(&run->bench, run->publish_to);
+            _exit(ok ? 0 : 1);
+        }
+        run->child[i] = pid;
+        run->children = i + 1;
+    }
+    return true;
+}
+
+static const char *child_error(const struct run *run, size_t child)
+{
+    const struct board *board = run->bench.board;
+    const char *error =
+        child < run->bench.swarms ? board->swarm[child].error : board->publisher.error;
+    return error[0] != '\0' ? error : "it died";
+}
+
+/* Takes note of a child that has ended; false where that is no good end. */
+static bool child_ended(struct run *run, pid_t pid, int status)
+{
+    for (size_t i = 0; i < run->children; i++) {
+        if (run->child[i] != pid)
+            continue;
+        run->child[i] = 0;
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            return complain("%s: %s",
+                            i < run->bench.swarms ? "clients" : run->bench.options->publish,
+                            child_error(run, i));
+    }
+    return true;
+}
+
+static bool children_well(struct run *run)
+{
+    int status;
+
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (!child_ended(run, pid, status))
+            return false;
+    }
+    return true;
+}
+
+static bool children_end(struct run *run)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < run->children; i++) {
+        int status;
+        if (run->child[i] == 0)
+            continue;
+        const pid_t pid = waitpid(run->child[i], &status, 0);
+        ok = pid == -1 || child_ended(run, pid, status) ? ok : false;
+    }
+    return ok;
+}
+
+static void children_kill(struct run *run)
+{
+    for (size_t i = 0; i < run->children; i++) {
+        if (run->child[i] == 0)
+            continue;
+        kill(run->child[i], SIGKILL);
+        waitpid(run->child[i], NULL, 0);
+        run->child[i] = 0;
+    }
+}
+
+/* --- time --------------------------------------------------------------------------------------
+ */
+
+/* Sleeps a little, shows how it goes; false where a child has died. */
+static bool look(struct run *run)
+{
+    nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
+    progress_show(&run->progress);
+    return children_well(run);
+}
+
+/* Until that time, or until a signal asks to stop. */
+static bool wait_until(struct run *run, uint64_t until)
+{
+    while (bench_now() < until && !stopped) {
+        if (!look(run))
+            return false;
+    }
+    return true;
+}
+
+static bool wait_ms(struct run *run, uint64_t ms)
+{
+    return wait_until(run, bench_now() + ms * BENCH_MS);
+}
+
+static void set_phase(struct run *run, enum phase phase, const char *name)
+{
+    run->progress.phase = name;
+    atomic_store_explicit(&run->bench.board->phase, (uint32_t)phase, memory_order_release);
+}
+
+/* What takes long comes first, so that the server's CPU and the counts are of one moment. */
+static void take_sample(struct run *run, struct sample *sample, bool memory)
+{
+    static struct tree server, tree;
+    const struct options *options = run->bench.options;
+
+    tree_find(&tree, (pid_t)options->redis_pid);
+    usage_read(&sample->redis, &tree, false);
+    tree_find(&tree, getpid());
+    usage_read(&sample->own, &tree, false);
+    tree_find(&server, (pid_t)options->server_pid);
+    machine_read(&sample->machine);
+    sample->at = bench_now();
+    sample->clients = board_sums(&run->bench);
+    sample->published = run->bench.board->publisher.published;
+    sample->calls = calls_read(&run->calls);
+    usage_read(&sample->server, &server, memory);
+}
+
+/* Begins to count system calls, where that is asked for. */
+static void count_calls(struct run *run)
+{
+    const struct options *options = run->bench.options;
+
+    if (options->syscalls)
+        run->result->no_calls = calls_open(&run->calls, (pid_t)options->server_pid);
+}
+
+/* --- the run -----------------------------------------------------------------------------------
+ */
+
+/* Whether the connections are what is measured. */
+static bool connects_only(const struct mode *mode)
+{
+    return strcmp(mode->name, "connect") == 0;
+}
+
+/* Connects the clients below `wanted`, and waits until all of them are ready. */
+static bool connect_clients(struct run *run, uint32_t wanted)
+{
+    struct board *board = run->bench.board;
+    uint64_t ready = 0, moved_at = bench_now();
+
+    run->progress.phase = "connecting";
+    atomic_store_explicit(&board->wanted, wanted, memory_order_relaxed);
+    while (ready < wanted) {
+        if (!look(run))
+            return false;
+        const struct swarm_sums sums = board_sums(&run->bench);
+        const uint64_t now = bench_now();
+        if (sums.ready != ready)
+            moved_at = now;
+        ready = sums.ready;
+        if (stopped || now - moved_at > run->bench.options->patience * BENCH_MS) {
+            const char *error = board->swarm[0].error;
+            return complain("only %llu of %u clients became ready: %s", (unsigned long long)ready,
+                            wanted, error[0] != '\0' ? error : "the server does not answer");
+        }
+    }
+    return true;
+}
+
+/* Connects everybody; in two steps where the memory of a connection is asked for. */
+static bool connect_all(struct run *run)
+{
+    struct result *result = run->result;
+
+    if (connects_only(run->bench.mode))
+        count_calls(run);
+    take_sample(run, &result->empty, true);
+    if (result->first > 0) {
+        if (!connect_clients(run, result->first) || !wait_ms(run, MEMORY_MS))
+            return false;
+        take_sample(run, &result->half, true);
+    }
+    if (!connect_clients(run, result->users))
+        return false;
+    take_sample(run, &result->full, false); /* at once: what the storm has cost */
+    run->progress.phase = "settling";
+    if (!wait_ms(run, run->bench.options->settle + (result->first > 0 ? MEMORY_MS : 0)))
+        return false;
+    struct sample settled; /* and what they take, once they are quiet */
+    take_sample(run, &settled, true);
+    result->full.machine.kernel = settled.machine.kernel;
+    result->full.server.anonymous = settled.server.anonymous;
+    result->full.server.shared = settled.server.shared;
+    return true;
+}
+
+/* Does to the server what the mode says, and notes when. */
+static bool do_event(struct run *run, uint32_t number)
+{
+    static struct tree tree;
+    const pid_t server = (pid_t)run->bench.options->server_pid;
+    const enum event event = run->bench.mode->event;
+    pid_t pid = server;
+
+    if (event == EVENT_KILL) {
+        tree_find(&tree, server);
+        pid = tree_child(&tree, number);
+        if (pid == 0)
+            return complain("process %d has no worker to kill", server);
+    }
+    /* First the mark, then the deed: what arrives from here on belongs to it. */
+    run->result->event[number].at = bench_now();
+    atomic_store_explicit(&run->bench.board->events, number + 1, memory_order_release);
+    const int signals[] = {
+        [EVENT_KILL] = SIGKILL, [EVENT_RELOAD] = SIGHUP, [EVENT_UPGRADE] = SIGUSR2};
+    if (event != EVENT_PAUSE && kill(pid, signals[event]) == -1)
+        return complain("kill %d: %s", pid, strerror(errno));
+    run->result->events = number + 1;
+    return true;
+}
+
+/* The events of a run, evenly from its beginning; then a last interval. */
+static bool do_events(struct run *run, uint64_t from)
+{
+    const struct options *options = run->bench.options;
+
+    for (uint32_t i = 0; i < options->events && !stopped; i++) {
+        if (!wait_until(run, from + i * options->every * BENCH_MS))
+            return false;
+        if (!stopped && !do_event(run, i))
+            return false;
+    }
+    return wait_ms(run, options->every);
+}
+
+static bool measure(struct run *run)
+{
+    const struct options *options = run->bench.options;
+    struct board *board = run->bench.board;
+    const uint64_t from = bench_now() + options->warmup * BENCH_MS;
+    const bool events = run->bench.mode->event != EVENT_NONE;
+
+    atomic_store_explicit(&board->measured_from, from, memory_order_relaxed);
+    set_phase(run, PHASE_RUN, "warming up");
+    if (!wait_until(run, from))
+        return false;
+    count_calls(run);
+    run->progress.phase = "measuring";
+    take_sample(run, &run->result->began, false);
+    const bool ok =
+        events ? do_events(run, bench_now()) : wait_until(run, from + options->seconds * BENCH_MS);
+    run->result->stopped = bench_now();
+    atomic_store_explicit(&board->stop_at, run->result->stopped, memory_order_relaxed);
+    return ok;
+}
+
+/* Whether all that was published has been answered and has arrived where it must. */
+static bool all_there(const struct run *run)
+{
+    const struct publisher_board *publisher = &run->bench.board->publisher;
+    const struct swarm_sums sums = board_sums(&run->bench);
+
+    return publisher->answered == publisher->published && sums.settled >= publisher->owed &&
+           sums.accepted + sums.rejected >= sums.requests;
+}
+
+/* Waits for what is under way, until nothing has come for --drain. */
+static bool drain(struct run *run)
+{
+    uint64_t seen = 0, moved_at = bench_now();
+
+    set_phase(run, PHASE_DRAIN, "draining");
+    while (!all_there(run)) {
+        if (!look(run))
+            return false;
+        const struct swarm_sums sums = board_sums(&run->bench);
+        const uint64_t now = bench_now(), sum = sums.deliveries + sums.accepted + sums.rejected;
+        if (sum != seen)
+            moved_at = now;
+        seen = sum;
+        if (now - moved_at > run->bench.options->drain * BENCH_MS)
+            break;
+    }
+    return true;
+}
+
+static bool conduct(struct run *run)
+{
+    if (!start_children(run) || !connect_all(run))
+        return false;
+    if (connects_only(run->bench.mode)) {
+        run->result->began = run->result->empty;
+        run->result->ended = run->result->full;
+        run->result->stopped = run->result->full.at;
+    } else if (!measure(run) || !drain(run)) {
+        return false;
+    } else {
+        take_sample(run, &run->result->ended, false);
+    }
+    set_phase(run, PHASE_END, "ending");
+    return children_end(run);
+}
+
+/* --- the result --------------------------------------------------------------------------------
+ */
+
+static void collect_event(const struct run *run, struct event_result *event, uint32_t number)
+{
+    for (uint32_t i = 0; i < run->bench.swarms; i++) {
+        const struct event_mark *mark = &run->bench.board->swarm[i].event[number];
+        if (mark->worst > event->worst)
+            event->worst = mark->worst;
+        if (mark->back > 0 && mark->back_at - event->at > event->back)
+            event->back = mark->back_at - event->at;
+        event->closed += mark->closed;
+        event->returned += mark->back;
+    }
+}
+
+static void collect(const struct run *run)
+{
+    struct result *result = run->result;
+    const struct board *board = run->bench.board;
+
+    result->clients = board_sums(&run->bench);
+    result->published = board->publisher.published;
+    result->answered = board->publisher.answered;
+    result->receivers = board->publisher.receivers;
+    result->nobody = board->publisher.nobody;
+    result->failed = board->publisher.failed;
+    result->lag = board->publisher.lag;
+    snprintf(result->publish_error, sizeof(result->publish_error), "%s", board->publisher.error);
+    for (uint32_t i = 0; i < run->bench.swarms; i++) {
+        histogram_add(&result->latency, &board->swarm[i].latency);
+        histogram_add(&result->connects, &board->swarm[i].connects);
+        if (board->swarm[i].error[0] != '\0')
+            snprintf(result->connect_error, sizeof(result->connect_error), "%s",
+                     board->swarm[i].error);
+    }
+    for (uint32_t i = 0; i < result->events; i++)
+        collect_event(run, &result->event[i], i);
+    const struct swarm_sums *sums = &result->clients;
+    result->lost = sums->expected > sums->settled ? sums->expected - sums->settled : 0;
+    result->unanswered = sums->requests - sums->accepted - sums->rejected;
+}
+
+static uint64_t or_default(uint64_t option, uint64_t other)
+{
+    return option == OPTION_UNSET ? other : option;
+}
+
+static bool prepare(struct run *run, const struct options *options, const struct mode *mode)
+{
+    struct bench *bench = &run->bench;
+    const bool idle = strcmp(mode->name, "idle") == 0;
+
+    bench->options = options;
+    bench->mode = mode;
+    bench->users = (uint32_t)options->connections;
+    bench->topics = (uint32_t)options->topics;
+    bench->swarms = (uint32_t)options->processes;
+    bench->rate = or_default(options->rate, mode->rate);
+    bench->window = or_default(options->window, mode->window);
+    *run->result = (struct result){.mode = mode,
+                                   .users = bench->users,
+                                   .rate = bench->rate,
+                                   .window = bench->window,
+                                   .no_calls = "not asked for"};
+    if (idle)
+        run->result->first = (uint32_t)or_default(options->first, (bench->users + 9) / 10);
+    if (!raise_descriptors(bench->users / bench->swarms + SPARE_FDS))
+        return false;
+    if (!board_open(bench))
+        return complain("shared memory: %s", strerror(errno));
+    progress_begin(&run->progress, bench);
+    return true;
+}
+
+bool run_mode(struct result *result, const struct options *options, const struct mode *mode,
+              const struct target *clients_to, const struct target *publish_to)
+{
+    struct run run = {.result = result, .clients_to = clients_to, .publish_to = publish_to};
+
+    if (!prepare(&run, options, mode))
+        return false;
+    const bool ok = conduct(&run);
+    progress_end(&run.progress);
+    children_kill(&run);
+    if (ok)
+        collect(&run);
+    calls_close(&run.calls);
+    board_close(&run.bench);
+    return ok;
+}
+
+bool result_good(const struct result *result)
+{
+    const struct swarm_sums *sums = &result->clients;
+    const bool left_alone = result->mode->event == EVENT_NONE || result->mode->event == EVENT_PAUSE;
+
+    if (left_alone && sums->closed > 0)
+        return false;
+    return result->lost == 0 && result->unanswered == 0 && result->failed == 0 && sums->late == 0 &&
+           sums->foreign == 0 && sums->rejected == 0 &&
+           (sums->doubled == 0 || result->mode->event == EVENT_KILL);
+}
+
+double result_seconds(const struct result *result)
+{
+    return (double)(result->stopped - result->began.at) / BENCH_S;
+}
+
+uint64_t result_deliveries(const struct result *result)
+{
+    const struct swarm_sums *from = &result->began.clients, *to = &result->ended.clients;
+    return to->deliveries - from->deliveries + (to->accepted - from->accepted);
+}

@@ -1,0 +1,139 @@
+/*
+ * wspushctl: operates a running wspushd, over its admin interface.
+ *
+ *   wspushctl.c ─┬▶ wspushctl_show     status, top, who
+ *      │         ├▶ wspushctl_user     push, kick
+ *      ▼         └▶ wspushctl_change   reload, upgrade, drain: asks, and waits for the outcome
+ *   wspushctl_options        │
+ *                            └▶ wspushctl_ask ─▶ wspushctl_http (one request)
+ *                                        └────▶ wspushctl_text (aligned, and safe to print)
+ *
+ * It knows nothing that the admin interface does not tell, and needs no file of the server but,
+ * with -c, the one line of push.conf that says where that is.
+ */
+#include "tools/wspushctl.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config.h"
+
+static const char default_address[] = "127.0.0.1:8081"; /* as config_keys.h has it */
+
+struct ctl_command {
+    const char *name, *arguments, *help;
+    int least, most;
+    enum ctl_exit (*run)(const struct ctl *ctl);
+};
+
+static const struct ctl_command commands[] = {
+#define CTL_COMMAND_ROW(name, least, most, arguments, help) \
+    {#name, arguments, help, least, most, ctl_##name},
+    CTL_COMMANDS(CTL_COMMAND_ROW)
+#undef CTL_COMMAND_ROW
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static const struct {
+    int status;
+    const char *help;
+} exits[] = {
+#define CTL_EXIT_ROW(name, status, help) {status, help},
+    CTL_EXITS(CTL_EXIT_ROW)
+#undef CTL_EXIT_ROW
+};
+
+static void print_help(void)
+{
+    printf("usage: wspushctl [options] COMMAND [ARGUMENT]...\n"
+           "Operates a running wspushd, over its admin interface.\n\ncommands:\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        char call[64];
+        snprintf(call, sizeof(call), "%s %s", commands[i].name, commands[i].arguments);
+        printf("  %-20s  %s\n", call, commands[i].help);
+    }
+    printf("\noptions:\n");
+    ctl_options_describe(stdout);
+    printf(
+        "\nDATA is JSON where it is valid JSON, otherwise text; @FILE (a file's bytes), hex:00ff, "
+        "or\n"
+        "text:... for a text that would be taken for one of these. After -- nothing is an option.\n"
+        "\nexit status:\n");
+    for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+        printf("  %d  %s\n", exits[i].status, exits[i].help);
+}
+
+static enum ctl_exit wrong_usage(const char *what, const char *why)
+{
+    fprintf(stderr, "wspushctl: %s: %s\nTry 'wspushctl --help'.\n", what, why);
+    return CTL_USAGE;
+}
+
+static const struct ctl_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* Where the admin interface is: as an option says, or push.conf, or by default. Owned; NULL after a
+ * message. */
+static char *find_address(const struct ctl_options *options)
+{
+    if (options->admin)
+        return strdup(options->admin);
+    if (!options->conf)
+        return strdup(default_address);
+    char *address = config_admin(options->conf, stderr);
+    if (address && !*address) {
+        fprintf(stderr, "wspushctl: %s: it has no admin interface\n", options->conf);
+        free(address);
+        address = NULL;
+    }
+    return address;
+}
+
+static enum ctl_exit run(const struct ctl_command *command, struct ctl *ctl)
+{
+    char *address = find_address(ctl->options);
+    if (!address)
+        return CTL_USAGE;
+    const char *wrong = server_parse(&ctl->server, address);
+    const enum ctl_exit status = wrong ? wrong_usage(address, wrong) : command->run(ctl);
+    free(address);
+    return fflush(stdout) == 0 || status != CTL_DONE ? status : CTL_UNREACHABLE;
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_options options = {0};
+    struct ctl ctl = {.options = &options};
+
+    signal(SIGPIPE, SIG_IGN);
+    const int first = ctl_options_parse(&options, argc, argv);
+    if (first < 0)
+        return CTL_USAGE;
+    if (options.help || options.version) {
+        if (options.help)
+            print_help();
+        else
+            puts("wspushctl " WSPUSHD_VERSION);
+        return CTL_DONE;
+    }
+    if (first == argc)
+        return wrong_usage("COMMAND", "missing");
+    const struct ctl_command *command = find_command(argv[first]);
+    if (!command)
+        return wrong_usage(argv[first], "no such command");
+    ctl.argument = argv + first + 1;
+    ctl.arguments = argc - first - 1;
+    if (ctl.arguments < command->least || ctl.arguments > command->most)
+        return wrong_usage(command->name,
+                           command->most == 0 ? "takes no argument" : command->arguments);
+    if (options.restart && strcmp(command->name, "drain") != 0)
+        return wrong_usage("--restart", "is drain's");
+    return (int)run(command, &ctl);
+}

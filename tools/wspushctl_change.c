@@ -1,0 +1,176 @@
+/*
+ * reload, upgrade, drain: the server is asked, and its outcome awaited. The worker that was asked
+ * leaves meanwhile, and so may every one that is asked how far it is: a question without an answer
+ * is asked again.
+ */
+#include "tools/wspushctl_ask.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "tools/wspushctl_text.h"
+
+enum { DRAIN_MARGIN_S = 20 /* beyond drain_timeout: the master kills what is left before that */ };
+
+/* ---- Reload, upgrade ---- */
+
+/* The text of a report, one line each. */
+static void print_lines(FILE *out, const json_t *change)
+{
+    const char *at = json_string_value(json_object_get(change, "text"));
+    while (at && *at) {
+        const size_t len = strcspn(at, "\n");
+        fprintf(out, "  %s\n", safe_text(at, len));
+        at += len + (at[len] == '\n');
+    }
+}
+
+static enum ctl_exit tell(const struct ctl *ctl, const char *kind, const char *before,
+                          const json_t *stats)
+{
+    const json_t *change = json_object_get(stats, kind);
+    const char *outcome = text_of(change, "outcome");
+    if (ctl->options->json) {
+        json_dumpf(change, stdout, JSON_COMPACT);
+        putchar('\n');
+    }
+    if (strcmp(outcome, "done") != 0) {
+        complain(strcmp(outcome, "refused") == 0 ? "the %s is refused, and nothing has changed:"
+                                                 : "the %s has happened, but:",
+                 kind);
+        print_lines(stderr, change);
+        return CTL_REFUSED;
+    }
+    if (ctl->options->json)
+        return CTL_DONE;
+    printf("%s%s %lld is done%s: ", paint(stdout, GREEN), kind, number_of(change, "number"),
+           paint(stdout, PLAIN));
+    if (strcmp(kind, "upgrade") == 0)
+        printf("wspushd %s serves, in the place of %s\n", text_of(stats, "version"), before);
+    else
+        printf("%zu workers have the new push.conf\n",
+               json_array_size(json_object_get(stats, "workers")));
+    print_lines(stdout, change);
+    return CTL_DONE;
+}
+
+/* Whether change `number` has ended: numbers may wrap. */
+static bool has_ended(const json_t *stats, const char *kind, long long number)
+{
+    const json_t *change = json_object_get(stats, kind);
+    return (int32_t)((uint32_t)number_of(change, "number") - (uint32_t)number) >= 0;
+}
+
+static enum ctl_exit await_change(const struct ctl *ctl, const char *kind, const char *before,
+                                  long long number)
+{
+    const uint64_t deadline = clock_mono_ms() + (uint64_t)ctl->options->timeout * 1000;
+    struct document now;
+    bool gone;
+    while (clock_mono_ms() < deadline) {
+        if (ask_quietly(ctl, "/api/stats", &now, &gone)) {
+            const bool ended = has_ended(now.json, kind, number);
+            const enum ctl_exit status =
+                ended ? tell(ctl, kind, before, now.json) : CTL_UNREACHABLE;
+            document_free(&now);
+            if (ended)
+                return status;
+        }
+        pause_a_moment();
+    }
+    complain("no outcome within %u s; it may still come: see wspushctl status",
+             ctl->options->timeout);
+    return CTL_UNREACHABLE;
+}
+
+static enum ctl_exit change(const struct ctl *ctl, const char *kind)
+{
+    char path[32], before[64];
+    struct document document;
+    enum ctl_exit status = ask(ctl, "/api/stats", 0, &document);
+    if (status != CTL_DONE)
+        return status;
+    snprintf(before, sizeof(before), "%s", text_of(document.json, "version"));
+    document_free(&document);
+    snprintf(path, sizeof(path), "/api/%s", kind);
+    status = ask_to(ctl, path, NULL, 0, &document);
+    if (status != CTL_DONE)
+        return status;
+    const long long number = number_of(document.json, "number");
+    document_free(&document);
+    return await_change(ctl, kind, before, number);
+}
+
+enum ctl_exit ctl_reload(const struct ctl *ctl)
+{
+    return change(ctl, "reload");
+}
+
+enum ctl_exit ctl_upgrade(const struct ctl *ctl)
+{
+    return change(ctl, "upgrade");
+}
+
+/* ---- Drain ---- */
+
+/* How many are left, on a terminal, in one line that is overwritten. */
+static void show_progress(const struct ctl *ctl, const json_t *stats)
+{
+    if (isatty(STDERR_FILENO) && !ctl->options->json)
+        fprintf(stderr, "\rdraining: %s connections left \033[K",
+                grouped(number_of(stats, "connections")));
+}
+
+static void end_progress(const struct ctl *ctl)
+{
+    if (isatty(STDERR_FILENO) && !ctl->options->json)
+        fputs("\r\033[K", stderr);
+}
+
+/* Until nobody listens there, or another server does. */
+static bool await_end(const struct ctl *ctl, const char *boot, uint64_t limit_s)
+{
+    const uint64_t deadline = clock_mono_ms() + limit_s * 1000;
+    struct document now;
+    bool gone = false;
+    while (!gone && clock_mono_ms() < deadline) {
+        if (ask_quietly(ctl, "/api/stats", &now, &gone)) {
+            gone = strcmp(text_of(now.json, "boot"), boot) != 0;
+            show_progress(ctl, now.json);
+            document_free(&now);
+        }
+        if (!gone)
+            pause_a_moment();
+    }
+    end_progress(ctl);
+    return gone;
+}
+
+enum ctl_exit ctl_drain(const struct ctl *ctl)
+{
+    static const char restart[] = "{\"restart\":true}", stop[] = "{\"restart\":false}";
+    const char *body = ctl->options->restart ? restart : stop;
+    char boot[32];
+    struct document document;
+    enum ctl_exit status = ask(ctl, "/api/stats", 0, &document);
+    if (status != CTL_DONE)
+        return status;
+    snprintf(boot, sizeof(boot), "%s", text_of(document.json, "boot"));
+    document_free(&document);
+    status = ask_to(ctl, "/api/drain", body, strlen(body), &document);
+    if (status != CTL_DONE)
+        return status;
+    if (ctl->options->json)
+        document_print(&document);
+    const uint64_t least = (uint64_t)number_of(document.json, "drain_timeout") + DRAIN_MARGIN_S;
+    const uint64_t limit = ctl->options->timeout > least ? ctl->options->timeout : least;
+    document_free(&document);
+    if (!await_end(ctl, boot, limit)) {
+        complain("it has not ended within %llu s", (unsigned long long)limit);
+        return CTL_UNREACHABLE;
+    }
+    if (!ctl->options->json)
+        printf("the server has stopped%s\n", ctl->options->restart ? ", to be started again" : "");
+    return CTL_DONE;
+}

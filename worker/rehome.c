@@ -1,0 +1,127 @@
+/*
+ * See rehome.h. A record changes hands by one store, the word. What stands in it of the old owner's
+ * is taken out before: that means something only to the old owner, who reads it no more.
+ *
+ * Nobody else writes to a slot that is being left, so what is owed to the clients of a gap is noted
+ * there and read by all who may have got some of them.
+ */
+#include "worker/rehome.h"
+
+#include "common/log.h"
+#include "worker/client.h"
+#include "worker/descriptors.h"
+#include "worker/link.h"
+#include "worker/move.h"
+#include "worker/gap.h"
+#include "worker/parcel.h"
+#include "worker/topic.h"
+
+#include <string.h>
+
+_Static_assert((int)WORKERS_MAX <= (int)CONN_ON_THE_WAY,
+               "an owner is a worker, or on the way to one");
+
+/* ---- Giving ---- */
+
+uint32_t rehome_owner(const struct worker *worker, const struct conn *conn)
+{
+    const struct plan plan = worker->plan;
+    const enum conn_state state = word_state(conn_word(conn));
+    if (plan.phase != PLAN_GIVE)
+        return worker->id;
+    if ((state == CONN_SUBSCRIBING || state == CONN_OPEN) && conn->user_len > 0)
+        return worker_channel_home(worker, "user:", conn->user, conn->user_len, plan.other);
+    return worker->id % plan.other;
+}
+
+static void give_all(struct worker *worker)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    for (uint32_t fd = 0; fd < high; fd++) {
+        struct conn *conn = &worker->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
+            continue;
+        const uint32_t owner = rehome_owner(worker, conn);
+        if (owner == worker->id)
+            continue;
+        client_unwatch(worker, conn);
+        conn_hand_on(conn, owner);
+        stats_add(&worker->stats->rehomed, 1);
+    }
+}
+
+/* The slot is not needed any more: nothing of it may stay open, or seem to be there. What it has
+ * counted stays, and so do `high`, which its connections are found by, and positions in its rings
+ * and streams, which never go back. */
+static void retire(struct worker *worker)
+{
+    struct slot *slot = worker->slot;
+    link_close(worker);
+    descriptors_close_noted(worker);
+    memset(&slot->users, 0, sizeof(slot->users));
+    memset(&slot->topics, 0, sizeof(slot->topics));
+    _Atomic uint32_t *const words[] = {&slot->connections, &slot->ready_users, &slot->present,
+                                       &slot->sleeping, &slot->node_state};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        atomic_store_explicit(words[i], 0, memory_order_release);
+}
+
+static void give(struct worker *worker)
+{
+    give_all(worker);
+    if (worker->id >= worker->plan.other)
+        retire(worker);
+}
+
+int rehome_leave(struct worker *worker)
+{
+    const bool guest = worker->id >= worker->plan.active;
+    if (worker->plan.phase == PLAN_REST && guest)
+        retire(worker);
+    if (worker->plan.phase != PLAN_GIVE || guest)
+        return 0;
+    gap_leave(worker);
+    if (!parcel_write(worker))
+        return 1; /* its successor tries again */
+    give(worker);
+    return 0;
+}
+
+bool rehome_resume(struct worker *worker)
+{
+    if (worker->plan.phase != PLAN_GIVE || worker->id >= worker->plan.active ||
+        atomic_load_explicit(&worker->slot->parcel, memory_order_acquire) == 0)
+        return false;
+    give(worker);
+    return true;
+}
+
+/* ---- Taking ---- */
+
+void rehome_begin(struct worker *worker)
+{
+    struct slot *slot = worker->slot;
+    uint32_t high = 0;
+    if (worker->plan.phase != PLAN_TAKE || slot_stage(slot, worker->plan.number) >= STAGE_TAKING)
+        return;
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+        const uint32_t other = atomic_load(&worker->segment->slot[i].high);
+        high = other > high ? other : high;
+    }
+    atomic_store_explicit(&slot->high, high, memory_order_release);
+    for (uint32_t fd = 0; fd < high; fd++)
+        conn_take(&worker->table[fd], worker->id);
+    users_rebuild(&worker->users, worker->id, high);
+    topics_rebuild(&worker->topics, worker->id, high);
+    topic_rehome(worker);
+    gap_take(worker);
+    /* A successor finds all that follows begun, and goes on with it as after any death. */
+    slot_set_stage(slot, worker->plan.number, STAGE_TAKING);
+}
+
+void rehome_finish(struct worker *worker)
+{
+    if (worker->plan.phase == PLAN_TAKE && move_blind(worker) && link_writable(worker))
+        link_fail(worker, "it was made anew while the number of workers changed");
+}
