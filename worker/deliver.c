@@ -162,7 +162,6 @@ static bool begin(struct worker *worker, struct delivery *delivery, const uint8_
     if (error)
         return false;
     words_op(&worker->slot->words, delivery->push.message.op);
-    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     delivery->frame[false] = delivery->frame[true] = NO_FRAME;
     delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);
@@ -209,6 +208,7 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
         delivery->repeated++;
         return;
     }
+    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     if (delivery->frame[json] == NO_FRAME)
         delivery->frame[json] =
             outbox_push(worker, &delivery->push.message, json, &delivery->terms);

@@ -57,11 +57,23 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
+/* Whether the topic is none of this worker's business. If nobody has asked for it, nobody gives its
+ * channel up either: a member who left while the number of workers changed may have left it behind. */
+static bool topic_strays(struct worker *worker, const char *name, size_t len)
+{
+    if (topic_is_known(worker, name, len))
+        return false;
+    if (move_strays(worker, "topic:", name, len))
+        return true;
+    if (worker->plan.phase == PLAN_REST)
+        subscriptions_other(worker, "topic:", name, len, false);
+    return false;
+}
+
 static bool on_topic(struct worker *worker, const struct arrival *arrival)
 {
     const uint8_t len = (uint8_t)arrival->rest_len;
-    if (!topic_is_known(worker, arrival->rest, arrival->rest_len) &&
-        move_strays(worker, "topic:", arrival->rest, arrival->rest_len))
+    if (topic_strays(worker, arrival->rest, arrival->rest_len))
         return true;
     const uint64_t to =
         topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
