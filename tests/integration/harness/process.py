@@ -39,6 +39,16 @@ def alive(pid):
     return state is not None and state[0] != "Z"
 
 
+def age(pid):
+    """Seconds since the process began; 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file, open("/proc/uptime") as uptime:
+            began = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+            return float(uptime.read().split()[0]) - began
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def is_child(pid, parent):
     """Whether it is a living child of that process."""
     state = stat(pid)
