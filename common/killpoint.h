@@ -68,8 +68,8 @@
     X(GREETING_SET, "CONN_GREETING is set, HELLO has not left")                            \
     X(GREETING_CLEARED, "HELLO has left, the state is SUBSCRIBING")                        \
     X(LEAVE_TOPICS, "its topics are given up, it is in the index")                         \
-    X(LEAVE_INDEX, "it is out of the index, nothing is unsubscribed")                      \
-    X(LEFT, "the user is gone, UNSUBSCRIBE is not in the stream")                          \
+    X(LEAVE_GONE, "the user counts as gone, and is in the index")                          \
+    X(LEFT, "it is out of the index, UNSUBSCRIBE is not in the stream")                    \
     X(ORPHAN_TOLD, "the new owner of a lost connection is told, `handing` names it")       \
     /* worker/client.c, hold.c */                                                          \
     X(WATCH_ADDED, "the epoll set has it, CONN_WATCHED does not say so")                   \
@@ -79,8 +79,8 @@
     X(END_LEFT, "a connection that ends is in no index, its record is its own")            \
     X(END_RELEASED, "the record is free, the descriptor is open")                          \
     X(CLOSE_COUNTED, "a close is counted, everything still stands")                        \
-    X(CLOSE_LEFT, "a connection that we close is in no index, and still OPEN")             \
-    X(CLOSE_STATE, "it is CLOSING, its close frame has not left")                          \
+    X(CLOSE_STATE, "a connection that we close is CLOSING, and still in the index")        \
+    X(CLOSE_LEFT, "it is in no index, its close frame has not left")                       \
     X(HOLD_OWNED, "the record names the process, not yet dirty")                           \
     X(READ_MARKED, "the record is dirty, nothing is read")                                 \
     X(READ_DONE, "bytes are out of the kernel, and nowhere else")                          \
@@ -94,7 +94,7 @@
     /* worker/link.c, subscribe.c, route.c */                                              \
     X(LINK_SOCKET, "a socket for Redis is open, nobody knows it")                          \
     X(LINK_NOTED, "the slot names it, it is not connected")                                \
-    X(LINK_CONNECTED, "the link is SUBSCRIBING, nothing is asked for")                     \
+    X(LINK_CONNECTED, "the login is in the stream, nothing is asked for")                  \
     X(LINK_ASKING, "everything is being asked for")                                        \
     X(LINK_RECEIVED, "recv(2) has bytes, the stream does not count them")                  \
     X(LINK_COUNTED, "the stream counts them, `receiving` is set")                          \
@@ -108,7 +108,7 @@
     X(LINK_DOWN, "the link is DOWN, its socket noted")                                     \
     X(LINK_FORGOTTEN, "its socket is open, and not noted")                                 \
     X(LINK_CLOSED, "its socket is closed, its streams are not begun anew")                 \
-    X(COMMAND_BEGUN, "a command is begun in the stream, and not whole")                    \
+    X(COMMAND_WRITTEN, "a command is in the stream, what it was gathered from stands")     \
     X(BATCH_COUNTED, "a batch is counted, its PING is not in the stream")                  \
     X(BATCH_CONFIRMED, "a batch is confirmed, who waited is not greeted")                  \
     X(LINK_UP, "the link is UP, nobody is told")                                           \

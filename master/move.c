@@ -20,11 +20,12 @@
 enum {
     PREPARE_MS = 60 * 1000, /* to subscribe what may be a million channels */
     FENCE_MS = 10 * 1000,   /* from HOLD, when clients have to wait, to GIVE */
+    REST_MS = 10 * 1000,    /* to give up what has been given up */
     COMPLAIN_MS = 10 * 1000 /* between log lines when there is no way back */
 };
 
 static struct {
-    uint64_t began_ms, held_ms, complained_ms;
+    uint64_t began_ms, held_ms, rest_ms, complained_ms;
 } move;
 
 static const char *const phase_names[] = {
@@ -55,6 +56,8 @@ static void set_plan(struct master *master, struct plan plan)
 static void set_phase(struct master *master, enum plan_phase phase)
 {
     struct plan plan = plan_now(master);
+    if (phase == PLAN_REST)
+        move.rest_ms = clock_mono_ms();
     plan.phase = phase;
     set_plan(master, plan);
 }
@@ -118,15 +121,21 @@ static void close_parcels(const struct master *master, struct plan plan)
     }
 }
 
-/* At rest: slots that are not in use any more are given back as soon as their workers have left.
- * Returns whether they have. */
-static bool release(const struct master *master, struct plan plan)
+/* At rest: whether everybody has given up what is not his any more, and those who are not needed have
+ * left; their slots are given back then. A link that hangs is not waited for. */
+static bool is_over(const struct master *master, struct plan plan)
 {
-    for (uint32_t i = plan.active; i < plan_slots(plan); i++)
-        if (!master->charge[i].left)
+    const bool late = clock_mono_ms() - move.rest_ms > REST_MS;
+    for (uint32_t i = 0; i < plan_slots(plan); i++) {
+        const bool done = i < plan.active ? slot_stage(&master->segment.slot[i], plan.number) ==
+                                                STAGE_TRIMMED
+                                          : master->charge[i].left;
+        if (!done && !late)
             return false;
+    }
     for (uint32_t i = plan.active; i < plan_slots(plan); i++)
-        segment_release(&master->segment, i);
+        if (master->charge[i].left)
+            segment_release(&master->segment, i);
     return true;
 }
 
@@ -181,7 +190,7 @@ bool move_look(struct master *master)
 {
     const struct plan plan = plan_now(master);
     if (plan.phase == PLAN_REST)
-        return release(master, plan);
+        return is_over(master, plan);
     if (plan.phase == PLAN_GIVE) {
         if (all_left(master, plan))
             change_places(master, plan);

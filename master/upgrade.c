@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,14 @@ static void redirect_output(void)
     setrlimit(RLIMIT_FSIZE, &most);
 }
 
+/* The trial's own table is a copy. A client's socket in it would stay open when a worker closes it.
+ */
+static void close_others(int kept)
+{
+    close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, UINT_MAX, 0);
+}
+
 static _Noreturn void try_binary(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
@@ -85,6 +94,7 @@ static _Noreturn void try_binary(const struct master *master)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     redirect_output();
+    close_others(master->segment.fd);
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);
@@ -123,7 +133,7 @@ void upgrade_begin(struct master *master)
         master->trial = pid;
 }
 
-/* What it has printed, in a static buffer. */
+/* What it has printed; good until the next call. */
 static char *read_output(void)
 {
     static char text[OUTPUT_READ + 1];
@@ -136,7 +146,7 @@ static char *read_output(void)
 static bool note_output(void)
 {
     char *rest = read_output();
-    const bool any = rest[0] != '\0';
+    const bool any = *rest;
     for (int lines = 0; rest && lines < LINES_MAX; lines++) {
         const char *line = strsep(&rest, "\n");
         if (line[0])
@@ -162,10 +172,10 @@ static void note_failure(int status)
     note(line);
 }
 
-static bool wants_restart(int status)
+static bool is_of_another_layout(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LAYOUT &&
-           strncmp(read_output(), other_layout, strlen(other_layout)) == 0;
+           strstr(read_output(), other_layout);
 }
 
 /* The change ends with this process. */
@@ -179,7 +189,7 @@ void upgrade_tried(struct master *master, int status)
 {
     const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (wants_restart(status) && !master->stopping) {
+    if (!master->stopping && is_of_another_layout(status)) {
         restart(master);
         return;
     }

@@ -39,6 +39,7 @@
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
     X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
+    X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
     X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \
@@ -122,6 +123,7 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
         .ring = (void *)(base + layout->offset[REGION_RINGS]),
         .conn = (void *)(base + layout->offset[REGION_CONNS]),
         .backlog = (void *)(base + layout->offset[REGION_BACKLOGS]),
+        .sent = (void *)(base + layout->offset[REGION_SENT]),
         .heads = (void *)(base + layout->offset[REGION_HEADS]),
         .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
         .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),

@@ -17,6 +17,8 @@
  *   | connection table |
  *   +------------------+  uint64_t[capacity]: bytes that wait, by descriptor     (backlog.h)
  *   | backlogs         |
+ *   +------------------+  uint32_t[capacity]: bytes sent, modulo 2^32; written by the owner
+ *   | bytes sent       |                                                   (worker/sending.h)
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -116,6 +118,7 @@ struct segment {
     struct ring_control *ring;
     struct conn *conn;
     _Atomic uint64_t *backlog;
+    uint32_t *sent;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

@@ -10,9 +10,11 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/killpoint.h"
+#include "shm/segment.h"
 
 static const char *const link_state_names[] = {
 #define LINK_STATE_NAME(name, text) [LINK_##name] = text,
@@ -78,6 +80,21 @@ bool slot_aux_has(const struct slot *slot, int fd, uint64_t inode)
     return false;
 }
 
+bool slot_gone_add(struct slot *slot, const char *user, size_t len)
+{
+    struct slot_gone *gone = &slot->gone;
+    const uint32_t count = atomic_load_explicit(&gone->count, memory_order_relaxed);
+
+    assert(len > 0 && len <= USER_MAX);
+    if (count == SLOT_GONE_MAX)
+        return false;
+    gone->at[count].len = (uint8_t)len;
+    memcpy(gone->at[count].user, user, len);
+    /* Released: a successor that sees the count sees the name. */
+    atomic_store_explicit(&gone->count, count + 1, memory_order_release);
+    return true;
+}
+
 /* A descriptor, or 0 or -1 for none. */
 static bool fd_valid(int32_t fd, uint32_t capacity)
 {
@@ -101,6 +118,7 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
     return atomic_load(&slot->sleeping) <= 1 && atomic_load(&slot->connections) <= capacity &&
            atomic_load(&slot->ready_users) <= capacity && atomic_load(&slot->high) <= capacity &&
            atomic_load(&slot->handing) < capacity &&
+           atomic_load(&slot->in_hand) <= WORKERS_MAX + 1 &&
            atomic_load(&slot->node_state) <= NODE_DOUBTFUL && atomic_load(&slot->drained) <= 1 &&
            slot->users.count <= capacity && slot->users.buckets <= capacity &&
            atomic_load(&slot->topics.members) <= slot->topics.member_end &&
@@ -123,13 +141,26 @@ static bool link_valid(const struct slot_link *link, uint32_t capacity)
     return atomic_load(&link->state) < LINK_STATE_COUNT &&
            fd_valid(atomic_load(&link->fd), capacity) && positions_valid(&link->in) &&
            positions_valid(&link->out) && link->batch_confirmed <= link->batch_sent &&
-           atomic_load(&link->receiving) <= 1 && atomic_load(&link->sending) <= 1;
+           atomic_load(&link->receiving) <= 1 && atomic_load(&link->sending) <= 1 &&
+           atomic_load(&link->behind) <= 1;
+}
+
+static bool gone_valid(const struct slot_gone *gone)
+{
+    const uint32_t count = atomic_load(&gone->count);
+
+    if (count > SLOT_GONE_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (gone->at[i].len == 0 || gone->at[i].len > USER_MAX)
+            return false;
+    return true;
 }
 
 bool slot_valid(const struct slot *slot, uint32_t capacity)
 {
     if (!master_words_valid(slot, capacity) || !worker_words_valid(slot, capacity) ||
-        !link_valid(&slot->link, capacity))
+        !link_valid(&slot->link, capacity) || !gone_valid(&slot->gone))
         return false;
     for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
         const int32_t fd = atomic_load(&slot->aux[i].fd);

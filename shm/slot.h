@@ -15,6 +15,10 @@
  *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
+ *   | the send under way                               |  written by the worker
+ *   +--------------------------------------------------+
+ *   | users who are gone, and still subscribed         |  written by the worker
+ *   +--------------------------------------------------+
  *   | last words, and what is set aside      (words.h) |  written by the worker
  *   +--------------------------------------------------+
  *   | graves: what the last two died of      (words.h) |  written by the master
@@ -82,10 +86,34 @@ struct slot_link {
     uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
     _Atomic uint32_t receiving; /* 1 while in recv(2) */
     _Atomic uint32_t sending;   /* 1 while in send(2) */
+    _Atomic uint32_t behind; /* 1 while commands wait that the out stream has no room for: they die
+                                with the worker */
     _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
     _Atomic uint32_t failures;  /* how often it went down */
     _Atomic uint32_t healed;    /* of them, those after which it got UP again (worker/gap.h) */
     uint32_t home_told;         /* failures of the node's home's link that the clients know of */
+};
+
+/* Users whose last connection is gone and whose UNSUBSCRIBE is not in the link's stream yet: a
+ * worker gathers those of a turn, and its successor asks again for what died with it. Words: the
+ * name first, then the count. */
+enum { SLOT_GONE_MAX = 64 };
+struct slot_gone {
+    _Atomic uint32_t count;
+    struct {
+        uint8_t len;
+        char user[USER_MAX];
+    } at[SLOT_GONE_MAX];
+};
+
+/* The send to a client that is under way. */
+struct slot_send {
+    _Atomic uint64_t ref; /* conn_ref_pack of the client, stored last; 0: none is */
+    uint64_t mark;        /* conn_mark of the last push among the frames; 0: none is a push */
+    uint32_t from;        /* bytes that the kernel had taken before */
+    uint32_t whole;       /* bytes of all the frames; 0: of more than this system call takes */
+    uint32_t early;       /* 1: what the frames answer is not wholly dealt with */
+    uint32_t reserved;
 };
 
 /* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
@@ -129,7 +157,9 @@ struct slot {
     _Atomic uint32_t news;       /* grows when a word of this slot changes that others wait for */
     _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
-    _Atomic uint32_t drained;    /* SLOT_DRAIN is done: every client is closed */
+    _Atomic uint32_t in_hand; /* where the pushes come from that are being sent and not committed: 1
+                                 + source of their conn_mark; 0: none are */
+    _Atomic uint32_t drained; /* SLOT_DRAIN is done: every client is closed */
     _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
     _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
     struct users_control users;
@@ -139,6 +169,10 @@ struct slot {
     _Alignas(64) struct topics_control topics;
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
+
+    _Alignas(64) struct slot_send send;
+
+    _Alignas(64) struct slot_gone gone;
 
     _Alignas(64) struct slot_words words;
     _Atomic uint64_t handshakes; /* second (monotonic) << 32 | handshakes that began in it */
@@ -196,6 +230,15 @@ static inline enum plan_stage slot_stage(const struct slot *slot, uint32_t numbe
 static inline void slot_set_stage(struct slot *slot, uint32_t number, enum plan_stage stage)
 {
     atomic_store_explicit(&slot->move.stage, stage_pack(number, stage), memory_order_release);
+}
+
+/* Notes a user who is gone. Returns false where there is no room. */
+bool slot_gone_add(struct slot *slot, const char *user, size_t len);
+
+/* Forgets them all: what they were noted for is done. */
+static inline void slot_gone_clear(struct slot *slot)
+{
+    atomic_store_explicit(&slot->gone.count, 0, memory_order_release);
 }
 
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the

@@ -67,11 +67,12 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     KILLPOINT(ACCEPTED);
     atomic_store_explicit(&slot->handing, (uint32_t)fd, memory_order_release);
     KILLPOINT(ACCEPT_NOTED);
+    worker_owns(worker, (uint32_t)fd); /* first: a successor looks no further than it says */
+    worker->segment->sent[fd] = 0;
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     KILLPOINT(ACCEPT_CLAIMED);
     words_connection(&slot->words, ref.fd, ref.generation);
     worker_count(worker, 1, 0);
-    worker_owns(worker, ref.fd);
     address_accepted(worker, conn, (const struct sockaddr *)addr);
     if (proxy && conn_has(conn, CONN_TRUSTED))
         conn_set(conn, CONN_PROXY);

@@ -86,8 +86,11 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
 {
     const enum conn_state state = word_state(conn_word(conn));
     const int fd = fd_of(worker, conn);
-    if (state == CONN_OPEN || state == CONN_SUBSCRIBING)
+    if (state == CONN_OPEN || state == CONN_SUBSCRIBING) {
         stats_add(closed_counter(worker->stats, reason), 1);
+        /* First of all: who finds it half ended must not take it for one to be served. */
+        conn_set_state(conn, CONN_CLOSING);
+    }
     KILLPOINT(END_COUNTED);
     home_leave(worker, conn);
     outbox_forget(worker, conn);
@@ -111,11 +114,11 @@ void client_close(struct worker *worker, struct conn *conn, uint16_t code, const
     log_debug("closing", "fd=%d code=%u user=%s", fd_of(worker, conn), code,
               log_quote(conn->user, conn->user_len));
     KILLPOINT(CLOSE_COUNTED);
+    conn->seen = worker->now_s;
+    conn_set_state(conn, CONN_CLOSING); /* first: see client_end */
+    KILLPOINT(CLOSE_STATE);
     home_leave(worker, conn);
     KILLPOINT(CLOSE_LEFT);
-    conn_set_state(conn, CONN_CLOSING);
-    KILLPOINT(CLOSE_STATE);
-    conn->seen = worker->now_s;
     outbox_add(worker, conn, outbox_close(worker, code, text));
 }
 
@@ -315,12 +318,26 @@ static void (*const read_in[])(struct worker *, struct conn *) = {
     [CONN_SUBSCRIBING] = read_open, [CONN_OPEN] = read_open,         [CONN_CLOSING] = read_closing,
 };
 
+/* A dead worker had set the record free and not come to close(2). If it was so, it is free still,
+ * and the registration is there. Either alone does not tell: a socket that somebody else holds open
+ * (the child that fork(2) has just made for a trial) wakes its set after its number has become
+ * another's. */
+static void close_leftover(const struct worker *worker, struct conn_ref ref)
+{
+    if (conn_word(&worker->table[ref.fd]) == word_make(ref.generation + 1, 0, CONN_FREE, 0) &&
+        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0)
+        close((int)ref.fd);
+}
+
 static void client_event(struct worker *worker, const struct epoll_event *event)
 {
     const struct conn_ref ref = conn_ref_unpack(event->data.u64);
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
-    if (!conn) /* cannot be: a registration ends with its connection or with its moving */
+    if (!conn) { /* ended within this call, or when a worker died: else it would not be registered
+                  */
+        close_leftover(worker, ref);
         return;
+    }
     words_connection(&worker->slot->words, ref.fd, ref.generation);
     if (event->events & EPOLLOUT)
         outbox_resume(worker, conn);

@@ -141,14 +141,16 @@ static void note_expiry(struct hold *hold, const struct chunk *chunk)
         hold->expires_ms = chunk->expires_ms;
 }
 
-void hold_queue(struct hold *hold, struct waiting frame, bool front)
+void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes)
 {
     if (hold->count == hold->size)
         queue_grow(hold);
-    if (front)
-        hold->first = (hold->first - 1) & (hold->size - 1);
-    hold->count++;
-    *hold_at(hold, front ? 0 : hold->count - 1) = frame;
+    uint32_t i = hold->count++;
+    for (uint32_t k = 0; before_pushes && k < i; k++)
+        if (hold_at(hold, k)->push)
+            for (; i > k; i--)
+                *hold_at(hold, i) = *hold_at(hold, i - 1);
+    *hold_at(hold, i) = frame;
     hold->bytes += frame.chunk->len - frame.sent;
     note_expiry(hold, frame.chunk);
 }

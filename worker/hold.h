@@ -82,9 +82,8 @@ void hold_append(struct hold *hold, const void *bytes, size_t len);
 /* Frees the partial message's memory. */
 void hold_clear_in(struct hold *hold);
 
-/* Queues a frame; takes the reference. `front`: before all others (of which none is partly sent).
- */
-void hold_queue(struct hold *hold, struct waiting frame, bool front);
+/* Queues a frame; takes the reference. `before_pushes`: none of which is partly sent. */
+void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes);
 
 /* Removes the oldest frame and drops its reference. */
 void hold_shift(struct hold *hold);

@@ -42,6 +42,7 @@ static void keep(struct worker *worker, struct conn *conn, const void *response,
     _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
     struct adoption *adoption = (struct adoption *)bytes;
     fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
+    hold_mark(worker, conn); /* no ring has the adoption: a successor is to end it */
     conn_set_state(conn, CONN_MOVING);
     KILLPOINT(KEPT);
     worker_count(worker, -1, 0);
@@ -152,6 +153,12 @@ static void replace_oldest(struct worker *worker, const struct conn *conn)
 
 /* ---- Arrival ---- */
 
+void home_count(struct worker *worker, struct conn *conn)
+{
+    worker_count(worker, 1, 0);
+    limits_gain(worker, conn);
+}
+
 /* It is this worker's from here on: its bytes are only here until the answer has left. */
 static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool arrives)
 {
@@ -159,8 +166,7 @@ static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool a
     conn->seen = worker->now_s;
     if (arrives) {
         conn->mark = 0;
-        worker_count(worker, 1, 0);
-        limits_gain(worker, conn);
+        home_count(worker, conn);
     }
     KILLPOINT(ADOPT_COUNTED);
     hold_mark(worker, conn);
@@ -247,17 +253,25 @@ void home_greeted(struct worker *worker, struct conn *conn)
     conn_set_state(conn, CONN_OPEN);
 }
 
+static bool is_last(const struct worker *worker, const struct conn *conn)
+{
+    const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
+    return users_next(&worker->users, first) == 0;
+}
+
+/* Asks for the end of the subscription before the index forgets the user: a successor finds either
+ * that it was asked, or the connection, CLOSING and still in the index. */
 void home_leave(struct worker *worker, struct conn *conn)
 {
     if (!conn_has(conn, CONN_INDEXED))
         return;
     join_end(worker, conn);
     KILLPOINT(LEAVE_TOPICS);
-    users_remove(&worker->users, (uint32_t)(conn - worker->table));
-    KILLPOINT(LEAVE_INDEX);
-    worker_count(worker, 0, -1);
-    if (users_first(&worker->users, conn->user, conn->user_len) == 0)
+    if (is_last(worker, conn))
         subscriptions_leave(worker, conn->user, conn->user_len);
+    KILLPOINT(LEAVE_GONE);
+    users_remove(&worker->users, (uint32_t)(conn - worker->table));
+    worker_count(worker, 0, -1);
     KILLPOINT(LEFT);
 }
 
@@ -290,7 +304,6 @@ void home_orphan(struct worker *worker, const struct conn_ref *ref)
     struct conn *conn = conn_deref(worker->table, worker->capacity, *ref, worker->id);
     if (!conn || word_state(conn_word(conn)) != CONN_MOVING)
         return;
-    worker_count(worker, 1, 0);
-    limits_gain(worker, conn);
+    home_count(worker, conn);
     client_end(worker, conn, CLOSED_DIRTY);
 }

@@ -29,6 +29,9 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
  */
 void home_adopt(struct worker *worker, const struct adoption *adoption);
 
+/* Counts a connection that this worker owns from now on, and that nobody counted while it moved. */
+void home_count(struct worker *worker, struct conn *conn);
+
 /* The subscription is confirmed: sends HELLO. */
 void home_greet(struct worker *worker, struct conn *conn);
 

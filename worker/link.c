@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
+#include "worker/kernel.h"
 #include "worker/move.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
@@ -19,13 +20,11 @@
 #include "worker/subscribe.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -49,6 +48,7 @@ struct link {
     uint64_t heard_ms; /* when bytes last came */
     uint32_t retry_ms;
     uint64_t others_up; /* workers whose link was up at the last look: one bit each */
+    bool asking;        /* a new connection: everything is being asked for */
     bool blocked;       /* a ring was full: the socket is not read */
     bool is_unix;
 };
@@ -79,6 +79,12 @@ static void set_state(struct worker *worker, enum link_state state)
 static int fd_of(const struct worker *worker)
 {
     return atomic_load_explicit(&shared(worker)->fd, memory_order_relaxed);
+}
+
+/* Commands wait in private memory, behind those in the stream. */
+static void set_behind(struct worker *worker, bool behind)
+{
+    atomic_store_explicit(&shared(worker)->behind, behind, memory_order_release);
 }
 
 /* ---- Ends and new beginnings ---- */
@@ -113,6 +119,18 @@ static void note_healed(struct worker *worker)
     atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
+/* Bytes of a connection that is gone. */
+static void forget_bytes(struct worker *worker)
+{
+    struct slot_link *slot_link = shared(worker);
+    stream_begin(&slot_link->in);
+    stream_begin(&slot_link->out);
+    slot_link->skip_to = 0;
+    worker->link->waiting_len = 0;
+    worker->link->blocked = false;
+    set_behind(worker, false);
+}
+
 void link_close(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
@@ -121,9 +139,7 @@ void link_close(struct worker *worker)
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
     if (fd > 0)
         close(fd);
-    stream_begin(&slot_link->in);
-    stream_begin(&slot_link->out);
-    slot_link->skip_to = 0;
+    forget_bytes(worker);
     atomic_store_explicit(&slot_link->gap_since, 0, memory_order_relaxed);
     atomic_store_explicit(&slot_link->receiving, 0, memory_order_relaxed);
     atomic_store_explicit(&slot_link->sending, 0, memory_order_relaxed);
@@ -146,11 +162,7 @@ void link_fail(struct worker *worker, const char *why)
     if (fd > 0)
         close(fd);
     KILLPOINT(LINK_CLOSED);
-    stream_begin(&slot_link->in);
-    stream_begin(&slot_link->out);
-    slot_link->skip_to = 0;
-    link->waiting_len = 0;
-    link->blocked = false;
+    forget_bytes(worker);
     const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
     log_warn("redis_link_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
@@ -161,7 +173,8 @@ void link_fail(struct worker *worker, const char *why)
 
 bool link_writable(const struct worker *worker)
 {
-    return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP;
+    return state_of(worker) == LINK_SUBSCRIBING || state_of(worker) == LINK_UP ||
+           worker->link->asking;
 }
 
 bool link_congested(const struct worker *worker)
@@ -182,22 +195,28 @@ static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
     return len;
 }
 
-void link_write(struct worker *worker, const void *bytes, size_t len)
+static void put_behind(struct link *link, const uint8_t *bytes, size_t len)
 {
-    struct link *link = worker->link;
-    size_t done = 0;
-    if (link->waiting_len == 0)
-        done = put(worker, bytes, len);
-    if (done == len)
-        return;
-    if (link->waiting_len + len - done > link->waiting_size) {
-        link->waiting_size = 2 * (link->waiting_len + len - done);
+    if (link->waiting_len + len > link->waiting_size) {
+        link->waiting_size = 2 * (link->waiting_len + len);
         link->waiting = realloc(link->waiting, link->waiting_size);
         if (!link->waiting)
             abort();
     }
-    memcpy(link->waiting + link->waiting_len, (const uint8_t *)bytes + done, len - done);
-    link->waiting_len += len - done;
+    memcpy(link->waiting + link->waiting_len, bytes, len);
+    link->waiting_len += len;
+}
+
+void link_write(struct worker *worker, const void *bytes, size_t len)
+{
+    struct link *link = worker->link;
+    if (link->waiting_len == 0 && len <= link->out_size - stream_level(&shared(worker)->out)) {
+        put(worker, bytes, len);
+        return;
+    }
+    /* First: from here on the stream alone is not what was to be sent. */
+    set_behind(worker, true);
+    put_behind(link, bytes, len);
 }
 
 /* Moves waiting bytes into the stream as far as they fit. */
@@ -211,6 +230,7 @@ static void refill(struct worker *worker)
     memmove(link->waiting, link->waiting + done, link->waiting_len);
     if (link->waiting_len > 0)
         return;
+    set_behind(worker, false);
     free(link->waiting);
     link->waiting = NULL;
     link->waiting_size = 0;
@@ -353,6 +373,7 @@ static bool route_some(struct worker *worker, uint32_t most)
     struct stream *in = &shared(worker)->in;
     const uint64_t start = stream_start(in);
     uint32_t done = 0, n = 0;
+    worker_in_hand(worker, 1 + LINK_SOURCE);
     do {
         const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
         n = route_one(worker, at, stream_level(in) - done, start + done);
@@ -367,6 +388,7 @@ static bool route_some(struct worker *worker, uint32_t most)
     KILLPOINT(LINK_SHARED);
     stream_done(in, done);
     KILLPOINT(LINK_COMMITTED);
+    worker_in_hand(worker, 0);
     return n > 0 && stream_level(in) > 0;
 }
 
@@ -433,38 +455,6 @@ static void log_in(struct worker *worker)
     write_command(worker, 3, (const char *[]){"CLIENT", "SETNAME", name});
 }
 
-/* How many bytes the kernel has ever sent or still holds for this socket. Asked until two answers
- * agree, because acknowledgements move bytes from one count to the other. */
-static uint64_t kernel_sent(int fd)
-{
-    struct tcp_info before, after;
-    socklen_t len = sizeof(before);
-    int queued = 0;
-    do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCOUTQ, &queued);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_acked != after.tcpi_bytes_acked);
-    return (uint64_t)after.tcpi_bytes_acked + (uint64_t)queued;
-}
-
-static uint64_t kernel_received(int fd)
-{
-    struct tcp_info before, after;
-    socklen_t len;
-    int unread = 0;
-    do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCINQ, &unread);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_received != after.tcpi_bytes_received);
-    return (uint64_t)after.tcpi_bytes_received - (uint64_t)unread;
-}
-
 static void events_new(struct worker *worker, int fd)
 {
     struct link *link = worker->link;
@@ -495,9 +485,12 @@ static void connected(struct worker *worker, int fd)
     events_new(worker, fd);
     link->heard_ms = worker->now_ms;
     log_in(worker);
-    set_state(worker, LINK_SUBSCRIBING);
     KILLPOINT(LINK_CONNECTED);
+    link->asking = true;
     subscriptions_all(worker);
+    link->asking = false;
+    /* Last: a successor takes a link up whose commands are all in the stream, and no other. */
+    set_state(worker, LINK_SUBSCRIBING);
 }
 
 static void on_connected(evutil_socket_t fd, short what, void *arg)
@@ -517,6 +510,7 @@ static void connect_to(struct worker *worker, const struct sockaddr *addr, sockl
         return;
     }
     KILLPOINT(LINK_SOCKET);
+    forget_bytes(worker); /* a worker may have died between a connection's end and this */
     shared(worker)->address = address_of(worker);
     atomic_store_explicit(&shared(worker)->fd, fd, memory_order_release);
     KILLPOINT(LINK_NOTED);
@@ -601,11 +595,14 @@ static bool take_up(struct worker *worker, int fd)
     struct slot_link *slot_link = shared(worker);
     int domain = 0;
     socklen_t len = sizeof(domain);
-    stream_recover(&slot_link->in);
-    stream_recover(&slot_link->out);
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1)
         return false;
     worker->link->is_unix = domain == AF_UNIX;
+    /* UP and not healed: the worker died in link_fail. */
+    if (atomic_load(&slot_link->behind) ||
+        (state_of(worker) == LINK_UP &&
+         atomic_load(&slot_link->failures) != atomic_load(&slot_link->healed)))
+        return false;
     if (domain == AF_UNIX)
         return !atomic_load(&slot_link->receiving) && !atomic_load(&slot_link->sending);
     return stream_reconcile_in(&slot_link->in, kernel_received(fd), link->in_size) &&
@@ -631,15 +628,15 @@ int link_open(struct worker *worker)
     if (!link->in || !link->out || !link->retry)
         return -1;
     const int fd = fd_of(worker);
+    stream_recover(&shared(worker)->in);
+    stream_recover(&shared(worker)->out);
     if (fd > 0 && shared(worker)->address != address_of(worker)) {
         link_fail(worker, "another Redis is configured");
     } else if (fd > 0 && link_writable(worker)) {
         if (take_up(worker, fd)) {
             events_new(worker, fd);
-            if (state_of(worker) == LINK_UP)
-                note_healed(worker); /* it may have died while noting a failure */
         } else {
-            link_fail(worker, "bytes were lost with a worker that died");
+            link_fail(worker, "it failed, or bytes were lost, with a worker that died");
         }
     } else if (fd > 0) {
         link_fail(worker, "the worker died while connecting");

@@ -16,6 +16,9 @@
 
 #include <stddef.h>
 
+/* What it is called in conn_mark. */
+enum { LINK_SOURCE = 0 };
+
 /* Takes the slot's link up where it is, or begins to connect. Returns 0, or -1 with errno. */
 int link_open(struct worker *worker);
 

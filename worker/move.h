@@ -43,7 +43,7 @@ bool move_holds_link(const struct worker *worker);
 bool move_fence(struct worker *worker, const uint8_t *payload, size_t len);
 
 /* A push has come for a user, or to a topic, that this worker knows nothing of. Returns whether it
- * is none of its business. */
+ * is none of its business; at rest it gives the channel up. */
 bool move_strays(struct worker *worker, const char *kind, const char *name, size_t len);
 
 /* Whether it has been met in this phase. */

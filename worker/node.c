@@ -203,6 +203,7 @@ void node_recover(struct worker *worker)
 {
     node.had_users = atomic_load_explicit(&worker->slot->ready_users, memory_order_relaxed) > 0;
     atomic_store_explicit(&worker->slot->present, node.had_users, memory_order_relaxed);
-    /* Asking twice for the node's channels does no harm; believing that it was done might. */
-    node.asked = false;
+    /* Asking twice for the node's channels, or giving them up twice, does no harm; believing that
+     * it was done might. */
+    node.asked = !anybody(worker);
 }

@@ -11,6 +11,7 @@
 #include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/sending.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,6 +52,7 @@ struct outbox {
     uint8_t *arena;
     size_t used, size;
     struct array frames, items, targets;
+    bool early; /* being flushed before the turn's end, in the middle of something */
 };
 
 static uint32_t array_add(struct array *array, size_t element)
@@ -101,11 +103,14 @@ struct outbox *outbox_new(size_t payload_max)
 
 void outbox_reserve(struct worker *worker, size_t len)
 {
-    const struct outbox *outbox = worker->outbox;
+    struct outbox *outbox = worker->outbox;
     const size_t need =
         len + message_json_bound(len) + (size_t)(2 * WS_HEADER_MAX) + (size_t)SMALL_ROOM;
-    if (outbox->size - outbox->used < need || outbox->items.count > ITEMS_MAX)
-        outbox_flush(worker);
+    if (outbox->size - outbox->used >= need && outbox->items.count <= ITEMS_MAX)
+        return;
+    outbox->early = true;
+    outbox_flush(worker);
+    outbox->early = false;
 }
 
 /* Notes arena[used .. used + size) as a frame. */
@@ -227,11 +232,36 @@ bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame)
     return place && item_at(outbox, target_at(outbox, place)->last)->frame == frame;
 }
 
+/* Inserts the frame before the first push that this turn has for the connection. */
+static void add_before_pushes(struct worker *worker, struct conn *conn, frame_id frame)
+{
+    struct outbox *outbox = worker->outbox;
+    uint32_t before = 0; /* the item behind which it comes */
+    outbox_add(worker, conn, frame);
+    const uint32_t place = *place_of(worker, conn);
+    if (place == 0)
+        return; /* the connection is lost */
+    struct target *target = target_at(outbox, place);
+    const uint32_t hello = target->last;
+    uint32_t i = target->first;
+    for (; i != hello && frame_at(outbox, item_at(outbox, i)->frame)->terms.mark == 0;
+         i = item_at(outbox, i)->next)
+        before = i;
+    if (i == hello)
+        return;
+    uint32_t *const link = before ? &item_at(outbox, before)->next : &target->first;
+    for (target->last = i; item_at(outbox, target->last)->next != hello;)
+        target->last = item_at(outbox, target->last)->next;
+    item_at(outbox, target->last)->next = 0;
+    item_at(outbox, hello)->next = i;
+    *link = hello;
+}
+
 void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
 {
     struct hold *hold = hold_find(worker, conn);
-    if (!hold || hold->count == 0 || !hold_at(hold, 0)->push) {
-        outbox_add(worker, conn, frame);
+    if (!hold || hold->count == 0) {
+        add_before_pushes(worker, conn, frame);
         return;
     }
     const struct frame *hello = frame_at(worker->outbox, frame);
@@ -279,17 +309,19 @@ static ssize_t send_pieces(struct worker *worker, int fd, struct iovec *piece, s
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == EINTR ? 0
                                                                                              : -1;
     stats_add(&worker->stats->bytes_out, (uint64_t)n);
+    worker->segment->sent[fd] += (uint32_t)n;
     return n;
 }
 
-/* Gathers pieces from item *i on; frames side by side are one. *i is moved behind them. */
-static size_t gather(const struct outbox *outbox, uint32_t *i, struct iovec piece[PIECES_MAX],
-                     size_t *bytes)
+/* Gathers pieces from item *i on, up to item `until`; frames side by side are one. *i is moved
+ * behind them. */
+static size_t gather(const struct outbox *outbox, uint32_t *i, uint32_t until,
+                     struct iovec piece[PIECES_MAX], size_t *bytes)
 {
     size_t count = 0;
     uint8_t *end = NULL;
     *bytes = 0;
-    for (; *i; *i = item_at(outbox, *i)->next) {
+    for (; *i != until; *i = item_at(outbox, *i)->next) {
         const struct frame *frame = frame_at(outbox, item_at(outbox, *i)->frame);
         uint8_t *at = outbox->arena + frame->offset;
         if (count > 0 && at == end)
@@ -379,15 +411,18 @@ struct progress {
     bool gone; /* the connection has failed */
 };
 
-static struct progress send_items(struct worker *worker, int fd, uint32_t first)
+/* Sends the items from `first` up to `until`. */
+static struct progress send_items(struct worker *worker, int fd, uint32_t first, uint32_t until)
 {
     const struct outbox *outbox = worker->outbox;
     struct progress progress = {.rest = first};
     struct iovec piece[PIECES_MAX];
-    size_t sent = 0, bytes = 0;
-    while (progress.rest && sent == bytes) {
+    size_t sent = 0, bytes = 0, before = 0;
+    while (progress.rest != until && sent == bytes) {
         uint32_t i = progress.rest;
-        const size_t count = gather(outbox, &i, piece, &bytes);
+        const size_t count = gather(outbox, &i, until, piece, &bytes);
+        sending_whole(worker, i == until ? before + bytes : 0);
+        before += bytes;
         const ssize_t n = send_pieces(worker, fd, piece, count);
         progress.gone = n < 0;
         if (progress.gone)
@@ -398,11 +433,25 @@ static struct progress send_items(struct worker *worker, int fd, uint32_t first)
     return progress;
 }
 
-/* Frames wait behind a backlog; and a push waits for the HELLO of a connection that is not open. */
-static bool must_wait(const struct conn *conn, const struct hold *hold, uint64_t mark)
+/* Pushes wait for the HELLO of a connection that has not got it, and is not getting it now. */
+static bool waits_for_hello(const struct conn *conn)
 {
-    return (hold && hold->count > 0) || (mark && word_state(conn_word(conn)) == CONN_SUBSCRIBING &&
-                                         !conn_has(conn, CONN_GREETING));
+    return word_state(conn_word(conn)) == CONN_SUBSCRIBING && !conn_has(conn, CONN_GREETING);
+}
+
+/* The first item that may not be sent now, or 0: all may. */
+static uint32_t first_to_wait(const struct worker *worker, const struct conn *conn, uint32_t first)
+{
+    const struct outbox *outbox = worker->outbox;
+    const struct hold *hold = hold_find(worker, conn);
+    uint32_t i = first;
+    if (hold && hold->count > 0)
+        return first; /* behind the backlog */
+    if (!waits_for_hello(conn))
+        return 0;
+    while (i && frame_at(outbox, item_at(outbox, i)->frame)->terms.mark == 0)
+        i = item_at(outbox, i)->next;
+    return i;
 }
 
 /* What is left of a list goes to the backlog. */
@@ -429,23 +478,20 @@ static void flush_target(struct worker *worker, uint32_t place)
         return;
     *place_of(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
-    struct progress progress = {.rest = target.first};
+    sending_begin(worker, target.ref, mark, worker->outbox->early);
     KILLPOINT(SEND_BEFORE);
-    if (!must_wait(conn, hold_find(worker, conn), mark))
-        progress = send_items(worker, (int)target.ref.fd, target.first);
+    const struct progress progress = send_items(worker, (int)target.ref.fd, target.first,
+                                                first_to_wait(worker, conn, target.first));
     KILLPOINT(SEND_AFTER);
     if (progress.gone) {
         count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);
-        return;
+    } else {
+        sending_note(worker, conn, mark);
+        KILLPOINT(SEND_MARKED);
+        settle_target(worker, conn, progress);
     }
-    if (conn_has(conn, CONN_GREETING))
-        home_greeted(worker, conn);
-    /* Before SUBSCRIBING ends, `mark` is the batch that the connection waits for. */
-    if (mark && word_state(conn_word(conn)) == CONN_OPEN)
-        conn->mark = mark;
-    KILLPOINT(SEND_MARKED);
-    settle_target(worker, conn, progress);
+    sending_end(worker);
 }
 
 static void outbox_reset(struct outbox *outbox)
@@ -528,10 +574,14 @@ void outbox_resume(struct worker *worker, struct conn *conn)
         size_t count = 0, bytes = 0;
         for (; count < hold->count && count < PIECES_MAX; count++) {
             const struct waiting *waiting = hold_at(hold, (uint32_t)count);
+            if (waiting->push && waits_for_hello(conn))
+                break;
             piece[count] = (struct iovec){.iov_base = waiting->chunk->bytes + waiting->sent,
                                           .iov_len = waiting->chunk->len - waiting->sent};
             bytes += piece[count].iov_len;
         }
+        if (count == 0)
+            break; /* HELLO will let them go */
         const ssize_t n = send_pieces(worker, (int)(conn - worker->table), piece, count);
         if (n < 0) {
             client_end(worker, conn, CLOSED_RESET);

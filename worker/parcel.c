@@ -246,6 +246,8 @@ static void take_from(struct worker *worker, uint32_t slot, int fd)
 void parcel_take(struct worker *worker)
 {
     const bool moves = worker->plan.phase == PLAN_TAKE;
+    if (moves && slot_stage(worker->slot, worker->plan.number) >= STAGE_TAKEN)
+        return; /* the predecessor has, and the master may be closing them */
     for (uint32_t i = 0; i < worker_slots(worker); i++) {
         _Atomic int32_t *const parcel = &worker->segment->slot[i].parcel;
         const int fd = atomic_load_explicit(parcel, memory_order_acquire);

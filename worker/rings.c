@@ -105,7 +105,7 @@ static void handle(struct worker *worker, uint32_t from, const struct ring_entry
     if (poison_is(worker, from + 1, end))
         poison_skipped(worker, from + 1, end, entry->bytes, entry->size);
     else if (entry->type < RING_MESSAGE_COUNT)
-        handlers[entry->type](worker, entry, conn_mark(from + 1, end));
+        handlers[entry->type](worker, entry, conn_mark(RING_SOURCE(from), end));
 }
 
 /* Handles at most so many entries of one ring, sends, commits. Returns how many there were. */
@@ -115,14 +115,18 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
     const struct ring_entry *entry;
     uint32_t count = 0;
     uint64_t end;
-    for (; count < most && (entry = ring_take(ring, &end)); count++)
+    for (; count < most && (entry = ring_take(ring, &end)); count++) {
+        if (count == 0)
+            worker_in_hand(worker, 1 + RING_SOURCE(from));
         handle(worker, from, entry, end);
+    }
     if (count == 0)
         return 0;
     outbox_flush(worker);
     KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
+    worker_in_hand(worker, 0);
     words_push(&worker->slot->words, 0, 0);
     return count;
 }
@@ -134,6 +138,14 @@ void rings_read(struct worker *worker)
         while (i != worker->id && read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 &&
                worker->careful)
             ;
+}
+
+void rings_resume(struct worker *worker, uint32_t source)
+{
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id && RING_SOURCE(i) == source)
+            while (read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
+                ;
 }
 
 void rings_publish(struct worker *worker, uint32_t to)

@@ -33,6 +33,12 @@ bool rings_ready(const struct worker *worker);
 /* Handles what the rings have, sends what that asks for, commits. */
 void rings_read(struct worker *worker);
 
+/* What the ring from another worker is called in conn_mark. */
+#define RING_SOURCE(from) ((from) + 1)
+
+/* The same of one ring, if `source` is one. */
+void rings_resume(struct worker *worker, uint32_t source);
+
 /* Makes what was reserved for worker `to` visible; it is woken at the end of the turn. */
 void rings_publish(struct worker *worker, uint32_t to);
 

@@ -33,7 +33,7 @@ typedef bool channel_handler(struct worker *worker, const struct arrival *arriva
 static bool on_user(struct worker *worker, const struct arrival *arrival)
 {
     deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
-                 conn_mark(0, arrival->position));
+                 conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 
@@ -42,7 +42,7 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    deliver_all(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position),
+    deliver_all(worker, arrival->payload, arrival->len, conn_mark(LINK_SOURCE, arrival->position),
                 (int)worker->workers - 1);
     return true;
 }
@@ -52,16 +52,28 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
         return false;
     stats_add(&worker->stats->pushes_received, 1);
-    deliver_users(worker, arrival->payload, arrival->len, conn_mark(0, arrival->position),
+    deliver_users(worker, arrival->payload, arrival->len, conn_mark(LINK_SOURCE, arrival->position),
                   (int)worker->workers - 1);
     return true;
+}
+
+/* Whether the topic is none of this worker's business. If nobody has asked for it, nobody gives its
+ * channel up either: a member who left while the number of workers changed may have left it behind. */
+static bool topic_strays(struct worker *worker, const char *name, size_t len)
+{
+    if (topic_is_known(worker, name, len))
+        return false;
+    if (move_strays(worker, "topic:", name, len))
+        return true;
+    if (worker->plan.phase == PLAN_REST)
+        subscriptions_other(worker, "topic:", name, len, false);
+    return false;
 }
 
 static bool on_topic(struct worker *worker, const struct arrival *arrival)
 {
     const uint8_t len = (uint8_t)arrival->rest_len;
-    if (!topic_is_known(worker, arrival->rest, arrival->rest_len) &&
-        move_strays(worker, "topic:", arrival->rest, arrival->rest_len))
+    if (topic_strays(worker, arrival->rest, arrival->rest_len))
         return true;
     const uint64_t to =
         topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
@@ -71,7 +83,7 @@ static bool on_topic(struct worker *worker, const struct arrival *arrival)
         return false;
     stats_add(&worker->stats->pushes_received, 1);
     deliver_topic(worker, arrival->rest, len, arrival->payload, arrival->len,
-                  conn_mark(0, arrival->position), __builtin_popcountll(to));
+                  conn_mark(LINK_SOURCE, arrival->position), __builtin_popcountll(to));
     return true;
 }
 

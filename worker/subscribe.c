@@ -19,7 +19,8 @@
 
 enum {
     CHANNELS_MAX = 1000, /* of one command, so that Redis serves others in between */
-    CHANNEL_MAX = 64 + 8 + TOPIC_NAME_MAX
+    CHANNEL_MAX = 64 + 8 + TOPIC_NAME_MAX,
+    HEAD_ROOM = 2 * RESP_BULK_OVERHEAD + 16,
 };
 
 /* A connection or a topic that waits for the answer to PING <batch>. */
@@ -30,7 +31,7 @@ struct waiter {
 };
 
 struct subscriptions {
-    /* The command under way. */
+    /* The command under way: HEAD_ROOM bytes for its head, then the channels. */
     bool subscribe;
     uint32_t channels;
     char *bulks;
@@ -44,7 +45,10 @@ struct subscriptions {
 
 struct subscriptions *subscriptions_new(void)
 {
-    return calloc(1, sizeof(struct subscriptions));
+    struct subscriptions *subs = calloc(1, sizeof(*subs));
+    if (subs)
+        subs->used = HEAD_ROOM;
+    return subs;
 }
 
 bool subscriptions_live(const struct worker *worker)
@@ -55,23 +59,31 @@ bool subscriptions_live(const struct worker *worker)
 
 /* ---- Commands ---- */
 
-/* Hands the gathered channels to the link as one command. */
+static void forget_gathered(struct worker *worker)
+{
+    worker->subs->channels = 0;
+    worker->subs->used = HEAD_ROOM;
+    slot_gone_clear(worker->slot);
+}
+
+/* Hands the gathered channels to the link as one command, in one piece: a death must not leave half
+ * of it in the stream. */
 static void emit(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     static const char *const name[] = {"UNSUBSCRIBE", "SUBSCRIBE"};
-    char head[2 * RESP_BULK_OVERHEAD + 16];
+    char head[HEAD_ROOM];
     if (subs->channels == 0)
         return;
     size_t len = resp_array_head(head, subs->channels + 1);
     len += resp_bulk(head + len, name[subs->subscribe], strlen(name[subs->subscribe]));
-    link_write(worker, head, len);
-    KILLPOINT(COMMAND_BEGUN);
-    link_write(worker, subs->bulks, subs->used);
+    char *command = subs->bulks + HEAD_ROOM - len;
+    memcpy(command, head, len);
+    link_write(worker, command, subs->used - HEAD_ROOM + len);
+    KILLPOINT(COMMAND_WRITTEN);
     stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
               subs->channels);
-    subs->channels = 0;
-    subs->used = 0;
+    forget_gathered(worker);
 }
 
 /* Room for one more channel in the command of this kind. */
@@ -166,9 +178,26 @@ void subscriptions_join(struct worker *worker, struct conn *conn, bool first)
     subs->fence = true;
 }
 
+/* Noted in the slot until the command is in the stream. */
 void subscriptions_leave(struct worker *worker, const char *user, size_t len)
 {
+    if (!link_writable(worker))
+        return;
+    if (!slot_gone_add(worker->slot, user, len)) {
+        emit(worker);
+        slot_gone_clear(worker->slot);
+        slot_gone_add(worker->slot, user, len);
+    }
     channel(worker, false, "user:", user, len);
+}
+
+void subscriptions_resume_gone(struct worker *worker)
+{
+    const struct slot_gone *gone = &worker->slot->gone;
+    const uint32_t count = atomic_load_explicit(&gone->count, memory_order_acquire);
+    for (uint32_t i = 0; i < count; i++)
+        if (users_first(&worker->users, gone->at[i].user, gone->at[i].len) == 0)
+            channel(worker, false, "user:", gone->at[i].user, gone->at[i].len);
 }
 
 bool subscriptions_topic(struct worker *worker, uint32_t number, bool subscribe)
@@ -218,8 +247,7 @@ void subscriptions_all(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    subs->channels = 0;
-    subs->used = 0;
+    forget_gathered(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
         const struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);
@@ -244,7 +272,6 @@ void subscriptions_recover(struct worker *worker)
         if (word_owner(word) != worker->id || word_state(word) != CONN_SUBSCRIBING ||
             !(word_flags(word) & CONN_INDEXED))
             continue;
-        conn_clear(conn, CONN_GREETING);
         subscriptions_join(worker, conn, true);
     }
 }

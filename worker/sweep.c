@@ -9,7 +9,6 @@
 #include "worker/client.h"
 #include "worker/descriptors.h"
 #include "worker/home.h"
-#include "worker/limits.h"
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
@@ -45,8 +44,7 @@ static void check_moving(struct worker *worker, struct conn *conn)
 {
     if (worker->now_s - conn->since < worker->config->handshake_timeout)
         return;
-    worker_count(worker, 1, 0);
-    limits_gain(worker, conn);
+    home_count(worker, conn);
     end(worker, conn);
 }
 

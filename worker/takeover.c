@@ -14,12 +14,14 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
+#include "worker/link.h"
 #include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"
 #include "worker/poison.h"
 #include "worker/rehome.h"
 #include "worker/rings.h"
+#include "worker/sending.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
 
@@ -64,31 +66,51 @@ static void for_each(struct worker *worker, void (*visit)(struct worker *, struc
     }
 }
 
-/* A connection that waits for its 101 may be adopted again from the ring, so it is left alone. */
+/* A connection that moves, or waits for its 101, may be adopted again from the ring, so it is left
+ * alone. */
 static void take_over(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
+    conn_clear(conn, CONN_GREETING); /* its HELLO was in the dead worker's outbox */
     /* What it was given with is here by now, or nowhere; or its parcel never became whole. */
     conn_clear(conn, CONN_GIVEN);
     if (hold_lost(worker, conn) || poison_is_connection(worker, conn)) {
-        if (state != CONN_SUBSCRIBING)
+        if (state != CONN_SUBSCRIBING && state != CONN_MOVING)
             end_lost(worker, conn);
         return;
     }
     KILLPOINT(TAKEOVER_HALF);
+    sending_catch_up(worker, conn);
     if (!hold_find(worker, conn))
         conn->held = 0;
+    if (state == CONN_CLOSING)
+        home_leave(worker, conn); /* the dead worker may not have come to it */
     if (conn_has(conn, CONN_ASKED))
         lobby_again(worker, conn);
     else if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
-/* What the ring did not bring again is lost. */
+/* Of a client to which the dead worker was sending. */
+static void finish_send(struct worker *worker)
+{
+    struct conn *conn = sending_recover(worker);
+    if (conn) {
+        conn_set(conn, CONN_WRITING); /* in the middle of a frame, for end_lost */
+        end_lost(worker, conn);
+    }
+    sending_end(worker);
+}
+
+/* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring:
+ * the dead worker was giving it to itself, and recount has left it out. */
 static void end_if_lost(struct worker *worker, struct conn *conn)
 {
-    if (hold_lost(worker, conn))
-        end_lost(worker, conn);
+    if (!hold_lost(worker, conn))
+        return;
+    if (word_state(conn_word(conn)) == CONN_MOVING)
+        home_count(worker, conn);
+    end_lost(worker, conn);
 }
 
 static void recount(struct worker *worker)
@@ -122,6 +144,20 @@ void takeover_begin(struct worker *worker)
     }
 }
 
+/* What was being sent is sent on before anything else: a record remembers the last push of one
+ * source only, so that those from another one would make it forget which of these it has had. */
+static void resume_in_hand(struct worker *worker)
+{
+    const uint32_t in_hand = atomic_load_explicit(&worker->slot->in_hand, memory_order_acquire);
+    if (in_hand == 0)
+        return;
+    if (in_hand == 1 + LINK_SOURCE)
+        link_route(worker);
+    else
+        rings_resume(worker, in_hand - 1);
+    worker_in_hand(worker, 0);
+}
+
 /* The dead worker may have made room, or published, and died before it woke the other end. */
 static void wake_everyone(struct worker *worker)
 {
@@ -142,8 +178,11 @@ void takeover_finish(struct worker *worker)
     KILLPOINT(TAKEOVER_TOPICS);
     home_resume_handing(worker);
     parcel_take(worker);
+    subscriptions_resume_gone(worker);
+    finish_send(worker);
     for_each(worker, take_over);
     KILLPOINT(TAKEOVER_WALKED);
+    resume_in_hand(worker);
     rings_read(worker);
     for_each(worker, end_if_lost);
     wake_everyone(worker);

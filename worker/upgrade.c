@@ -168,6 +168,7 @@ void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth,
     memcpy(worker->scratch, hold->in, hold->in_len);
     hold_clear_in(hold);
     hold_settle(worker, conn);
+    hold_mark(worker, conn);
     conn_clear(conn, CONN_ASKED);
     opening.head_len = (size_t)http_parse_request(&opening.request, (const char *)opening.at,
                                                   opening.len, HEAD_MAX);
@@ -289,6 +290,8 @@ static void take_head(struct worker *worker, struct conn *conn, uint8_t *bytes, 
     const ssize_t head = http_parse_request(&opening.request, (const char *)bytes, len, HEAD_MAX);
     keep(worker, conn, bytes, head == 0 ? len : 0);
     opening.head_len = (size_t)head;
+    if (head != 0)
+        hold_mark(worker, conn); /* until the answer has left, or the home has it */
     if (head > 0)
         decide(worker, conn, &opening);
     else if (head < 0)

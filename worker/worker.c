@@ -89,6 +89,11 @@ void worker_owns(struct worker *worker, uint32_t fd)
         atomic_store_explicit(&worker->slot->high, fd + 1, memory_order_release);
 }
 
+void worker_in_hand(struct worker *worker, uint32_t in_hand)
+{
+    atomic_store_explicit(&worker->slot->in_hand, in_hand, memory_order_release);
+}
+
 uint32_t worker_total(const struct worker *worker)
 {
     uint32_t total = 0;

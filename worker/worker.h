@@ -119,6 +119,9 @@ void worker_count(struct worker *worker, int connections, int ready_users);
 /* Notes that this worker owns, or has owned, the descriptor: walks of the table end there. */
 void worker_owns(struct worker *worker, uint32_t fd);
 
+/* Notes whose pushes are being sent and not committed: 1 + source, 0: nobody's. */
+void worker_in_hand(struct worker *worker, uint32_t in_hand);
+
 /* Connections of the whole node. */
 uint32_t worker_total(const struct worker *worker);
 

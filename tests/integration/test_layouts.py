@@ -123,7 +123,7 @@ def test_wspushctl_tells_of_the_restart(installed):
 
 def test_who_comes_meanwhile_waits_for_the_new_version(installed):
     """The listening sockets stay open all the time: nobody is refused."""
-    server = installed(workers=1, drain_timeout=3)
+    server = installed(drain_timeout=3, workers=1)
     server.expect_log("upgrade_restarts")
     stubborn = server.raw() # does not answer the close frame, so that the drain takes its time
     stubborn.send_upgrade("stubborn")
@@ -131,7 +131,7 @@ def test_who_comes_meanwhile_waits_for_the_new_version(installed):
     stubborn.expect_hello()
     install(server, built(FOREIGN))
     server.signal(signal.SIGUSR2)
-    assert stubborn.recv_message().op == BYE # from here on nobody is accepted
+    assert stubborn.recv_message().op == BYE, "by now the worker accepts nobody"
     patient = server.raw()
     assert started(server) == 1, "still the old version"
     wait_for(lambda: started(server) == 2, "the new version")

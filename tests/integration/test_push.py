@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from harness import admin
 from harness.client import PING, PONG, decode_binary
 from harness.frames import BINARY
-from harness.wait import SLACK, wait_for
+from harness.wait import SLACK, TIMEOUT, wait_for
 
 
 def counters(server):
@@ -533,3 +534,24 @@ def test_ping_of_the_protocol_is_no_push(server, user):
     client.send_message(PING, json.dumps({"n": 1}).encode())
     client.recv_message()
     assert server.admin.counter(admin.DELIVERED) == before
+
+
+def test_hello_comes_before_any_push(make_server):
+    """Also where pushes come in the same moment as the connection, or as Redis's confirmation."""
+    server = make_server(workers=3)
+    server.client("first") # so that the node's channels are there
+    stop = threading.Event()
+
+    def flood():
+        while not stop.wait(0.001):
+            server.redis.publish_many((server.channel("all"), b"\0\0\0\x6eall") for _ in range(3))
+
+    publisher = threading.Thread(target=flood, daemon=True)
+    publisher.start()
+    try:
+        with server.swarm() as swarm:
+            for turn in range(6): # HELLO is expected to be the first message of each
+                swarm.connect(server.address, [f"u{turn}.{n}" for n in range(50)])
+    finally:
+        stop.set()
+        publisher.join(TIMEOUT)

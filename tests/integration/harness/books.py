@@ -71,9 +71,10 @@ class Reader:
     def __init__(self, ledger, client, user):
         self.ledger, self.client, self.user = ledger, client, user
         self.wanted = {}          # channel number -> next number that must come
+        self.first = {}           # channel number -> first one that must; those before may come
         self.heard = {}           # channel number -> when something last came, or was followed
         self.holes, self.gaps = [], []
-        self.doubled = 0
+        self.received = self.doubled = 0
         self.hellos = 1
         self.others = []          # messages that are no pushes of the books
         self.follow("user:" + user)
@@ -81,7 +82,7 @@ class Reader:
 
     def follow(self, name):
         channel = self.ledger.channel(name)
-        self.wanted[channel.number] = channel.next
+        self.wanted[channel.number] = self.first[channel.number] = channel.next
         self.heard[channel.number] = time.monotonic()
 
     def unfollow(self, name):
@@ -114,11 +115,12 @@ class Reader:
         expected = self.wanted.get(number)
         if expected is None:
             return
+        self.received += 1
         now = time.monotonic()
         if count == expected:
             self.wanted[number] = count + 1
         elif count < expected:
-            self.doubled += 1
+            self.doubled += count >= self.first[number]
         else:
             self.holes.append(Hole(self.ledger.name_of(number), expected, count,
                                    self.heard[number], now))

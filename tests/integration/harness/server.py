@@ -120,7 +120,7 @@ class Server:
         env: further variables; command: instead of [wspushd]; options: of subprocess.Popen.
         """
         assert self.binary.exists(), f"{self.binary} is missing: run make first"
-        write_conf(self.conf_path, self.config, self.opcodes)
+        self.rewrite()
         options.setdefault("preexec_fn", die_with_us)
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -130,6 +130,10 @@ class Server:
         self.ended = False
         Server.used.append(self)
         return self
+
+    def rewrite(self):
+        """Writes push.conf as self.config is now."""
+        write_conf(self.conf_path, self.config, self.opcodes)
 
     def start(self, ready=True, **options):
         """Starts it and waits until it is ready, or (ready=False) alive. options: as launch."""
