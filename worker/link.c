@@ -119,15 +119,18 @@ static void note_healed(struct worker *worker)
     atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
-/* Bytes of a connection that is gone. */
+/* Bytes of a connection that is gone. A successor that finds its slot given up has no link of its own
+ * yet. */
 static void forget_bytes(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
-    worker->link->waiting_len = 0;
-    worker->link->blocked = false;
+    if (worker->link) {
+        worker->link->waiting_len = 0;
+        worker->link->blocked = false;
+    }
     set_behind(worker, false);
 }
 
