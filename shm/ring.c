@@ -144,8 +144,8 @@ bool ring_want_room(struct ring *ring, uint32_t size)
 bool ring_room_made(const struct ring *ring)
 {
     /* The fence of latch_rest pairs with the one in ring_commit: this end stores the wish and then
-     * reads the head, that one stores the head and then reads the wish. So at least one of them sees
-     * the other; and `sleeping` stands as the wish does, so latch_wake wakes. */
+     * reads the head, that one stores the head and then reads the wish. So at least one of them
+     * sees the other; and `sleeping` stands as the wish does, so latch_wake wakes. */
     return wishes(ring) && committed(ring) != ring->full_head;
 }
 

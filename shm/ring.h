@@ -25,10 +25,10 @@
  * of the tail's word, which no position needs, says which of the two `origin`s belongs to it.
  * Entries of one origin are to be published together.
  *
- * A full ring is back-pressure: ring_reserve says no, and `wants_room` asks the consumer to wake the
- * producer after its next commit. Its commit may come while the producer is still awake, and then
- * nobody is woken: so before it sleeps, the producer asks ring_room_made, in the order of the latch
- * (shm/slot.h). ring.pml is this and the latch as a model, and `make model` tries every order.
+ * A full ring is back-pressure: ring_reserve says no, and `wants_room` asks the consumer to wake
+ * the producer after its next commit. Its commit may come while the producer is still awake, and
+ * then nobody is woken: so before it sleeps, the producer asks ring_room_made, in the order of the
+ * latch (shm/slot.h).
  */
 #ifndef WSPUSHD_SHM_RING_H
 #define WSPUSHD_SHM_RING_H
@@ -99,8 +99,8 @@ bool ring_fits(const struct ring *ring, uint32_t size);
 /* Producer: makes what was reserved visible. Returns whether there was anything. */
 bool ring_publish(struct ring *ring);
 
-/* Producer: looks again, and wishes to be woken when there is more room. Returns whether `size` fits
- * by now. */
+/* Producer: looks again, and wishes to be woken when there is more room. Returns whether `size`
+ * fits by now. */
 bool ring_want_room(struct ring *ring, uint32_t size);
 
 /* Producer: whether there is more since it wished. Asked between latch_rest and sleep. */

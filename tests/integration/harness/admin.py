@@ -43,7 +43,7 @@ class Admin:
         self.address, self.timeout = address, timeout
 
     def get(self, target, **kwargs):
-        return request(self.address, target, timeout=self.timeout, **kwargs)
+        return request(self.address, target, **{"timeout": self.timeout, **kwargs})
 
     def status(self, target):
         """The status of a GET; 0 where nobody answers."""
