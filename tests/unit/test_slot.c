@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "shm/segment.h"
+
 enum { CAPACITY = 1000 };
 
 static struct slot slot;
