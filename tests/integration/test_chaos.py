@@ -19,7 +19,7 @@ from harness.chaos import MOST_WORKERS, REQUEST, STREAM, Chaos
 from harness.inspect import inspect
 from harness.process import age, alive, descriptors, memory
 from harness.server import opcode
-from harness.wait import SANITIZED, SLACK, wait_for
+from harness.wait import SANITIZED, SLACK, sanitizer_options, wait_for
 
 SECONDS = int(os.environ.get("CHAOS_SECONDS", 12 if SANITIZED else 25))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", 300 if SANITIZED else 2000))
@@ -34,8 +34,9 @@ RECLAIM_S = 30
 
 
 @pytest.fixture
-def node(make_server, own_redis):
+def node(make_server, own_redis, monkeypatch):
     """A server whose workers may die, with a Redis of its own."""
+    sanitizer_options(monkeypatch, "handle_segv=0") # the signal is ours, not a bug
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     def make(**config):
