@@ -119,8 +119,8 @@ static void note_healed(struct worker *worker)
     atomic_store_explicit(&slot_link->healed, failures, memory_order_release);
 }
 
-/* Bytes of a connection that is gone. A successor that finds its slot given up has no link of its own
- * yet. */
+/* Bytes of a connection that is gone. A successor that finds its slot given up has no link of its
+ * own yet. */
 static void forget_bytes(struct worker *worker)
 {
     struct slot_link *slot_link = shared(worker);
