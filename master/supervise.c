@@ -8,13 +8,13 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/open_fds.h"
 #include "master/move.h"
 #include "master/obituary.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,18 +146,12 @@ static bool is_connection(const struct master *master, int fd)
  * looked after by worker/descriptors.c. */
 static int note_own_descriptors(struct master *master)
 {
-    DIR *open_fds = opendir("/proc/self/fd");
-    const struct dirent *entry;
-    int highest = 0;
-    if (!open_fds)
+    int end = open_fds_end();
+    if (end == -1)
         return -1;
-    while ((entry = readdir(open_fds))) {
-        const int fd = atoi(entry->d_name);
-        if (fd > highest && fd != dirfd(open_fds) && !is_connection(master, fd))
-            highest = fd;
-    }
-    closedir(open_fds);
-    master->segment.header->own_fds = (uint32_t)highest + 1;
+    while (is_connection(master, end - 1) || !open_fds_has(end - 1))
+        end--;
+    master->segment.header->own_fds = (uint32_t)end;
     return 0;
 }
 
@@ -170,6 +164,7 @@ int supervise_start(struct master *master)
     if (note_own_descriptors(master) == -1)
         return -1;
     supervise_restart(master);
+    supervise_reap(master); /* whom the version before an upgrade has left */
     return 0;
 }
 
@@ -218,17 +213,28 @@ static void dead(struct master *master, uint32_t i, int status)
     }
 }
 
+/* Whether a child has ended, which stays to be reaped. In *status, what waitpid(2) would say. */
+static bool has_ended(pid_t pid, int *status)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1 || info.si_pid == 0)
+        return false;
+    *status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0) : info.si_status;
+    return true;
+}
+
+/* Successors first: reaping may take long, where somebody has read the /proc/PID/fd of a worker
+ * with many connections (common/open_fds.h). */
 void supervise_reap(struct master *master)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid && has_ended(master->charge[i].pid, &status))
+            dead(master, i, status);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         if (pid == master->trial)
             upgrade_tried(master, status);
-        for (uint32_t i = 0; i < master->slots; i++)
-            if (master->charge[i].pid == pid)
-                dead(master, i, status);
-    }
 }
 
 void supervise_run(struct master *master, uint32_t i)

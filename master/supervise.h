@@ -23,7 +23,7 @@
 /* Makes the descriptors of all slots and starts the workers. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
-/* SIGCHLD: reaps and replaces whoever has died. */
+/* SIGCHLD: replaces and reaps whoever has died. */
 void supervise_reap(struct master *master);
 
 /* Once a second: kills workers whose heartbeat has stopped. */
