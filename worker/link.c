@@ -126,8 +126,6 @@ static void forget_bytes(struct worker *worker)
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
-    worker->link->waiting_len = 0;
-    worker->link->blocked = false;
     set_behind(worker, false);
 }
 
@@ -163,6 +161,8 @@ void link_fail(struct worker *worker, const char *why)
         close(fd);
     KILLPOINT(LINK_CLOSED);
     forget_bytes(worker);
+    link->waiting_len = 0;
+    link->blocked = false;
     const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
     log_warn("redis_link_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);

@@ -31,7 +31,7 @@ void link_write(struct worker *worker, const void *bytes, size_t len);
 /* Whether so much waits to be sent that no more should be asked for now. */
 bool link_congested(const struct worker *worker);
 
-/* Closes the slot's link for good: nobody is to take it up. */
+/* Closes the slot's link for good: nobody is to take it up. Needs no link_open. */
 void link_close(struct worker *worker);
 
 /* Pushes may be missing from now on, for the clients of this worker and for members of its topics.
