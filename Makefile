@@ -74,7 +74,7 @@ include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan killpoints test check run install uninstall counts perfcheck format clean \
+.PHONY: all tests unit asan killpoints test soak check run install uninstall counts perfcheck format clean \
         help
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
@@ -135,13 +135,16 @@ unit: $(TESTS) ## runs the unit tests
 	$(Q)scripts/unit $(BUILD)
 
 asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests killpoints
 
 killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd
 
 test: ## runs all tests, plain and with sanitizers, as CI does
 	$(Q)scripts/test
+
+soak: ## the tests that kill, for SOAK_MINUTES (30)
+	$(Q)scripts/soak
 
 check: ## format, static analysis, include directions, tables against documents
 	$(Q)scripts/check

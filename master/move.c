@@ -121,15 +121,15 @@ static void close_parcels(const struct master *master, struct plan plan)
     }
 }
 
-/* At rest: whether everybody has given up what is not his any more, and those who are not needed have
- * left; their slots are given back then. A link that hangs is not waited for. */
+/* At rest: whether everybody has given up what is not his any more, and those who are not needed
+ * have left; their slots are given back then. A link that hangs is not waited for. */
 static bool is_over(const struct master *master, struct plan plan)
 {
     const bool late = clock_mono_ms() - move.rest_ms > REST_MS;
     for (uint32_t i = 0; i < plan_slots(plan); i++) {
-        const bool done = i < plan.active ? slot_stage(&master->segment.slot[i], plan.number) ==
-                                                STAGE_TRIMMED
-                                          : master->charge[i].left;
+        const bool done = i < plan.active
+                              ? slot_stage(&master->segment.slot[i], plan.number) == STAGE_TRIMMED
+                              : master->charge[i].left;
         if (!done && !late)
             return false;
     }

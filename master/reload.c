@@ -115,7 +115,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     struct master *master = arg;
     (void)fd, (void)what;
     if (master->stopping)
-        end(master, CHANGE_REFUSED);
+        end(master, CHANGE_DONE); /* change.c refuses it, for the server stops */
     else if (!state.moving && supervise_reloaded(master))
         replaced(master);
     else if (state.moving && move_look(master))

@@ -19,7 +19,9 @@ enum { EXIT_AGAIN = 3 /* a clean stop: to be started again */ };
 void stop_begin(struct master *master, enum ending ending);
 
 /* Begins to stop for another binary, which then takes this one's place under the same pid. Where
- * that cannot be had, or stop_begin is called meanwhile, it ends as a restart does. */
+ * that cannot be had, it ends as a restart does; where stop_begin is called meanwhile, as that
+ * says.
+ */
 void stop_begin_upgrade(struct master *master);
 
 #endif

@@ -117,6 +117,7 @@ static int prepare(struct master *master, uint32_t i)
         slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
+    memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
     charge->base = event_base_new();
     charge->backoff_ms = BACKOFF_FIRST_MS;
     if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base) {

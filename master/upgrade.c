@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,13 +29,19 @@ enum {
     OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
     OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
     LINES_MAX = 100,         /* in how many lines */
-    EXIT_NOTED = 1           /* wspushd's, where it has printed what is wrong */
+    EXIT_NOTED = 1,          /* wspushd's, where it has printed what is wrong */
+    EXIT_LAYOUT = 79         /* wspushd's, where that is `other_layout` */
 };
+
+/* What a trial prints that can take over by a restart only. Other programs may exit with anything,
+ * so it is asked for, too. */
+static const char other_layout[] = "the running server's shared memory has another layout";
 
 static int trial_output; /* memfd(2) that a trial prints to */
 
-static const char trial_variable[] = "WSPUSHD_TRIAL";     /* the segment's descriptor */
-/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number. */
+static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
+/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number.
+ */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
@@ -68,6 +75,14 @@ static void redirect_output(void)
     setrlimit(RLIMIT_FSIZE, &most);
 }
 
+/* The trial's own table is a copy. A client's socket in it would stay open when a worker closes it.
+ */
+static void close_others(int kept)
+{
+    close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
+    close_range((unsigned)kept + 1, UINT_MAX, 0);
+}
+
 static _Noreturn void try_binary(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
@@ -79,6 +94,7 @@ static _Noreturn void try_binary(const struct master *master)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     redirect_output();
+    close_others(master->segment.fd);
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);
@@ -117,19 +133,26 @@ void upgrade_begin(struct master *master)
         master->trial = pid;
 }
 
-/* Notes the lines that it has printed; returns whether there are any. */
-static bool note_output(void)
+/* What it has printed; good until the next call. */
+static char *read_output(void)
 {
     static char text[OUTPUT_READ + 1];
     const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
-    char *rest = text;
     text[len > 0 ? len : 0] = '\0';
+    return text;
+}
+
+/* Notes the lines that it has printed; returns whether there are any. */
+static bool note_output(void)
+{
+    char *rest = read_output();
+    const bool any = *rest;
     for (int lines = 0; rest && lines < LINES_MAX; lines++) {
         const char *line = strsep(&rest, "\n");
         if (line[0])
             note(line);
     }
-    return len > 0;
+    return any;
 }
 
 /* Why the trial failed: by its own words, where it has any. */
@@ -149,10 +172,16 @@ static void note_failure(int status)
     note(line);
 }
 
-/* What the trial has printed says why. The change ends with this process. */
+static bool is_of_another_layout(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LAYOUT &&
+           strstr(read_output(), other_layout);
+}
+
+/* The change ends with this process. */
 static void restart(struct master *master)
 {
-    log_warn("upgrade_restarts", "why=\"the shared memory of the new version has another layout\"");
+    log_warn("upgrade_restarts", "why=%s", log_quote(other_layout, strlen(other_layout)));
     stop_begin_upgrade(master);
 }
 
@@ -160,7 +189,7 @@ void upgrade_tried(struct master *master, int status)
 {
     const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     master->trial = 0;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OTHER_LAYOUT && !master->stopping) {
+    if (!master->stopping && is_of_another_layout(status)) {
         restart(master);
         return;
     }
@@ -201,9 +230,11 @@ int upgrade_check(const struct config *config)
     allow_segment();
     if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
         const bool foreign = errno == EPROTO;
-        fprintf(stderr, "the running server's shared memory: %s\n",
-                foreign ? "of another layout" : strerror(errno));
-        return foreign ? EXIT_OTHER_LAYOUT : EXIT_NOTED;
+        if (foreign)
+            fprintf(stderr, "%s\n", other_layout);
+        else
+            fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
+        return foreign ? EXIT_LAYOUT : EXIT_NOTED;
     }
     return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
 }

@@ -5,8 +5,8 @@
  *                segment's layout, and agree on the keys that need a restart; what it prints is the
  *                reason where it does not
  *   2. leave     every worker leaves its slot, as for a reload
- *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients stay
- * open; everything else is closed by close-on-exec
+ *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients
+ *                stay open; everything else is closed by close-on-exec
  *   4. resume    the new master maps the segment and starts workers, who take the slots over
  *
  * Where the new version has another layout, it carries the segment over in 4 (shm/migrate.h). Where
@@ -14,7 +14,7 @@
  * same pid: clients are told as for one (worker/drain.h), and the new version finds the listening
  * sockets, on which clients may wait already, and no segment.
  *
- *      trial: EXIT_OTHER_LAYOUT ─▶ drain: BYE, 1012 ─▶ execve ─▶ an ordinary start
+ *      trial: "another layout" ─▶ drain: BYE, 1012 ─▶ execve ─▶ an ordinary start
  *
  * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log and
  * the board (change.h) say why.
@@ -23,8 +23,6 @@
 #define WSPUSHD_MASTER_UPGRADE_H
 
 #include "master/master.h"
-
-enum { EXIT_OTHER_LAYOUT = 4 /* of a trial: can take over by a restart only */ };
 
 /* Before the first worker: makes what a trial needs. Returns 0, or -1 with errno. */
 int upgrade_open(void);

@@ -2,8 +2,8 @@
  * The segment as layout 2 had it: the structs that have changed since, and the order of its
  * regions. For migrate.c alone, which builds a segment of this layout out of one.
  *
- *   header . slots . statistics . ring controls . connection table . user indexes . address counts
- * . topic heads . topics . members . ring bytes . link input . link output
+ *   header, slots, statistics, ring controls, connection table, user indexes, address counts,
+ *   topic heads, topics, members, ring bytes, link input, link output
  *
  * What has changed since: the board and the backlogs are new; a link knows how often it got up
  * again; last words have faults and graves; there are more counters. Records, rings, indexes and

@@ -73,17 +73,6 @@ bool ring_fits(const struct ring *ring, uint32_t size)
     return fits_behind(ring, ring->seen_head, size) || fits_behind(ring, committed(ring), size);
 }
 
-/* Takes back a wish for room: its own, if that was for no more than `size`, or a predecessor's. */
-static void end_wish(struct ring *ring, uint32_t size)
-{
-    _Atomic uint32_t *const wish = &ring->control->wants_room;
-
-    if (atomic_load_explicit(wish, memory_order_relaxed) == 0 || size < ring->wanted)
-        return;
-    atomic_store_explicit(wish, 0, memory_order_relaxed);
-    ring->wanted = 0;
-}
-
 /* Fills an empty ring up to the end of its memory, if `size` still fits then. */
 static void skip_to_start(struct ring *ring, uint32_t size)
 {
@@ -110,7 +99,6 @@ void *ring_reserve(struct ring *ring, uint32_t type, uint64_t origin, uint32_t s
         if (!fits_behind(ring, ring->seen_head, size))
             return NULL;
     }
-    end_wish(ring, size);
     entry = entry_at(ring, ring->next_tail);
     entry->size = size;
     entry->type = type;
@@ -136,19 +124,35 @@ bool ring_publish(struct ring *ring)
     return true;
 }
 
+/* The producer's own word: no order is needed. */
+static bool wishes(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->wants_room, memory_order_relaxed) != 0;
+}
+
 bool ring_want_room(struct ring *ring, uint32_t size)
 {
-    ring->wanted = size;
-    atomic_store_explicit(&ring->control->wants_room, 1, memory_order_relaxed);
-    KILLPOINT(RING_WISHED);
-    /* Pairs with the fence in ring_commit: this end stores the wish and then reads the head, that
-     * one stores the head and then reads the wish. So at least one of them sees the other. */
-    atomic_thread_fence(memory_order_seq_cst);
     ring->seen_head = committed(ring);
-    if (!fits_behind(ring, ring->seen_head, size))
-        return false;
-    end_wish(ring, size);
-    return true;
+    if (!wishes(ring)) { /* a wish that stands has the older head, and so misses nothing */
+        ring->full_head = ring->seen_head;
+        atomic_store_explicit(&ring->control->wants_room, 1, memory_order_relaxed);
+        KILLPOINT(RING_WISHED);
+    }
+    return fits_behind(ring, ring->seen_head, size);
+}
+
+bool ring_room_made(const struct ring *ring)
+{
+    /* The fence of latch_rest pairs with the one in ring_commit: this end stores the wish and then
+     * reads the head, that one stores the head and then reads the wish. So at least one of them
+     * sees the other; and `sleeping` stands as the wish does, so latch_wake wakes. */
+    return wishes(ring) && committed(ring) != ring->full_head;
+}
+
+void ring_end_wish(struct ring *ring)
+{
+    if (wishes(ring))
+        atomic_store_explicit(&ring->control->wants_room, 0, memory_order_relaxed);
 }
 
 bool ring_published_before(const struct ring *ring, uint64_t origin)
@@ -182,7 +186,9 @@ bool ring_commit(struct ring *ring)
         /* Pairs with the acquire in committed: the entries are not read after this. */
         atomic_store_explicit(&control->head, ring->next_head, memory_order_release);
         KILLPOINT(RING_COMMITTED);
-        atomic_thread_fence(memory_order_seq_cst); /* pairs with the fence in ring_want_room */
+        /* Pairs with the fence in latch_rest, which the producer passes before it looks a last time
+         * for room: see ring_room_made. */
+        atomic_thread_fence(memory_order_seq_cst);
     }
     return atomic_load_explicit(&control->wants_room, memory_order_relaxed) != 0;
 }

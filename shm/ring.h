@@ -25,8 +25,10 @@
  * of the tail's word, which no position needs, says which of the two `origin`s belongs to it.
  * Entries of one origin are to be published together.
  *
- * A full ring is back-pressure: ring_reserve says no, `wants_room` asks the consumer to
- * wake the producer after its next commit.
+ * A full ring is back-pressure: ring_reserve says no, and `wants_room` asks the consumer to wake
+ * the producer after its next commit. Its commit may come while the producer is still awake, and
+ * then nobody is woken: so before it sleeps, the producer asks ring_room_made, in the order of the
+ * latch (shm/slot.h).
  */
 #ifndef WSPUSHD_SHM_RING_H
 #define WSPUSHD_SHM_RING_H
@@ -72,7 +74,7 @@ struct ring {
     uint64_t next_origin; /* origin of the last of them that had one */
     uint64_t past_origin; /* origin of the last that a dead predecessor published */
     uint64_t seen_head;   /* the head, some time ago */
-    uint32_t wanted;      /* bytes of the entry that ring_want_room asked room for */
+    uint64_t full_head;   /* the head that left no room, when that was wished for */
     /* Used by the consumer. */
     uint64_t next_head; /* end of the entries taken, committed or not */
     uint64_t seen_tail; /* the tail, some time ago */
@@ -88,7 +90,7 @@ static inline uint32_t ring_entry_max(const struct ring *ring)
 }
 
 /* Producer: room for an entry of `size` bytes, to be filled in by the caller before ring_publish;
- * NULL where the ring is full. Takes back a wish for room that it fulfils. */
+ * NULL where the ring is full. */
 void *ring_reserve(struct ring *ring, uint32_t type, uint64_t origin, uint32_t size);
 
 /* Producer: whether an entry of `size` bytes would fit now. */
@@ -97,9 +99,15 @@ bool ring_fits(const struct ring *ring, uint32_t size);
 /* Producer: makes what was reserved visible. Returns whether there was anything. */
 bool ring_publish(struct ring *ring);
 
-/* Producer: asks to be woken, then looks again. Returns whether `size` fits by now, and then the
- * wish is taken back. */
+/* Producer: looks again, and wishes to be woken when there is more room. Returns whether `size`
+ * fits by now. */
 bool ring_want_room(struct ring *ring, uint32_t size);
+
+/* Producer: whether there is more since it wished. Asked between latch_rest and sleep. */
+bool ring_room_made(const struct ring *ring);
+
+/* Producer: takes the wish back, its own or a predecessor's. Who still lacks room wishes again. */
+void ring_end_wish(struct ring *ring);
 
 /* Producer, after taking over: whether its predecessors published the entries of this origin. */
 bool ring_published_before(const struct ring *ring, uint64_t origin);

@@ -96,7 +96,7 @@ static bool same_connection(const struct grave *last, const struct grave *before
 struct guilt grave_guilt(const struct grave grave[2])
 {
     const struct grave *last = &grave[0], *before = &grave[1];
-    struct guilt guilt = {.position = NOT_FOUND};
+    struct guilt guilt = {.position = NO_POSITION};
     if (last->incarnation == 0 || before->incarnation == 0)
         return guilt;
     if (same_push(last, before)) {

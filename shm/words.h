@@ -12,10 +12,10 @@
  * killed from outside gets none. So where both graves hold the same, it has killed two workers in a
  * row that nobody else had killed: it is poison, and the successor sets it aside.
  *
- *   a push        by its place in what came from Redis or a ring: as it was never committed,
- * nothing behind it can have been handled in between a message     of a client, by its bytes: the
- * connection died with the first worker a connection  by (fd, generation), if the second worker had
- * not lived long
+ *   a push        by its place in what came from Redis or a ring. It was never committed, so
+ *                 nothing behind it can have been handled in between.
+ *   a message     of a client, by its bytes. The connection has died with the first worker.
+ *   a connection  by (fd, generation), if the second worker had not lived long.
  */
 #ifndef WSPUSHD_SHM_WORDS_H
 #define WSPUSHD_SHM_WORDS_H
@@ -109,15 +109,15 @@ struct poison {
 
 /* What the last two deaths have in common. */
 struct guilt {
-    uint64_t position; /* of a push; NOT_FOUND: of none */
-    uint32_t source;
-    uint32_t fd,
-        generation;       /* of the connection in hand at the last death; fd 0: it is not guilty */
-    uint64_t message;     /* hash of a message */
+    uint64_t position;    /* of a push; NO_POSITION: of none */
+    uint32_t source;      /* of the push */
+    bool unread;          /* the workers died of reading it: nothing tells where it ends */
+    uint32_t fd;          /* of the connection in hand at the last death; 0: it is not guilty */
+    uint32_t generation;  /* of the connection */
     uint32_t message_len; /* 0: no message */
-    bool unread;          /* the push died before it could be read: nothing tells its end */
+    uint64_t message;     /* hash of the message */
 };
-#define NOT_FOUND UINT64_MAX
+#define NO_POSITION UINT64_MAX
 
 /* ---- The worker, as it goes ---- */
 
@@ -162,7 +162,7 @@ struct guilt grave_guilt(const struct grave grave[2]);
 
 static inline bool guilt_found(struct guilt guilt)
 {
-    return guilt.position != NOT_FOUND || guilt.fd != 0 || guilt.message_len != 0;
+    return guilt.position != NO_POSITION || guilt.fd != 0 || guilt.message_len != 0;
 }
 
 /* Forgets what another binary has died of. */

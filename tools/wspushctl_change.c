@@ -15,6 +15,11 @@ enum { DRAIN_MARGIN_S = 20 /* beyond drain_timeout: the master kills what is lef
 
 /* ---- Reload, upgrade ---- */
 
+/* The server before the change. */
+struct former {
+    char version[64], boot[32];
+};
+
 /* The text of a report, one line each. */
 static void print_lines(FILE *out, const json_t *change)
 {
@@ -26,7 +31,21 @@ static void print_lines(FILE *out, const json_t *change)
     }
 }
 
-static enum ctl_exit tell(const struct ctl *ctl, const char *kind, const char *before,
+static void print_success(const char *kind, const struct former *former, const json_t *stats)
+{
+    const json_t *change = json_object_get(stats, kind);
+    printf("%s%s %lld is done%s: ", paint(stdout, GREEN), kind, number_of(change, "number"),
+           paint(stdout, PLAIN));
+    if (strcmp(kind, "upgrade") == 0)
+        printf("wspushd %s serves, in the place of %s\n", text_of(stats, "version"),
+               former->version);
+    else
+        printf("%zu workers have the new push.conf\n",
+               json_array_size(json_object_get(stats, "workers")));
+    print_lines(stdout, change);
+}
+
+static enum ctl_exit tell(const struct ctl *ctl, const char *kind, const struct former *former,
                           const json_t *stats)
 {
     const json_t *change = json_object_get(stats, kind);
@@ -42,16 +61,8 @@ static enum ctl_exit tell(const struct ctl *ctl, const char *kind, const char *b
         print_lines(stderr, change);
         return CTL_REFUSED;
     }
-    if (ctl->options->json)
-        return CTL_DONE;
-    printf("%s%s %lld is done%s: ", paint(stdout, GREEN), kind, number_of(change, "number"),
-           paint(stdout, PLAIN));
-    if (strcmp(kind, "upgrade") == 0)
-        printf("wspushd %s serves, in the place of %s\n", text_of(stats, "version"), before);
-    else
-        printf("%zu workers have the new push.conf\n",
-               json_array_size(json_object_get(stats, "workers")));
-    print_lines(stdout, change);
+    if (!ctl->options->json)
+        print_success(kind, former, stats);
     return CTL_DONE;
 }
 
@@ -62,21 +73,37 @@ static bool has_ended(const json_t *stats, const char *kind, long long number)
     return (int32_t)((uint32_t)number_of(change, "number") - (uint32_t)number) >= 0;
 }
 
-static enum ctl_exit await_change(const struct ctl *ctl, const char *kind, const char *before,
-                                  long long number)
+/* Tells what came of it, if that is known now. A server that was started again meanwhile knows of
+ * it only where the start was part of it. */
+static bool is_over(const struct ctl *ctl, const char *kind, const struct former *former,
+                    long long number, const json_t *stats, enum ctl_exit *status)
+{
+    if (has_ended(stats, kind, number)) {
+        *status = tell(ctl, kind, former, stats);
+    } else if (strcmp(text_of(stats, "boot"), former->boot) != 0 &&
+               !truth_of(json_object_get(stats, kind), "under_way")) {
+        complain("the server was started again before the %s was over", kind);
+        *status = CTL_REFUSED;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static enum ctl_exit await_change(const struct ctl *ctl, const char *kind,
+                                  const struct former *former, long long number)
 {
     const uint64_t deadline = clock_mono_ms() + (uint64_t)ctl->options->timeout * 1000;
+    enum ctl_exit status;
     struct document now;
-    bool gone;
+    bool over = false, gone;
     while (clock_mono_ms() < deadline) {
         if (ask_quietly(ctl, "/api/stats", &now, &gone)) {
-            const bool ended = has_ended(now.json, kind, number);
-            const enum ctl_exit status =
-                ended ? tell(ctl, kind, before, now.json) : CTL_UNREACHABLE;
+            over = is_over(ctl, kind, former, number, now.json, &status);
             document_free(&now);
-            if (ended)
-                return status;
         }
+        if (over)
+            return status;
         pause_a_moment();
     }
     complain("no outcome within %u s; it may still come: see wspushctl status",
@@ -86,12 +113,14 @@ static enum ctl_exit await_change(const struct ctl *ctl, const char *kind, const
 
 static enum ctl_exit change(const struct ctl *ctl, const char *kind)
 {
-    char path[32], before[64];
+    char path[32];
+    struct former former;
     struct document document;
     enum ctl_exit status = ask(ctl, "/api/stats", 0, &document);
     if (status != CTL_DONE)
         return status;
-    snprintf(before, sizeof(before), "%s", text_of(document.json, "version"));
+    snprintf(former.version, sizeof(former.version), "%s", text_of(document.json, "version"));
+    snprintf(former.boot, sizeof(former.boot), "%s", text_of(document.json, "boot"));
     document_free(&document);
     snprintf(path, sizeof(path), "/api/%s", kind);
     status = ask_to(ctl, path, NULL, 0, &document);
@@ -99,7 +128,7 @@ static enum ctl_exit change(const struct ctl *ctl, const char *kind)
         return status;
     const long long number = number_of(document.json, "number");
     document_free(&document);
-    return await_change(ctl, kind, before, number);
+    return await_change(ctl, kind, &former, number);
 }
 
 enum ctl_exit ctl_reload(const struct ctl *ctl)

@@ -318,11 +318,14 @@ static void (*const read_in[])(struct worker *, struct conn *) = {
     [CONN_SUBSCRIBING] = read_open, [CONN_OPEN] = read_open,         [CONN_CLOSING] = read_closing,
 };
 
-/* A dead worker had set the record free and not come to close(2). If it was so, the registration is
- * still there: without it the number may be another's by now. */
+/* A dead worker had set the record free and not come to close(2). If it was so, it is free still,
+ * and the registration is there. Either alone does not tell: a socket that somebody else holds open
+ * (the child that fork(2) has just made for a trial) wakes its set after its number has become
+ * another's. */
 static void close_leftover(const struct worker *worker, struct conn_ref ref)
 {
-    if (epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0)
+    if (conn_word(&worker->table[ref.fd]) == word_make(ref.generation + 1, 0, CONN_FREE, 0) &&
+        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0)
         close((int)ref.fd);
 }
 

@@ -146,9 +146,9 @@ static bool asks(const struct delivery *delivery)
     return delivery->push.report.type != JSON_TYPE_NONE;
 }
 
-/* Decodes the push, and makes room for it. Returns false where it is malformed. */
-static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
-                  size_t len, uint64_t mark)
+/* Decodes the push. Returns false where it is malformed. */
+static bool read_push(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
+                      size_t len)
 {
     enum push_error error = decode(&delivery->push, payload, len);
     if (!error && delivery->users && delivery->push.users.type != JSON_TYPE_ARRAY)
@@ -159,10 +159,13 @@ static bool begin(struct worker *worker, struct delivery *delivery, const uint8_
         else
             routed(worker, &delivery->push);
     }
-    if (error)
-        return false;
+    return error == PUSH_OK;
+}
+
+/* Makes everything ready to give it to connections. */
+static void prepare(struct worker *worker, struct delivery *delivery, uint64_t mark)
+{
     words_op(&worker->slot->words, delivery->push.message.op);
-    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     delivery->frame[false] = delivery->frame[true] = NO_FRAME;
     delivery->terms = terms(worker, &delivery->push, mark);
     delivery->only = named(worker, &delivery->push.conn);
@@ -172,6 +175,14 @@ static bool begin(struct worker *worker, struct delivery *delivery, const uint8_
         outbox_flush(worker);
         delivery->before = report_tally(worker);
     }
+}
+
+static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
+                  size_t len, uint64_t mark)
+{
+    if (!read_push(worker, delivery, payload, len))
+        return false;
+    prepare(worker, delivery, mark);
     return true;
 }
 
@@ -209,6 +220,7 @@ static void give(struct worker *worker, struct delivery *delivery, struct conn *
         delivery->repeated++;
         return;
     }
+    fault_meet(delivery->push.message.payload, delivery->push.message.len);
     if (delivery->frame[json] == NO_FRAME)
         delivery->frame[json] =
             outbox_push(worker, &delivery->push.message, json, &delivery->terms);
@@ -273,8 +285,9 @@ void deliver_topic(struct worker *worker, const char *name, size_t name_len, con
     const uint32_t topic = topics_find(topics, name, name_len);
     const uint32_t first = topic ? topics->topic[topic].first : 0;
     struct delivery delivery = {.copies = copies};
-    if (!begin(worker, &delivery, payload, len, mark))
-        return;
+    if (!read_push(worker, &delivery, payload, len) || (!first && copies > 0 && !asks(&delivery)))
+        return; /* it has none here: then it is only passed on */
+    prepare(worker, &delivery, mark);
     if (!first && copies == 0)
         stats_add(&worker->stats->dropped_nobody, 1);
     for (uint32_t i = first; i; i = topics->member[i].next)

@@ -2,8 +2,9 @@
  * The last words of a worker that dies by a fault: its signal handler writes them into the slot
  * (shm/words.h), and the master reads them there.
  *
- *   fault ─▶ on_fault, on a stack of its own ─▶ the slot ─▶ the same signal again, by default: it
- * ends the process, with a core dump where those are wanted
+ *   fault ─▶ on_fault, on a stack of its own ─▶ the slot ─▶ the same signal again, by default
+ *
+ * So the signal ends the process after all, with a core dump where those are wanted.
  */
 #ifndef WSPUSHD_WORKER_LAST_WORDS_H
 #define WSPUSHD_WORKER_LAST_WORDS_H

@@ -69,10 +69,12 @@ static void let_go(struct worker *worker, struct guest *guest)
     free(guest);
 }
 
-static bool may_go(const struct worker *worker, const struct guest *guest)
+/* Asks for room anew where there is none: a wish lasts for a turn. */
+static bool may_go(struct worker *worker, const struct guest *guest)
 {
+    struct ring *ring = &worker->out[guest->home];
     if (guest->login.user_len > 0)
-        return ring_fits(&worker->out[guest->home], guest->size);
+        return ring_fits(ring, guest->size) || ring_want_room(ring, guest->size);
     return command_ready(worker) || worker->now_ms >= guest->deadline_ms;
 }
 

@@ -17,7 +17,7 @@
 
 #include "worker/worker.h"
 
-/* Judges what the last two deaths have in common. After the takeover's first half. */
+/* Judges what the last two deaths have in common. Before anything is done for the slot. */
 void poison_open(struct worker *worker);
 
 /* Whether what came from `source` (shm/words.h) at this position is set aside; for the link also

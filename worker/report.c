@@ -28,8 +28,6 @@ static int channel_name(char out[CHANNEL_MAX], uint32_t boot, uint32_t worker)
 void report_subscribe(struct worker *worker)
 {
     char name[CHANNEL_MAX];
-    if (worker->setup->admin_fd < 0)
-        return; /* nobody can ask here */
     channel_name(name, worker->segment->header->boot_id, worker->id);
     subscriptions_channel(worker, name, true);
 }

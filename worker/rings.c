@@ -93,7 +93,7 @@ int rings_open(struct worker *worker)
 bool rings_ready(const struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (i != worker->id && ring_ready(&worker->in[i]))
+        if (i != worker->id && (ring_ready(&worker->in[i]) || ring_room_made(&worker->out[i])))
             return true;
     return false;
 }
@@ -134,10 +134,13 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
 void rings_read(struct worker *worker)
 {
     words_doing(&worker->slot->words, DOING_RINGS);
-    for (uint32_t i = 0; i < worker->workers; i++)
-        while (i != worker->id && read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 &&
-               worker->careful)
+    for (uint32_t i = 0; i < worker->workers; i++) {
+        if (i == worker->id)
+            continue;
+        ring_end_wish(&worker->out[i]);
+        while (read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
             ;
+    }
 }
 
 void rings_resume(struct worker *worker, uint32_t source)

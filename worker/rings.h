@@ -27,10 +27,11 @@ enum ring_message {
 /* Maps and attaches both ends' rings. Returns 0, or -1 with errno. */
 int rings_open(struct worker *worker);
 
-/* Whether any ring has something to take. */
+/* Whether any ring has something to take, or the room that this turn lacked. */
 bool rings_ready(const struct worker *worker);
 
-/* Handles what the rings have, sends what that asks for, commits. */
+/* Handles what the rings have, sends what that asks for, commits. Wishes for room end here: whoever
+ * still lacks it in this turn wishes again. */
 void rings_read(struct worker *worker);
 
 /* What the ring from another worker is called in conn_mark. */

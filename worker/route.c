@@ -58,7 +58,8 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
 }
 
 /* Whether the topic is none of this worker's business. If nobody has asked for it, nobody gives its
- * channel up either: a member who left while the number of workers changed may have left it behind. */
+ * channel up either: a member who left while the number of workers changed may have left it behind.
+ */
 static bool topic_strays(struct worker *worker, const char *name, size_t len)
 {
     if (topic_is_known(worker, name, len))

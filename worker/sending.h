@@ -32,7 +32,8 @@ void sending_note(struct worker *worker, struct conn *conn, uint64_t mark);
 /* All of it is noted. */
 void sending_end(struct worker *worker);
 
-/* A connection from a segment of an older layout, which did not count: makes its count the kernel's. */
+/* A connection from a segment of an older layout, which did not count: makes its count the
+ * kernel's. */
 void sending_catch_up(struct worker *worker, const struct conn *conn);
 
 /* After a death: makes up for what the dead worker did not come to note. Returns the connection if

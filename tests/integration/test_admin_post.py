@@ -11,6 +11,7 @@ import pytest
 from harness.client import SUB, SUBBED
 from harness.net import open_socket
 from harness.process import descriptors
+from harness.server import write_conf
 from harness.wait import TIMEOUT, wait_for
 
 
@@ -268,6 +269,25 @@ def test_a_ticket_in_the_body_is_replaced(server, user):
     assert client.recv_message().payload == b"1"
 
 
+def test_with_another_number_of_workers_all_of_them_report(make_server, user):
+    node = make_server(workers=2)
+    node.workers_may_change = True
+    clients = [node.client(f"{user}-{n}") for n in range(12)]
+    for workers in (4, 1, 3):
+        moved = node.log().count("event=moved ")
+        node.config["workers"] = workers
+        write_conf(node.conf_path, node.config, node.opcodes)
+        node.signal(signal.SIGHUP)
+        wait_for(lambda: node.log().count("event=moved ") == moved + 1, "the end of the move")
+        wait_for(lambda: len(node.worker_pids()) == workers and node.admin.ready(), "the workers")
+        for _ in range(8):  # each time whoever is quickest answers
+            assert push(node, all=True, op=110, data=1) == {"all": True, **became(delivered=12)}
+            assert push(node, user=f"{user}-0", op=110) == of_user(f"{user}-0", delivered=1)
+    for number, client in enumerate(clients):
+        for _ in range(3 * 8 * (2 if number == 0 else 1)):
+            client.recv_message()
+
+
 def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, user):
     """Whoever answers may die, too, and then the connection breaks; but no answer is wrong."""
     node = make_server(workers=2)
@@ -276,13 +296,17 @@ def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, 
     answers, stop = [], threading.Event()
 
     def ask():
-        while not stop.is_set():
-            try:
-                answers.append(push(node, user=user, op=110, data=len(answers)))
-            except (OSError, AssertionError):
-                pass  # it died with the question, or has no link to Redis yet
+        try:
+            answers.append(push(node, user=user, op=110, data=len(answers)))
+            return answers[-1]
+        except (OSError, AssertionError):
+            return None  # it died with the question, or has no link to Redis yet
 
-    thread = threading.Thread(target=ask)
+    def ask_on():
+        while not stop.is_set():
+            ask()
+
+    thread = threading.Thread(target=ask_on)
     thread.start()
     for _ in range(5):
         seen = len(answers)
@@ -293,7 +317,7 @@ def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, 
     thread.join()
     assert all(answer == of_user(user, delivered=1) or answer["reports"] == 0 or answer["nodes"] == 0
                for answer in answers), answers
-    wait_for(lambda: push(node, user=user, op=110) == of_user(user, delivered=1), "all well again")
+    wait_for(lambda: ask() == of_user(user, delivered=1), "all well again")
     client.pull()
 
 

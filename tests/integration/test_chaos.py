@@ -11,14 +11,13 @@ import os
 import random
 import resource
 import signal
-import time
 
 import pytest
 
 from harness import admin
-from harness.chaos import DEATHS, REQUEST, STREAM, Chaos
+from harness.chaos import REQUEST, STREAM, Chaos
 from harness.inspect import inspect
-from harness.process import alive, children, descriptors, memory
+from harness.process import age, alive, descriptors, memory
 from harness.server import opcode
 from harness.wait import SANITIZED, SLACK, wait_for
 
@@ -26,6 +25,9 @@ SECONDS = int(os.environ.get("CHAOS_SECONDS", 12 if SANITIZED else 25))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", 300 if SANITIZED else 2000))
 SEED = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
 KILLS = int(os.environ.get("CHAOS_KILLS", 50 if SANITIZED else 100))
+YOUNG_S = 0.13
+"""A worker that dies younger is replaced later each time (master/supervise.c)."""
+
 RECLAIM_S = 30
 """Within this time the audit has closed what a dead worker had opened and told nobody."""
 
@@ -178,14 +180,6 @@ def kill_in_turn(server, kills):
     dead = set()
     for _ in range(kills):
         victim = wait_for(lambda: next((pid for pid in server.worker_pids() if pid not in dead and
-                                        age(pid) > 0.12), None), "a worker that has lived")
+                                        age(pid) > YOUNG_S), None), "a worker that has lived")
         os.kill(victim, signal.SIGKILL)
         dead.add(victim)
-
-
-def age(pid):
-    """Seconds since the process began."""
-    try:
-        return time.time() - os.stat(f"/proc/{pid}").st_ctime
-    except OSError:
-        return 0

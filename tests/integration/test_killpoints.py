@@ -9,23 +9,21 @@ subscription too many or too few.
 
 import json
 import os
+import random
 import signal
-import subprocess
-import time
 
 import pytest
 
 from harness import admin
 from harness.books import Ledger, Reader
-from harness.client import (ACCEPTED, ERROR, HELLO, PING, PONG, SUB, SUBBED, UNSUB, UNSUBBED, Client,
-                            Closed, encode_binary)
-from harness.frames import BINARY, close_payload, frame
+from harness.client import PING, PONG, SUB, SUBBED, UNSUB, UNSUBBED, Client, Closed, encode_binary
+from harness.frames import BINARY, frame
 from harness.inspect import inspect
 from harness.killpoints import BINARY as KILLABLE
 from harness.killpoints import Killpoints, names
-from harness.process import alive, descriptors
+from harness.process import age, alive
 from harness.server import opcode, write_conf
-from harness.wait import SLACK, WSPUSHD, wait_for
+from harness.wait import SANITIZED, SLACK, WSPUSHD, wait_for
 
 WORKERS = 3
 CLIENTS = 60
@@ -43,6 +41,13 @@ CHAIN = {
 }
 """Points that are only passed after a death at another."""
 
+SEED = int(os.environ.get("CHAOS_SEED", random.SystemRandom().randrange(1 << 32)))
+TRIES = int(os.environ.get("KILLPOINT_TRIES", 1 if SANITIZED else 2))
+"""How many of the steps that pass a point are tried; `make soak` tries all."""
+
+ROUNDS = 4
+"""How often a step is tried that passes a point only by chance."""
+
 STARTING = {"AUX_INODE"}
 """Passed by each admin request, too; but then it is the test that waits for an answer."""
 
@@ -55,6 +60,8 @@ class Load:
 
     def __init__(self, server, points, swarm):
         self.server, self.points, self.swarm = server, points, swarm
+        # Who has accepted a request may die before the answer.
+        self.admin = admin.Admin(server.admin.address, timeout=2 * SLACK)
         self.ledger = Ledger(server)
         self.users = [f"u{n}" for n in range(CLIENTS)]
         self.readers = {}
@@ -228,10 +235,7 @@ class Load:
         assert fresh == list(range(len(fresh))), "a push to a slow client lost or out of order"
 
     def wait_routed(self):
-        wait_for(lambda: self.inspect_work()["in_bytes"] == 0, "every push to be routed")
-
-    def inspect_work(self):
-        return inspect(self.server)
+        wait_for(lambda: inspect(self.server)["in_bytes"] == 0, "every push to be routed")
 
     def reload(self):
         self.settle()
@@ -282,9 +286,11 @@ class Load:
         self.fresh += 1
         links = [c for c in self.server.redis.client.client_list()
                  if c["name"].startswith("wspushd-") and c["name"].endswith(f"-{self.fresh % WORKERS}")]
+        before = self.metric("redis_connects_total")
         for one in links:
             self.server.redis.client.client_kill_filter(_id=one["id"])
         self.ledger.publish(self.all_channels()) # some to nobody: holes that a GAP must speak of
+        wait_for(lambda: self.metric("redis_connects_total") > before, "another connection")
         self.wait_ready()
 
     def empty(self):
@@ -297,23 +303,19 @@ class Load:
 
     def full(self):
         """A worker does not read its rings until they are full."""
-        victim = self.server.admin.workers()[WORKERS - 1]["pid"]
+        victim = self.admin.workers()[WORKERS - 1]["pid"]
         os.kill(victim, signal.SIGSTOP)
         try:
-            before = self.server.admin.counter("ring_full_total")
             for _ in range(2):
                 self.server.redis.publish_many(
                     (self.server.channel("users"),
                      json.dumps({"op": 202, "users": ["nobody"], "text": "f" * 15000}))
                     for _ in range(24))
-            self.any_answer(before)
+            wait_for(lambda: inspect(self.server)["ring_bytes"] > 400000, "the ring to be full")
         finally:
             if alive(victim):
                 os.kill(victim, signal.SIGCONT)
         self.wait_ready()
-
-    def any_answer(self, before):
-        wait_for(lambda: inspect(self.server)["ring_bytes"] > 400000, "the ring to be full")
 
     CHEAP = [push, connect, topics, topics_by_backend, requests, kick, slow, link]
     STEPS = [push, connect, topics, topics_by_backend, requests, kick, slow, reload, resize, kill, link,
@@ -321,15 +323,27 @@ class Load:
 
     # What must hold.
 
+    def metric(self, name):
+        try:
+            return self.admin.counter(name)
+        except (OSError, AssertionError): # the worker that was to answer has died
+            return 0
+
+    def restarts(self):
+        try:
+            return sum(worker["restarts"] for worker in self.admin.workers())
+        except (OSError, AssertionError):
+            return 0
+
     def wait_ready(self):
         """All workers live, their links are up."""
         def ready():
             try:
-                workers = self.server.admin.workers()
+                workers = self.admin.workers()
             except (OSError, AssertionError):
                 return False
             return all(w["pid"] and alive(w["pid"]) and w["link"] == "up" for w in workers) and \
-                self.server.admin.ready()
+                self.admin.ready()
         wait_for(ready, "every worker's link to be up")
 
     def channels(self):
@@ -341,17 +355,12 @@ class Load:
         return {"user:" + user for user in self.users} | {"all", "users"} | \
             {self.topic(n) for n in range(TOPICS)}
 
-    def without_probe(self):
-        own = ("probe:", "report:")     # the server's
-        return {name for name in self.channels() if not name.startswith(own)}
+    def for_clients(self):
+        """But for those by which nodes and workers talk to themselves."""
+        return {name for name in self.channels() if not name.startswith(("probe:", "report:"))}
 
-    def idle(self):
-        """Whether the workers sleep: none runs in circles."""
-        before = self.server.admin.counter("turns_total")
-        self.swarm.pump_for(0.02)
-        return self.server.admin.counter("turns_total") - before < 100
-
-    def check(self, step):
+    def publish_and_pump(self):
+        """One more push on every channel; returns whether everybody is still there who was."""
         self.settle()
         self.ledger.publish(self.all_channels())
         try:
@@ -360,22 +369,35 @@ class Load:
         except AssertionError:
             missing = {u: r.missing() for u, r in self.readers.items() if r.missing()}
             raise AssertionError(f"lost: {missing}") from None
+        return not any(r.closed for r in self.readers.values())
+
+    def check(self, step):
+        turns = self.admin.counter("turns_total")
+        while not self.publish_and_pump():
+            pass # a client was closed as dirty, and comes again
         doubled = {user: r.doubled for user, r in self.readers.items() if r.doubled}
         assert not doubled, f"twice, although the kernel counts what it took: {doubled}"
         holes = {user: r.holes for user, r in self.readers.items() if r.holes}
         assert not holes, f"lost: {holes}"
-        wait_for(lambda: self.without_probe() == self.expected_channels(),
-                 f"the right subscriptions, not {self.without_probe() ^ self.expected_channels()}",
+        wait_for(lambda: self.for_clients() == self.expected_channels(),
+                 f"the right subscriptions, not {self.for_clients() ^ self.expected_channels()}",
                  5 * SLACK)
-        seen = inspect(self.server)
+        seen = wait_for(self.quiet, "the clients, and nobody else", 5 * SLACK)
         assert seen["faults"] == [], seen
-        wait_for(self.idle, "the workers to sleep", 5 * SLACK)
-        connects = self.server.admin.counter("redis_connects_total")
-        if step not in (Load.link,):
+        metrics = self.admin.metrics()
+        assert metrics.total("turns_total") - turns < 5000, "a worker runs in circles"
+        connects = metrics.total("redis_connects_total")
+        if step is not Load.link:
             assert self.connects in (None, connects), "a link to Redis was lost with a worker"
         self.connects = connects
-        wait_for(lambda: inspect(self.server)["open"] == CLIENTS, "the clients, and nobody else",
-                 5 * SLACK)
+        closed = metrics.by_label(admin.CLOSED, "reason")
+        assert self.lost <= closed["dirty"], f"{self.lost} clients were closed; counted: {closed}"
+
+    def quiet(self):
+        """What is in shared memory, once it has the clients' records alone."""
+        seen = inspect(self.server)
+        alone = seen["open"] == CLIENTS and seen["subscribing"] == seen["moving"] == 0
+        return seen if alone or seen["faults"] else None
 
 
 @pytest.fixture
@@ -386,7 +408,7 @@ def make_load(make_server, tmp_path_factory):
     def make():
         points = Killpoints(tmp_path_factory.mktemp("points") / "points")
         server = make_server(start=False, workers=WORKERS, topics=["*"], max_push=16384, watchdog=20,
-                             max_connections=2000, send_buffer=16384, heartbeat=300, max_per_address=1000,
+                             max_connections=2000, send_buffer=16384, max_per_address=1000, heartbeat=300,
                              trusted_proxies=[],
                              opcodes=[opcode(100, name="echo", to="echo"),
                                       opcode(110, name="ask", to="stream:" + STREAM)])
@@ -423,7 +445,9 @@ def survey(load):
 
 def die_at(load, name, step, nth):
     """Does the step with the point armed. Returns whether a worker died there."""
-    restarts = load.server.admin.stats()["worker_restarts"]
+    # Who dies younger is replaced later each time.
+    wait_for(lambda: all(age(pid) > 0.13 for pid in load.server.worker_pids()), "workers of age")
+    restarts = load.restarts()
     if name in CHAIN:
         load.points.arm(CHAIN[name])
     load.points.arm(name, nth)
@@ -435,22 +459,23 @@ def die_at(load, name, step, nth):
     for point in (name, CHAIN.get(name, name)):
         load.points.arm(point, 0)
     if died:
-        wait_for(lambda: load.server.admin.stats()["worker_restarts"] > restarts,
-                 "the death to be counted")
+        wait_for(lambda: load.restarts() > restarts, "the death to be counted")
         load.wait_ready()
     return died
 
 
-def plan(found, only_in_start=False):
+def plan(rng, found, only_in_start=False):
     """What to try at a point that these steps pass: [(step, nth pass)]."""
     cheap = [one for one in found if one[0] in Load.CHEAP]
-    cheap = cheap if cheap and not only_in_start else found[-1:]
     out = []
-    for step, passes in cheap:
+    if only_in_start:
+        found = [one for one in found if one[0] is Load.reload]
+    for step, passes in (cheap if cheap and not only_in_start else found):
         out.append((step, 1))
         if passes >= TWICE:
             out.append((step, passes // 2))
-    return out
+    rng.shuffle(out)
+    return out if TRIES > 2 else out * ROUNDS
 
 
 def try_point(load, name, step, nth):
@@ -467,12 +492,15 @@ def try_point(load, name, step, nth):
 @pytest.mark.timeout(300 * SLACK)
 def test_worker_may_die_at_every_point(make_load):
     load = make_load()
-    steps = survey(load)
+    steps, rng = survey(load), random.Random(SEED)
     faults = []
     only = os.environ.get("KILLPOINT", ",".join(names())).split(",")
+    print(f"\nseed {SEED}")
     for name in only:
         deaths = 0
-        for step, nth in plan(steps[name] or steps[CHAIN.get(name, name)], name in STARTING):
+        for step, nth in plan(rng, steps[name] or steps[CHAIN.get(name, name)], name in STARTING):
+            if deaths == TRIES:
+                break
             died, fault = try_point(load, name, step, nth)
             deaths += died
             print(f"{name:20} {step.__name__:18} {nth:5} {'died' if died else '-':5}{fault or ''}",

@@ -9,6 +9,7 @@ from harness import admin
 from harness.build import built
 from harness.client import BYE, PING, PONG, encode_binary
 from harness.frames import BINARY, frame
+from harness.net import can_connect, free_port
 from harness.process import descriptors
 from harness.publisher import Publisher, check_received, last_number
 from harness.server import write_conf
@@ -122,7 +123,7 @@ def test_wspushctl_tells_of_the_restart(installed):
 
 def test_who_comes_meanwhile_waits_for_the_new_version(installed):
     """The listening sockets stay open all the time: nobody is refused."""
-    server = installed(drain_timeout=3)
+    server = installed(drain_timeout=3, workers=1)
     server.expect_log("upgrade_restarts")
     stubborn = server.raw() # does not answer the close frame, so that the drain takes its time
     stubborn.send_upgrade("stubborn")
@@ -130,7 +131,7 @@ def test_who_comes_meanwhile_waits_for_the_new_version(installed):
     stubborn.expect_hello()
     install(server, built(FOREIGN))
     server.signal(signal.SIGUSR2)
-    wait_for(lambda: "event=draining" in server.log(), "the drain")
+    assert stubborn.recv_message().op == BYE, "by now the worker accepts nobody"
     patient = server.raw()
     assert started(server) == 1, "still the old version"
     wait_for(lambda: started(server) == 2, "the new version")
@@ -157,10 +158,14 @@ def test_restart_leaves_nothing_open_and_can_be_repeated(installed):
 def test_restart_takes_keys_that_need_one(installed):
     server = installed(workers=2)
     server.expect_log("upgrade_restarts")
-    server.config["workers"] = 3
+    old = server.address
+    server.config.update(max_push=4 << 20, listen=[f"127.0.0.1:{free_port()}"])
     write_conf(server.conf_path, server.config, server.opcodes)
     replace(server, FOREIGN)
-    assert len(server.worker_pids()) == 3
+    client = server.client("u")
+    assert server.push("u", 110, text="x" * (3 << 20)) == 1
+    assert len(client.recv_message().payload) == 3 << 20
+    assert not can_connect(old), "nobody would accept there"
 
 
 def test_stop_while_it_drains_is_a_stop(installed):

@@ -256,7 +256,7 @@ def test_name_forged_outside_is_worth_nothing_by_itself(guarded):
     application.answer = lambda head: answer("200 OK")
     assert "the header is not there" in refusal(server, nginx, forged).json()["message"]
     refuse(server, forged, says="does not come from a trusted proxy")
-    assert server.admin.connections() == 0
+    server.wait_connections(0)
 
 
 def test_site_without_auth_request_takes_the_name_away(make_server, make_nginx):

@@ -118,6 +118,26 @@ def test_binary_that_does_not_run_changes_nothing(installed, script):
     refused(server, pids)
 
 
+def test_client_that_leaves_while_a_binary_is_tried_wakes_nobody(installed, tmp_path):
+    """The trial begins with a copy of every descriptor: were it to keep a client's, the epoll set
+    would tell of that client again and again."""
+    server = installed()
+    client, other = server.client("u"), server.client("other")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    server.expect_log("event=upgrade_refused")
+    install(server, f"#!/bin/sh\nread line <{gate}\nexit 1\n")
+    server.signal(signal.SIGUSR2)
+    with open(gate, "w"):       # waits until the trial runs
+        client.close()
+        server.wait_connections(1)
+        turns = server.admin.counter("turns_total")
+        for _ in range(20):
+            other.expect_silence()
+        assert server.admin.counter("turns_total") - turns < 500
+    wait_for(lambda: "event=upgrade_refused" in server.log(), "the end of the trial")
+
+
 def test_file_with_mistakes_is_found_before_anything_happens(installed):
     server = installed()
     server.expect_log("upgrade_refused")

@@ -17,7 +17,7 @@ from harness.client import BYE
 from harness.net import free_port
 from harness.process import die_with_us
 from harness.server import write_conf
-from harness.wait import ROOT, TIMEOUT, WSPUSHD
+from harness.wait import ROOT, TIMEOUT, WSPUSHD, wait_for
 from test_upgrade import install, installed  # noqa: F401: a fixture
 
 WSPUSHCTL = WSPUSHD.with_name("wspushctl")
@@ -455,6 +455,22 @@ def test_refused_upgrade_prints_why_and_the_old_version_serves(installed, script
     assert server.worker_pids() == before
     assert server.push("u", 110, data=1) == 1
     assert client.recv_message().json() == 1
+
+
+def test_a_server_that_is_started_again_meanwhile_has_not_done_it(changing):
+    server = changing(workers=2)
+    server.expect_log("master_died")
+    slow = server.admin.workers()[1]["pid"]
+    os.kill(slow, signal.SIGSTOP)
+    reload = subprocess.Popen([WSPUSHCTL, "--admin", server.config["admin"], "reload"],
+                              stderr=subprocess.PIPE, preexec_fn=die_with_us)
+    wait_for(lambda: "event=reloading" in server.log(), "the reload to begin")
+    os.kill(server.pid, signal.SIGKILL)
+    os.kill(slow, signal.SIGCONT)
+    server.wait_exit()
+    server.start()
+    assert b"started again before the reload was over" in reload.communicate(timeout=TIMEOUT)[1]
+    assert reload.returncode == REFUSED
 
 
 # drain.

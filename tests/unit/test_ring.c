@@ -62,55 +62,63 @@ static void the_largest_entry_fits_an_empty_ring(void **state)
     }
 }
 
-static void a_wish_for_room_is_seen_by_the_next_commit(void **state)
+static void fill_with_hundreds(void)
 {
-    (void)state;
     while (put(&producer, 1, 100))
         continue;
     ring_publish(&producer);
+}
+
+static void a_wish_for_room_is_seen_by_the_next_commit(void **state)
+{
+    (void)state;
+    fill_with_hundreds();
     assert_false(ring_want_room(&producer, 100));
+    assert_false(ring_room_made(&producer));
     ring_take(&consumer, NULL);
+    assert_false(ring_room_made(&producer)); /* taken is not done */
     assert_true(ring_commit(&consumer));
-    assert_true(ring_want_room(&producer, 100)); /* and takes the wish back */
+    assert_true(ring_room_made(&producer));
+    assert_true(ring_want_room(&producer, 100));
+    ring_end_wish(&producer);
+    assert_false(ring_room_made(&producer));
     ring_take(&consumer, NULL);
     assert_false(ring_commit(&consumer));
 }
 
-static void a_wish_lasts_until_something_so_large_is_in(void **state)
+static void a_wish_lasts_until_it_is_taken_back(void **state)
 {
     (void)state;
-    while (put(&producer, 1, 100))
-        continue;
-    ring_publish(&producer);
+    fill_with_hundreds();
     assert_false(ring_want_room(&producer, 500));
     for (uint32_t i = 0; i < 3; i++)
         ring_take(&consumer, NULL);
     assert_true(ring_commit(&consumer));
-    assert_true(put(&producer, 2, 50)); /* another, smaller one: the wish stays */
-    ring_take(&consumer, NULL);
-    ring_take(&consumer, NULL);
+    /* Somebody else needs less: that does not end it, and hides nothing from it. */
+    assert_true(ring_want_room(&producer, 50));
+    assert_true(put(&producer, 2, 50));
+    assert_true(ring_room_made(&producer));
     ring_take(&consumer, NULL);
     assert_true(ring_commit(&consumer));
-    assert_true(put(&producer, 3, 500));
+    ring_end_wish(&producer);
     ring_take(&consumer, NULL);
     assert_false(ring_commit(&consumer));
+    assert_false(ring_room_made(&producer));
 }
 
 static void a_successor_commits_for_a_wake_up_that_was_not_made(void **state)
 {
     (void)state;
-    while (put(&producer, 1, 100))
-        continue;
-    ring_publish(&producer);
+    fill_with_hundreds();
     assert_false(ring_want_room(&producer, 100));
     while (ring_take(&consumer, NULL) != NULL)
         continue;
     ring_commit(&consumer); /* and dies before it has woken anyone */
     ring_attach(&consumer, control, bytes, size);
     assert_true(ring_commit(&consumer));
-    /* And a producer that dies with a wish: its successor's first entry ends that. */
+    /* And a producer that dies with a wish: its successor takes that back. */
     ring_attach(&producer, control, bytes, size);
-    assert_true(put(&producer, 2, 8));
+    ring_end_wish(&producer);
     assert_false(ring_commit(&consumer));
 }
 
@@ -344,7 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unpublished_entry_is_not_seen, begin, end),
         cmocka_unit_test_setup_teardown(the_largest_entry_fits_an_empty_ring, begin, end),
         cmocka_unit_test_setup_teardown(a_wish_for_room_is_seen_by_the_next_commit, begin, end),
-        cmocka_unit_test_setup_teardown(a_wish_lasts_until_something_so_large_is_in, begin, end),
+        cmocka_unit_test_setup_teardown(a_wish_lasts_until_it_is_taken_back, begin, end),
         cmocka_unit_test_setup_teardown(a_successor_commits_for_a_wake_up_that_was_not_made, begin,
                                         end),
         cmocka_unit_test_setup_teardown(what_a_dead_consumer_took_comes_again, begin, end),

@@ -64,20 +64,21 @@ static void publish_and_wake(struct ring *ring)
         latch_wake(consumer_slot());
 }
 
-/* Makes sure that an entry of `len` bytes fits. */
+/* Makes sure that an entry of `len` bytes fits, in the steps of a worker's turns. */
 static bool wait_for_room(struct ring *ring, uint32_t len)
 {
-    bool fits = ring_fits(ring, len), alive = true;
+    bool alive = true;
 
-    while (!fits && alive) {
+    while (!ring_fits(ring, len) && alive) {
+        ring_end_wish(ring);
         publish_and_wake(ring);
+        if (ring_want_room(ring, len))
+            return true;
         latch_rest(producer_slot());
-        fits = ring_want_room(ring, len);
-        if (!fits)
-            alive = sleep_on(producer_slot());
+        alive = ring_room_made(ring) || sleep_on(producer_slot());
         latch_rise(producer_slot());
     }
-    return fits;
+    return alive;
 }
 
 /* Returns NULL, or what went wrong. */
@@ -175,9 +176,12 @@ static void *produce_in_rounds(void *unused)
         if (atomic_load(&over))
             return unused;
         dawdle(round);
-        atomic_store(&granted, ring_want_room(&producer, len));
+        ring_end_wish(&producer);
+        const bool fits = ring_want_room(&producer, len);
+        latch_rest(producer_slot());
+        atomic_store(&granted, fits || ring_room_made(&producer));
         meet(0);
-        ring_want_room(&producer, len);
+        latch_rise(producer_slot());
         ring_reserve(&producer, round, 0, len);
         meet(0);
         dawdle(round);

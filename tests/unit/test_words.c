@@ -78,7 +78,7 @@ static void die_with_connection(uint32_t fd, uint32_t generation, uint32_t lived
 static void expect_nobody_guilty(void)
 {
     const struct guilt guilt = grave_guilt(grave);
-    assert_true(guilt.position == NOT_FOUND);
+    assert_true(guilt.position == NO_POSITION);
     assert_int_equal(guilt.fd, 0);
     assert_int_equal(guilt.message_len, 0);
 }

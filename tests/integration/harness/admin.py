@@ -16,7 +16,7 @@ import re
 from urllib.parse import quote
 
 from .http import request
-from .wait import wait_for
+from .wait import TIMEOUT, wait_for
 
 PREFIX = "wspushd_"
 
@@ -39,11 +39,11 @@ CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue", "backl
 
 
 class Admin:
-    def __init__(self, address):
-        self.address = address
+    def __init__(self, address, timeout=TIMEOUT):
+        self.address, self.timeout = address, timeout
 
     def get(self, target, **kwargs):
-        return request(self.address, target, **kwargs)
+        return request(self.address, target, **{"timeout": self.timeout, **kwargs})
 
     def status(self, target):
         """The status of a GET; 0 where nobody answers."""

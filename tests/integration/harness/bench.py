@@ -50,9 +50,12 @@ def run_bench(url, *flags, status=0, **options):
 
 class PushServer:
     """A WebSocket push server in Python. `deliver(count, message)` says what a user gets for the
-    message with that number: a list of messages. Messages come from a Redis or by HTTP POST."""
+    message with that number: a list of messages, after `delay` seconds. Messages come from a Redis
+    or by HTTP POST."""
 
-    def __init__(self, deliver=lambda count, message: [message], greet=None, wrap=None, hear=None):
+    def __init__(self, deliver=lambda count, message: [message], greet=None, wrap=None, hear=None,
+                 delay=0):
+        self._delay = delay
         self._deliver, self._greet = deliver, greet
         self._wrap, self._hear = wrap or (lambda message: message), hear
         self._users, self._counts = {}, {}
@@ -86,7 +89,14 @@ class PushServer:
 
     async def publish(self, user, message):
         count = self._counts[user] = self._counts.get(user, -1) + 1
-        for one in self._deliver(count, message):
+        if self._delay:
+            self._loop.call_later(self._delay, lambda: self._loop.create_task(
+                self._send(user, self._deliver(count, message))))
+        else:
+            await self._send(user, self._deliver(count, message))
+
+    async def _send(self, user, messages):
+        for one in messages:
             with contextlib.suppress(websockets.ConnectionClosed):
                 await self._users[user].send(self._wrap(one))
 

@@ -39,6 +39,16 @@ def alive(pid):
     return state is not None and state[0] != "Z"
 
 
+def age(pid):
+    """Seconds since the process began; 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat") as file, open("/proc/uptime") as uptime:
+            began = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+            return float(uptime.read().split()[0]) - began
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def is_child(pid, parent):
     """Whether it is a living child of that process."""
     state = stat(pid)
@@ -49,7 +59,9 @@ def wait_end(process, timeout):
     """Waits for the end of a subprocess.Popen; False where it goes on. Its own wait() polls."""
     pidfd = os.pidfd_open(process.pid)
     try:
-        return bool(select.select([pidfd], [], [], timeout)[0])
+        ready = select.poll()  # select() knows no descriptor above 1,023
+        ready.register(pidfd, select.POLLIN)
+        return bool(ready.poll(timeout * 1000))
     finally:
         os.close(pidfd)
 
