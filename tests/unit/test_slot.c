@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "shm/segment.h"
+
 enum { CAPACITY = 1000 };
 
 static struct slot slot;
@@ -116,6 +118,21 @@ static void descriptors_are_noted_and_forgotten(void **state)
     assert_int_equal(noted(0), SLOT_AUX_MAX);
 }
 
+static void users_who_are_gone_are_noted_until_there_is_no_room(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < SLOT_GONE_MAX; i++)
+        assert_true(slot_gone_add(&slot, "somebody", i % 8 + 1));
+    assert_false(slot_gone_add(&slot, "one too many", 12));
+    assert_int_equal(slot.gone.count, SLOT_GONE_MAX);
+    assert_int_equal(slot.gone.at[6].len, 7);
+    assert_memory_equal(slot.gone.at[6].user, "somebod", 7);
+    slot_gone_clear(&slot);
+    assert_true(slot_gone_add(&slot, "again", 5));
+    assert_int_equal(slot.gone.count, 1);
+    slot_gone_clear(&slot);
+}
+
 static void states_have_names(void **state)
 {
     (void)state;
@@ -181,6 +198,11 @@ static void each_part_of_a_slot_is_checked(void **state)
     EXPECT(false, link.fd, CAPACITY);
     EXPECT(false, link.receiving, 2);
     EXPECT(false, link.sending, 2);
+    EXPECT(false, link.behind, 2);
+    EXPECT(true, in_hand, WORKERS_MAX + 1);
+    EXPECT(false, in_hand, WORKERS_MAX + 2);
+    EXPECT(false, gone.count, SLOT_GONE_MAX + 1);
+    EXPECT(false, gone.count, 1); /* whose name has no length */
     EXPECT(false, link.batch_confirmed, 6);
     EXPECT(false, link.in.base, 5101);
     EXPECT(false, link.out.base, 1);
@@ -203,6 +225,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wake_up_before_the_sleep_is_kept, begin, end),
         cmocka_unit_test_setup_teardown(a_full_eventfd_is_readable_all_the_same, begin, end),
         cmocka_unit_test_setup_teardown(descriptors_are_noted_and_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(users_who_are_gone_are_noted_until_there_is_no_room, begin,
+                                        end),
         cmocka_unit_test(states_have_names),
         cmocka_unit_test_setup_teardown(each_part_of_a_slot_is_checked, begin, end),
     };

@@ -25,6 +25,9 @@ STREAM = "requests"
 HANDSHAKE_S = 20
 """A client that is not let in within this time asks again."""
 
+MOST_WORKERS = 5
+"""That an event asks for."""
+
 DEATHS = ("kill", "stop", "segv")
 """Events after which the bytes in a worker's own memory are gone."""
 
@@ -66,7 +69,7 @@ def reloadable(key):
     """Whether push.conf's key may change without a restart, by the table of keys."""
     text = (ROOT / "common" / "config_keys.h").read_text()
     row = re.search(rf"^ *\w+ *\({key},.*$", text, re.M)
-    return bool(row) and re.search(r"\bRELOAD\b", row[0]) is not None
+    return bool(row) and re.search(r"\bRELOAD(_ONLY)?\b", row[0]) is not None
 
 
 class Chaos:
@@ -98,7 +101,7 @@ class Chaos:
             Event("reload", 2, lambda: self.server.signal(signal.SIGHUP)),
             Event("upgrade", 2, lambda: self.server.signal(signal.SIGUSR2)),
             Event("link", 1, self.cut_link),
-            Event("workers", 2 if reloadable("workers") else 0, self.other_workers),
+            Event("workers", 2 if reloadable("workers") else 0, lambda: self.resize(self.rng.randint(2, MOST_WORKERS))),
         ] if event.weight]
 
     # What happens to the server.
@@ -126,8 +129,9 @@ class Chaos:
         if links:
             self.server.redis.client.client_kill_filter(_id=self.rng.choice(links)["id"])
 
-    def other_workers(self):
-        self.server.config["workers"] = self.rng.choice([2, 3, 4, 5])
+    def resize(self, workers):
+        """Asks for another number of workers."""
+        self.server.config["workers"] = workers
         self.server.rewrite()
         self.server.signal(signal.SIGHUP)
 
