@@ -329,10 +329,14 @@ class Load:
             return 0
 
     def restarts(self):
-        try:
-            return self.admin.stats()["worker_restarts"]  # of slots not in use any more, too
-        except (OSError, AssertionError):
-            return 0
+        """Deaths so far. The sum, for workers() leaves out the slots that a resize has given back, and
+        who dies on the way from four workers to three may have had one of those."""
+        def answer():
+            try:
+                return [self.admin.stats()["worker_restarts"]]
+            except (OSError, AssertionError): # the worker that was to answer has died
+                return None
+        return wait_for(answer, "the number of deaths")[0]
 
     def wait_ready(self):
         """All workers live, their links are up."""
