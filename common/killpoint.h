@@ -91,7 +91,7 @@
     X(SEND_PARTLY, "a part of the frames was sent, the rest has no backlog")               \
     X(SEND_WAITS, "the rest is in the backlog, EPOLLOUT is not armed")                     \
     X(BACKLOG_SENT, "a part of the backlog was sent, and is still in it")                  \
-    /* worker/link.c, subscribe.c, route.c */                                              \
+    /* worker/link.c, link_streams.c, subscribe.c, route.c */                              \
     X(LINK_SOCKET, "a socket for Redis is open, nobody knows it")                          \
     X(LINK_NOTED, "the slot names it, it is not connected")                                \
     X(LINK_CONNECTED, "the login is in the stream, nothing is asked for")                  \

@@ -15,7 +15,7 @@
 #include "worker/accept.h"
 #include "worker/client.h"
 #include "worker/command.h"
-#include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
