@@ -50,7 +50,7 @@
     STR (admin, "127.0.0.1:8081", RELOAD_ONLY, "address of the admin HTTP interface; empty: none") \
     STR (redis, "redis://127.0.0.1:6379/0", RELOAD, "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \
     STR (prefix, "push:", RESTART, "what every channel's name begins with") \
-    INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most that waits for one slow client") \
+    INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most memory that what waits for one slow client may take: its bytes, and 64 for each message") \
     ENUM(slow_policy, SLOW_CLOSE, SLOW_POLICIES, RELOAD, "what happens to a client at its queue_limit") \
     INT (send_buffer, 131072, 4096, 16777216, "bytes", RESTART, "SO_SNDBUF of a client's socket: what the kernel may hold for it") \
     INT (heartbeat, 25, 1, 3600, "seconds", RELOAD, "silence after which a client is pinged") \

@@ -139,19 +139,24 @@ static void end_slow(struct worker *worker, struct conn *conn)
     client_end(worker, conn, CLOSED_SLOW);
 }
 
-/* Makes the backlog fit its limit by dropping whole frames; one that alone is larger may stay. */
+/* One frame that alone is larger than the limit may wait. */
+static bool is_too_much(const struct worker *worker, const struct hold *hold)
+{
+    return hold_weight(hold) > worker->config->queue_limit && hold->count > 1;
+}
+
+/* Makes the backlog fit its limit by dropping whole frames. */
 static void drop_oldest(struct worker *worker, struct hold *hold)
 {
     bool push = false;
-    while (hold->bytes > worker->config->queue_limit && hold->count > 1 &&
-           hold_drop_oldest(hold, &push))
+    while (is_too_much(worker, hold) && hold_drop_oldest(hold, &push))
         stats_add(&worker->stats->dropped_slow, push);
 }
 
 void client_backlogged(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
-    if (hold->bytes > worker->config->queue_limit && hold->count > 1) {
+    if (is_too_much(worker, hold)) {
         if (worker->config->slow_policy == SLOW_CLOSE ||
             word_state(conn_word(conn)) == CONN_CLOSING) {
             end_slow(worker, conn);

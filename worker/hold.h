@@ -17,6 +17,10 @@
 
 enum { HELD = 1u << 31 };
 
+/* What a frame in a backlog takes beside its bytes: struct chunk, its place in the queue, and what
+ * malloc(3) needs of both. */
+enum { HOLD_FRAME_WEIGHT = 64 };
+
 /* The bytes of one frame, shared by every backlog that it waits in. */
 struct chunk {
     uint32_t refs;
@@ -101,6 +105,13 @@ uint32_t hold_replace(struct hold *hold, uint64_t key);
 static inline struct waiting *hold_at(const struct hold *hold, uint32_t i)
 {
     return &hold->queue[(hold->first + i) & (hold->size - 1)];
+}
+
+/* The memory that the backlog takes: what `queue_limit` bounds. Many small frames weigh more than
+ * their bytes. */
+static inline uint64_t hold_weight(const struct hold *hold)
+{
+    return hold->bytes + (uint64_t)hold->count * HOLD_FRAME_WEIGHT;
 }
 
 /* Lets others see how many bytes wait: call when the queue has changed. */

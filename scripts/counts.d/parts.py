@@ -9,13 +9,14 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "integration
 import allocations          # noqa: E402
 import memory               # noqa: E402
 import redis_deliveries     # noqa: E402
+import slow                 # noqa: E402
 import spread               # noqa: E402
 import system_calls         # noqa: E402
 from harness.wait import SANITIZED, WSPUSHD     # noqa: E402
 from stage import Stage                         # noqa: E402
 
 PARTS = {"allocations": allocations, "calls": system_calls, "memory": memory, "spread": spread,
-         "redis": redis_deliveries}
+         "redis": redis_deliveries, "slow": slow}
 DESCRIPTORS = 12000     # 10,000 clients and what else a process has open
 
 

@@ -31,11 +31,11 @@ class Stage:
         self._directory.cleanup()
 
     @contextlib.contextmanager
-    def node(self, workers):
+    def node(self, workers, **config):
         """A server with nothing to do but what it is asked: no client is pinged meanwhile."""
         echo = opcode(ECHO, name="echo", to="echo")
         server = Server(self.directory, self.redis, opcodes=[echo], workers=workers,
-                        max_connections=11000, heartbeat=600, prefix="push:")
+                        max_connections=11000, heartbeat=600, prefix="push:", **config)
         try:
             yield Node(server.start())
             server.stop()

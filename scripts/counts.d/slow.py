@@ -1,0 +1,154 @@
+"""Clients that do not read.
+
+What one of them takes, in the kernel and in the server: 16 get push after push until the first is
+closed, and the most that was seen on the way counts. How long it takes until such a client sees its
+end: from the PUBLISH that was too much.
+
+And that they stop nobody: a million pushes, as fast as Redis publishes them, for users none of whom
+reads. Redis throws out a subscriber for whom more than 32 MB wait (client-output-buffer-limit pubsub),
+so the link must not have been made anew; and each push must be in the books in the end.
+"""
+
+import re
+import select
+import subprocess
+import time
+
+from harness import admin
+from harness.client import encode_binary
+from harness.wait import wait_for
+from memory import proportional
+from stage import OP
+
+
+TITLE = "clients that do not read"
+
+CLIENTS = 16
+MEMORY_LIMIT, SECONDS_LIMIT = 512, 1        # KiB; until it sees its end
+SIZES = (64, 1024)                          # bytes of a push
+STUCK, FLOOD, FLOOD_SIZE = 100, 1_000_000, 64
+
+
+def count(stage, table):
+    for size in SIZES:
+        with stage.node(1) as node, node:
+            count_memory(table, node, size)
+    for policy in ("close", "drop_oldest"):
+        with stage.node(1, slow_policy=policy) as node, node:
+            count_flood(stage, table, node, policy)
+
+
+def kernel_bytes(server):
+    """What the kernel holds for the server's ends of all connections to clients."""
+    listed = subprocess.run(["ss", "-tmnH", "state", "established",
+                             f"( sport = :{server.address[1]} )"],
+                            stdout=subprocess.PIPE, text=True, check=True).stdout
+    fields = re.findall(r"skmem:\(r(\d+),rb\d+,t\d+,tb\d+,f(\d+),w(\d+),o(\d+)", listed)
+    return sum(int(number) for socket in fields for number in socket)
+
+
+def seconds_to_see_the_end(clients, since):
+    """Of the last client. Who does not read sees it all the same: poll(2) says POLLHUP."""
+    poll = select.poll()
+    for client in clients:
+        poll.register(client.fileno(), 0)
+    waiting = len(clients)
+    while waiting:
+        seen = poll.poll(5000)
+        assert seen, "a client that does not read is not closed"
+        for fd, _ in seen:
+            poll.unregister(fd)
+        waiting -= len(seen)
+    return time.monotonic() - since
+
+
+def count_memory(table, node, size):
+    users = [str(i) for i in range(CLIENTS)]
+    clients = node.connect(users)
+    pids = [node.server.pid, *node.workers]
+    message = encode_binary(OP, b"x" * size)
+    channels = [f"user:{user}" for user in users]
+
+    def memory():
+        user = proportional(pids)
+        return kernel_bytes(node.server) + user["Anon"] + user["Shmem"]
+
+    def received():
+        return node.server.admin.counter(admin.RECEIVED)
+
+    before, most, published = memory(), 0, 0
+    while True:
+        began = time.monotonic()
+        if 0 in node.publish(channels, message, times=8192 // size):
+            break
+        last, published = began, published + len(channels) * (8192 // size)
+        wait_for(lambda: received() >= published, "every push taken")
+        most = max(most, memory() - before)
+    table.row(f"KiB for each, in kernel and server, pushes of {size} bytes", MEMORY_LIMIT,
+              most / CLIENTS / 1024)
+    table.row("seconds until all have seen their end", SECONDS_LIMIT,
+              seconds_to_see_the_end(clients, last), digits=2)
+
+
+def flood(stage, node):
+    """Publishes all pushes; returns the seconds that Redis took, and the most that waited there."""
+    message = encode_binary(OP, b"x" * FLOOD_SIZE)
+    path = stage.directory / "flood"
+    with open(path, "wb") as file:
+        for number in range(FLOOD):
+            channel = b"push:user:%d" % (number % STUCK)
+            file.write(b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+                       % (len(channel), channel, len(message), message))
+    began, waiting = time.monotonic(), 0
+    with open(path, "rb") as file, subprocess.Popen(
+            ["redis-cli", "-p", str(node.redis.port), "--pipe"], stdin=file,
+            stdout=subprocess.DEVNULL) as publisher:
+        while publisher.poll() is None:
+            waiting = max([waiting, *(int(client["omem"]) for client
+                                      in node.redis.client.client_list(_type="pubsub"))])
+            time.sleep(0.01)
+    path.unlink()
+    assert publisher.returncode == 0
+    return time.monotonic() - began, waiting
+
+
+def cpu_seconds(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/schedstat") as file:
+            total += int(file.read().split()[0]) / 1e9
+    return total
+
+
+def count_flood(stage, table, node, policy):
+    node.connect([str(user) for user in range(STUCK)])
+    metrics = node.server.admin.metrics
+    connects, cpu = metrics().total("redis_connects_total"), cpu_seconds(node.workers)
+    seconds, waiting = flood(stage, node)
+    still = Still()
+    wait_for(lambda: still(metrics().total(admin.RECEIVED)), "the last push to be taken")
+    cpu = cpu_seconds(node.workers) - cpu
+    node.swarm.__exit__()
+    node.server.wait_connections(0)
+    end = metrics()
+    taken = end.total(admin.RECEIVED)
+    known = end.total(admin.DELIVERED) + end.total(admin.DROPPED)
+    table.row(f"{policy}: links to Redis that were lost", 0,
+              end.total("redis_connects_total") - connects)
+    table.row(f"{policy}: pushes taken and not in the books", 0, abs(taken - known))
+    table.note(f"{taken:,.0f} taken of {FLOOD:,} published in {seconds:.1f} s "
+               f"({FLOOD / seconds:,.0f} a second); {1e6 * cpu / taken:.2f} us of a worker's CPU "
+               f"for each; at most {waiting / 1e6:.1f} MB waited at Redis")
+
+
+class Still:
+    """Whether a number has been the same for half a second."""
+
+    def __init__(self):
+        self._number, self._since = None, 0
+
+    def __call__(self, number):
+        now = time.monotonic()
+        if number != self._number:
+            self._number, self._since = number, now
+        return now - self._since >= 0.5
