@@ -91,7 +91,7 @@
     X(SEND_PARTLY, "a part of the frames was sent, the rest has no backlog")               \
     X(SEND_WAITS, "the rest is in the backlog, EPOLLOUT is not armed")                     \
     X(BACKLOG_SENT, "a part of the backlog was sent, and is still in it")                  \
-    /* worker/link.c, subscribe.c, route.c */                                              \
+    /* worker/link.c, link_streams.c, subscribe.c, route.c */                              \
     X(LINK_SOCKET, "a socket for Redis is open, nobody knows it")                          \
     X(LINK_NOTED, "the slot names it, it is not connected")                                \
     X(LINK_CONNECTED, "the login is in the stream, nothing is asked for")                  \
@@ -132,6 +132,18 @@
     X(TAKEOVER_HALF, "a part of the records is looked at")                                 \
     X(TAKEOVER_WALKED, "all are looked at, the rings are not read")                        \
     X(TAKEOVER_DONE, "all but the subscriptions is taken over")                            \
+    /* worker/move.c, rehome.c */                                                          \
+    X(MOVE_WALKED, "what is to be a worker's own is asked for, not confirmed")             \
+    X(MOVE_STAGED, "a stage of a move is reached, and the slot says so")                   \
+    X(FENCE_MET, "a link is routed up to the fence, the slot does not say so")             \
+    X(GIVE_BEGUN, "the parcel is there, no connection is given")                           \
+    X(GIVE_TORN, "a connection is out of the epoll set, and the old owner's")              \
+    X(GIVE_HALF, "a connection is on the way, others are not")                             \
+    X(GIVE_ENDED, "all are on the way, the slot stands")                                   \
+    X(RETIRE_HALF, "a slot's link is closed, the slot is not empty")                       \
+    X(TAKE_OWNED, "what was on the way is its new owner's, and in no index")               \
+    X(TAKE_INDEXED, "the index is anew, topics are the old number's")                      \
+    X(TAKE_BEGUN, "what derives from the number is anew, no parcel is taken")              \
     X(PARCEL_WRITTEN, "a parcel is written, the slot does not name it")                    \
     X(PARCEL_NAMED, "the slot names it, the worker has not ended")                         \
     X(PARCEL_HALF, "a part of a parcel is taken")                                          \

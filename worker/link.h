@@ -1,7 +1,6 @@
 /*
  * The Redis link of this worker: one connection that carries its subscriptions and every push to
- * its users. Its bytes stay in shared memory until they are dealt with (shm/stream.h), so that a
- * successor goes on with the same socket at the same byte.
+ * its users, from one connect to the next. What goes through it is in link_streams.h.
  *
  *              connect                login accepted            PONG of the first batch
  *     DOWN ------------> CONNECTING -----------------> SUBSCRIBING ---------------> UP
@@ -14,39 +13,22 @@
 
 #include "worker/worker.h"
 
-#include <stddef.h>
-
-/* What it is called in conn_mark. */
-enum { LINK_SOURCE = 0 };
-
 /* Takes the slot's link up where it is, or begins to connect. Returns 0, or -1 with errno. */
 int link_open(struct worker *worker);
 
 /* Whether commands can be handed over; while not, they are not needed (subscribe.c). */
 bool link_writable(const struct worker *worker);
 
-/* Appends bytes of commands; sent by link_turn. */
-void link_write(struct worker *worker, const void *bytes, size_t len);
-
-/* Whether so much waits to be sent that no more should be asked for now. */
-bool link_congested(const struct worker *worker);
-
-/* Closes the slot's link for good: nobody is to take it up. */
+/* Closes the slot's link for good: nobody is to take it up. Needs no link_open. */
 void link_close(struct worker *worker);
 
 /* Pushes may be missing from now on, for the clients of this worker and for members of its topics.
  */
 void link_note_gap(struct worker *worker);
 
-/* Routes the pushes that have come, sends them, and commits what is done. */
-void link_route(struct worker *worker);
-
 /* End of a turn: where another worker's link has come up, Redis is back, and this one's next try
  * need not wait. */
 void link_notice_others(struct worker *worker);
-
-/* End of a turn: sends the commands. */
-void link_turn(struct worker *worker);
 
 /* Once a second: time limits of the link. */
 void link_tick(struct worker *worker);

@@ -11,11 +11,11 @@
  */
 #include "worker/move.h"
 
-#include "common/log.h"
+#include "common/killpoint.h"
 #include "worker/accept.h"
 #include "worker/client.h"
 #include "worker/command.h"
-#include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
@@ -70,6 +70,7 @@ static enum plan_stage stage(const struct worker *worker)
 static void set_stage(struct worker *worker, enum plan_stage reached)
 {
     slot_set_stage(worker->slot, worker->plan.number, reached);
+    KILLPOINT(MOVE_STAGED);
 }
 
 static bool is_guest(const struct worker *worker)
@@ -117,6 +118,7 @@ bool move_fence(struct worker *worker, const uint8_t *payload, size_t len)
         len != (size_t)wanted || memcmp(payload, number, len) != 0)
         return false;
     worker->move->met = true;
+    KILLPOINT(FENCE_MET);
     return true;
 }
 
@@ -241,6 +243,7 @@ static void end_walk(struct worker *worker)
     worker->move->walked = true;
     worker->move->batch = link_of(worker)->batch_sent + 1;
     subscriptions_fence(worker);
+    KILLPOINT(MOVE_WALKED);
 }
 
 /* Some of it, as much as the link can take. */

@@ -7,7 +7,7 @@
  */
 #include "worker/rehome.h"
 
-#include "common/log.h"
+#include "common/killpoint.h"
 #include "worker/client.h"
 #include "worker/descriptors.h"
 #include "worker/link.h"
@@ -46,7 +46,9 @@ static void give_all(struct worker *worker)
         if (owner == worker->id)
             continue;
         client_unwatch(worker, conn);
+        KILLPOINT(GIVE_TORN);
         conn_hand_on(conn, owner);
+        KILLPOINT(GIVE_HALF);
         stats_add(&worker->stats->rehomed, 1);
     }
 }
@@ -58,6 +60,7 @@ static void retire(struct worker *worker)
 {
     struct slot *slot = worker->slot;
     link_close(worker);
+    KILLPOINT(RETIRE_HALF);
     descriptors_close_noted(worker);
     memset(&slot->users, 0, sizeof(slot->users));
     memset(&slot->topics, 0, sizeof(slot->topics));
@@ -69,7 +72,9 @@ static void retire(struct worker *worker)
 
 static void give(struct worker *worker)
 {
+    KILLPOINT(GIVE_BEGUN);
     give_all(worker);
+    KILLPOINT(GIVE_ENDED);
     if (worker->id >= worker->plan.other)
         retire(worker);
 }
@@ -112,12 +117,15 @@ void rehome_begin(struct worker *worker)
     atomic_store_explicit(&slot->high, high, memory_order_release);
     for (uint32_t fd = 0; fd < high; fd++)
         conn_take(&worker->table[fd], worker->id);
+    KILLPOINT(TAKE_OWNED);
     users_rebuild(&worker->users, worker->id, high);
+    KILLPOINT(TAKE_INDEXED);
     topics_rebuild(&worker->topics, worker->id, high);
     topic_rehome(worker);
     gap_take(worker);
     /* A successor finds all that follows begun, and goes on with it as after any death. */
     slot_set_stage(slot, worker->plan.number, STAGE_TAKING);
+    KILLPOINT(TAKE_BEGUN);
 }
 
 void rehome_finish(struct worker *worker)

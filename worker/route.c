@@ -8,6 +8,7 @@
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/move.h"
 #include "worker/node.h"
 #include "worker/pending.h"

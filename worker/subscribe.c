@@ -9,6 +9,7 @@
 #include "proto/resp.h"
 #include "worker/home.h"
 #include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/node.h"
 #include "worker/report.h"
 #include "worker/topic.h"

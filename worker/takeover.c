@@ -14,7 +14,7 @@
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
-#include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/lobby.h"
 #include "worker/node.h"
 #include "worker/parcel.h"

@@ -19,6 +19,7 @@
 #include "worker/last_words.h"
 #include "worker/limits.h"
 #include "worker/link.h"
+#include "worker/link_streams.h"
 #include "worker/lobby.h"
 #include "worker/move.h"
 #include "worker/node.h"

@@ -76,7 +76,7 @@ struct worker {
     struct ring out[WORKERS_MAX];  /* rings.c: from this one to each */
     struct outbox *outbox;         /* outbox.c: what this turn sends */
     struct holds *holds;           /* hold.c: private memory of connections */
-    struct link *link;             /* link.c: subscriptions and pushes */
+    struct link *link;             /* link.c, link_streams.c: subscriptions, pushes */
     struct subscriptions *subs;    /* subscribe.c */
     struct topic_work *topic_work; /* topic.c */
     struct join *join;             /* join.c */

@@ -1,0 +1,364 @@
+/*
+ * See link_streams.h. Reading and routing are two steps: the socket's event moves bytes into the
+ * input stream, the end of the turn routes them. Where a ring is full the routing stops, the stream
+ * fills, and the socket is no longer read: Redis feels the back-pressure, and nothing is dropped.
+ *
+ * Whether there is a connection is not decided here: what cannot go on ends in link_fail.
+ */
+#include "worker/link_streams.h"
+
+#include "common/killpoint.h"
+#include "common/log.h"
+#include "proto/resp.h"
+#include "worker/kernel.h"
+#include "worker/link.h"
+#include "worker/link_private.h"
+#include "worker/move.h"
+#include "worker/outbox.h"
+#include "worker/poison.h"
+#include "worker/rings.h"
+#include "worker/route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { READ_MAX = 256 * 1024 /* bytes of one recv(2) */ };
+
+/* Commands wait in private memory, behind those in the stream. */
+static void set_behind(struct worker *worker, bool behind)
+{
+    atomic_store_explicit(&link_shared(worker)->behind, behind, memory_order_release);
+}
+
+/* ---- Sending ---- */
+
+bool link_congested(const struct worker *worker)
+{
+    const struct link *link = worker->link;
+    return link->waiting_len > 0 || stream_level(&link_shared(worker)->out) > link->out_size / 2;
+}
+
+static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
+{
+    const struct link *link = worker->link;
+    struct stream *out = &link_shared(worker)->out;
+    const size_t room = link->out_size - stream_level(out);
+    if (len > room)
+        len = room;
+    memcpy(link->out + (stream_end(out) & (link->out_size - 1)), bytes, len);
+    stream_put(out, len);
+    return len;
+}
+
+static void put_behind(struct link *link, const uint8_t *bytes, size_t len)
+{
+    if (link->waiting_len + len > link->waiting_size) {
+        link->waiting_size = 2 * (link->waiting_len + len);
+        link->waiting = realloc(link->waiting, link->waiting_size);
+        if (!link->waiting)
+            abort();
+    }
+    memcpy(link->waiting + link->waiting_len, bytes, len);
+    link->waiting_len += len;
+}
+
+void link_write(struct worker *worker, const void *bytes, size_t len)
+{
+    struct link *link = worker->link;
+    if (link->waiting_len == 0 && len <= link->out_size - stream_level(&link_shared(worker)->out)) {
+        put(worker, bytes, len);
+        return;
+    }
+    /* First: from here on the stream alone is not what was to be sent. */
+    set_behind(worker, true);
+    put_behind(link, bytes, len);
+}
+
+/* Moves waiting bytes into the stream as far as they fit. */
+static void refill(struct worker *worker)
+{
+    struct link *link = worker->link;
+    if (!link->waiting)
+        return;
+    const size_t done = put(worker, link->waiting, link->waiting_len);
+    link->waiting_len -= done;
+    memmove(link->waiting, link->waiting + done, link->waiting_len);
+    if (link->waiting_len > 0)
+        return;
+    set_behind(worker, false);
+    free(link->waiting);
+    link->waiting = NULL;
+    link->waiting_size = 0;
+}
+
+/* One send(2); returns the bytes taken, 0 when the socket is full, -1 when the link has failed. */
+static ssize_t send_some(struct worker *worker)
+{
+    const struct link *link = worker->link;
+    struct slot_link *slot_link = link_shared(worker);
+    const uint8_t *at = link->out + (stream_start(&slot_link->out) & (link->out_size - 1));
+    atomic_store_explicit(&slot_link->sending, 1, memory_order_release);
+    KILLPOINT(LINK_SENDING);
+    const ssize_t n =
+        send(link_fd(worker), at, stream_level(&slot_link->out), MSG_NOSIGNAL | MSG_DONTWAIT);
+    KILLPOINT(LINK_SENT);
+    if (n > 0)
+        stream_done(&slot_link->out, (uint64_t)n);
+    atomic_store_explicit(&slot_link->sending, 0, memory_order_release);
+    if (n == -1 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        link_fail(worker, strerror(errno));
+        return -1;
+    }
+    return n > 0 ? n : 0;
+}
+
+void link_turn(struct worker *worker)
+{
+    struct link *link = worker->link;
+    struct stream *out = &link_shared(worker)->out;
+    if (!link_writable(worker) && link_state(worker) != LINK_CONNECTING)
+        return;
+    if (!link->readable)
+        return; /* not connected yet */
+    while (stream_level(out) > 0 || link->waiting_len > 0) {
+        refill(worker);
+        const ssize_t n = send_some(worker);
+        if (n < 0)
+            return;
+        if (n == 0) {
+            event_add(link->writable, NULL);
+            return;
+        }
+    }
+    stream_rewind(out, link->out_size);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg; /* the end of the turn sends */
+}
+
+/* ---- Receiving ---- */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *worker = arg;
+    struct link *link = worker->link;
+    struct slot_link *slot_link = link_shared(worker);
+    (void)what;
+    const uint32_t room = link->in_size - stream_level(&slot_link->in);
+    if (room == 0)
+        return; /* link_route stops the event when it cannot go on */
+    uint8_t *at = link->in + (stream_end(&slot_link->in) & (link->in_size - 1));
+    atomic_store_explicit(&slot_link->receiving, 1, memory_order_release);
+    const ssize_t n = recv(fd, at, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
+    KILLPOINT(LINK_RECEIVED);
+    if (n > 0)
+        stream_put(&slot_link->in, (uint64_t)n);
+    KILLPOINT(LINK_COUNTED);
+    atomic_store_explicit(&slot_link->receiving, 0, memory_order_release);
+    stats_add(&worker->stats->link_recvs, 1);
+    if (n > 0)
+        link->heard_ms = worker->now_ms;
+    else if (n == 0)
+        link_fail(worker, "Redis closed the connection");
+    else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        link_fail(worker, strerror(errno));
+}
+
+/* How many of the bytes from `position` on belong to an oversized reply. */
+static uint32_t to_skip(const struct slot_link *link, uint64_t position, uint32_t available)
+{
+    if (link->skip_to <= position)
+        return 0;
+    const uint64_t left = link->skip_to - position;
+    return left < available ? (uint32_t)left : available;
+}
+
+/* A reply that the stream could never hold whole: it is thrown away as it comes. */
+static bool too_large(struct worker *worker, uint64_t position, size_t need)
+{
+    if (need <= worker->link->in_size)
+        return false;
+    link_shared(worker)->skip_to = position + need;
+    stats_add(&worker->stats->pushes_received, 1);
+    stats_add(&worker->stats->push_too_large, 1);
+    log_warn("push_malformed", "reason=too_large bytes=%zu", need);
+    return true;
+}
+
+/* Routes one reply out of `available` bytes. Returns the bytes that are done, 0 to stop here. */
+static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
+                          uint64_t position)
+{
+    struct slot_words *words = &worker->slot->words;
+    struct resp_reply reply;
+    size_t need = 0;
+    const uint32_t skip = to_skip(link_shared(worker), position, available);
+    if (skip > 0)
+        return skip;
+    words_push(words, 0, position);
+    words_doing(words, DOING_PARSING);
+    if (poison_is_unread(worker, position)) {
+        link_fail(worker, "what Redis sent has killed two workers");
+        return 0;
+    }
+    const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
+    if (n == 0)
+        return too_large(worker, position, need) ? available : 0;
+    if (n < 0) {
+        link_fail(worker, "Redis sent what is no RESP");
+        return 0;
+    }
+    words_doing(words, DOING_ROUTING);
+    if (poison_is(worker, 0, position))
+        poison_skipped(worker, 0, position, at, (size_t)n);
+    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+        worker->link->blocked = true;
+        return 0;
+    }
+    return (uint32_t)n;
+}
+
+/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
+ * more. */
+static bool route_some(struct worker *worker, uint32_t most)
+{
+    const struct link *link = worker->link;
+    struct stream *in = &link_shared(worker)->in;
+    const uint64_t start = stream_start(in);
+    uint32_t done = 0, n = 0;
+    worker_in_hand(worker, 1 + LINK_SOURCE);
+    do {
+        const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
+        n = route_one(worker, at, stream_level(in) - done, start + done);
+        done += n;
+    } while (n > 0 && --most > 0 && link_fd(worker) > 0 && done < stream_level(in));
+    KILLPOINT(LINK_ROUTED);
+    outbox_flush(worker);
+    if (link_fd(worker) <= 0)
+        return false; /* the link has failed, and the stream was begun anew */
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    stream_done(in, done);
+    KILLPOINT(LINK_COMMITTED);
+    worker_in_hand(worker, 0);
+    return n > 0 && stream_level(in) > 0;
+}
+
+/* Nothing is routed now, so nothing is read either. */
+static void rest(struct link *link)
+{
+    if (link->readable)
+        event_del(link->readable);
+    link->blocked = true;
+}
+
+void link_route(struct worker *worker)
+{
+    struct link *link = worker->link;
+    struct stream *in = &link_shared(worker)->in;
+    const bool was_blocked = link->blocked;
+    if (move_holds_link(worker)) {
+        rest(link);
+        return;
+    }
+    if (stream_level(in) == 0 && !was_blocked)
+        return;
+    link->blocked = false;
+    while (stream_level(in) > 0 && route_some(worker, worker->careful ? 1 : UINT32_MAX))
+        ;
+    words_push(&worker->slot->words, 0, 0);
+    if (link_fd(worker) <= 0)
+        return;
+    if (link_shared(worker)->skip_to <= stream_start(in))
+        stream_rewind(in, link->in_size);
+    if (link->blocked && !was_blocked) {
+        stats_add(&worker->stats->ring_full, !move_met_fence(worker));
+        event_del(link->readable);
+    } else if (!link->blocked && was_blocked && link->readable) {
+        event_add(link->readable, NULL);
+    }
+}
+
+/* ---- Beginning and end ---- */
+
+int link_streams_open(struct worker *worker)
+{
+    const struct segment *segment = worker->segment;
+    const struct segment_shape *shape = &segment->header->shape;
+    struct link *link = worker->link;
+    link->in_size = shape->link_in_size;
+    link->out_size = shape->link_out_size;
+    link->in = segment_mirror(segment, segment_link_in_offset(segment, worker->id), link->in_size);
+    link->out =
+        segment_mirror(segment, segment_link_out_offset(segment, worker->id), link->out_size);
+    if (!link->in || !link->out)
+        return -1;
+    stream_recover(&link_shared(worker)->in);
+    stream_recover(&link_shared(worker)->out);
+    return 0;
+}
+
+static void watch(struct worker *worker, int fd)
+{
+    struct link *link = worker->link;
+    link->readable = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_readable, worker);
+    link->writable = event_new(worker->base, fd, EV_WRITE, on_writable, worker);
+    if (!link->readable || !link->writable)
+        abort();
+    event_add(link->readable, NULL);
+}
+
+void link_streams_begin(struct worker *worker, int fd)
+{
+    if (!worker->link->is_unix)
+        link_shared(worker)->sent_base = kernel_sent(fd);
+    watch(worker, fd);
+}
+
+/* What the kernel counts of a TCP socket tells what a predecessor has not; a unix socket has no
+ * such counts, and is whole only where nothing was under way. */
+static bool reconcile(const struct worker *worker, int fd)
+{
+    const struct link *link = worker->link;
+    struct slot_link *slot_link = link_shared(worker);
+    if (atomic_load(&slot_link->behind))
+        return false;
+    if (link->is_unix)
+        return !atomic_load(&slot_link->receiving) && !atomic_load(&slot_link->sending);
+    return stream_reconcile_in(&slot_link->in, kernel_received(fd), link->in_size) &&
+           stream_reconcile_out(&slot_link->out, kernel_sent(fd) - slot_link->sent_base);
+}
+
+bool link_streams_resume(struct worker *worker, int fd)
+{
+    if (!reconcile(worker, fd))
+        return false;
+    watch(worker, fd);
+    return true;
+}
+
+void link_streams_end(struct worker *worker)
+{
+    struct link *link = worker->link;
+    if (link->readable)
+        event_free(link->readable);
+    if (link->writable)
+        event_free(link->writable);
+    link->readable = link->writable = NULL;
+    link->waiting_len = 0;
+    link->blocked = false;
+}
+
+void link_streams_forget(struct worker *worker)
+{
+    struct slot_link *slot_link = link_shared(worker);
+    stream_begin(&slot_link->in);
+    stream_begin(&slot_link->out);
+    slot_link->skip_to = 0;
+    set_behind(worker, false);
+}
