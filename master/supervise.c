@@ -213,14 +213,23 @@ static void dead(struct master *master, uint32_t i, int status)
     }
 }
 
-/* Whether a child has ended, which stays to be reaped. In *status, what waitpid(2) would say. */
-static bool has_ended(pid_t pid, int *status)
+/* A child that has ended, of one process or of all (waitid(2)), or 0. It stays to be reaped. In
+ * *status, what waitpid(2) would say. */
+static pid_t ended(idtype_t which, pid_t pid, int *status)
 {
     siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1 || info.si_pid == 0)
-        return false;
+    if (waitid(which, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
+        return 0;
     *status = info.si_code == CLD_EXITED ? W_EXITCODE(info.si_status, 0) : info.si_status;
-    return true;
+    return info.si_pid;
+}
+
+static void replace_dead(struct master *master)
+{
+    int status;
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid && ended(P_PID, master->charge[i].pid, &status))
+            dead(master, i, status);
 }
 
 /* Successors first: reaping may take long, where somebody has read the /proc/PID/fd of a worker
@@ -229,12 +238,13 @@ void supervise_reap(struct master *master)
 {
     int status;
     pid_t pid;
-    for (uint32_t i = 0; i < master->slots; i++)
-        if (master->charge[i].pid && has_ended(master->charge[i].pid, &status))
-            dead(master, i, status);
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    replace_dead(master);
+    while ((pid = ended(P_ALL, 0, &status)) > 0) {
         if (pid == master->trial)
             upgrade_tried(master, status);
+        replace_dead(master); /* it may have ended just now */
+        waitpid(pid, NULL, 0);
+    }
 }
 
 void supervise_run(struct master *master, uint32_t i)
