@@ -5,13 +5,13 @@
 #include "master/upgrade.h"
 
 #include "common/log.h"
+#include "common/open_fds.h"
 #include "master/change.h"
 #include "master/inherit.h"
 #include "master/stop.h"
 #include "master/supervise.h"
 #include "shm/migrate.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -291,13 +291,9 @@ void upgrade_exec(struct master *master)
  * where workers had to be killed, clients, whom nobody would ever serve. */
 static void keep_nothing(void)
 {
-    DIR *open_fds = opendir("/proc/self/fd");
-    const struct dirent *entry;
-    while (open_fds && (entry = readdir(open_fds)))
-        if (atoi(entry->d_name) > STDERR_FILENO)
-            fcntl(atoi(entry->d_name), F_SETFD, FD_CLOEXEC);
-    if (open_fds)
-        closedir(open_fds);
+    const int end = open_fds_end();
+    for (int fd = STDERR_FILENO + 1; fd < end; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 void upgrade_exec_anew(const struct master *master)

@@ -2,20 +2,24 @@
  * See descriptors.h. A descriptor that is unknown twice, AUDIT_APART_S apart, with the same inode
  * and under the same number, belongs to nobody: whoever opens one makes it known within
  * microseconds, or, for a resolver's socket, closes it within less time than that.
+ *
+ * A look goes through the whole descriptor table, a slice of it each second, so that it never stops
+ * the loop for long. A number whose record is in use needs no system call.
  */
 #include "worker/descriptors.h"
 
 #include "common/killpoint.h"
 #include "common/log.h"
+#include "common/open_fds.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     AUDIT_APART_S = 10, /* seconds between two looks at the same suspect */
-    SUSPECTS_MAX = 256  /* more are found the next time */
+    SUSPECTS_MAX = 256, /* more are found the next time */
+    SLICE = 16384       /* numbers looked at in one go */
 };
 
 struct suspect {
@@ -23,12 +27,17 @@ struct suspect {
     uint64_t inode;
 };
 
-static struct {
-    uint32_t deaths; /* restarts of all slots that were looked into */
-    uint32_t looks;  /* still to be made */
-    uint32_t next_s; /* when */
-    struct suspect suspect[SUSPECTS_MAX];
+struct suspects {
+    struct suspect at[SUSPECTS_MAX];
     size_t count;
+};
+
+static struct {
+    uint32_t deaths;               /* restarts of all slots that were looked into */
+    uint32_t looks;                /* still to be made */
+    uint32_t next_s;               /* when */
+    int fd;                        /* where the present look goes on; 0: at its beginning */
+    struct suspects before, found; /* by the last look, and by the present one */
 } audit;
 
 static uint64_t inode_of(int fd)
@@ -89,11 +98,27 @@ static bool is_listener(const struct worker *worker, int fd)
     return worker->setup->admin_fd == fd;
 }
 
+/* Beyond the highest number that a worker has had no record was ever used, nor is to be read: that
+ * would give it a page. */
+static uint32_t records_end(const struct worker *worker)
+{
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+        const uint32_t high =
+            atomic_load_explicit(&worker->segment->slot[i].high, memory_order_acquire);
+        end = high > end ? high : end;
+    }
+    return end;
+}
+
+static bool is_connection(const struct worker *worker, int fd)
+{
+    return word_state(conn_word(&worker->table[fd])) != CONN_FREE;
+}
+
 static bool is_known(const struct worker *worker, int fd, uint64_t inode)
 {
-    if ((uint32_t)fd < worker->segment->header->own_fds || is_listener(worker, fd))
-        return true;
-    if ((uint32_t)fd < worker->capacity && word_state(conn_word(&worker->table[fd])) != CONN_FREE)
+    if (is_listener(worker, fd))
         return true;
     for (uint32_t i = 0; i < worker_slots(worker); i++) {
         const struct slot *slot = &worker->segment->slot[i];
@@ -105,42 +130,52 @@ static bool is_known(const struct worker *worker, int fd, uint64_t inode)
     return false;
 }
 
-static bool was_suspect(const struct suspect *before, size_t count, int fd, uint64_t inode)
+static bool was_suspect(struct suspect now)
 {
-    for (size_t i = 0; i < count; i++)
-        if (before[i].fd == fd && before[i].inode == inode)
+    for (size_t i = 0; i < audit.before.count; i++)
+        if (audit.before.at[i].fd == now.fd && audit.before.at[i].inode == now.inode)
             return true;
     return false;
 }
 
-/* One look at all that is open. */
-static void look(struct worker *worker)
+static void reclaim(struct worker *worker, int fd)
 {
-    struct suspect before[SUSPECTS_MAX];
-    const size_t before_count = audit.count;
-    DIR *open_fds = opendir("/proc/self/fd");
-    if (!open_fds)
+    log_info("descriptor_reclaimed", "fd=%d", fd);
+    stats_add(&worker->stats->reclaimed, 1);
+    close(fd);
+}
+
+/* A descriptor that is no connection. */
+static void look_at(struct worker *worker, int fd)
+{
+    const struct suspect suspect = {fd, inode_of(fd)};
+    if (suspect.inode == 0 || is_known(worker, fd, suspect.inode))
         return;
-    for (size_t i = 0; i < before_count; i++)
-        before[i] = audit.suspect[i];
-    audit.count = 0;
-    const struct dirent *entry;
-    while ((entry = readdir(open_fds))) {
-        const int fd = atoi(entry->d_name);
-        if (entry->d_name[0] == '.' || fd == dirfd(open_fds))
-            continue;
-        const uint64_t inode = inode_of(fd);
-        if (inode == 0 || is_known(worker, fd, inode))
-            continue;
-        if (was_suspect(before, before_count, fd, inode)) {
-            log_info("descriptor_reclaimed", "fd=%d", fd);
-            stats_add(&worker->stats->reclaimed, 1);
-            close(fd);
-        } else if (audit.count < SUSPECTS_MAX) {
-            audit.suspect[audit.count++] = (struct suspect){fd, inode};
-        }
-    }
-    closedir(open_fds);
+    if (was_suspect(suspect))
+        reclaim(worker, fd);
+    else if (audit.found.count < SUSPECTS_MAX)
+        audit.found.at[audit.found.count++] = suspect;
+}
+
+/* Looks at a slice of all numbers. Returns whether it was the last. */
+static bool look(struct worker *worker)
+{
+    const int end = open_fds_end();
+    const int records = (int)records_end(worker);
+    int fd = audit.fd ? audit.fd : (int)worker->segment->header->own_fds;
+    for (int i = 0; i < SLICE && fd < end; i++, fd++)
+        if (fd >= records || !is_connection(worker, fd))
+            look_at(worker, fd);
+    audit.fd = fd;
+    return fd >= end;
+}
+
+static void end_look(void)
+{
+    audit.before = audit.found;
+    audit.found.count = 0;
+    audit.fd = 0;
+    audit.looks--;
 }
 
 static uint32_t all_deaths(const struct worker *worker)
@@ -162,9 +197,10 @@ void descriptors_audit(struct worker *worker)
         if (audit.next_s <= worker->now_s)
             audit.next_s = worker->now_s + 1;
     }
-    if (audit.looks == 0 || worker->now_s < audit.next_s)
+    if (audit.looks == 0 || (audit.fd == 0 && worker->now_s < audit.next_s))
         return;
-    audit.looks--;
-    audit.next_s = worker->now_s + AUDIT_APART_S;
-    look(worker);
+    if (audit.fd == 0)
+        audit.next_s = worker->now_s + AUDIT_APART_S;
+    if (look(worker))
+        end_look();
 }
