@@ -1,0 +1,66 @@
+/*
+ * The outbox's inside, for outbox.c and outbox_send.c alone: what this turn has gathered, and how
+ * it is found.
+ */
+#ifndef WSPUSHD_WORKER_OUTBOX_PRIVATE_H
+#define WSPUSHD_WORKER_OUTBOX_PRIVATE_H
+
+#include "worker/outbox.h"
+
+#include <stddef.h>
+
+struct frame {
+    uint32_t offset, size;
+    struct push_terms terms; /* all 0: no push */
+    struct chunk *chunk;     /* the same bytes on the heap, once a connection had to wait */
+};
+
+struct item {
+    frame_id frame;
+    uint32_t next; /* 0: the last */
+};
+
+struct target {
+    struct conn_ref ref;
+    uint32_t first, last;
+};
+
+/* A growing array: item 0 of items and targets is never used, so that 0 means none. */
+struct array {
+    void *at;
+    uint32_t count, size;
+};
+
+struct outbox {
+    uint8_t *arena;
+    size_t used, size;
+    struct array frames, items, targets;
+    bool early; /* being flushed before the turn's end, in the middle of something */
+};
+
+static inline struct frame *frame_at(const struct outbox *outbox, frame_id id)
+{
+    return (struct frame *)outbox->frames.at + id;
+}
+
+static inline struct item *item_at(const struct outbox *outbox, uint32_t i)
+{
+    return (struct item *)outbox->items.at + i;
+}
+
+static inline struct target *target_at(const struct outbox *outbox, uint32_t i)
+{
+    return (struct target *)outbox->targets.at + i;
+}
+
+/* Where the connection's place in the outbox is kept: in its hold if it has one, else in its
+ * record. */
+uint32_t *outbox_place(struct worker *worker, struct conn *conn);
+
+/* Counts the pushes from item i on: their connection is gone. */
+void outbox_count_lost(struct worker *worker, uint32_t i);
+
+/* Begins anew, with nothing gathered. */
+void outbox_reset(struct outbox *outbox);
+
+#endif
