@@ -49,6 +49,16 @@ void conn_release(struct conn *conn)
     conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0));
 }
 
+bool conn_reclaim(struct conn *conn, uint64_t word)
+{
+    const uint64_t next = word_make(word_generation(word) + 1, 0, CONN_FREE, 0);
+
+    /* The one word that has two writers: nobody owns it, so they must agree. */
+    return word_state(word) == CONN_FREE &&
+           atomic_compare_exchange_strong_explicit(&conn->word, &word, next, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
 void conn_give(struct conn *conn, uint32_t owner)
 {
     const uint64_t word = conn_word(conn);

@@ -175,6 +175,11 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
  * closes the descriptor after, never before: the moment it is closed, the number is another's. */
 void conn_release(struct conn *conn);
 
+/* For who finds a descriptor open that nobody has any more, and whose record said `word`: makes the
+ * free record's generation the next one. Returns false where the record is not free, or has changed
+ * since: of all who find it, one is told true, and may close the descriptor. */
+bool conn_reclaim(struct conn *conn, uint64_t word);
+
 /* Gives the record, out of any index, to `owner`, who is to adopt it: state MOVING, flags as they
  * are. The last store of the old owner. */
 void conn_give(struct conn *conn, uint32_t owner);

@@ -1,7 +1,7 @@
 /*
  * See descriptors.h. A descriptor that is unknown twice, AUDIT_APART_S apart, with the same inode
- * and under the same number, belongs to nobody: whoever opens one makes it known within
- * microseconds, or, for a resolver's socket, closes it within less time than that.
+ * and under the same number, with its record unchanged, belongs to nobody: whoever opens one makes
+ * it known within microseconds, or, for a resolver's socket, closes it within less time than that.
  */
 #include "worker/descriptors.h"
 
@@ -21,6 +21,7 @@ enum {
 struct suspect {
     int fd;
     uint64_t inode;
+    uint64_t word; /* of its record */
 };
 
 static struct {
@@ -105,10 +106,28 @@ static bool is_known(const struct worker *worker, int fd, uint64_t inode)
     return false;
 }
 
-static bool was_suspect(const struct suspect *before, size_t count, int fd, uint64_t inode)
+/* Of a descriptor that could be a connection's. */
+static uint64_t word_of(const struct worker *worker, int fd)
+{
+    return (uint32_t)fd < worker->capacity ? conn_word(&worker->table[fd]) : 0;
+}
+
+/* A connection's may be closed by another worker too, whose epoll set still has it. */
+static void reclaim(struct worker *worker, struct suspect suspect)
+{
+    if ((uint32_t)suspect.fd < worker->capacity &&
+        !conn_reclaim(&worker->table[suspect.fd], suspect.word))
+        return;
+    log_info("descriptor_reclaimed", "fd=%d", suspect.fd);
+    stats_add(&worker->stats->reclaimed, 1);
+    close(suspect.fd);
+}
+
+/* Where its record has changed since, somebody has it in hand just now. */
+static bool was_suspect(const struct suspect *before, size_t count, struct suspect now)
 {
     for (size_t i = 0; i < count; i++)
-        if (before[i].fd == fd && before[i].inode == inode)
+        if (before[i].fd == now.fd && before[i].inode == now.inode && before[i].word == now.word)
             return true;
     return false;
 }
@@ -132,13 +151,11 @@ static void look(struct worker *worker)
         const uint64_t inode = inode_of(fd);
         if (inode == 0 || is_known(worker, fd, inode))
             continue;
-        if (was_suspect(before, before_count, fd, inode)) {
-            log_info("descriptor_reclaimed", "fd=%d", fd);
-            stats_add(&worker->stats->reclaimed, 1);
-            close(fd);
-        } else if (audit.count < SUSPECTS_MAX) {
-            audit.suspect[audit.count++] = (struct suspect){fd, inode};
-        }
+        const struct suspect suspect = {fd, inode, word_of(worker, fd)};
+        if (was_suspect(before, before_count, suspect))
+            reclaim(worker, suspect);
+        else if (audit.count < SUSPECTS_MAX)
+            audit.suspect[audit.count++] = suspect;
     }
     closedir(open_fds);
 }
