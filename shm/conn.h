@@ -192,6 +192,11 @@ void conn_hand_on(struct conn *conn, uint32_t owner);
 /* The record is `owner`'s if it was on the way to him. */
 void conn_take(struct conn *conn, uint32_t owner);
 
+/* Copies a record that is another worker's, in an index. Returns false where it is in none, or has
+ * changed hands meanwhile. What does not change while it is in an index is of one piece: user,
+ * hash, address, port, since. */
+bool conn_copy(struct conn *copy, const struct conn *conn);
+
 /* The record that a reference means if it still does and `owner` owns it, or NULL. */
 struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner);
 
