@@ -1,6 +1,6 @@
 /*
  * See home.h. The order of the stores in home_give is what makes a death harmless: the record
- * names its new owner before the ring tells it, and `handing` names the descriptor until the ring
+ * names its new owner before the ring tells it, and `handing` names the connection until the ring
  * has it. A successor finds it there and tells the new owner again.
  */
 #include "worker/home.h"
