@@ -78,7 +78,7 @@ include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan tsan killpoints test soak check run install uninstall counts \
+.PHONY: all tests unit asan tsan model killpoints test soak check run install uninstall counts \
         perfcheck format clean help
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
@@ -146,6 +146,9 @@ tsan: ## lets threads use shared memory as the workers do, under ThreadSanitizer
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    $(THREADED:%=$(BUILD)/tsan/tests/%)
 	$(Q)scripts/unit $(BUILD)/tsan $(THREADED)
+
+model: ## tries every order of steps of the models in shm/*.pml (spin); shows that they bite
+	$(Q)scripts/model
 
 killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd

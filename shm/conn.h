@@ -36,6 +36,9 @@
  * number of workers changes (plan.h): the old owner's last store is the word that names the new
  * owner. A reference to a connection is its descriptor and its generation; the generation grows
  * whenever the record is released, so a stale reference is recognised and never followed.
+ *
+ * shm/conn.pml is the model of a record's life and of what a death leaves: who changes the order of
+ * steps changes it first.
  */
 #ifndef WSPUSHD_SHM_CONN_H
 #define WSPUSHD_SHM_CONN_H
