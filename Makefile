@@ -19,7 +19,11 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
 HARDEN   := -fstack-protector-strong -fPIE
 FORTIFY  := -D_FORTIFY_SOURCE=2
 
-ifdef SANITIZE
+ifeq ($(SANITIZE),thread)
+# It knows no fences (-Wtsan): it need not, for those of shm/ order what is atomic in any case.
+CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
+FORTIFY  :=
+else ifdef SANITIZE
 CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FORTIFY  := # the sanitizers see more
 endif
@@ -74,8 +78,8 @@ include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan killpoints test soak check run install uninstall counts perfcheck format clean \
-        help
+.PHONY: all tests unit asan tsan model killpoints test soak check run install uninstall counts \
+        perfcheck format clean help
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
 
@@ -136,6 +140,15 @@ unit: $(TESTS) ## runs the unit tests
 
 asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests killpoints
+
+THREADED := test_threads test_ring_race
+tsan: ## lets threads use shared memory as the workers do, under ThreadSanitizer
+	$(Q)$(MAKE) -s BUILD=$(BUILD)/tsan SANITIZE=thread \
+	    $(THREADED:%=$(BUILD)/tsan/tests/%)
+	$(Q)scripts/unit $(BUILD)/tsan $(THREADED)
+
+model: ## tries every order of steps of the models in shm/*.pml (spin); shows that they bite
+	$(Q)scripts/model
 
 killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd

@@ -36,6 +36,9 @@
  * number of workers changes (plan.h): the old owner's last store is the word that names the new
  * owner. A reference to a connection is its descriptor and its generation; the generation grows
  * whenever the record is released, so a stale reference is recognised and never followed.
+ *
+ * shm/conn.pml is the model of a record's life and of what a death leaves: who changes the order of
+ * steps changes it first.
  */
 #ifndef WSPUSHD_SHM_CONN_H
 #define WSPUSHD_SHM_CONN_H
@@ -175,6 +178,11 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
  * closes the descriptor after, never before: the moment it is closed, the number is another's. */
 void conn_release(struct conn *conn);
 
+/* For who finds a descriptor open that nobody has any more, and whose record said `word`: makes the
+ * free record's generation the next one. Returns false where the record is not free, or has changed
+ * since: of all who find it, one is told true, and may close the descriptor. */
+bool conn_reclaim(struct conn *conn, uint64_t word);
+
 /* Gives the record, out of any index, to `owner`, who is to adopt it: state MOVING, flags as they
  * are. The last store of the old owner. */
 void conn_give(struct conn *conn, uint32_t owner);
@@ -186,6 +194,11 @@ void conn_hand_on(struct conn *conn, uint32_t owner);
 
 /* The record is `owner`'s if it was on the way to him. */
 void conn_take(struct conn *conn, uint32_t owner);
+
+/* Copies a record that is another worker's, in an index. Returns false where it is in none, or has
+ * changed hands meanwhile. What does not change while it is in an index is of one piece: user,
+ * hash, address, port, since. */
+bool conn_copy(struct conn *copy, const struct conn *conn);
 
 /* The record that a reference means if it still does and `owner` owns it, or NULL. */
 struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref ref, uint32_t owner);

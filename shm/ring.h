@@ -29,6 +29,8 @@
  * the producer after its next commit. Its commit may come while the producer is still awake, and
  * then nobody is woken: so before it sleeps, the producer asks ring_room_made, in the order of the
  * latch (shm/slot.h).
+ *
+ * shm/ring.pml is the model of all this: who changes the order of steps changes it first.
  */
 #ifndef WSPUSHD_SHM_RING_H
 #define WSPUSHD_SHM_RING_H

@@ -117,7 +117,7 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
 {
     return atomic_load(&slot->sleeping) <= 1 && atomic_load(&slot->connections) <= capacity &&
            atomic_load(&slot->ready_users) <= capacity && atomic_load(&slot->high) <= capacity &&
-           atomic_load(&slot->handing) < capacity &&
+           conn_ref_unpack(atomic_load(&slot->handing)).fd < capacity &&
            atomic_load(&slot->in_hand) <= WORKERS_MAX + 1 &&
            atomic_load(&slot->node_state) <= NODE_DOUBTFUL && atomic_load(&slot->drained) <= 1 &&
            slot->users.count <= capacity && slot->users.buckets <= capacity &&

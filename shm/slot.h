@@ -155,13 +155,13 @@ struct slot {
     _Atomic uint32_t high;       /* one more than the highest descriptor it ever owned */
     _Atomic uint32_t present;    /* 1: it has users, as of the end of its last turn */
     _Atomic uint32_t news;       /* grows when a word of this slot changes that others wait for */
-    _Atomic uint32_t handing;    /* descriptor being handed over; 0: none */
     _Atomic uint32_t node_state; /* only the node's home: enum node_state */
     _Atomic uint32_t in_hand; /* where the pushes come from that are being sent and not committed: 1
                                  + source of their conn_mark; 0: none are */
     _Atomic uint32_t drained; /* SLOT_DRAIN is done: every client is closed */
     _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
     _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
+    _Atomic uint64_t handing; /* connection being handed over: its conn_ref_pack; 0: none */
     struct users_control users;
 
     _Alignas(64) struct slot_link link;

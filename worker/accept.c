@@ -65,7 +65,8 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     struct slot *slot = worker->slot;
     struct conn *conn = &worker->table[fd];
     KILLPOINT(ACCEPTED);
-    atomic_store_explicit(&slot->handing, (uint32_t)fd, memory_order_release);
+    atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)),
+                          memory_order_release);
     KILLPOINT(ACCEPT_NOTED);
     worker_owns(worker, (uint32_t)fd); /* first: a successor looks no further than it says */
     worker->segment->sent[fd] = 0;

@@ -326,11 +326,13 @@ static void (*const read_in[])(struct worker *, struct conn *) = {
 /* A dead worker had set the record free and not come to close(2). If it was so, it is free still,
  * and the registration is there. Either alone does not tell: a socket that somebody else holds open
  * (the child that fork(2) has just made for a trial) wakes its set after its number has become
- * another's. */
+ * another's. The audit of descriptors.c may have found it too. */
 static void close_leftover(const struct worker *worker, struct conn_ref ref)
 {
-    if (conn_word(&worker->table[ref.fd]) == word_make(ref.generation + 1, 0, CONN_FREE, 0) &&
-        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0)
+    struct conn *conn = &worker->table[ref.fd];
+    if (word_state(conn_word(conn)) == CONN_FREE &&
+        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0 &&
+        conn_reclaim(conn, word_make(ref.generation + 1, 0, CONN_FREE, 0)))
         close((int)ref.fd);
 }
 

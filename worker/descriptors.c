@@ -1,7 +1,7 @@
 /*
  * See descriptors.h. A descriptor that is unknown twice, AUDIT_APART_S apart, with the same inode
- * and under the same number, belongs to nobody: whoever opens one makes it known within
- * microseconds, or, for a resolver's socket, closes it within less time than that.
+ * and under the same number, with its record unchanged, belongs to nobody: whoever opens one makes
+ * it known within microseconds, or, for a resolver's socket, closes it within less time than that.
  *
  * A look goes through the whole descriptor table, a slice of it each second, so that it never stops
  * the loop for long. A number whose record is in use needs no system call.
@@ -25,6 +25,7 @@ enum {
 struct suspect {
     int fd;
     uint64_t inode;
+    uint64_t word; /* of its record */
 };
 
 struct suspects {
@@ -130,29 +131,41 @@ static bool is_known(const struct worker *worker, int fd, uint64_t inode)
     return false;
 }
 
+/* Of a descriptor that could be a connection's. */
+static uint64_t word_of(const struct worker *worker, int fd)
+{
+    return (uint32_t)fd < worker->capacity ? conn_word(&worker->table[fd]) : 0;
+}
+
+/* Where its record has changed since, somebody has it in hand just now. */
 static bool was_suspect(struct suspect now)
 {
     for (size_t i = 0; i < audit.before.count; i++)
-        if (audit.before.at[i].fd == now.fd && audit.before.at[i].inode == now.inode)
+        if (audit.before.at[i].fd == now.fd && audit.before.at[i].inode == now.inode &&
+            audit.before.at[i].word == now.word)
             return true;
     return false;
 }
 
-static void reclaim(struct worker *worker, int fd)
+/* A connection's may be closed by another worker too, whose epoll set still has it. */
+static void reclaim(struct worker *worker, struct suspect suspect)
 {
-    log_info("descriptor_reclaimed", "fd=%d", fd);
+    if ((uint32_t)suspect.fd < worker->capacity &&
+        !conn_reclaim(&worker->table[suspect.fd], suspect.word))
+        return;
+    log_info("descriptor_reclaimed", "fd=%d", suspect.fd);
     stats_add(&worker->stats->reclaimed, 1);
-    close(fd);
+    close(suspect.fd);
 }
 
 /* A descriptor that is no connection. */
 static void look_at(struct worker *worker, int fd)
 {
-    const struct suspect suspect = {fd, inode_of(fd)};
+    const struct suspect suspect = {fd, inode_of(fd), word_of(worker, fd)};
     if (suspect.inode == 0 || is_known(worker, fd, suspect.inode))
         return;
     if (was_suspect(suspect))
-        reclaim(worker, fd);
+        reclaim(worker, suspect);
     else if (audit.found.count < SUSPECTS_MAX)
         audit.found.at[audit.found.count++] = suspect;
 }

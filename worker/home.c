@@ -1,6 +1,6 @@
 /*
  * See home.h. The order of the stores in home_give is what makes a death harmless: the record
- * names its new owner before the ring tells it, and `handing` names the descriptor until the ring
+ * names its new owner before the ring tells it, and `handing` names the connection until the ring
  * has it. A successor finds it there and tells the new owner again.
  */
 #include "worker/home.h"
@@ -77,7 +77,7 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
     if (!adoption)
         return false;
     fill(adoption, ref, response, response_len, rest, rest_len);
-    atomic_store_explicit(&slot->handing, ref.fd, memory_order_release);
+    atomic_store_explicit(&slot->handing, conn_ref_pack(ref), memory_order_release);
     KILLPOINT(GIVE_NOTED);
     client_unwatch(worker, conn);
     KILLPOINT(GIVE_UNWATCHED);
@@ -279,19 +279,22 @@ void home_leave(struct worker *worker, struct conn *conn)
  * The dead worker may have died anywhere in home_give. Before conn_give the record was still ours,
  * and takeover.c deals with it. After it, the ring may not have the adoption, and then the 101 in
  * it is lost: the new owner is told, behind whatever the ring has, to end a connection that has
- * not arrived; its client asks again.
+ * not arrived; its client asks again. It may have arrived and ended since, and its number be that
+ * of another which moves just now: the generation tells.
  */
 void home_resume_handing(struct worker *worker)
 {
-    const uint32_t fd = atomic_load_explicit(&worker->slot->handing, memory_order_acquire);
-    if (fd == 0)
+    const uint64_t handing = atomic_load_explicit(&worker->slot->handing, memory_order_acquire);
+    const struct conn_ref ref = conn_ref_unpack(handing);
+    if (handing == 0)
         return;
-    const uint64_t word = conn_word(&worker->table[fd]);
-    if (word_state(word) == CONN_MOVING && word_owner(word) != worker->id) {
+    const uint64_t word = conn_word(&worker->table[ref.fd]);
+    if (word_state(word) == CONN_MOVING && word_owner(word) != worker->id &&
+        word_generation(word) == ref.generation) {
         struct conn_ref *orphan =
             ring_reserve(&worker->out[word_owner(word)], RING_ORPHAN, 0, sizeof(*orphan));
         if (orphan) { /* else the new owner's sweep ends it in time */
-            *orphan = conn_ref(worker->table, &worker->table[fd]);
+            *orphan = ref;
             rings_publish(worker, word_owner(word));
         }
     }

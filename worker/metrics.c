@@ -151,19 +151,19 @@ static json_int_t unsent(int fd)
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-static json_t *conn_json(const struct worker *worker, const struct conn *conn)
+static json_t *conn_json(const struct worker *worker, const struct conn *conn, uint32_t fd)
 {
     char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
-    const int fd = (int)(conn - worker->table);
+    const struct conn_ref ref = {fd, word_generation(word)};
     const uint32_t since = conn->since; /* by another worker's clock, which may be ahead of ours */
     const json_int_t age = worker->now_s > since ? worker->now_s - since : 0;
-    const json_int_t backlog = backlog_of(worker->segment->backlog, (uint32_t)fd, word);
-    name[conn_name(name, worker->segment->header->boot_id, conn_ref(worker->table, conn))] = '\0';
+    const json_int_t backlog = backlog_of(worker->segment->backlog, fd, word);
+    name[conn_name(name, worker->segment->header->boot_id, ref)] = '\0';
     return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I}", "conn", name, "address",
                      address_text(conn, address), "worker", (int)word_owner(word), "mode",
                      word_flags(word) & CONN_JSON ? "json" : "binary", "age", age, "queue",
-                     unsent(fd) + backlog, "backlog", backlog);
+                     unsent((int)fd) + backlog, "backlog", backlog);
 }
 
 /* The index belongs to the user's home, so anyone else walks the table: a question from an
@@ -175,11 +175,10 @@ json_t *metrics_user(const struct worker *worker, const char *user, size_t len)
     const uint32_t high =
         atomic_load_explicit(&worker->segment->slot[home].high, memory_order_acquire);
     for (uint32_t fd = 0; fd < high; fd++) {
-        const struct conn copy = worker->table[fd];
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == home && word_flags(word) & CONN_INDEXED && copy.user_len == len &&
-            memcmp(copy.user, user, len) == 0)
-            json_array_append_new(list, conn_json(worker, &worker->table[fd]));
+        struct conn copy;
+        if (conn_copy(&copy, &worker->table[fd]) && word_owner(conn_word(&copy)) == home &&
+            copy.user_len == len && memcmp(copy.user, user, len) == 0)
+            json_array_append_new(list, conn_json(worker, &copy, fd));
     }
     return json_pack("{s:s%, s:o}", "user", user, len, "connections", list);
 }

@@ -195,6 +195,39 @@ static void a_connection_goes_to_another_worker(void **state)
     conn_release(conn);
 }
 
+static void what_nobody_has_is_reclaimed_once(void **state)
+{
+    (void)state;
+    conn_claim(table, 11, 2, 1);
+    const uint64_t used = conn_word(&table[11]);
+    assert_false(conn_reclaim(&table[11], used));
+    conn_release(&table[11]);
+    assert_false(conn_reclaim(&table[11], used)); /* it was another's then */
+    const uint64_t word = conn_word(&table[11]);
+    assert_true(conn_reclaim(&table[11], word));
+    assert_false(conn_reclaim(&table[11], word)); /* somebody else has */
+    expect(&table[11], 2, 0, CONN_FREE);
+    assert_int_equal(conn_claim(table, 11, 3, 1).generation, 2);
+}
+
+static void only_an_indexed_record_is_copied(void **state)
+{
+    (void)state;
+    struct conn copy;
+
+    conn_claim(table, 11, 2, 7);
+    set_user(&table[11], "alice");
+    assert_false(conn_copy(&copy, &table[11]));
+    conn_set_state(&table[11], CONN_SUBSCRIBING);
+    conn_set(&table[11], CONN_INDEXED);
+    assert_true(conn_copy(&copy, &table[11]));
+    assert_int_equal(conn_word(&copy), conn_word(&table[11]));
+    assert_memory_equal(&copy.mark, &table[11].mark, sizeof(copy) - sizeof(copy.word));
+    conn_clear(&table[11], CONN_INDEXED);
+    conn_release(&table[11]);
+    assert_false(conn_copy(&copy, &table[11]));
+}
+
 static void references_pack_for_epoll(void **state)
 {
     (void)state;
@@ -423,6 +456,8 @@ int main(void)
         cmocka_unit_test_setup(the_generation_wraps, clear_table),
         cmocka_unit_test_setup(stale_references_are_recognised, clear_table),
         cmocka_unit_test_setup(a_connection_goes_to_another_worker, clear_table),
+        cmocka_unit_test_setup(what_nobody_has_is_reclaimed_once, clear_table),
+        cmocka_unit_test_setup(only_an_indexed_record_is_copied, clear_table),
         cmocka_unit_test_setup(references_pack_for_epoll, clear_table),
         cmocka_unit_test(each_state_allows_its_flags),
         cmocka_unit_test(each_state_needs_its_user),

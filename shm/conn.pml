@@ -1,0 +1,637 @@
+/*
+ * The life of a connection's record, from accept4(2) to close(2), over its hand-over from one worker
+ * to another, as a Promela model: `make model` has spin try every order of the workers' steps, with
+ * a death at any of them.
+ *
+ * What must hold:
+ *   - Nobody closes a descriptor that is another's: what close(2) gets is still the connection that
+ *     the record was claimed for.
+ *   - No record and no descriptor leaks: the model ends only when each client has come and gone, and
+ *     nothing is left. What nobody could ever end is an end state that spin reports.
+ *   - Whenever a worker is about to sleep, each of its connections is registered in its epoll set, each
+ *     that has a user and is not about to end stands in its index, and the count is right.
+ *   - The answer that a ring brings goes to the connection that it was written for, and only who gave a
+ *     connection away may say that it is lost.
+ *   - No connection that was given away waits for the sweep to end it: its new owner hears of it by a
+ *     ring, or `handing` names it, for the one who gave it or for his successor.
+ *   - An event of an epoll set finds its own record, or what a worker that died between a record's
+ *     release and close(2) has left, and then it does not come for ever.
+ *
+ * A step is one store, one system call, or one change of the index; behind each a worker may die
+ * (MAY_DIE). Steps that no other worker can tell from one are `atomic`, so that there are fewer orders
+ * to try. Stores are seen in their order: each of a record's is a release, and a record changes hands
+ * by a ring, for which ring.pml stands. A ring is a queue here; what is taken from it stays until it
+ * is committed.
+ *
+ * A read of a socket may find the end of what the client sends at any time, and a timer may be up at
+ * any time. A worker takes no ten seconds between accept4(2) and its note of it, or between a record's
+ * release and close(2), unless it dies: that is how the audit of worker/descriptors.c tells what
+ * belongs to nobody, and what the model trusts it in (`in_hand`).
+ *
+ * Left out: topics; the change of the number of workers (shm/plan.h); what the client is sent. So the
+ * model does not see that a worker that dies between send(2) and hold_settle leaves an answer that its
+ * successor sends again.
+ *
+ * Comments at the ends of lines, and mutants, are those of ring.pml.
+ */
+#ifndef WORKERS
+#define WORKERS 2
+#define FDS     2
+#define CLIENTS 2
+#define DEATHS  1
+#define MORTALS 2           /* workers that may die: those below it */
+#endif
+
+mtype = { FREE, HANDSHAKE, MOVING, SUBSCRIBING, OPEN, CLOSING };
+mtype = { ADOPT, ORPHAN };
+
+/* The records. */
+mtype state[FDS] = FREE;
+byte generation[FDS];
+byte owner[FDS];
+bit watched[FDS];
+bit indexed[FDS];
+byte dirty[FDS];            /* 1: bytes are in its owner's memory; 2: they died with it (hold_lost) */
+
+/* The slots, and the rings between them. */
+byte handing[WORKERS];      /* descriptor + 1 */
+byte handing_generation[WORKERS];
+byte connections[WORKERS];
+chan ring[WORKERS * WORKERS] = [4] of { mtype, byte, byte };
+#define RING(from, to) ring[(from) * WORKERS + (to)]
+
+/* The kernel: who is connected, and each epoll set, by the generation + 1 that it was told. */
+byte client[FDS];
+byte registered[WORKERS * FDS];
+#define REGISTERED(w, fd) registered[(w) * FDS + (fd)]
+byte arrived, left;         /* clients that have come, and gone */
+
+/* What is said of it here alone: whose the record is, and who has the descriptor in hand just now. */
+byte whose[FDS];
+byte in_hand[FDS];          /* worker + 1 */
+byte giver[FDS];            /* worker + 1 that has handed it over; 0: nobody has */
+byte suspect[FDS];          /* the audit's: the connection that was nobody's, and its record */
+byte suspect_generation[FDS];
+byte deaths = DEATHS;       /* still to come */
+
+#define ALL_GONE (left == CLIENTS)
+#define IN_USE(w, fd) (state[fd] != FREE && owner[fd] == w)
+#define LOST(fd) (dirty[fd] == 2)                        /* worker/hold.h hold_lost: return conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation; */
+#define MAY_DIE if :: atomic { deaths > 0 && w < MORTALS -> deaths--; goto dead } :: true fi
+
+/* ---- The kernel's ---- */
+
+#define CALLER_WAITS (arrived < CLIENTS && (client[0] == 0 || client[FDS - 1] == 0))
+
+/* The lowest number that is free, as always. */
+inline sys_accept()
+{
+    d_step {
+        fd = 0;
+        do
+        :: fd < FDS && client[fd] -> fd++
+        :: else -> break
+        od;
+        arrived++;
+        client[fd] = arrived;
+        whose[fd] = arrived;
+        giver[fd] = 0;
+        in_hand[fd] = w + 1
+    }
+}
+
+inline sys_close()
+{
+    d_step {
+        client[fd] = 0;
+        left++;
+        i = 0;
+        do
+        :: i < WORKERS -> REGISTERED(i, fd) = 0; i++
+        :: else -> break
+        od;
+        i = 0;
+        in_hand[fd] = 0
+    }
+}
+
+/* ---- Watching and ending ---- */
+
+inline client_watch()
+{
+    if
+    :: watched[fd]                                      /* worker/client.c client_watch: if (conn_has(conn, CONN_WATCHED)) */
+    :: else ->
+        atomic {
+            REGISTERED(w, fd) = generation[fd] + 1;     /* worker/client.c client_watch: const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event); */
+            MAY_DIE;
+            watched[fd] = true;                         /* worker/client.c client_watch: conn_set(conn, CONN_WATCHED); */
+            MAY_DIE
+        }
+    fi
+}
+
+inline client_unwatch()
+{
+    if
+    :: !watched[fd]                                     /* worker/client.c client_unwatch: if (!conn_has(conn, CONN_WATCHED)) */
+    :: else ->
+        REGISTERED(w, fd) = 0;                          /* worker/client.c client_unwatch: epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, fd_of(worker, conn), NULL); */
+        MAY_DIE;
+        watched[fd] = false;                            /* worker/client.c client_unwatch: conn_clear(conn, CONN_WATCHED); */
+        MAY_DIE
+    fi
+}
+
+inline conn_release()
+{
+    d_step {
+        assert(state[fd] != FREE && owner[fd] == w && !indexed[fd]);    /* shm/conn.c conn_release: assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0); */
+        generation[fd]++;
+        state[fd] = FREE;                               /* shm/conn.c conn_release: conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0)); */
+        owner[fd] = 0;
+        watched[fd] = 0;
+        dirty[fd] = 0;
+        in_hand[fd] = w + 1
+    }
+}
+
+inline close_own()
+{
+    assert(client[fd] && client[fd] == mine);
+    sys_close()
+}
+
+inline home_leave()
+{
+    indexed[fd] = false;                                /* worker/home.c home_leave: users_remove(&worker->users, (uint32_t)(conn - worker->table)); */
+    MAY_DIE
+}
+
+inline client_end()
+{
+    atomic {
+        mine = whose[fd];
+        if
+        :: state[fd] == OPEN || state[fd] == SUBSCRIBING ->
+            /* mutant end_without_word: skip; */
+            state[fd] = CLOSING;                        /* worker/client.c client_end: conn_set_state(conn, CONN_CLOSING); */
+            MAY_DIE
+        :: else
+        fi;
+        /* mutant release_indexed: skip; */
+        home_leave();                                   /* worker/client.c client_end: home_leave(worker, conn); */
+        connections[w]--;                               /* worker/client.c client_end: worker_count(worker, -1, 0); */
+        MAY_DIE
+    };
+    /* mutant close_before_release: close_own(); */
+    conn_release();                                     /* worker/client.c client_end: conn_release(conn); */
+    MAY_DIE;
+    /* mutant close_before_release: conn_release(); */
+    close_own();                                        /* worker/client.c client_end: close(fd); */
+    mine = 0
+}
+
+inline client_close()
+{
+    atomic {
+        /* mutant leave_before_word: home_leave(); */
+        state[fd] = CLOSING;                            /* worker/client.c client_close: conn_set_state(conn, CONN_CLOSING); */
+        MAY_DIE;
+        /* mutant leave_before_word: state[fd] = CLOSING; */
+        home_leave();                                   /* worker/client.c client_close: home_leave(worker, conn); */
+    }
+}
+
+/* ---- Coming home ---- */
+
+#define DEREF   (state[fd] != FREE && owner[fd] == w && generation[fd] == gen)  /* shm/conn.c conn_deref: if (word_generation(word) != ref.generation || word_owner(word) != owner || word_state(word) == CONN_FREE) */
+#define ARRIVES (DEREF && state[fd] == MOVING)          /* worker/home.c home_adopt: const bool arrives = conn && word_state(conn_word(conn)) == CONN_MOVING; */
+#define AGAIN   (DEREF && state[fd] == SUBSCRIBING && LOST(fd))   /* worker/home.c home_adopt: const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING && conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation; */
+
+inline home_adopt()
+{
+    if
+    /* mutant adopt_without_generation: :: atomic { owner[fd] == w && state[fd] == MOVING || AGAIN -> */
+    :: atomic { ARRIVES || AGAIN ->
+            assert(generation[fd] == gen);
+            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/home.c take_in: home_count(worker, conn); */
+            MAY_DIE;
+            /* mutant home_before_mark: state[fd] = SUBSCRIBING; MAY_DIE; */
+            dirty[fd] = 1;                              /* worker/home.c take_in: hold_mark(worker, conn); */
+            MAY_DIE;
+            state[fd] = SUBSCRIBING;                    /* worker/home.c take_in: conn_set_state(conn, CONN_SUBSCRIBING); */
+            MAY_DIE;
+            client_watch();                             /* worker/home.c take_in: if (client_watch(worker, conn) == 0) */
+            if
+            :: !indexed[fd] -> state[fd] = CLOSING      /* worker/home.c home_adopt: refuse(worker, conn, refused_devices, &worker->stats->refused_devices); */
+            :: !indexed[fd] -> indexed[fd] = true       /* worker/home.c home_adopt: settle_in(worker, conn, ref.fd); */
+            :: indexed[fd]
+            fi;
+            MAY_DIE;
+            dirty[fd] = 0;                              /* worker/outbox_send.c settle_target: hold_settle(worker, conn); */
+            MAY_DIE
+        }
+    :: else
+    fi
+}
+
+inline home_orphan()
+{
+    if
+    /* mutant orphan_whatever: :: DEREF -> */
+    :: DEREF && state[fd] == MOVING ->                  /* worker/home.c home_orphan: if (!conn || word_state(conn_word(conn)) != CONN_MOVING) */
+        assert(giver[fd] == from + 1);
+        connections[w]++;                               /* worker/home.c home_orphan: home_count(worker, conn); */
+        MAY_DIE;
+        client_end()                                    /* worker/home.c home_orphan: client_end(worker, conn, CLOSED_DIRTY); */
+    :: else
+    fi
+}
+
+inline keep()
+{
+    atomic {
+        gen = generation[fd];
+        state[fd] = MOVING;                             /* worker/home.c keep: conn_set_state(conn, CONN_MOVING); */
+        MAY_DIE;
+        connections[w]--;                               /* worker/home.c keep: worker_count(worker, -1, 0); */
+        MAY_DIE
+    };
+    home_adopt()                                        /* worker/home.c keep: home_adopt(worker, adoption); */
+}
+
+inline hand_over()
+{
+    atomic {
+        gen = generation[fd];                           /* worker/home.c home_give: const struct conn_ref ref = conn_ref(worker->table, conn); */
+        /* mutant hand_over_in_silence: handing[w] = 0; */
+        handing[w] = fd + 1; handing_generation[w] = gen;   /* worker/home.c home_give: atomic_store_explicit(&slot->handing, conn_ref_pack(ref), memory_order_release); */
+        MAY_DIE;
+        /* mutant clean_before_unwatched: dirty[fd] = 0; MAY_DIE; client_unwatch(); */
+        client_unwatch();                               /* worker/home.c home_give: client_unwatch(worker, conn); */
+        dirty[fd] = 0;                                  /* worker/home.c home_give: conn_clear(conn, CONN_DIRTY); */
+        MAY_DIE;
+        connections[w]--;                               /* worker/home.c home_give: worker_count(worker, -1, 0); */
+        MAY_DIE
+    };
+    /* mutant publish_before_give: RING(w, home)!ADOPT, fd, gen; MAY_DIE; */
+    atomic { owner[fd] = home; state[fd] = MOVING; giver[fd] = w + 1; MAY_DIE };    /* worker/home.c home_give: conn_give(conn, home); */
+    /* mutant publish_before_give: atomic { owner[fd] = home; state[fd] = MOVING; giver[fd] = w + 1; MAY_DIE }; */
+    atomic { RING(w, home)!ADOPT, fd, gen; MAY_DIE };   /* worker/home.c home_give: rings_publish(worker, home); */
+    handing[w] = 0                                      /* worker/home.c home_give: atomic_store_explicit(&slot->handing, 0, memory_order_release); */
+}
+
+inline home_give()
+{
+    if
+    :: home == w -> keep()                              /* worker/home.c home_give: if (home == worker->id) { */
+    :: else -> hand_over()
+    fi;
+    home = 0;
+    gen = 0
+}
+
+/* ---- Events ---- */
+
+/* A request has come, or a part of one, or the end. */
+inline upgrade_read()
+{
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c upgrade_read: hold_mark(worker, conn); */
+    if
+    :: client_end()                                     /* worker/upgrade.c read_head: client_end(worker, conn, CLOSED_RESET); */
+    :: dirty[fd] = 0                                    /* worker/upgrade.c upgrade_read: hold_settle(worker, conn); */
+    :: atomic { state[fd] = CLOSING; MAY_DIE; dirty[fd] = 0 }   /* worker/refuse.c refuse_with: conn_set_state(conn, CONN_CLOSING); */
+    :: home = 0; home_give()                            /* worker/upgrade.c send_home: home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest)) */
+    :: home = 1; home_give()
+#if WORKERS > 2
+    :: home = 2; home_give()
+#endif
+    fi
+}
+
+inline welcome()
+{
+    atomic {
+        CALLER_WAITS -> sys_accept();                   /* worker/accept.c on_acceptable: const int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK); */
+        MAY_DIE;
+        accepted = generation[fd];
+        handing[w] = fd + 1; handing_generation[w] = accepted;  /* worker/accept.c welcome: atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)), memory_order_release); */
+        MAY_DIE;
+        assert(state[fd] == FREE);                      /* shm/conn.c conn_claim: assert(word_state(conn_word(conn)) == CONN_FREE); */
+        state[fd] = HANDSHAKE; owner[fd] = w;           /* shm/conn.c conn_claim: conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0)); */
+        in_hand[fd] = 0;
+        MAY_DIE;
+        connections[w]++;                               /* worker/accept.c welcome: worker_count(worker, 1, 0); */
+        MAY_DIE
+    };
+    upgrade_read();                                     /* worker/accept.c welcome: upgrade_read(worker, conn); */
+    atomic {
+        if
+        :: IN_USE(w, fd) && generation[fd] == accepted -> client_watch()    /* worker/accept.c welcome: !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1) */
+        :: else
+        fi;
+        accepted = 0;
+        handing[w] = 0                                  /* worker/accept.c welcome: atomic_store_explicit(&slot->handing, 0, memory_order_release); */
+    }
+}
+
+inline read_open()
+{
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/client.c read_open: hold_mark(worker, conn); */
+    if
+    :: client_end()                                     /* worker/client.c receive: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
+    :: dirty[fd] = 0                                    /* worker/client.c client_feed: hold_settle(worker, conn); */
+    fi
+}
+
+/* What a worker that died between release and close(2) has left. Who finds it has looked at the record
+ * some time ago: `gen` is what it said of its generation. */
+inline close_nobodys()
+{
+    atomic {
+        if
+        /* mutant two_may_close: :: true -> */
+        :: state[fd] == FREE && generation[fd] == gen ->    /* shm/conn.c conn_reclaim: atomic_compare_exchange_strong_explicit(&conn->word, &word, next, memory_order_acq_rel, memory_order_relaxed); */
+            generation[fd]++;
+            in_hand[fd] = w + 1;
+            mine = whose[fd];
+            MAY_DIE
+        :: else
+        fi
+    };
+    if
+    :: mine -> close_own(); mine = 0
+    :: else
+    fi
+}
+
+inline close_leftover()
+{
+    atomic {
+        found = state[fd] == FREE && REGISTERED(w, fd); /* worker/client.c close_leftover: if (word_state(conn_word(conn)) == CONN_FREE && epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0 && */
+        if
+        :: found -> REGISTERED(w, fd) = 0; MAY_DIE
+        :: else
+        fi
+    };
+    if
+    :: found ->
+        found = false;
+        /* mutant leftover_of_any_generation: gen = generation[fd]; */
+        gen = gen + 1;
+        close_nobodys()                                 /* worker/client.c close_leftover: conn_reclaim(conn, word_make(ref.generation + 1, 0, CONN_FREE, 0))) */
+    :: else
+    fi
+}
+
+inline client_event()
+{
+    if
+    :: DEREF && state[fd] == HANDSHAKE -> upgrade_read()
+    :: DEREF && (state[fd] == SUBSCRIBING || state[fd] == OPEN) -> read_open()
+    :: DEREF && state[fd] == CLOSING -> client_end()    /* worker/client.c receive: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
+    /* mutant event_for_ever: :: !DEREF -> skip */
+    :: !DEREF -> close_leftover()                       /* worker/client.c client_event: close_leftover(worker, ref); */
+    fi;
+    assert(!REGISTERED(w, fd) || REGISTERED(w, fd) == generation[fd] + 1)
+}
+
+/* Whether who gave a connection, or who will succeed him, sees to it that its new owner hears of it. */
+#define GIVER          (giver[fd] - 1)
+#define IS_HANDED(fd)  (handing[GIVER] == fd + 1 && handing_generation[GIVER] == generation[fd])
+#define IS_TOLD(fd)    (RING(GIVER, w)??[ADOPT, eval(fd), eval(generation[fd])] || RING(GIVER, w)??[ORPHAN, eval(fd), eval(generation[fd])])
+
+inline time_is_up()
+{
+    if
+    :: state[fd] == HANDSHAKE || state[fd] == CLOSING -> client_end()   /* worker/sweep.c end: client_end(worker, conn, CLOSED_RESET); */
+    :: state[fd] == MOVING ->
+        assert(giver[fd] && (IS_HANDED(fd) || IS_TOLD(fd)));
+        connections[w]++;                               /* worker/sweep.c check_moving: home_count(worker, conn); */
+        MAY_DIE;
+        client_end()                                    /* worker/sweep.c check_moving: end(worker, conn); */
+    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c check_open: client_close(worker, conn, */
+    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c flush_target: client_end(worker, conn, CLOSED_RESET); */
+    fi
+}
+
+/* One entry: handled, then committed. */
+inline read_ring()
+{
+    RING(from, w)?<what, fd, gen>;                      /* shm/ring.c ring_take: return entry; */
+    if
+    :: what == ADOPT -> home_adopt()                    /* worker/rings.c on_adopt: home_adopt(worker, (const struct adoption *)entry->bytes); */
+    :: what == ORPHAN -> home_orphan()                  /* worker/rings.c on_orphan: home_orphan(worker, (const struct conn_ref *)entry->bytes); */
+    fi;
+    MAY_DIE;
+    RING(from, w)?what, fd, gen                         /* worker/rings.c read_some: if (ring_commit(ring)) */
+}
+
+/* The audit's two looks, ten seconds apart. Whoever had the descriptor in hand at the first has not at
+ * the second, or is dead; so the first is only worth something where nobody had. */
+#define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/descriptors.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
+#define WAS_SUSPECT(fd) (suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/descriptors.c was_suspect: if (audit.before.at[i].fd == now.fd && audit.before.at[i].inode == now.inode && audit.before.at[i].word == now.word) */
+
+inline look()
+{
+    if
+    :: atomic { WAS_SUSPECT(fd) ->
+            gen = suspect_generation[fd];
+            suspect[fd] = 0
+        };
+        close_nobodys()                                 /* worker/descriptors.c reclaim: !conn_reclaim(&worker->table[suspect.fd], suspect.word)) */
+    :: else ->
+        d_step {
+            suspect[fd] = (in_hand[fd] -> 0 : client[fd]);  /* worker/descriptors.c look_at: audit.found.at[audit.found.count++] = suspect; */
+            suspect_generation[fd] = (in_hand[fd] -> 0 : generation[fd])
+        }
+    fi
+}
+
+/* ---- After a death ---- */
+
+inline recount()
+{
+    d_step {
+        connections[w] = 0;
+        fd = 0;
+        do
+        :: fd < FDS ->
+            connections[w] = connections[w] + (IN_USE(w, fd) && state[fd] != MOVING -> 1 : 0);  /* worker/takeover.c recount: if (word_owner(word) != worker->id || word_state(word) == CONN_FREE || word_state(word) == CONN_MOVING) */
+            fd++
+        :: else -> break
+        od
+    }
+}
+
+inline home_resume_handing()
+{
+    if
+    :: handing[w] ->                                    /* worker/home.c home_resume_handing: const uint64_t handing = atomic_load_explicit(&worker->slot->handing, memory_order_acquire); */
+        fd = handing[w] - 1;
+        gen = handing_generation[w];
+        if
+        /* mutant orphan_by_number: :: state[fd] == MOVING && owner[fd] != w -> gen = generation[fd]; RING(w, owner[fd])!ORPHAN, fd, gen */
+        :: state[fd] == MOVING && owner[fd] != w && generation[fd] == gen -> RING(w, owner[fd])!ORPHAN, fd, gen     /* worker/home.c home_resume_handing: if (word_state(word) == CONN_MOVING && word_owner(word) != worker->id && */
+        :: else
+        fi;
+        MAY_DIE;
+        handing[w] = 0                                  /* worker/home.c home_resume_handing: atomic_store_explicit(&worker->slot->handing, 0, memory_order_release); */
+    :: else
+    fi
+}
+
+inline end_lost()
+{
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/takeover.c end_with: conn->incarnation = worker->incarnation; */
+    client_end()                                        /* worker/takeover.c end_with: client_end(worker, conn, reason); */
+}
+
+#define MAY_COME (state[fd] == SUBSCRIBING || state[fd] == MOVING)
+
+inline take_over()
+{
+    fd = 0;
+    do
+    :: fd < FDS ->
+        if
+        :: !IN_USE(w, fd)
+        :: IN_USE(w, fd) && LOST(fd) && MAY_COME        /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+        :: IN_USE(w, fd) && LOST(fd) && !MAY_COME -> end_lost()     /* worker/takeover.c take_over: end_lost(worker, conn); */
+        :: IN_USE(w, fd) && !LOST(fd) ->
+            if
+            :: state[fd] == CLOSING ->
+                /* mutant left_in_the_index: skip */
+                home_leave()                            /* worker/takeover.c take_over: home_leave(worker, conn); */
+            :: else
+            fi;
+            if
+            :: state[fd] != MOVING -> client_watch()    /* worker/takeover.c take_over: client_watch(worker, conn); */
+            :: else
+            fi
+        fi;
+        fd++
+    :: else -> break
+    od
+}
+
+inline end_if_lost()
+{
+    fd = 0;
+    do
+    :: fd < FDS ->
+        if
+        :: IN_USE(w, fd) && LOST(fd) ->
+            /* mutant uncounted: skip; */
+            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/takeover.c end_if_lost: home_count(worker, conn); */
+            end_lost()                                  /* worker/takeover.c end_if_lost: end_lost(worker, conn); */
+        :: else
+        fi;
+        fd++
+    :: else -> break
+    od;
+    fd = 0
+}
+
+inline takeover()
+{
+    recount();                                          /* worker/takeover.c takeover_finish: recount(worker); */
+    MAY_DIE;
+    home_resume_handing();                              /* worker/takeover.c takeover_finish: home_resume_handing(worker); */
+    take_over();                                        /* worker/takeover.c takeover_finish: for_each(worker, take_over); */
+    from = 0;
+    do                                                  /* worker/takeover.c takeover_finish: rings_read(worker); */
+    :: from < WORKERS && nempty(RING(from, w)) -> read_ring()
+    :: from < WORKERS && empty(RING(from, w)) -> from++
+    :: from == WORKERS -> break
+    od;
+    from = 0;
+    end_if_lost()                                       /* worker/takeover.c takeover_finish: for_each(worker, end_if_lost); */
+}
+
+/* ---- A worker ---- */
+
+/* What is true of its connections whenever it is about to sleep. */
+inline all_is_well()
+{
+    d_step {
+        fd = 0;
+        i = connections[w];
+        do
+        :: fd < FDS ->
+            if
+            :: IN_USE(w, fd) && state[fd] != MOVING ->
+                assert(REGISTERED(w, fd) == generation[fd] + 1 && watched[fd]);
+                assert(dirty[fd] == 0 && i > 0 && client[fd] == whose[fd]);
+                assert((indexed[fd] || state[fd] == HANDSHAKE || state[fd] == CLOSING) && (state[fd] != CLOSING || !indexed[fd]));
+                i--
+            :: else
+            fi;
+            fd++
+        :: else -> break
+        od;
+        assert(i == 0);
+        fd = 0
+    }
+}
+
+#define EVENTS(n)                                                                       \
+    :: atomic { REGISTERED(w, n) -> fd = n; gen = REGISTERED(w, n) - 1 }; client_event()  \
+    :: atomic { IN_USE(w, n) -> fd = n }; time_is_up()                                  \
+    :: atomic { IN_USE(w, n) && state[n] == SUBSCRIBING && indexed[n] -> state[n] = OPEN }  /* worker/home.c home_greeted: conn_set_state(conn, CONN_OPEN); */ \
+    :: atomic { w == 0 && UNKNOWN(n) -> fd = n }; look()
+
+proctype worker(byte w)
+{
+    byte fd, gen, accepted, home, from, mine, i;
+    bit found;
+    mtype what;
+
+    goto first;
+dead:
+    skip;
+    d_step {
+        fd = 0;
+        do
+        :: fd < FDS ->
+            dirty[fd] = (owner[fd] == w && dirty[fd] -> 2 : dirty[fd]);
+            in_hand[fd] = (in_hand[fd] == w + 1 -> 0 : in_hand[fd]);
+            suspect[fd] = (w == 0 -> 0 : suspect[fd]);
+            fd++
+        :: else -> break
+        od;
+        fd = 0; gen = 0; accepted = 0; home = 0; from = 0; mine = 0; i = 0; found = 0; what = 0
+    };
+    takeover();                                         /* worker/worker.c worker_run: takeover_finish(&worker); */
+first:
+    do
+    :: ALL_GONE -> break
+    :: else ->
+        all_is_well();
+        if
+        :: ALL_GONE
+        :: welcome()
+        EVENTS(0)
+#if FDS > 1
+        EVENTS(1)
+#endif
+        :: atomic { nempty(RING(0, w)) -> from = 0 }; read_ring()
+        :: atomic { nempty(RING(1, w)) -> from = 1 }; read_ring()
+#if WORKERS > 2
+        :: atomic { nempty(RING(2, w)) -> from = 2 }; read_ring()
+#endif
+        fi;
+        d_step { fd = 0; gen = 0; home = 0; from = 0; what = 0 }
+    od
+}
+
+init {
+    atomic {
+        run worker(0);
+        run worker(1);
+#if WORKERS > 2
+        run worker(2)
+#endif
+    }
+}
