@@ -30,8 +30,8 @@ const (
 	prefix     = "push:user:"
 )
 
-// The package's documentation: "Applications should use a write buffer pool when the application
-// has a modest volume of writes across a large number of connections."
+// The package's documentation: "A pool is most useful when the application has a modest volume of
+// writes across a large number of connections."
 var upgrader = websocket.Upgrader{
 	ReadBufferSize:  1024,
 	WriteBufferSize: 1024,
