@@ -1,6 +1,6 @@
 // A push server on ws, as its README builds one, and node-redis: a map from a user's channel to the
-// sockets of the user, and one subscription for all. What comes from Redis stays a Buffer, and is sent
-// as text, as the README's broadcast does it.
+// sockets of the user, and one subscription for all. What comes from Redis stays a Buffer, and is
+// sent as text, as the README's broadcast does it.
 //
 //     node server.mjs PORT REDIS_PORT
 import { createServer } from 'node:http';
@@ -29,7 +29,7 @@ function send(sockets, payload) {
 }
 
 function push(payload, channel) {
-  send(users.get(channel.latin1Slice()) ?? [], payload);
+  send(users.get(channel.toString('latin1')) ?? [], payload);
 }
 
 function pushAll(payload) {
