@@ -346,8 +346,10 @@ static bool measure(struct run *run)
     count_calls(run);
     run->progress.phase = "measuring";
     take_sample(run, &run->result->began, false);
+    /* From now, not from when it was to begin: on a busy machine that may be long ago. */
+    const uint64_t now = run->result->began.at;
     const bool ok =
-        events ? do_events(run, bench_now()) : wait_until(run, from + options->seconds * BENCH_MS);
+        events ? do_events(run, now) : wait_until(run, now + options->seconds * BENCH_MS);
     run->result->stopped = bench_now();
     atomic_store_explicit(&board->stop_at, run->result->stopped, memory_order_relaxed);
     return ok;

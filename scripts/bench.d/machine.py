@@ -1,5 +1,6 @@
 """What it was measured on and with: a number without these is none."""
 
+import json
 import os
 import platform
 import re
@@ -31,6 +32,13 @@ def _find(path, pattern):
     return found[1].strip() if found else "unknown"
 
 
+def _npm(peer, *names):
+    """{package: version}, as a peer's package.json has them."""
+    file = ROOT / "bench/peers" / peer / "package.json"
+    wanted = json.loads(file.read_text())["dependencies"] if file.exists() else {}
+    return {name: wanted.get(name) for name in names}
+
+
 def describe():
     """{what: text}, in the order of the page."""
     memory = int(_find("/proc/meminfo", r"^MemTotal: +(\d+)")) / 2 ** 20
@@ -48,5 +56,7 @@ def describe():
         "Go": _package("golang-go"),
         "gorilla/websocket": _package("golang-github-gorilla-websocket-dev"),
         "Node.js": _said("node", "--version"),
+        **_npm("ws", "ws", "redis"),
+        **_npm("socketio", "socket.io", "@socket.io/redis-adapter"),
     }
     return {name: text for name, text in rows.items() if text}

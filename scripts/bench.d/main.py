@@ -28,6 +28,7 @@ def arguments():
         description=__doc__)
     add = parser.add_argument
     add("--against", metavar="NAME,...", help="beside these peers (all: each that is in bench/peers)")
+    add("--check", action="store_true", help="only whether each peer does what it should")
     add("--gaps", action="store_true", help="what a kill, a reload and an upgrade do to clients")
     add("--rounds", type=int, default=5, help="of the comparison (default %(default)s)")
     add("--connections", type=int, default=6000, help="clients (default %(default)s)")
@@ -50,7 +51,9 @@ def arguments():
                             gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
     if how.write:
-        how.against, how.gaps = how.against or "all", True
+        how.gaps = True
+    if how.write or how.check:
+        how.against = how.against or "all"
     how.without = how.without.split(",")
     return how
 
@@ -79,6 +82,19 @@ def given_server(how):
     else:
         how.without += ["crash", "reload", "upgrade"]
     return Running(KINDS["wspushd-2"], how.server, how.server_pid, how.redis, options)
+
+
+def check_all(how, directory):
+    import check
+    from harness.redis_server import RedisServer
+    from servers import KINDS, Stage
+
+    redis = RedisServer(directory).start()
+    try:
+        names = [name for name in chosen(how) if not KINDS[name].ours]
+        return check.check(Stage(directory, redis), redis, names)
+    finally:
+        redis.stop()
 
 
 def measure_all(how, directory):
@@ -115,22 +131,27 @@ def build():
         subprocess.run(["make", "-s", "-C", ROOT, "all"], check=True)
 
 
+def in_folder(do, how):
+    """What `do` says, of what is built, in a folder that is gone afterwards."""
+    build()
+    raise_descriptor_limit()
+    directory = Path(tempfile.mkdtemp(prefix="wspushd-bench."))
+    try:
+        return do(how, directory)
+    finally:
+        shutil.rmtree(directory)
+
+
 def main():
     how = arguments()
     own_peers = "BENCH_PEERS" in os.environ     # which bring what they need
     subprocess.run([ROOT / "scripts/setup", "bench" if how.against and not own_peers else "counts"],
                    check=True)
     out = Path(how.write) if how.write else ROOT / "build/bench"
-    if how.source:
-        results = json.loads(Path(how.source).read_text())
-    else:
-        build()
-        raise_descriptor_limit()
-        directory = Path(tempfile.mkdtemp(prefix="wspushd-bench."))
-        try:
-            results = measure_all(how, directory)
-        finally:
-            shutil.rmtree(directory)
+    if how.check:
+        failed = in_folder(check_all, how)
+        sys.exit(f"scripts/bench.sh: {' '.join(failed)}: not to be measured" if failed else 0)
+    results = json.loads(Path(how.source).read_text()) if how.source else in_folder(measure_all, how)
     import page
     written = page.write(results, out)
     for path in written:

@@ -58,10 +58,12 @@ def _attempt(stage, name, take):
 
 
 def _one(server, how, turn):
-    modes = ["idle", "connect", "unicast", "burst"] + ["broadcast"] * server.kind.broadcasts
+    modes = ["idle", "connect", "unicast", "burst"]
     common = _common(how)
     results = {result["mode"]: result for result in
                load.run(server, modes, first=max(1, how.connections // 8), **common)}
+    if server.kind.broadcasts:
+        [results["broadcast"]] = load.run(server.for_all, ["broadcast"], **common)
     [results["open"]] = load.run(server, ["unicast"], rate=how.rate, **common)
     if turn == 0:       # counting slows the server, so these are runs of their own
         counted = load.run(server, ["unicast", "burst"], "--syscalls", **common)

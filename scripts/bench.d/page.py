@@ -76,7 +76,7 @@ class Page:
             times = ratio(self.compared, name, "wspushd", mode, figure)
             more = "" if name == "wspushd" or times is None else f"{svg.number(times)} × wspushd"
             rows.append((name, median(found), min(found, default=None), max(found, default=None),
-                         more if found else "not offered", KINDS[name].ours))
+                         more if found else "not measured", KINDS[name].ours))
         return svg.bars(self._words(title), self._words(note) + "; thin line: lowest to highest "
                         f"of {self.how['rounds']} rounds", rows, unit)
 

@@ -35,6 +35,8 @@ class Kind(NamedTuple):
     dialect: str = "plain"
     http: bool = False      # is published to by HTTP, on its own port
     broadcasts: bool = True
+    all_suffix: str = ""    # of the URL of clients that get what is for all, where that is another
+    redis: bool = True      # what is published goes by Redis
     settle: str = "1s"      # a server that does not say when it is ready is given time
     children: bool = False  # it has workers that can be killed, and a reload
 
@@ -51,7 +53,10 @@ KINDS = {kind.name: kind for kind in [
     Kind("ws", "Node.js, ws", folder="ws"),
     Kind("socketio", "Node.js, Socket.IO with its Redis adapter", folder="socketio",
          dialect="socketio"),
-    Kind("nchan", "nginx with nchan, in memory", folder="nchan", http=True, children=True),
+    Kind("nchan", "nginx with nchan, in memory", folder="nchan", http=True, all_suffix="-all",
+         redis=False, children=True),
+    Kind("nchan-redis", "nginx with nchan, by Redis", folder="nchan-redis", http=True,
+         all_suffix="-all"),
 ]}
 
 
@@ -68,6 +73,11 @@ class Running(NamedTuple):
     pid: int
     publish: str
     options: dict
+
+    @property
+    def for_all(self):
+        """The same, with clients that get what is for all."""
+        return self._replace(url=self.url + self.kind.all_suffix)
 
 
 class Stage:
