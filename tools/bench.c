@@ -29,15 +29,23 @@ static void on_stop(int signal_number)
     run_stop();
 }
 
-/* Where clients connect to, and where is published; false where a name means nothing. */
+static bool said(const char *where, const char *wrong)
+{
+    if (wrong != NULL)
+        fprintf(stderr, "wspush-bench: %s: %s\n", where, wrong);
+    return wrong != NULL;
+}
+
+/* Where clients connect to, one for each URL, and where is published; false where a name means
+ * nothing. */
 static bool resolve(const struct options *options, struct target *clients, struct target *publish)
 {
-    const char *wrong = target_resolve(clients, &options->url);
-    if (wrong != NULL)
-        fprintf(stderr, "wspush-bench: %s: %s\n", (const char *)options->url.authority.at, wrong);
-    if (wrong == NULL && (wrong = target_resolve_text(publish, options->publish_at)) != NULL)
-        fprintf(stderr, "wspush-bench: %s: %s\n", options->publish, wrong);
-    return wrong == NULL;
+    for (size_t i = 0; i < options->urls; i++) {
+        const struct url *url = &options->url[i];
+        if (said((const char *)url->authority.at, target_resolve(&clients[i], url)))
+            return false;
+    }
+    return !said(options->publish, target_resolve_text(publish, options->publish_at));
 }
 
 static bool table_wanted(const struct options *options)
@@ -48,15 +56,15 @@ static bool table_wanted(const struct options *options)
 /* Runs all modes. Returns the exit status. */
 static int run_all(const struct options *options, struct result *result, json_t *results)
 {
-    struct target clients, publish;
+    struct target clients[NODES_MAX], publish;
     int status = EXIT_SUCCESS;
 
-    if (!resolve(options, &clients, &publish))
+    if (!resolve(options, clients, &publish))
         return EXIT_UNMEASURED;
     if (table_wanted(options))
         report_begin(options);
     for (size_t i = 0; i < options->runs; i++) {
-        if (!run_mode(result, options, options->run[i], &clients, &publish))
+        if (!run_mode(result, options, options->run[i], clients, &publish))
             return EXIT_UNMEASURED;
         if (table_wanted(options))
             report_result(result, options);
@@ -78,7 +86,7 @@ int main(int argc, char **argv)
 
     const enum options_result parsed = options_parse(&options, argc, argv);
     if (parsed != OPTIONS_RUN) {
-        url_free(&options.url);
+        options_free(&options);
         return parsed == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
     }
     sigaction(SIGINT, &action, NULL);
@@ -89,6 +97,6 @@ int main(int argc, char **argv)
         result != NULL && results != NULL ? run_all(&options, result, results) : EXIT_UNMEASURED;
     json_decref(results);
     free(result);
-    url_free(&options.url);
+    options_free(&options);
     return status;
 }

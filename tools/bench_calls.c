@@ -66,7 +66,7 @@ static const char *count_process(struct calls *calls, unsigned long long id, pid
     return wrong;
 }
 
-const char *calls_open(struct calls *calls, pid_t root)
+const char *calls_open(struct calls *calls, const pid_t *root, size_t roots)
 {
     static struct tree tree;
     const unsigned long long id = tracepoint();
@@ -75,7 +75,7 @@ const char *calls_open(struct calls *calls, pid_t root)
     calls->count = 0;
     if (id == 0)
         return "there is no tracefs, or it may not be read";
-    tree_find(&tree, root);
+    tree_find(&tree, root, roots);
     for (size_t i = 0; i < tree.count && wrong == NULL; i++)
         wrong = count_process(calls, id, tree.pid[i]);
     if (wrong != NULL)

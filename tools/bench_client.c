@@ -125,11 +125,17 @@ static bool watch(const struct swarm *swarm, const struct client *client, int ho
     return epoll_ctl(swarm->epoll_fd, how, client->fd, &event) == 0;
 }
 
+/* Which of the nodes has a client: neighbours are on different ones. */
+static size_t node_of(const struct swarm *swarm, const struct client *client)
+{
+    return client->user % swarm->bench->options->urls;
+}
+
 void client_connect(struct swarm *swarm, struct client *client)
 {
     client->state = CLIENT_CONNECTING;
     swarm->connecting++;
-    client->fd = target_connect(swarm->target, client->user);
+    client->fd = target_connect(&swarm->target[node_of(swarm, client)], client->user);
     if (client->fd == -1 || !watch(swarm, client, EPOLL_CTL_ADD, EPOLLOUT))
         client_end(swarm, client, strerror(errno));
 }
@@ -139,8 +145,8 @@ static void send_request(struct swarm *swarm, struct client *client)
 {
     const struct options *options = swarm->bench->options;
     const struct dialect *dialect = options->speaks;
-    const char *target =
-        dialect->path != NULL ? dialect->path : (const char *)options->url.target.at;
+    const struct url *url = &options->url[node_of(swarm, client)];
+    const char *target = dialect->path != NULL ? dialect->path : (const char *)url->target.at;
     char request[2048];
 
     const int len = snprintf(request, sizeof(request),
@@ -148,7 +154,7 @@ static void send_request(struct swarm *swarm, struct client *client)
                              "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                              "Sec-WebSocket-Key: %s\r\n%s%s%s\r\n",
                              target, strchr(target, '?') != NULL ? '&' : '?', client->user,
-                             (const char *)options->url.authority.at, handshake_key,
+                             (const char *)url->authority.at, handshake_key,
                              dialect->subprotocol != NULL ? "Sec-WebSocket-Protocol: " : "",
                              dialect->subprotocol != NULL ? dialect->subprotocol : "",
                              dialect->subprotocol != NULL ? "\r\n" : "");

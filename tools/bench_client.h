@@ -58,7 +58,7 @@ struct client {
 /* What the clients of one process share. */
 struct swarm {
     const struct bench *bench;
-    const struct target *target;
+    const struct target *target; /* one for each URL */
     struct swarm_board *board;
     uint32_t index; /* of the swarm: it has the users index, index + swarms, ... */
     uint32_t clients;

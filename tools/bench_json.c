@@ -67,7 +67,8 @@ static json_t *how_json(const struct result *result, const struct options *optio
     json_t *how = json_object();
 
     json_object_set_new(how, "version", json_string(WSPUSHD_VERSION));
-    json_object_set_new(how, "server", json_string((const char *)options->url.authority.at));
+    json_object_set_new(how, "server", json_string((const char *)options->url[0].authority.at));
+    put_count(how, "nodes", options->urls);
     json_object_set_new(how, "dialect", json_string(options->speaks->name));
     json_object_set_new(how, "publish", json_string(options->publish));
     json_object_set_new(how, "format", json_string(options->envelope ? "envelope" : "raw"));

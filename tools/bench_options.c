@@ -60,9 +60,10 @@ static void print_default(const struct row *row)
 
 static void print_help(void)
 {
-    printf("usage: wspush-bench [options] URL\n"
+    printf("usage: wspush-bench [options] URL...\n"
            "Load for a push server: clients of URL (ws://host:port/path), and pushes to them by\n"
-           "Redis. Each push is numbered, so that what is lost, doubled or out of order shows.\n\n"
+           "Redis. Each push is numbered, so that what is lost, doubled or out of order shows.\n"
+           "Several URLs: the nodes of a server, among which the clients are shared out.\n\n"
            "options:\n");
     for (size_t i = 0; i < ROWS; i++) {
         printf("  %-21s %-9s %s", rows[i].name, rows[i].value, rows[i].help);
@@ -195,7 +196,7 @@ static bool names_number(const char *pattern)
 /* What a mode needs that was not given. */
 static const char *check_mode(const struct options *options, const struct mode *mode)
 {
-    if (mode->event != EVENT_NONE && mode->event != EVENT_PAUSE && options->server_pid == 0)
+    if (mode->event != EVENT_NONE && mode->event != EVENT_PAUSE && options->servers == 0)
         return "needs --server-pid";
     if ((mode->topics > 0 || mode->requests > 0) && !options->speaks->opcodes)
         return "needs --dialect wspush: others have no topics and no requests";
@@ -203,6 +204,23 @@ static const char *check_mode(const struct options *options, const struct mode *
         return "is only for wspushd";
     if (mode->churn && options->connections < 4)
         return "needs 4 connections";
+    return NULL;
+}
+
+/* "123,456" into the processes. */
+static const char *find_servers(struct options *options)
+{
+    for (const char *at = options->server_pid; at != NULL && *at != '\0';) {
+        char *end;
+        const long pid = strtol(at, &end, 10);
+        if (!isdigit((unsigned char)*at) || (*end != ',' && *end != '\0') || pid < 1 ||
+            pid > INT32_MAX)
+            return "process ids are needed, with commas between them";
+        if (options->servers == NODES_MAX)
+            return "so many processes are too many";
+        options->server[options->servers++] = (pid_t)pid;
+        at = end + (*end == ',');
+    }
     return NULL;
 }
 
@@ -225,7 +243,10 @@ static enum options_result check_together(struct options *options)
         options->processes = options->connections;
     if (options->first != OPTION_UNSET && options->first >= options->connections)
         return wrong_usage("--first", "must be below --connections");
-    const char *wrong = find_modes(options);
+    const char *wrong = find_servers(options);
+    if (wrong != NULL)
+        return wrong_usage("--server-pid", wrong);
+    wrong = find_modes(options);
     if (wrong != NULL)
         return wrong_usage(options->mode, wrong);
     for (size_t i = 0; i < options->runs; i++) {
@@ -275,8 +296,18 @@ enum options_result options_parse(struct options *options, int argc, char **argv
     }
     if (optind == argc)
         return wrong_usage("URL", "missing");
-    if (optind + 1 < argc)
-        return wrong_usage(argv[optind + 1], "one URL is enough");
-    const char *wrong = url_parse(&options->url, argv[optind], NULL);
-    return wrong != NULL ? wrong_usage(argv[optind], wrong) : check_together(options);
+    for (; optind < argc; optind++) {
+        if (options->urls == NODES_MAX)
+            return wrong_usage(argv[optind], "so many URLs are too many");
+        const char *wrong = url_parse(&options->url[options->urls++], argv[optind], NULL);
+        if (wrong != NULL)
+            return wrong_usage(argv[optind], wrong);
+    }
+    return check_together(options);
+}
+
+void options_free(struct options *options)
+{
+    for (size_t i = 0; i < options->urls; i++)
+        url_free(&options->url[i]);
 }

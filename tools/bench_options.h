@@ -18,9 +18,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     SWARMS_MAX = 16,
+    NODES_MAX = 16,
     EVENTS_MAX = 1000,
     MODES_MAX = 32,
     SIZE_MAX_PAYLOAD = 65536,
@@ -63,7 +65,7 @@ enum {
     TEXT  (topic_channel, "--topic-channel", "PATTERN", "{}: the topic's number (push:topic:bench:{})") \
     TEXT  (topic_name, "--topic-name", "PATTERN", "what clients join (bench:{})")                  \
     TEXT  (all_channel, "--all-channel", "NAME", "everybody's (push:all; HTTP: /pub?id=all)")      \
-    NUMBER(server_pid, "--server-pid", "PID", 0, 1, INT32_MAX, "measure this process and its children") \
+    TEXT  (server_pid, "--server-pid", "PID,...", "measure these processes and their children")    \
     NUMBER(redis_pid, "--redis-pid", "PID", 0, 1, INT32_MAX, "measure this one as Redis")          \
     FLAG  (syscalls, "--syscalls", "count the server's system calls (perf_event_open(2); slows it)") \
     NUMBER(seed, "--seed", "N", 1, 0, UINT32_MAX, "of all that is random")                         \
@@ -83,7 +85,10 @@ struct options {
 #undef OPTION_NUMBER
 #undef OPTION_TIME
 #undef OPTION_FLAG
-    struct url url;
+    struct url url[NODES_MAX]; /* of a server, or of its nodes, which share the clients out */
+    size_t urls;
+    pid_t server[NODES_MAX]; /* --server-pid */
+    size_t servers;
     const struct mode *run[MODES_MAX]; /* the modes, in the order of --mode */
     size_t runs;
     const struct dialect *speaks;
@@ -101,5 +106,6 @@ enum options_result {
 
 /* Fills an all-zero struct from the command line, and checks all of it. */
 enum options_result options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
 
 #endif

@@ -89,27 +89,33 @@ static bool in_tree(const struct tree *tree, pid_t pid)
     return false;
 }
 
-void tree_find(struct tree *tree, pid_t root)
+static void tree_add(struct tree *tree, const pid_t process[2])
+{
+    tree->pid[tree->count] = process[0];
+    tree->parent[tree->count++] = process[1];
+}
+
+void tree_find(struct tree *tree, const pid_t *root, size_t roots)
 {
     static pid_t list[32768][2];
     const size_t processes = list_processes(list, sizeof(list) / sizeof(list[0]));
     bool more = true;
 
     tree->count = 0;
-    for (size_t i = 0; i < processes; i++) {
-        if (list[i][0] == root) {
-            tree->pid[0] = root;
-            tree->parent[tree->count++] = list[i][1];
+    for (size_t n = 0; n < roots; n++) {
+        for (size_t i = 0; i < processes; i++) {
+            if (list[i][0] == root[n] && !in_tree(tree, root[n]))
+                tree_add(tree, list[i]);
         }
     }
+    tree->roots = tree->count;
     /* Until nobody is found any more: a child may have a lower pid than its parent. */
     while (more && tree->count > 0) {
         more = false;
         for (size_t i = 0; i < processes && tree->count < TREE_MAX; i++) {
             if (in_tree(tree, list[i][0]) || !in_tree(tree, list[i][1]))
                 continue;
-            tree->pid[tree->count] = list[i][0];
-            tree->parent[tree->count++] = list[i][1];
+            tree_add(tree, list[i]);
             more = true;
         }
     }
@@ -194,7 +200,7 @@ void usage_read(struct usage *usage, const struct tree *tree, bool memory)
     for (size_t i = 0; i < tree->count; i++)
         usage->cpu += cpu_of(tree->pid[i]);
     for (size_t i = 0; i < tree->count; i++)
-        add_process(usage, tree->pid[i], i == 0, memory);
+        add_process(usage, tree->pid[i], i < tree->roots, memory);
 }
 
 void machine_read(struct machine *machine)

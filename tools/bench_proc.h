@@ -11,22 +11,22 @@
 
 enum { TREE_MAX = 256 };
 
-/* A process and its descendants, the eldest first; `pid[0]` is the process itself. */
+/* Processes and their descendants, the eldest first; the first `roots` are the processes. */
 struct tree {
-    size_t count;
+    size_t count, roots;
     pid_t pid[TREE_MAX];
     pid_t parent[TREE_MAX];
 };
 
-/* Finds them; none where the process is gone, or is 0. It takes milliseconds. */
-void tree_find(struct tree *tree, pid_t root);
+/* Finds them; those that are gone, or are 0, are left out. It takes milliseconds. */
+void tree_find(struct tree *tree, const pid_t *root, size_t roots);
 
-/* The n-th of the root's children, counted around; 0 where it has none. */
+/* The n-th of the first root's children, counted around; 0 where it has none. */
 pid_t tree_child(const struct tree *tree, size_t n);
 
 /* All since their beginning, of all processes of a tree that live; of those that have died, what
- * the root has been told of (its children whom it has waited for), to 10 ms. The CPU time of all is
- * read first, so that it is of the moment of the call. */
+ * the roots have been told of (their children whom they have waited for), to 10 ms. The CPU time of
+ * all is read first, so that it is of the moment of the call. */
 struct usage {
     uint64_t cpu;          /* ns */
     uint64_t user, system; /* ns, to 10 ms each: how `cpu` is parted */
@@ -50,7 +50,8 @@ struct calls {
     size_t count;
     int fd[TREE_MAX * 4];
 };
-const char *calls_open(struct calls *calls, pid_t root); /* NULL, or why it cannot be had */
+/* NULL, or why it cannot be had. */
+const char *calls_open(struct calls *calls, const pid_t *root, size_t roots);
 uint64_t calls_read(const struct calls *calls);
 void calls_close(struct calls *calls);
 

@@ -60,8 +60,10 @@ static const char *number(double value, int decimals)
 
 void report_begin(const struct options *options)
 {
-    printf("%s, %s, payloads of %s bytes\n\n%-9s", (const char *)options->url.authority.at,
-           options->speaks->name, number((double)options->size, 0), "mode");
+    for (size_t i = 0; i < options->urls; i++)
+        printf("%s, ", (const char *)options->url[i].authority.at);
+    printf("%s, payloads of %s bytes\n\n%-9s", options->speaks->name,
+           number((double)options->size, 0), "mode");
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
         printf(" %*s", columns[i].width, columns[i].head);
     putchar('\n');

@@ -210,11 +210,11 @@ static void take_sample(struct run *run, struct sample *sample, bool memory)
     static struct tree server, tree;
     const struct options *options = run->bench.options;
 
-    tree_find(&tree, (pid_t)options->redis_pid);
+    tree_find(&tree, &(pid_t){(pid_t)options->redis_pid}, 1);
     usage_read(&sample->redis, &tree, false);
-    tree_find(&tree, getpid());
+    tree_find(&tree, &(pid_t){getpid()}, 1);
     usage_read(&sample->own, &tree, false);
-    tree_find(&server, (pid_t)options->server_pid);
+    tree_find(&server, options->server, options->servers);
     machine_read(&sample->machine);
     sample->at = bench_now();
     sample->clients = board_sums(&run->bench);
@@ -229,7 +229,7 @@ static void count_calls(struct run *run)
     const struct options *options = run->bench.options;
 
     if (options->syscalls)
-        run->result->no_calls = calls_open(&run->calls, (pid_t)options->server_pid);
+        run->result->no_calls = calls_open(&run->calls, options->server, options->servers);
 }
 
 /* --- the run -----------------------------------------------------------------------------------
@@ -297,12 +297,12 @@ static bool connect_all(struct run *run)
 static bool do_event(struct run *run, uint32_t number)
 {
     static struct tree tree;
-    const pid_t server = (pid_t)run->bench.options->server_pid;
+    const pid_t server = run->bench.options->server[0];
     const enum event event = run->bench.mode->event;
     pid_t pid = server;
 
     if (event == EVENT_KILL) {
-        tree_find(&tree, server);
+        tree_find(&tree, &server, 1);
         pid = tree_child(&tree, number);
         if (pid == 0)
             return complain("process %d has no worker to kill", server);

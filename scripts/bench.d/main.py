@@ -1,7 +1,7 @@
 """scripts/bench.sh: measures wspushd, alone or beside others, and draws what it found.
 
-Without --against or --gaps: the modes of wspush-bench on a server and a Redis that are started for it,
-or on a server that runs already (--server).
+Without --against, --gaps or --scale: the modes of wspush-bench on a server and a Redis that are started
+for it, or on a server that runs already (--server).
 """
 
 import argparse
@@ -22,6 +22,10 @@ sys.path[:0] = [str(HERE), str(ROOT / "tests/integration")]
 SIZES = [100, 1000, 10000, 19000]
 
 
+def numbers(text):
+    return [int(part) for part in text.split(",")]
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/bench.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -30,7 +34,11 @@ def arguments():
     add("--against", metavar="NAME,...", help="beside these peers (all: each that is in bench/peers)")
     add("--check", action="store_true", help="only whether each peer does what it should")
     add("--gaps", action="store_true", help="what a kill, a reload and an upgrade do to clients")
-    add("--rounds", type=int, default=5, help="of the comparison (default %(default)s)")
+    add("--scale", action="store_true", help="several nodes on one Redis, and no other part")
+    add("--nodes", type=numbers, default=[1, 2, 4], metavar="N,...", help="so many (default 1,2,4)")
+    add("--users", type=int, default=4000, help="of each node (default %(default)s)")
+    add("--idle", type=float, default=9, help="seconds for which --scale lets nodes do nothing")
+    add("--rounds", type=int, help="of the comparison (default 5) and of --scale (default 2)")
     add("--connections", type=int, default=6000, help="clients (default %(default)s)")
     add("--seconds", type=float, default=1.5, help="for each mode (default %(default)s)")
     add("--warmup", type=float, default=0.5, help="before that (default %(default)s)")
@@ -38,10 +46,11 @@ def arguments():
     add("--kills", type=int, default=30, help="for each size of the gaps (default %(default)s)")
     add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")
     add("--gap-sizes", default=SIZES, metavar="N,...", help="connections (default 100 to 19,000)",
-        type=lambda text: [int(part) for part in text.split(",")])
+        type=numbers)
     add("--quick", action="store_true", help="2 rounds, 2,000 clients, 1 s, 5 kills")
     add("--without", default="", metavar="MODE,...", help="modes to leave out, without --against")
-    add("--write", metavar="DIR", help="write benchmarks.md, plots and results there; with all parts")
+    add("--write", metavar="DIR", help="write benchmarks.md, plots and results there; with all parts. "
+        "With --scale: scaling.md")
     add("--from", dest="source", metavar="FILE", help="draw these results instead of measuring")
     add("--server", metavar="URL", help="of a wspushd that runs already, for its modes")
     add("--server-pid", type=int, help="of that server")
@@ -50,9 +59,10 @@ def arguments():
         parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
                             gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
-    if how.write:
+    how.rounds = how.rounds or (2 if how.scale else 5)
+    if how.write and not how.scale:
         how.gaps = True
-    if how.write or how.check:
+    if (how.write and not how.scale) or how.check:
         how.against = how.against or "all"
     how.without = how.without.split(",")
     return how
@@ -100,12 +110,17 @@ def check_all(how, directory):
 def measure_all(how, directory):
     import machine
     import measure
+    import scale
     from harness.redis_server import RedisServer
     from servers import KINDS, Stage
 
     results = {"machine": machine.describe(),
                "how": {"rounds": how.rounds, "connections": how.connections,
                        "seconds": how.seconds, "rate": how.rate}}
+    if how.scale:
+        results["how"] = {"rounds": how.rounds, "users": how.users, "seconds": how.seconds}
+        results["scale"] = scale.measure(how, directory)
+        return results
     if how.server:
         results["own"] = measure.on_server(given_server(how), how)
         return results
@@ -153,7 +168,8 @@ def main():
         sys.exit(f"scripts/bench.sh: {' '.join(failed)}: not to be measured" if failed else 0)
     results = json.loads(Path(how.source).read_text()) if how.source else in_folder(measure_all, how)
     import page
-    written = page.write(results, out)
+    import scale_page
+    written = (scale_page if how.scale else page).write(results, out)
     for path in written:
         if path.suffix == ".md":
             print(path.read_text())

@@ -5,18 +5,14 @@ turn, from its start to its end, and what is compared is their ratio within the 
 """
 
 import statistics
-import sys
 
 import load
+from load import say
 from servers import KINDS
 
 OWN_MODES = ["idle", "connect", "unicast", "burst", "topic", "broadcast", "upstream", "mixed",
              "churn", "steady", "crash", "reload", "upgrade"]
 RATE = 10000            # pushes a second, of the open loop
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def own(stage, how):

@@ -125,7 +125,7 @@ class Page:
 
     def text(self):
         parts = [_HEAD.format(**self.how)]
-        parts.append(_table(["", ""], [[name, text] for name, text
+        parts.append(table(["", ""], [[name, text] for name, text
                                        in self.results["machine"].items()]))
         if self.names:
             parts += [self._compared_text()]
@@ -149,10 +149,10 @@ class Page:
             rows.append(cells)
         heads = ["", *(self._words(words) for *_, words in MEASURES),
                  "system calls for a push", "lost, doubled or out of order"]
-        servers = _table(["server", ""], [[name, KINDS[name].text] for name in self.names])
+        servers = table(["server", ""], [[name, KINDS[name].text] for name in self.names])
         plots = "\n\n".join(f"![{self._words(title)}](benchmarks/{name}.svg)"
                             for name, _, _, title, *_ in MEASURES if name in self.plots)
-        return "\n".join([_COMPARED.format(**self.how), servers, _table(heads, rows), plots,
+        return "\n".join([_COMPARED.format(**self.how), servers, table(heads, rows), plots,
                           "\n![Latency](benchmarks/latency.svg)\n", self._caution()])
 
     def _sum(self, name, figure):
@@ -184,11 +184,13 @@ class Page:
                              svg.number(result["back_worst_ms"]), f"{int(result['lost']):,}"])
         heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
                  "clients closed", "last one back after ms", "pushes lost"]
-        return "\n".join([_GAPS, "![Gaps](benchmarks/gap.svg)\n", _table(heads, rows)])
+        return "\n".join([_GAPS, "![Gaps](benchmarks/gap.svg)\n", table(heads, rows)])
 
 
-def _table(heads, rows):
-    right = ["---"] + ["---:"] * (len(heads) - 1) if len(heads) > 2 else ["---"] * len(heads)
+def table(heads, rows, text=False):
+    """Right of the first column there are numbers, unless it is a table of two or of text."""
+    right = ["---"] * len(heads) if text or len(heads) < 3 else \
+        ["---"] + ["---:"] * (len(heads) - 1)
     lines = [heads, right, *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

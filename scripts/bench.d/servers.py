@@ -69,10 +69,11 @@ def peers():
 class Running(NamedTuple):
     """A server that runs: what wspush-bench is told of it."""
     kind: Kind
-    url: str
+    url: str                # of several nodes, those of all, with spaces between them
     pid: int
     publish: str
     options: dict
+    servers: tuple = ()     # the nodes
 
     @property
     def for_all(self):
@@ -101,11 +102,35 @@ class Stage:
                            **({"publish_connections": 4} if kind.http else {})})
 
     @contextlib.contextmanager
+    def nodes(self, count, connections):
+        """So many of ours on the one Redis, as one server for wspush-bench."""
+        kind = KINDS["wspushd"]
+        with contextlib.ExitStack() as stack:
+            servers = []
+            for number in range(count):
+                directory = self._directory / f"node-{number}"
+                directory.mkdir()
+                server = self._server(directory, kind.workers, connections)
+                stack.callback(server.destroy)
+                servers.append(server.start())
+            redis, pids = self._redis, ",".join(str(server.pid) for server in servers)
+            publish = f"redis://127.0.0.1:{redis.port}"
+            yield Running(kind, " ".join(f"ws://127.0.0.1:{server.address[1]}/ws"
+                                         for server in servers), servers[0].pid, publish,
+                          {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
+                           "server_pid": pids, "redis_pid": redis.process.pid}, tuple(servers))
+            for server in servers:
+                server.stop()
+
+    def _server(self, directory, workers, connections):
+        return Server(directory, self._redis, opcodes=[opcode(110, name="bench",
+                                                              to="stream:bench")],
+                      workers=workers, prefix="push:", topics=["bench:*"], heartbeat=600,
+                      max_connections=connections, echo_path="")
+
+    @contextlib.contextmanager
     def _ours(self, kind, directory):
-        server = Server(directory, self._redis, opcodes=[opcode(110, name="bench",
-                                                                to="stream:bench")],
-                        workers=kind.workers, prefix="push:", topics=["bench:*"], heartbeat=600,
-                        max_connections=CONNECTIONS, echo_path="")
+        server = self._server(directory, kind.workers, CONNECTIONS)
         try:
             server.start()
             yield server.address[1], server.pid

@@ -88,6 +88,26 @@ def test_each_client_gets_what_is_for_it(target):
     assert broadcast["counts"]["settled"] == broadcast["counts"]["published"] * CLIENTS
 
 
+def test_nodes_share_the_clients_out(target):
+    """Each node has its users and no other's; what is measured of the nodes is the sum."""
+    one, first, options = target()
+    two, second, _ = target(prefix=one.channel(""))
+    before = [node.admin.stats()["counters"] for node in (one, two)]
+    both = options | {"server_pid": f"{one.pid},{two.pid}", "connections": 9}
+    unicast, broadcast = run_bench(second, first, mode="unicast,broadcast", **both)
+    grown = [{name: node.admin.stats()["counters"][name] - old[name]
+              for name in ("connections_opened_total", DELIVERED, RECEIVED)}
+             for node, old in zip((one, two), before)]
+    assert [node["connections_opened_total"] for node in grown] == [10, 8], "in two runs"
+    published = unicast["counts"]["published"] + 2 * broadcast["counts"]["published"]
+    assert sum(node[RECEIVED] for node in grown) == published
+    assert sum(node[DELIVERED] for node in grown) \
+        == unicast["counts"]["deliveries"] + broadcast["counts"]["deliveries"]
+    assert unicast["counts"]["receivers"] == unicast["counts"]["published"], "each on one node"
+    [alone] = run_bench(second, first, mode="unicast", **(both | {"server_pid": two.pid}))
+    assert 0 < alone["server_us"] < unicast["server_us"], "a part is less than the sum"
+
+
 @pytest.mark.parametrize("more", [{}, {"rate": 300}, {"request_op": 111}])
 def test_requests_are_answered_and_stored(target, redis, more):
     server, url, options = target()
@@ -370,7 +390,8 @@ def test_no_child_outlives_it(target):
 
 @pytest.mark.parametrize("arguments, complaint", [
     ([], "URL: missing"),
-    (["ws://127.0.0.1/", "ws://127.0.0.1/"], "one URL is enough"),
+    (["ws://127.0.0.1/"] * 17, "so many URLs are too many"),
+    (["--server-pid", "1,,2", "ws://127.0.0.1/"], "process ids are needed"),
     (["--mode", "dance", "ws://127.0.0.1/"], "there is no such mode"),
     (["--connections", "0", "ws://127.0.0.1/"], "a number from 1 to"),
     (["--connections", "12x", "ws://127.0.0.1/"], "a number from 1 to"),

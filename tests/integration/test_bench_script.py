@@ -103,6 +103,43 @@ def test_a_server_that_runs_already(make_server, redis):
     assert rows == ["idle", "connect", "unicast", "burst", "topic", "broadcast", "churn"]
 
 
+def scale_row(page, what):
+    """The numbers of a row of a constant, without its unit and symbol."""
+    row = next(line for line in page.splitlines() if line.startswith(f"| {what} |"))
+    return [float(text.replace(",", "")) for text in row.split(" | ")[2:-1]]
+
+
+def test_nodes_on_one_redis(tmp_path):
+    """What must come out whatever the machine is like: who gets which push, who subscribes whom; and
+    that the page says what the results say."""
+    bench("--scale", "--nodes", "1,3", "--users", 40, "--seconds", "0.2", "--warmup", "0.1",
+          "--rounds", 1, "--idle", "0.2", "--write", tmp_path)
+    results = json.loads((tmp_path / "scaling/results.json").read_text())
+    one, three = results["scale"]
+    assert [one["nodes"], three["nodes"]] == [1, 3]
+    for entry in (one, three):
+        assert entry["push_nodes"] == 1, "a push to a user goes to the node that has him"
+        assert entry["all_copies"] == entry["nodes"], "one to all goes to every node"
+        assert entry["links"] == 1
+        assert 1 <= entry["connect_channels"] <= 40 and entry["anew_channels"] >= 30
+        assert 30 < entry["anew_bytes"] < 200
+        assert 50 < entry["redis_user_bytes"] < 1000
+        assert all(value >= 0 for name, value in entry.items() if name.endswith("_us"))
+        assert min(entry["push_redis_us"], entry["push_node_us"], entry["all_redis_us"]) > 0
+
+    page = (tmp_path / "scaling.md").read_text()
+    said = scale_row(page, "CPU for a push to a user")
+    assert said == pytest.approx([one["push_redis_us"], three["push_redis_us"]], rel=0.01)
+    mean = (one["push_redis_us"] + three["push_redis_us"]) / 2
+    share = next(line for line in page.splitlines() if "| `P · r_push` |" in line)
+    assert float(share.split(" | ")[-1].split()[0]) == pytest.approx(5 * mean, rel=0.01)
+    assert "wspush" in page and "Redis" in texts(tmp_path / "scaling/redis.svg")
+
+    again = tmp_path / "again"
+    bench("--scale", "--from", tmp_path / "scaling/results.json", "--write", again)
+    assert (again / "scaling.md").read_text() == page
+
+
 def test_wrong_peers_are_told(peers):
     env = {**os.environ, "BENCH_PEERS": str(peers), "WSPUSHD_BUILD": str(BUILD.absolute())}
     for name, why in [("varnish", "no such peer: varnish"), ("nchan", "has no nchan")]:

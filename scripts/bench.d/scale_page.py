@@ -1,0 +1,358 @@
+"""docs/scaling.md and its plot, from the results: every number on the page is measured, or follows
+from measured ones and from the example's, which stand on the page, too.
+"""
+
+import json
+import math
+import re
+import statistics
+
+import svg
+from page import table
+
+# (constant, symbol, unit, what it is)
+CONSTANTS = [
+    ("Nodes", [
+        ("node_user_bytes", "m_node", "bytes", "memory of a node for a connected user"),
+        ("kernel_bytes", "m_kernel", "bytes", "memory of its kernel, half of what both ends take"),
+        ("connect_node_us", "c_connect", "µs", "CPU of a node for a user who connects"),
+        ("push_node_us", "c_push", "µs", "CPU of a node for a push to one of its users"),
+        ("busiest", "", "×", "... of the busiest node, over the mean of all"),
+        ("all_delivery_us", "c_all", "µs", "CPU of a node for each of its users, of a push to all"),
+        ("anew_node_us", "c_anew", "µs", "CPU of a node to subscribe a user anew"),
+        ("idle_wakeups", "", "/s", "wake-ups of a node that has nothing to do"),
+        ("idle_node_us", "", "µs/s", "CPU of it"),
+    ]),
+    ("Redis", [
+        ("push_redis_us", "r_push", "µs", "CPU for a push to a user"),
+        ("push_nodes", "", "", "nodes that get it"),
+        ("all_redis_us", "r_all", "µs", "CPU for a push to all"),
+        ("all_copies", "", "", "nodes that get it"),
+        ("connect_redis_us", "r_connect", "µs", "CPU for a user who connects"),
+        ("connect_channels", "", "", "users for each SUBSCRIBE then"),
+        ("anew_redis_us", "r_anew", "µs", "CPU to subscribe a user anew, after a restart"),
+        ("anew_channels", "", "", "users for each SUBSCRIBE then"),
+        ("anew_bytes", "b_anew", "bytes", "answers for each of them"),
+        ("anew_gone_us", "", "µs", "CPU for each user of a link that has broken"),
+        ("redis_user_bytes", "m_redis", "bytes", "memory for a subscribed user"),
+        ("redis_nodes_bytes", "", "bytes", "memory for all nodes without users, and without buffers"),
+        ("link_output_most", "", "bytes", "most that was seen to wait for a link, subscribed anew"),
+        ("link_output_bytes", "", "bytes", "... a moment later"),
+        ("idle_commands", "", "/s", "commands of a node that has nothing to do"),
+        ("idle_bytes", "", "bytes/s", "bytes of them and of their answers, both ways"),
+    ]),
+    ("The storms as they were, all on one machine", [
+        ("connect_s", "", "s", "all users connect: until the last HELLO"),
+        ("connect_p99_ms", "", "ms", "... 99 % of them, from when they wanted to"),
+        ("anew_s", "", "s", "all links are cut: until every user is subscribed again"),
+    ]),
+]
+
+# The example: what is to be served, and by what. (symbol, value, what it is)
+EXAMPLE = [
+    ("N", 10_000_000, "users who are connected"),
+    ("P", 50_000, "pushes to users a second"),
+    ("A", 1 / 60, "pushes to all a second: one a minute"),
+    ("cores", 16, "of a node, a worker on each"),
+    ("memory", 64_000_000_000, "bytes, of a node"),
+    ("most", 500_000, "users on a node: how many may have to come back at once when it breaks"),
+    ("u", 0.5, "how busy a core may be, and how full memory"),
+]
+
+USED = ["date", "processor", "memory", "system", "wspushd", "compiler", "Redis"]
+LIMIT_BYTES = 32 * 2 ** 20      # client-output-buffer-limit pubsub, hard, as Redis has it by default
+
+
+def _nodes(v):
+    return max(v["by_memory"], v["by_pushes"], v["by_most"])
+
+
+# What follows: (symbol, formula, its function, unit, what it is). Later ones use earlier ones.
+FOLLOWS = [
+    ("How many nodes", [
+        ("by_memory", "N · (m_node + m_kernel) / (memory · u)",
+         lambda v: math.ceil(v["N"] * (v["m_node"] + v["m_kernel"]) / (v["memory"] * v["u"])), "",
+         "nodes, by memory"),
+        ("by_pushes", "(P · c_push + A · N · c_all) / (cores · u)",
+         lambda v: math.ceil((v["P"] * v["c_push"] + v["A"] * v["N"] * v["c_all"]) / 1e6 /
+                             (v["cores"] * v["u"])), "", "nodes, by pushes"),
+        ("by_most", "N / most", lambda v: math.ceil(v["N"] / v["most"]), "",
+         "nodes, by what the loss of one may mean"),
+        ("n", "the largest of these", _nodes, "", "**nodes**"),
+        ("load_nodes", "(P · c_push + A · N · c_all) / (n · cores)",
+         lambda v: 100 * (v["P"] * v["c_push"] + v["A"] * v["N"] * v["c_all"]) / 1e6 /
+         (v["n"] * v["cores"]), "%", "how busy each core is with pushes"),
+        ("all_s", "N · c_all / (n · cores)",
+         lambda v: v["N"] * v["c_all"] / 1e6 / (v["n"] * v["cores"]), "s",
+         "for which every core works at a push to all"),
+        ("storm_nodes_s", "N · c_connect / (n · cores)",
+         lambda v: v["N"] * v["c_connect"] / 1e6 / (v["n"] * v["cores"]), "s",
+         "for which every core works when all users come back"),
+    ]),
+    ("What Redis has to do", [
+        ("load_push", "P · r_push", lambda v: 100 * v["P"] * v["r_push"] / 1e6, "% of its core",
+         "pushes to users, however many nodes there are"),
+        ("load_all", "A · (r_all0 + r_copy · n)",
+         lambda v: 100 * v["A"] * (v["r_all0"] + v["r_copy"] * v["n"]) / 1e6, "% of its core",
+         "pushes to all"),
+        ("redis_bytes", "N · m_redis + n · cores · m_link",
+         lambda v: (v["N"] * v["m_redis"] + v["n"] * v["cores"] * v["m_link"]) / 1e9, "GB",
+         "memory"),
+        ("storm_redis_s", "N · r_connect", lambda v: v["N"] * v["r_connect"] / 1e6, "s",
+         "for which its core works when all users come back: they must not come faster"),
+        ("anew_redis_s", "N · r_anew", lambda v: v["N"] * v["r_anew"] / 1e6, "s",
+         "for which it subscribes all users anew after a restart"),
+        ("anew_node_s", "N · c_anew / (n · cores)",
+         lambda v: v["N"] * v["c_anew"] / 1e6 / (v["n"] * v["cores"]), "s",
+         "for which a node's cores do; Redis is what it waits for if this is less"),
+        ("anew_link", "N · b_anew / (n · cores)",
+         lambda v: v["N"] * v["b_anew"] / (v["n"] * v["cores"]) / 1e6, "MB",
+         "of answers for one link then"),
+    ]),
+    ("Where one Redis ends", [
+        ("most_pushes", "u / r_push", lambda v: v["u"] * 1e6 / v["r_push"], "/s",
+         "pushes to users"),
+        ("most_users_storm", "60 s / r_anew", lambda v: 60e6 / v["r_anew"], "",
+         "users, if a restart of Redis may cost a minute"),
+        ("most_users_rate", "u · N / (P · r_push)",
+         lambda v: v["u"] * 1e6 * v["N"] / (v["P"] * v["r_push"]), "",
+         "users, if each has as many pushes as in the example"),
+        ("most_link", "32 MiB / b_anew", lambda v: LIMIT_BYTES / v["b_anew"], "",
+         "users of one link, for which no answers can reach Redis's hard limit for subscribers"),
+    ]),
+]
+
+
+def say(value):
+    """Three digits that count of what is large, too; whole numbers whole."""
+    if value == int(value):
+        return f"{int(value):,}"
+    if value < 1000:
+        return svg.number(value)
+    return f"{round(value, 2 - math.floor(math.log10(value))):,.0f}"
+
+
+def fit(points):
+    """(at 0, for each) of the line nearest to the points; flat where there is one x only."""
+    xs, ys = zip(*points)
+    x, y = statistics.mean(xs), statistics.mean(ys)
+    spread = sum((one - x) ** 2 for one in xs)
+    slope = sum((a - x) * (b - y) for a, b in points) / spread if spread else 0
+    return y - slope * x, slope
+
+
+class Page:
+    def __init__(self, results):
+        self.how, self.machine, self.entries = results["how"], results["machine"], results["scale"]
+        self.counts = sorted({entry["nodes"] for entry in self.entries})
+
+    def at(self, name, count):
+        """A constant with so many nodes: the median of the rounds."""
+        return statistics.median(entry[name] for entry in self.entries if entry["nodes"] == count)
+
+    def over_all(self, name):
+        return statistics.median(entry[name] for entry in self.entries)
+
+    def values(self):
+        """{symbol: value}: the constants, the example's, and what follows."""
+        out = {symbol: value for symbol, value, _ in EXAMPLE}
+        for _, rows in CONSTANTS:
+            out |= {symbol: self.over_all(name) for name, symbol, _, _ in rows if symbol}
+        out["r_all0"], out["r_copy"] = self._copies()
+        out["m_link"] = self._line("redis_nodes_bytes")[1]
+        for _, rows in FOLLOWS:
+            for symbol, _, function, _, _ in rows:
+                out[symbol] = function(out)
+        return out
+
+    def _line(self, name):
+        return fit([(count, self.at(name, count)) for count in self.counts])
+
+    def _copies(self):
+        return self._line("all_redis_us")
+
+    def plot(self):
+        rows = [(f"{what}, {count}", self.at(name, count), *self._range(name, count), nodes,
+                 name == "push_redis_us")
+                for what, name in [("to a user", "push_redis_us"), ("to all", "all_redis_us")]
+                for count in self.counts
+                for nodes in [f"{count} node{'s' * (count > 1)}"]]
+        return svg.bars("CPU of Redis for a push", "by the number of nodes; thin line: lowest to "
+                        f"highest of {self.how['rounds']} rounds", rows, "µs")
+
+    def _range(self, name, count):
+        found = [entry[name] for entry in self.entries if entry["nodes"] == count]
+        return min(found), max(found)
+
+    # Text.
+
+    def text(self):
+        values = self.values()
+        said = {name: say(value) for name, value in values.items()}
+        said |= {f"{name}_{word}": say(of(entry[name] for entry in self.entries))
+                 for name in ("redis_user_bytes", "link_output_most")
+                 for word, of in (("least", min), ("most", max))}
+        said |= {"users": f"{self.how['users']:,}", "rounds": self.how["rounds"],
+                 "counts": ", ".join(str(count) for count in self.counts[:-1]) +
+                 f" and {self.counts[-1]}" if len(self.counts) > 1 else str(self.counts[0]),
+                 "others": say(self.over_all("others")), "command": self._command(),
+                 "copies": self._copies_text()}
+        return "\n".join([_HEAD.format(**said), *self._constants(), _MEASURED.format(**said),
+                          _EXAMPLE.format(**said), self._example(), *self._follows(values),
+                          _ENDS.format(**said), self._machine()])
+
+    def _command(self):
+        counts = ",".join(map(str, self.counts))
+        return (f"scripts/bench.sh --scale --nodes {counts} --users {self.how['users']} "
+                f"--seconds {self.how['seconds']:g} --rounds {self.how['rounds']} --write docs/")
+
+    def _copies_text(self):
+        base, each = self._copies()
+        return f"{svg.number(base)} + {svg.number(each)} · nodes µs" if len(self.counts) > 1 else \
+            f"{svg.number(base)} µs"
+
+    def _constants(self):
+        heads = ["", "unit", *(f"{count} node{'s' * (count > 1)}" for count in self.counts),
+                 "symbol"]
+        for title, rows in CONSTANTS:
+            cells = [[what, unit, *(svg.number(self.at(name, count)) for count in self.counts),
+                      f"`{symbol}`" if symbol else ""] for name, symbol, unit, what in rows]
+            yield f"**{title}**\n\n" + table(heads, cells)
+
+    def _example(self):
+        return table(["symbol", "value", ""], [
+            [f"`{symbol}`", say(value), what] for symbol, value, what in EXAMPLE], text=True)
+
+    def _follows(self, values):
+        for title, rows in FOLLOWS:
+            yield f"**{title}**\n\n" + table(["", "formula", "with the numbers", "result"], [
+                [what, f"`{formula}`", self._filled(formula, values),
+                 f"{say(values[symbol])} {unit}".strip()]
+                for symbol, formula, _, unit, what in rows], text=True)
+
+    @staticmethod
+    def _filled(formula, values):
+        """The formula with the value of each symbol in it; nothing where there is none."""
+        filled = re.sub(r"\w+", lambda word: say(values[word[0]]) if word[0] in values else word[0],
+                        formula)
+        return filled if filled != formula else ""
+
+    def _machine(self):
+        return "## Measured on\n\n" + table(["", ""], [[name, text] for name, text
+                                                       in self.machine.items() if name in USED])
+
+
+_HEAD = """# Scaling: several nodes on one Redis
+
+Nodes do not know of each other. Each has the users who happen to be connected to it, and all subscribe
+at the same Redis:
+
+```
+                       ┌───────┐ push:user:42   ┌────────┐
+    PUBLISH ──────────▶│ Redis ├───────────────▶│ node 1 │ 42's phone, ...
+    push:user:42       │       ├──┐             └────────┘
+                       │       │  │ push:all    ┌────────┐
+    PUBLISH push:all ─▶│       ├──┴────────────▶│ node 2 │
+                       └───────┘                └────────┘
+```
+
+- A user's channel is subscribed by the nodes that hold him: mostly one. A push to him costs Redis the
+  same, however many nodes there are, and no other node hears of it.
+- `push:all` is subscribed by every node that has users, and a topic by every node that has members. Redis
+  sends each one copy; the node shares it out.
+- A load balancer may send any client anywhere: there is nothing to be sticky about. A node is added by
+  starting it, and taken away by `wspushctl drain`.
+- All nodes have the same `redis` and the same `prefix`. `node` names each.
+
+## What it costs
+
+Measured with {counts} nodes of one worker each on one Redis, {users} users on every node, by one command,
+which also writes this page, its formulas filled in, and [all numbers](scaling/results.json):
+
+```
+{command}
+```
+
+CPU is what the kernel's scheduler counts, over the work done under full load: with less to do each
+costs more, because there is a wake-up for each, but then it matters less. Clients, nodes, Redis and
+publisher shared the machine, so their caches were shared, too. {others} % of its processors were meanwhile
+spent on what was none of them (median of the runs).
+"""
+
+_MEASURED = """![CPU of Redis for a push](scaling/redis.svg)
+
+A push to a user costs Redis {r_push} µs whatever the number of nodes. A push to all costs it {copies},
+`r_all0` and `r_copy` below: one copy for each node. A topic costs as much, with the nodes that have
+members. Each further node takes {m_link} bytes of Redis, `m_link`; it has two connections for each worker,
+here one.
+
+What the numbers do not show:
+
+- With ten million channels Redis's tables do not fit the processor's caches as they do with those
+  measured here. Leave room, and measure with `--users` as large as your machine allows.
+- Redis's tables grow by doubling: `m_redis` was {redis_user_bytes_least} to {redis_user_bytes_most} bytes, as
+  full as they happened to be. Names count, too: users here are numbers, and a longer name
+  adds as many bytes to its channel and to each answer about it.
+- Payloads were of 64 bytes. Large ones cost the network first, on Redis's side once for each node.
+- A link that Redis cannot write to fast enough is closed by it once `client-output-buffer-limit pubsub`
+  is exceeded. Then the node subscribes all users of that link anew, and its clients get GAP.
+"""
+
+_EXAMPLE = """## The arithmetic
+
+An example; put your own numbers in. One node here has a Redis link for each core, and its constants are
+those of one worker: every core has its own users and its own pushes.
+"""
+
+_ENDS = """**If Redis restarts**, every node subscribes its users again as soon as it answers, 1,000 channels at
+a time, so that others are served in between; the first try comes after 25 to 50 ms, later ones after up
+to 5 s. Clients stay connected, and get GAP with the time for which they may have missed something. In
+the example this takes {anew_redis_s} s of Redis's core, and pushes that are published meanwhile reach the
+users who are subscribed already. `PUBLISH` answers 0 for the others: backends that
+then send by APNs or FCM will do so for users who are connected.
+
+**If all clients come back at once**, after a failure of the network say, Redis needs {storm_redis_s} s. Clients
+that keep to [the protocol](protocol.md) wait a random time first; `handshake_rate` bounds what a
+node lets in. A node that is stopped spreads its users over `drain_timeout`: give it
+`users · r_connect` at least.
+
+**Set in redis.conf**
+
+```
+client-output-buffer-limit pubsub 256mb 64mb 60
+maxclients 10000
+```
+
+The default, `32mb 8mb 60`, is enough for the answers of {most_link} users on one link even where the node
+reads nothing meanwhile, and the example has {anew_link} MB of them. It is the bursts of large pushes that
+need more. Each worker has two connections; the rest are your backends'. Persistence is of no use to pushes: a
+Redis that holds only them needs neither RDB nor AOF.
+
+## What to do where one Redis ends
+
+One Redis is one core. At {u} of it, that is {most_pushes} pushes a second; measure on your own machine.
+
+- **First make it push less.** Several things for one user in one push; topics instead of a push for each of
+  their members.
+- **Give pushes a Redis of their own**, without the sessions and streams of your application.
+- **Then share users out among several Redis, each with nodes of its own.** They are installations that know
+  nothing of each other: the load balancer sends a user to the group that a hash of his name says, and
+  backends publish to that group's Redis; what is for all goes to each. That works today and needs nothing
+  from wspushd.
+- **Redis Cluster** with sharded channels (`SSUBSCRIBE`) would do the same within one installation. wspushd does
+  not speak it yet; users are given to workers by Cluster's own slots already, so that a slot has one home. Plain
+  `PUBLISH` in a Cluster goes to every member of it, so Cluster without sharded channels does not
+  help.
+"""
+
+
+def write(results, directory):
+    """Writes results, plot and page below a directory; returns the files."""
+    parts = directory / "scaling"
+    parts.mkdir(parents=True, exist_ok=True)
+    page = Page(results)
+    texts = {parts / "results.json": json.dumps(results, indent=1) + "\n",
+             parts / "redis.svg": page.plot(), directory / "scaling.md": page.text()}
+    for path, text in texts.items():
+        path.write_text(text)
+    return list(texts)
