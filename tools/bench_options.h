@@ -44,6 +44,7 @@ enum {
     TIME  (drain, "--drain", "TIME", 3000, "how long to wait for what is missing at the end")      \
     TIME  (patience, "--patience", "TIME", 20000, "how long to wait for the next connection")      \
     TIME  (settle, "--settle", "TIME", 200, "how long to wait once all are connected")             \
+    TIME  (nap, "--nap", "TIME", 0, "clients look at their sockets only so often: nobody wakes them")  \
     NUMBER(size, "--size", "BYTES", 64, PAYLOAD_MIN, SIZE_MAX_PAYLOAD, "of a payload")             \
     NUMBER(burst, "--burst", "N", 16, 2, 10000, "pushes at once (burst)")                          \
     NUMBER(topics, "--topics", "N", 10, 1, 1000000, "topics (topic, mixed)")                       \

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/bench_account.h"
@@ -40,6 +41,7 @@ struct loop {
     uint32_t begun;                    /* clients that were wanted so far */
     uint32_t next_churn, next_request; /* whose turn it is */
     uint64_t scanned_at;
+    bool drained; /* the last turn read all that there was */
 };
 
 static uint64_t pace_due(const struct pace *pace)
@@ -237,14 +239,34 @@ static void wake_publisher(const struct bench *bench)
         return; /* the eventfd is full: it is awake */
 }
 
+static struct timespec timespec_of(uint64_t ns)
+{
+    return (struct timespec){(time_t)(ns / BENCH_S), (long)(ns % BENCH_S)};
+}
+
+/* With --nap, and all read that there was: sleeps where no socket wakes us. Who sends to clients on
+ * its own machine has them woken by the kernel at its own expense, as often as they sleep, which
+ * depends on who is faster. To clients elsewhere it only sends. Returns how long to wait now. */
+static uint64_t nap(struct loop *loop, enum phase phase, uint64_t ns)
+{
+    const uint64_t wanted = loop->swarm.bench->options->nap * BENCH_MS;
+
+    if (wanted == 0 || phase != PHASE_RUN)
+        return ns;
+    const struct timespec wait = timespec_of(wanted < ns ? wanted : ns);
+    if (loop->drained)
+        nanosleep(&wait, NULL);
+    return 0;
+}
+
 static bool turn(struct loop *loop, enum phase phase)
 {
     struct swarm *swarm = &loop->swarm;
     struct epoll_event events[EVENTS_TURN];
-    const uint64_t ns = do_due(loop, phase);
-    const struct timespec wait = {(time_t)(ns / BENCH_S), (long)(ns % BENCH_S)};
+    const struct timespec wait = timespec_of(nap(loop, phase, do_due(loop, phase)));
 
     const int count = epoll_pwait2(swarm->epoll_fd, events, EVENTS_TURN, &wait, NULL);
+    loop->drained = count < EVENTS_TURN;
     if (count == -1)
         return errno == EINTR;
     for (int i = 0; i < count; i++)
