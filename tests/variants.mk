@@ -7,7 +7,7 @@
 VARIANTS := faults next foreign
 LAYOUT   := $(shell sed -n 's/^\#define SEGMENT_LAYOUT //p' shm/segment.h)
 
-faults_differs  := worker/deliver worker/outbox worker/requests
+faults_differs  := worker/deliver worker/outbox_send worker/requests
 next_differs    := shm/segment shm/migrate master/upgrade
 foreign_differs := $(next_differs)
 faults_defines  := -DWSPUSHD_FAULTS
