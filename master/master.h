@@ -49,6 +49,7 @@ struct master {
     int self_fd;                /* pidfd of the master, for the workers to watch */
     int signal_fd;
     struct event *tick;
+    struct event *reap; /* fires when the dead are to be reaped: supervise.c */
     bool stopping;
     uint32_t reloads; /* so far: reload.c */
     bool upgrading;   /* workers leave, and are not replaced: upgrade.c */

@@ -26,7 +26,7 @@ static void on_restart(struct master *master)
 
 static void on_child(struct master *master)
 {
-    supervise_reap(master);
+    supervise_deaths(master);
 }
 
 static void on_reopen(struct master *master)

@@ -1,8 +1,8 @@
 /*
  * See supervise.h. A worker's event base is made here, in the master, before the first fork: the
  * descriptors that libevent opens for it belong to the slot then, are known to every successor by
- * the same numbers, and none leaks however often a worker dies. The master itself never adds an
- * event to such a base.
+ * the same numbers, and none leaks however often a worker dies. The master adds one event to such a
+ * base, watch_quietly's, and never runs it.
  */
 #include "master/supervise.h"
 
@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 enum {
+    REAP_MS = 100,         /* after a death */
     YOUNG_MS = 100,        /* a worker that dies younger has to wait */
     BACKOFF_FIRST_MS = 10, /* doubling with each early death */
     BACKOFF_LAST_MS = 10000,
@@ -108,6 +109,24 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
         start(respawn->master, respawn->i);
 }
 
+static void on_nothing(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+}
+
+/*
+ * Registers the slot's epoll set in the base's for a hang-up, which an epoll set never has. When a
+ * worker then asks for EV_READ, libevent changes the registration instead of making one. To make
+ * one, the kernel goes through all connections of the set to see whether sets watch each other in a
+ * circle (ep_loop_check), which was half of what a successor with 10,000 of them had to do.
+ */
+static int watch_quietly(struct event_base *base, int epoll_fd)
+{
+    struct event *event =
+        event_new(base, epoll_fd, EV_CLOSED | EV_PERSIST, on_nothing, NULL); /* stays with it */
+    return event ? event_add(event, NULL) : -1;
+}
+
 static int prepare(struct master *master, uint32_t i)
 {
     struct charge *charge = &master->charge[i];
@@ -120,7 +139,8 @@ static int prepare(struct master *master, uint32_t i)
     memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
     charge->base = event_base_new();
     charge->backoff_ms = BACKOFF_FIRST_MS;
-    if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base) {
+    if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base ||
+        watch_quietly(charge->base, slot->epoll_fd) == -1) {
         free(respawn);
         return -1;
     }
@@ -152,19 +172,6 @@ static int note_own_descriptors(struct master *master)
     while (is_connection(master, end - 1) || !open_fds_has(end - 1))
         end--;
     master->segment.header->own_fds = (uint32_t)end;
-    return 0;
-}
-
-int supervise_start(struct master *master)
-{
-    obituary_open();
-    for (uint32_t i = 0; i < master->slots; i++)
-        if (prepare(master, i) == -1)
-            return -1;
-    if (note_own_descriptors(master) == -1)
-        return -1;
-    supervise_restart(master);
-    supervise_reap(master); /* whom the version before an upgrade has left */
     return 0;
 }
 
@@ -224,27 +231,47 @@ static pid_t ended(idtype_t which, pid_t pid, int *status)
     return info.si_pid;
 }
 
-static void replace_dead(struct master *master)
+/*
+ * The dead are reaped a moment later: where somebody has read the /proc/PID/fd of a worker with
+ * many connections, that takes long (common/open_fds.h), and their successors are to have the
+ * processor meanwhile.
+ */
+void supervise_deaths(struct master *master)
 {
     int status;
     for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid && ended(P_PID, master->charge[i].pid, &status))
             dead(master, i, status);
+    if (master->trial && ended(P_PID, master->trial, &status))
+        upgrade_tried(master, status);
+    event_add(master->reap, &(struct timeval){0, REAP_MS * 1000});
 }
 
-/* Successors first: reaping may take long, where somebody has read the /proc/PID/fd of a worker
- * with many connections (common/open_fds.h). */
-void supervise_reap(struct master *master)
+static void on_reap(evutil_socket_t fd, short what, void *arg)
 {
     int status;
     pid_t pid;
-    replace_dead(master);
+    (void)fd, (void)what;
     while ((pid = ended(P_ALL, 0, &status)) > 0) {
-        if (pid == master->trial)
-            upgrade_tried(master, status);
-        replace_dead(master); /* it may have ended just now */
+        supervise_deaths(arg); /* it may have ended just now */
         waitpid(pid, NULL, 0);
     }
+}
+
+int supervise_start(struct master *master)
+{
+    obituary_open();
+    master->reap = event_new(master->base, -1, 0, on_reap, master);
+    if (!master->reap)
+        return -1;
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (prepare(master, i) == -1)
+            return -1;
+    if (note_own_descriptors(master) == -1)
+        return -1;
+    supervise_restart(master);
+    supervise_deaths(master); /* the version before an upgrade has left the dead to us */
+    return 0;
 }
 
 void supervise_run(struct master *master, uint32_t i)

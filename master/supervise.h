@@ -23,8 +23,8 @@
 /* Makes the descriptors of all slots and starts the workers. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
-/* SIGCHLD: replaces and reaps whoever has died. */
-void supervise_reap(struct master *master);
+/* SIGCHLD: replaces whoever has died. */
+void supervise_deaths(struct master *master);
 
 /* Once a second: kills workers whose heartbeat has stopped. */
 void supervise_watch(struct master *master);
