@@ -6,7 +6,7 @@
 #   scripts/bench.sh --server ws://HOST:PORT/ws               every mode, on a server that runs
 #   scripts/bench.sh --against nchan,gorilla,ws,socketio,floor    beside these, in turn
 #   scripts/bench.sh --check                                  whether the others do what they should
-#   scripts/bench.sh --against all --rounds 5 --write docs/   docs/benchmarks.md; 15 to 20 minutes
+#   scripts/bench.sh --against all --rounds 5 --write docs/   docs/benchmarks.md; half an hour
 #   scripts/bench.sh --scale --write docs/                    docs/scaling.md, several nodes; 4 minutes
 #
 # Debian's interpreter: another one in PATH would not have Debian's modules.

@@ -43,8 +43,8 @@ def arguments():
     add("--seconds", type=float, default=1.5, help="for each mode (default %(default)s)")
     add("--warmup", type=float, default=0.5, help="before that (default %(default)s)")
     add("--rate", type=int, default=10000, help="of the open loop (default %(default)s)")
-    add("--kills", type=int, default=30, help="for each size of the gaps (default %(default)s)")
-    add("--reloads", type=int, default=10, help="and upgrades, likewise (default %(default)s)")
+    add("--kills", type=int, default=100, help="for each size of the gaps (default %(default)s)")
+    add("--reloads", type=int, default=30, help="and upgrades, likewise (default %(default)s)")
     add("--gap-sizes", default=SIZES, metavar="N,...", help="connections (default 100 to 19,000)",
         type=numbers)
     add("--quick", action="store_true", help="2 rounds, 2,000 clients, 1 s, 5 kills")

@@ -213,7 +213,9 @@ of the rounds, and a ratio (× wspushd) is the median of the ratios within each 
 _COMPARED = """## Beside others
 
 {connections:,} users with a connection each, payloads of 64 bytes. CPU is the time that the kernel's
-scheduler counts for all processes of the server, over deliveries; Redis is not in it. Memory is the
+scheduler counts for all processes of the server, over deliveries; Redis is not in it. But for the open
+loop, clients look at their sockets every millisecond and sleep in between: else the server pays for
+waking them, or not, as it happens, which clients on other machines never ask of it. Memory is the
 proportional set size of all processes without pages of files, by what it grows from one eighth of
 the connections to all. Latency counts from when a push was due at the given rate, not from when it was
 sent. How each server is set up stands in [bench/peers](../bench/peers/), tuned as its documentation
@@ -231,7 +233,7 @@ how many, and when the last of them, coming back at once, was connected again.
 
 _AGAIN = """## Measuring again
 
-`scripts/bench.sh --help` lists the options; `--quick` takes a few minutes instead of twenty. The peers
+`scripts/bench.sh --help` lists the options; `--quick` takes a few minutes instead of thirty. The peers
 need packages, which `scripts/setup bench` installs. Every number of this page, with much more (all
 percentiles, system calls, how the machine's CPU was shared), is in
 [benchmarks/results.json](benchmarks/results.json).
