@@ -71,7 +71,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 # What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
 TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c \
-              $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c)
+              $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c token.c)
 
 .DEFAULT_GOAL := all
 include tests/variants.mk

@@ -140,6 +140,17 @@ void client_connect(struct swarm *swarm, struct client *client)
         client_end(swarm, client, strerror(errno));
 }
 
+/* The header that logs the user in, or nothing. */
+static void write_login(char out[TOKEN_MAX + 32], const struct options *options, uint32_t user)
+{
+    char token[TOKEN_MAX];
+    out[0] = '\0';
+    if (options->token_key.len == 0)
+        return;
+    token_write(token, &options->token_key, user);
+    snprintf(out, TOKEN_MAX + 32, "Authorization: Bearer %s\r\n", token);
+}
+
 /* The request, for the user of this client. */
 static void send_request(struct swarm *swarm, struct client *client)
 {
@@ -147,14 +158,15 @@ static void send_request(struct swarm *swarm, struct client *client)
     const struct dialect *dialect = options->speaks;
     const struct url *url = &options->url[node_of(swarm, client)];
     const char *target = dialect->path != NULL ? dialect->path : (const char *)url->target.at;
-    char request[2048];
+    char request[2048], login[TOKEN_MAX + 32];
 
+    write_login(login, options, client->user);
     const int len = snprintf(request, sizeof(request),
                              "GET %s%cuser=%u HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
                              "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                             "Sec-WebSocket-Key: %s\r\n%s%s%s\r\n",
+                             "Sec-WebSocket-Key: %s\r\n%s%s%s%s\r\n",
                              target, strchr(target, '?') != NULL ? '&' : '?', client->user,
-                             (const char *)url->authority.at, handshake_key,
+                             (const char *)url->authority.at, handshake_key, login,
                              dialect->subprotocol != NULL ? "Sec-WebSocket-Protocol: " : "",
                              dialect->subprotocol != NULL ? dialect->subprotocol : "",
                              dialect->subprotocol != NULL ? "\r\n" : "");

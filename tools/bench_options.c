@@ -246,6 +246,10 @@ static enum options_result check_together(struct options *options)
     const char *wrong = find_servers(options);
     if (wrong != NULL)
         return wrong_usage("--server-pid", wrong);
+    if (options->jwt_key != NULL)
+        wrong = token_key_read(&options->token_key, options->jwt_key);
+    if (wrong != NULL)
+        return wrong_usage(options->jwt_key, wrong);
     wrong = find_modes(options);
     if (wrong != NULL)
         return wrong_usage(options->mode, wrong);

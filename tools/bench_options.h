@@ -13,6 +13,7 @@
 #include "tools/bench_modes.h"
 #include "tools/bench_medium.h"
 #include "tools/bench_payload.h"
+#include "tools/bench_token.h"
 #include "tools/wspush_url.h"
 
 #include <stdbool.h>
@@ -57,6 +58,7 @@ enum {
     NUMBER(events, "--events", "N", 5, 1, EVENTS_MAX, "kills, reloads or upgrades")                \
     TIME  (every, "--every", "TIME", 1000, "the time between them")                                \
     TEXT  (dialect, "--dialect", "NAME", "the server's: wspush (default), plain, socketio")        \
+    TEXT  (jwt_key, "--jwt-key", "FILE", "clients log in by tokens signed with this secret (HS256)") \
     TEXT  (format, "--format", "NAME", "of a push to wspushd: raw (default), envelope")            \
     NUMBER(op, "--op", "N", 110, 0, 16777215, "opcode of pushes")                                  \
     NUMBER(request_op, "--request-op", "N", 110, 100, 16777215, "opcode of requests")              \
@@ -97,6 +99,7 @@ struct options {
     const char *publish_at;              /* HOST:PORT of --publish */
     const char *channel[SOURCE_STREAMS]; /* patterns, by enum source */
     bool envelope;
+    struct token_key token_key; /* --jwt-key */
 };
 
 enum options_result {

@@ -81,7 +81,8 @@ def chosen(how):
         sys.exit(f"scripts/bench.sh: no such peer: {' '.join(unknown)}")
     if missing := [name for name in wanted if name not in there and not KINDS[name].ours]:
         sys.exit(f"scripts/bench.sh: bench/peers has no {' '.join(missing)}")
-    return ["wspushd", "wspushd-2"] + [name for name in wanted if not KINDS[name].ours]
+    always = ["wspushd", "wspushd-2"]
+    return always + [name for name in wanted if name not in always]
 
 
 def given_server(how):

@@ -9,6 +9,7 @@ push:all reaches everybody.
 import contextlib
 import itertools
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -18,11 +19,12 @@ from typing import NamedTuple
 
 from harness.net import free_port
 from harness.process import alive, children, die_with_us
-from harness.server import Server, opcode
+from harness.server import Raw, Server, opcode
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = Path(os.environ.get("BENCH_PEERS", ROOT / "bench/peers"))
 BUILD_PATIENCE = 300        # seconds: the first start of a peer builds it
+KEY = "jwt.key"
 CONNECTIONS = 19500         # that one server can hold in tests: its descriptors are limited
 
 
@@ -39,6 +41,7 @@ class Kind(NamedTuple):
     redis: bool = True      # what is published goes by Redis
     settle: str = "1s"      # a server that does not say when it is ready is given time
     children: bool = False  # it has workers that can be killed, and a reload
+    login: bool = False     # by JSON Web Token
 
     @property
     def ours(self):
@@ -48,6 +51,8 @@ class Kind(NamedTuple):
 KINDS = {kind.name: kind for kind in [
     Kind("wspushd", "wspushd, 1 worker", workers=1, dialect="wspush", settle="100ms"),
     Kind("wspushd-2", "wspushd, 2 workers", workers=2, dialect="wspush", settle="100ms"),
+    Kind("wspushd-jwt", "wspushd, 1 worker, clients log in by JSON Web Token (HS256)", workers=1,
+         dialect="wspush", settle="100ms", login=True),
     Kind("floor", "parses RESP, indexes an array, calls send()", folder="floor"),
     Kind("gorilla", "Go, gorilla/websocket", folder="gorilla"),
     Kind("ws", "Node.js, ws", folder="ws"),
@@ -99,7 +104,8 @@ class Stage:
             yield Running(kind, f"ws://127.0.0.1:{port}/ws", pid, publish,
                           {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
                            "server_pid": pid, "redis_pid": self._redis.process.pid,
-                           **({"publish_connections": 4} if kind.http else {})})
+                           **({"publish_connections": 4} if kind.http else {}),
+                           **({"jwt_key": directory / KEY} if kind.login else {})})
 
     @contextlib.contextmanager
     def nodes(self, count, connections):
@@ -122,15 +128,19 @@ class Stage:
             for server in servers:
                 server.stop()
 
-    def _server(self, directory, workers, connections):
+    def _server(self, directory, workers, connections, **config):
         return Server(directory, self._redis, opcodes=[opcode(110, name="bench",
                                                               to="stream:bench")],
                       workers=workers, prefix="push:", topics=["bench:*"], heartbeat=600,
-                      max_connections=connections, echo_path="")
+                      max_connections=connections, echo_path="", **config)
 
     @contextlib.contextmanager
     def _ours(self, kind, directory):
-        server = self._server(directory, kind.workers, CONNECTIONS)
+        login = {}
+        if kind.login:
+            (directory / KEY).write_text(secrets.token_hex(32))
+            login = {"auth": ["jwt"], "jwt": Raw(f'{{ key_file = "{directory / KEY}" }}')}
+        server = self._server(directory, kind.workers, CONNECTIONS, **login)
         try:
             server.start()
             yield server.address[1], server.pid

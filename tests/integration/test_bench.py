@@ -13,8 +13,9 @@ import time
 
 import pytest
 
-from harness.admin import DELIVERED, RECEIVED
+from harness.admin import DELIVERED, RECEIVED, REFUSED
 from harness.bench import BENCH, Bench, PushServer, run_bench
+from harness.login import section
 from harness.process import alive, children
 from harness.server import opcode
 from harness.wait import ROOT, SLACK, TIMEOUT, wait_for
@@ -106,6 +107,19 @@ def test_nodes_share_the_clients_out(target):
     assert unicast["counts"]["receivers"] == unicast["counts"]["published"], "each on one node"
     [alone] = run_bench(second, first, mode="unicast", **(both | {"server_pid": two.pid}))
     assert 0 < alone["server_us"] < unicast["server_us"], "a part is less than the sum"
+
+
+def test_clients_log_in_by_token(target, tmp_path):
+    key, other = tmp_path / "key", tmp_path / "other"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    other.write_text("fedcba9876543210fedcba9876543210")
+    server, url, options = target(auth=["jwt"], jwt=section(key_file=key))
+    [result] = run_bench(url, jwt_key=key, **options)
+    assert result["good"] and result["counts"]["opened"] == CLIENTS
+    before = server.admin.counter(REFUSED, reason="login")
+    assert "401" in run_bench(url, jwt_key=other, status=2, patience="500ms", **options)
+    assert server.admin.counter(REFUSED, reason="login") > before
+    assert "no secret" in run_bench(url, jwt_key="/dev/null", status=1, **options)
 
 
 @pytest.mark.parametrize("more", [{}, {"rate": 300}, {"request_op": 111}])
