@@ -240,12 +240,22 @@ percentiles, system calls, how the machine's CPU was shared), is in
 """
 
 
+def _rounded(value):
+    """What is measured has no more than six digits that mean anything."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
 def write(results, directory):
     """Writes results, plots and page below a directory; returns the files."""
     plots = directory / "benchmarks"
     plots.mkdir(parents=True, exist_ok=True)
     page = Page(results)
-    texts = {plots / "results.json": json.dumps(results, indent=1) + "\n"}
+    compact = json.dumps(_rounded(results), separators=(",", ":"))
+    texts = {plots / "results.json": compact.replace('{"server"', '\n{"server"') + "\n"}
     texts |= {plots / f"{name}.svg": drawing for name, drawing in page.draw().items()}
     if page.names or page.gaps:
         texts[directory / "benchmarks.md"] = page.text()

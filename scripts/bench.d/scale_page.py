@@ -290,6 +290,8 @@ What the numbers do not show:
 
 - With ten million channels Redis's tables do not fit the processor's caches as they do with those
   measured here. Leave room, and measure with `--users` as large as your machine allows.
+- `m_node` has what the buffers of a node grew to meanwhile in it, shared out among few users. With more of
+  them it comes down to what [counts.md](counts.md#memory) says.
 - Redis's tables grow by doubling: `m_redis` was {redis_user_bytes_least} to {redis_user_bytes_most} bytes, as
   full as they happened to be. Names count, too: users here are numbers, and a longer name
   adds as many bytes to its channel and to each answer about it.
