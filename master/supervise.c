@@ -152,7 +152,7 @@ static int prepare(struct master *master, uint32_t i)
 /* Whether a descriptor belongs to a client or a slot's link: what an upgrade has brought. */
 static bool is_connection(const struct master *master, int fd)
 {
-    if ((uint32_t)fd < master->segment.header->shape.capacity &&
+    if ((uint32_t)fd < segment_high(&master->segment) &&
         word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
     for (uint32_t i = 0; i < master->slots; i++)

@@ -99,7 +99,7 @@ __attribute__((no_sanitize("thread"), noinline)) static void copy_racing(struct 
                                                                          const struct conn *conn)
 {
     const volatile uint64_t *const from = (const volatile uint64_t *)(const volatile void *)conn;
-    uint64_t words[sizeof(*copy) / sizeof(uint64_t)];
+    uint64_t words[sizeof(*copy) / sizeof(uint64_t)] = {0};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         words[i] = from[i];

@@ -325,3 +325,13 @@ bool segment_valid(const struct segment *segment)
 {
     return header_valid(segment->header) && segment->header->size == segment->size;
 }
+
+uint32_t segment_high(const struct segment *segment)
+{
+    uint32_t high = 0;
+    for (uint32_t i = 0; i < segment->header->shape.workers; i++) {
+        const uint32_t own = atomic_load_explicit(&segment->slot[i].high, memory_order_acquire);
+        high = own > high ? own : high;
+    }
+    return high;
+}

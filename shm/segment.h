@@ -140,6 +140,11 @@ static inline void segment_set_plan(const struct segment *segment, struct plan p
     atomic_store_explicit(&segment->header->plan, plan_pack(plan), memory_order_release);
 }
 
+/* One more than the highest descriptor that any worker has owned. From there on no record was ever
+ * used, nor is to be read: that would give it a page. Acquire: pairs with the release in
+ * worker_owns. */
+uint32_t segment_high(const struct segment *segment);
+
 /* Makes and maps a segment of this shape with its header filled in, everything else zero; the plan
  * has all slots in use. Returns 0, or -1 with errno (EINVAL: a shape that cannot be; ENAMETOOLONG:
  * NODE_NAME_MAX bytes or more). memfd_create(2), with close-on-exec; its size is sealed. */

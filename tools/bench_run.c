@@ -209,10 +209,11 @@ static void take_sample(struct run *run, struct sample *sample, bool memory)
 {
     static struct tree server, tree;
     const struct options *options = run->bench.options;
+    const pid_t redis = (pid_t)options->redis_pid, own = getpid();
 
-    tree_find(&tree, &(pid_t){(pid_t)options->redis_pid}, 1);
+    tree_find(&tree, &redis, 1);
     usage_read(&sample->redis, &tree, false);
-    tree_find(&tree, &(pid_t){getpid()}, 1);
+    tree_find(&tree, &own, 1);
     usage_read(&sample->own, &tree, false);
     tree_find(&server, options->server, options->servers);
     machine_read(&sample->machine);

@@ -99,19 +99,6 @@ static bool is_listener(const struct worker *worker, int fd)
     return worker->setup->admin_fd == fd;
 }
 
-/* Beyond the highest number that a worker has had no record was ever used, nor is to be read: that
- * would give it a page. */
-static uint32_t records_end(const struct worker *worker)
-{
-    uint32_t end = 0;
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
-        const uint32_t high =
-            atomic_load_explicit(&worker->segment->slot[i].high, memory_order_acquire);
-        end = high > end ? high : end;
-    }
-    return end;
-}
-
 static bool is_connection(const struct worker *worker, int fd)
 {
     return word_state(conn_word(&worker->table[fd])) != CONN_FREE;
@@ -174,7 +161,7 @@ static void look_at(struct worker *worker, int fd)
 static bool look(struct worker *worker)
 {
     const int end = open_fds_end();
-    const int records = (int)records_end(worker);
+    const int records = (int)segment_high(worker->segment);
     int fd = audit.fd ? audit.fd : (int)worker->segment->header->own_fds;
     for (int i = 0; i < SLICE && fd < end; i++, fd++)
         if (fd >= records || !is_connection(worker, fd))

@@ -201,17 +201,6 @@ static bool next_topic(struct worker *worker)
     return false;
 }
 
-static uint32_t highest(const struct worker *worker)
-{
-    uint32_t high = 0;
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
-        const uint32_t own =
-            atomic_load_explicit(&worker->segment->slot[i].high, memory_order_acquire);
-        high = own > high ? own : high;
-    }
-    return high;
-}
-
 static void fence_channel(const struct worker *worker, char name[32])
 {
     snprintf(name, 32, "fence:%08x", worker->segment->header->boot_id);
@@ -250,7 +239,7 @@ static void end_walk(struct worker *worker)
 static void walk_on(struct worker *worker)
 {
     struct move *move = worker->move;
-    const uint32_t high = highest(worker);
+    const uint32_t high = segment_high(worker->segment);
     for (int i = 0; i < SLICE && !link_congested(worker); i++) {
         if (move->fd < high) {
             visit_record(worker, move->fd++);
