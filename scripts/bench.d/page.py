@@ -253,8 +253,9 @@ def write(results, directory):
     """Writes results, plots and page below a directory; returns the files."""
     plots = directory / "benchmarks"
     plots.mkdir(parents=True, exist_ok=True)
+    results = _rounded(results)     # first: what is drawn from the file again is the same
     page = Page(results)
-    compact = json.dumps(_rounded(results), separators=(",", ":"))
+    compact = json.dumps(results, separators=(",", ":"))
     texts = {plots / "results.json": compact.replace('{"server"', '\n{"server"') + "\n"}
     texts |= {plots / f"{name}.svg": drawing for name, drawing in page.draw().items()}
     if page.names or page.gaps:

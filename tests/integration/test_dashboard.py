@@ -47,7 +47,7 @@ def rows(page, selector):
 
 def reasons(page, counter):
     """{reason: total} of a breakdown."""
-    return {cells[0]: int(cells[2]) for cells in rows(page, f"[data-counter={counter}]")}
+    return {cells[0]: int(cells[2].replace(",", "")) for cells in rows(page, f"[data-counter={counter}]")}
 
 
 # Over HTTP.

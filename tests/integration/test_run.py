@@ -107,8 +107,12 @@ class Run(Lines):
 
     def await_ready(self):
         self.expect("The server's log:")
-        self.family = descendants(self.process.pid)
-        assert {"wspushd", "redis-server", "python3"} <= set(self.family.values()), self.family
+
+        def all_there(): # the last may be `setsid` still
+            self.family = descendants(self.process.pid)
+            return {"wspushd", "redis-server", "python3"} <= set(self.family.values())
+
+        wait_for(all_there, "server, Redis and backend to run")
         return self
 
     def pasted(self, pattern):
