@@ -115,6 +115,7 @@ def test_20_kills_in_a_row_leak_nothing(mortal):
     server = mortal(workers=4)
     clients = [server.client(f"u{n}") for n in range(30)]
     server.kill_worker(server.admin.workers()[0])
+    wait_for(lambda: "event=took_over" in server.log(), "the successor to have all that it opens")
     wait_for(server.admin.ready, "/readyz 200")
     before = descriptors(server.pid)
     for number in range(20):
