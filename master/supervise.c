@@ -215,8 +215,10 @@ static void dead(struct master *master, uint32_t i, int status)
     } else {
         if (!(clean && master->stopping))
             atomic_fetch_add(&slot->restarts, 1);
+        /* Who ends cleanly in a drain without having drained was leaving for a move, and the stop
+         * has overtaken it: its clients are still to be told. */
         if (is_wanted(master, i))
-            replace(master, i, warned);
+            replace(master, i, warned || (clean && master->stopping));
     }
 }
 
