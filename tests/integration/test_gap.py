@@ -124,6 +124,7 @@ def test_who_is_back_does_not_wait_for_ever_for_who_stays_away(node):
     kill = node.redis.client
     kill.config_set("maxclients", len(kill.client_list()) - 1)
     kill_link(node, 1, 2)
+    wait_for(lambda: node.log().count("event=redis_link_down") >= 2, "both to notice")
     wait_for(lambda: sorted(links(node)[1:]) in (["connecting", "up"], ["down", "up"],
                                                  ["subscribing", "up"]), "one to be back")
     back = links(node).index("up", 1)
