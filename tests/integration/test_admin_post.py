@@ -401,10 +401,9 @@ def test_many_requests_on_one_connection(server, user):
     client.expect_silence()  # the last push is committed, or it might come twice
     before = descriptors(server.pid)
     server.workers_may_change = True
-    for pid in server.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    server.kill_workers()
     # A place that was not given back would close somebody's socket now.
-    wait_for(lambda: server.admin.ready(), "the successors")
+    wait_for(lambda: server.admin.ready(), "/readyz 200")
     client.expect_silence()
     wait_for(lambda: descriptors(server.pid) <= before, "no descriptor more than before")
 

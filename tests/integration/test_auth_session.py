@@ -1,7 +1,6 @@
 """Login by session: Redis is asked, and nobody waits but who asked."""
 
 import json
-import os
 import signal
 import time
 
@@ -194,8 +193,7 @@ def test_worker_that_dies_while_a_login_waits(hanging):
     waiting = [ask(server, sid("good")) for _ in range(10)]
     wait_for(lambda: server.admin.connections() == 10, "ten connections")
     server.workers_may_change = True
-    for pid in server.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    server.kill_workers()
     for client in waiting:
         client.expect_end()
     go_on(redis)

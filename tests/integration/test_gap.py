@@ -1,8 +1,6 @@
 """GAP: everyone who may have missed a push is told, once for an outage, and never too early."""
 
 import json
-import os
-import signal
 
 import pytest
 
@@ -109,10 +107,7 @@ def test_a_gap_outlives_the_workers_that_owe_it(node):
     node.workers_may_change = True
     node.redis.kill()
     wait_for(lambda: "up" not in links(node), "every link to be down")
-    before = node.worker_pids()
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: len(set(node.worker_pids()) - set(before)) == WORKERS, "their successors")
+    node.kill_workers()
     node.redis.start()
     assert all(count >= 1 for count in gaps_before_pushes(node, clients))
 

@@ -1,6 +1,5 @@
 """Clients that do not read: what waits for them is bounded, and they delay nobody."""
 
-import os
 import signal
 
 import pytest
@@ -132,9 +131,7 @@ def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_serve
     server.signal(signal.SIGHUP)
     wait_for(lambda: server.log().count("event=took_over") == 2, "the successors")
     assert queue(server, "late")[1] == before
-    for pid in server.worker_pids():
-        os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: server.log().count("event=took_over") == 4, "their successors")
+    server.kill_workers()
     wait_for(server.admin.ready, "/readyz 200")
     assert server.admin.counter(admin.CLOSED, reason="dirty") == 1
     server.client("late")

@@ -203,6 +203,14 @@ class Server:
         os.kill(worker["pid"], number)
         return self.wait_replaced(worker)
 
+    def kill_workers(self):
+        """Kills all of them at once, and waits for their successors: who is killed may go on for a
+        while, and be the child that he was."""
+        workers = self.admin.workers()
+        for worker in workers:
+            os.kill(worker["pid"], SIGKILL)
+        return [self.wait_replaced(worker) for worker in workers]
+
     def wait_replaced(self, worker):
         """Waits until another worker has the slot of this one, which has died; returns that."""
         def replaced():
