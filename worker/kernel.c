@@ -18,32 +18,37 @@ bool kernel_counts(int fd)
     return domain != AF_UNIX;
 }
 
-uint64_t kernel_sent(int fd)
+static struct tcp_info info_of(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+    getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    return info;
+}
+
+/* The kernel's counts, and in *waiting, of the same moment, what `request` of ioctl(2) asks for. */
+static struct tcp_info counts_with(int fd, unsigned long request, int *waiting)
 {
     struct tcp_info before, after;
-    socklen_t len = sizeof(before);
-    int queued = 0;
     do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCOUTQ, &queued);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_acked != after.tcpi_bytes_acked);
-    return (uint64_t)after.tcpi_bytes_acked + (uint64_t)queued;
+        before = info_of(fd);
+        ioctl(fd, request, waiting);
+        after = info_of(fd);
+    } while (before.tcpi_bytes_acked != after.tcpi_bytes_acked ||
+             before.tcpi_bytes_received != after.tcpi_bytes_received);
+    return after;
+}
+
+uint64_t kernel_sent(int fd)
+{
+    int queued = 0;
+    const struct tcp_info info = counts_with(fd, SIOCOUTQ, &queued);
+    return (uint64_t)info.tcpi_bytes_acked + (uint64_t)queued;
 }
 
 uint64_t kernel_received(int fd)
 {
-    struct tcp_info before, after;
-    socklen_t len;
     int unread = 0;
-    do {
-        len = sizeof(before);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len);
-        ioctl(fd, SIOCINQ, &unread);
-        len = sizeof(after);
-        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len);
-    } while (before.tcpi_bytes_received != after.tcpi_bytes_received);
-    return (uint64_t)after.tcpi_bytes_received - (uint64_t)unread;
+    const struct tcp_info info = counts_with(fd, SIOCINQ, &unread);
+    return (uint64_t)info.tcpi_bytes_received - (uint64_t)unread;
 }
