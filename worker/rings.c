@@ -131,6 +131,13 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
     return count;
 }
 
+/* All entries of one ring; one at a time where care is needed. */
+static void read_all(struct worker *worker, uint32_t from)
+{
+    while (read_some(worker, from, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
+        ;
+}
+
 void rings_read(struct worker *worker)
 {
     words_doing(&worker->slot->words, DOING_RINGS);
@@ -138,8 +145,7 @@ void rings_read(struct worker *worker)
         if (i == worker->id)
             continue;
         ring_end_wish(&worker->out[i]);
-        while (read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
-            ;
+        read_all(worker, i);
     }
 }
 
@@ -147,8 +153,7 @@ void rings_resume(struct worker *worker, uint32_t source)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id && RING_SOURCE(i) == source)
-            while (read_some(worker, i, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
-                ;
+            read_all(worker, i);
 }
 
 void rings_publish(struct worker *worker, uint32_t to)
