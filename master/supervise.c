@@ -149,15 +149,14 @@ static int prepare(struct master *master, uint32_t i)
     return charge->respawn ? 0 : -1;
 }
 
-/* Whether a descriptor belongs to a client or a slot's link: what an upgrade has brought. */
-static bool is_connection(const struct master *master, int fd)
+/* Whether a descriptor belongs to a client or a slot's link: what an upgrade has brought. Records
+ * were used below `high`. */
+static bool is_connection(const struct master *master, int fd, uint32_t high)
 {
-    if ((uint32_t)fd < segment_high(&master->segment) &&
-        word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
+    if ((uint32_t)fd < high && word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
     for (uint32_t i = 0; i < master->slots; i++)
-        if (atomic_load(&slot_of(master, i)->link.fd) == fd ||
-            atomic_load(&slot_of(master, i)->parcel) == fd)
+        if (slot_holds(slot_of(master, i), fd))
             return true;
     return false;
 }
@@ -166,10 +165,11 @@ static bool is_connection(const struct master *master, int fd)
  * looked after by worker/descriptors.c. */
 static int note_own_descriptors(struct master *master)
 {
+    const uint32_t high = segment_high(&master->segment);
     int end = open_fds_end();
     if (end == -1)
         return -1;
-    while (is_connection(master, end - 1) || !open_fds_has(end - 1))
+    while (is_connection(master, end - 1, high) || !open_fds_has(end - 1))
         end--;
     master->segment.header->own_fds = (uint32_t)end;
     return 0;

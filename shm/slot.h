@@ -241,6 +241,13 @@ static inline void slot_gone_clear(struct slot *slot)
     atomic_store_explicit(&slot->gone.count, 0, memory_order_release);
 }
 
+/* Whether the descriptor is that of the slot's link, or of the parcel for its successor. */
+static inline bool slot_holds(const struct slot *slot, int fd)
+{
+    return atomic_load_explicit(&slot->link.fd, memory_order_acquire) == fd ||
+           atomic_load_explicit(&slot->parcel, memory_order_acquire) == fd;
+}
+
 /* Whether a slot is one that the code above can have left, at any instruction. `capacity`: of the
  * connection table, and so one more than the highest descriptor. */
 bool slot_valid(const struct slot *slot, uint32_t capacity);

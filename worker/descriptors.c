@@ -110,9 +110,7 @@ static bool is_known(const struct worker *worker, int fd, uint64_t inode)
         return true;
     for (uint32_t i = 0; i < worker_slots(worker); i++) {
         const struct slot *slot = &worker->segment->slot[i];
-        if (atomic_load_explicit(&slot->link.fd, memory_order_acquire) == fd ||
-            atomic_load_explicit(&slot->parcel, memory_order_acquire) == fd ||
-            slot_aux_has(slot, fd, inode))
+        if (slot_holds(slot, fd) || slot_aux_has(slot, fd, inode))
             return true;
     }
     return false;
