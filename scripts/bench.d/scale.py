@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import load
+from harness.process import cpu_us
 from harness.redis_server import RedisServer
 from harness.wait import wait_for
 from servers import Stage
@@ -192,11 +193,6 @@ def quiet_memory(redis):
         lowest = min(lowest, _memory(redis))
         time.sleep(0.02)
     return lowest
-
-
-def cpu_us(pid):
-    return sum(int(path.read_text().split()[0]) for path in
-               Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1000
 
 
 def switches(pid):

@@ -99,13 +99,20 @@ class Stage:
         directory.mkdir()
         start = self._ours if kind.ours else self._peer
         with start(kind, directory) as (port, pid):
-            redis = f"redis://127.0.0.1:{self._redis.port}"
-            publish = f"http://127.0.0.1:{port}" if kind.http else redis
-            yield Running(kind, f"ws://127.0.0.1:{port}/ws", pid, publish,
-                          {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
-                           "server_pid": pid, "redis_pid": self._redis.process.pid,
-                           **({"publish_connections": 4} if kind.http else {}),
-                           **({"jwt_key": directory / KEY} if kind.login else {})})
+            running = self._running(kind, [port], [pid])
+            running.options.update({"jwt_key": directory / KEY} if kind.login else {})
+            yield running
+
+    def _running(self, kind, ports, pids, servers=()):
+        """One server, or the nodes of one, as wspush-bench is told of it."""
+        publish = (f"http://127.0.0.1:{ports[0]}" if kind.http else
+                   f"redis://127.0.0.1:{self._redis.port}")
+        return Running(kind, " ".join(f"ws://127.0.0.1:{port}/ws" for port in ports), pids[0],
+                       publish,
+                       {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
+                        "server_pid": ",".join(map(str, pids)),
+                        "redis_pid": self._redis.process.pid,
+                        **({"publish_connections": 4} if kind.http else {})}, tuple(servers))
 
     @contextlib.contextmanager
     def nodes(self, count, connections):
@@ -119,12 +126,8 @@ class Stage:
                 server = self._server(directory, kind.workers, connections)
                 stack.callback(server.destroy)
                 servers.append(server.start())
-            redis, pids = self._redis, ",".join(str(server.pid) for server in servers)
-            publish = f"redis://127.0.0.1:{redis.port}"
-            yield Running(kind, " ".join(f"ws://127.0.0.1:{server.address[1]}/ws"
-                                         for server in servers), servers[0].pid, publish,
-                          {"dialect": kind.dialect, "settle": kind.settle, "publish": publish,
-                           "server_pid": pids, "redis_pid": redis.process.pid}, tuple(servers))
+            yield self._running(kind, [server.address[1] for server in servers],
+                                [server.pid for server in servers], servers)
             for server in servers:
                 server.stop()
 

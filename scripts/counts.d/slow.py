@@ -16,6 +16,8 @@ import time
 
 from harness import admin
 from harness.client import encode_binary
+from harness.process import cpu_us
+from harness.redis_server import publish_command
 from harness.wait import wait_for
 from memory import proportional
 from stage import OP
@@ -96,9 +98,7 @@ def flood(stage, node):
     path = stage.directory / "flood"
     with open(path, "wb") as file:
         for number in range(FLOOD):
-            channel = b"push:user:%d" % (number % STUCK)
-            file.write(b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-                       % (len(channel), channel, len(message), message))
+            file.write(publish_command(b"push:user:%d" % (number % STUCK), message))
     began, waiting = time.monotonic(), 0
     with open(path, "rb") as file, subprocess.Popen(
             ["redis-cli", "-p", str(node.redis.port), "--pipe"], stdin=file,
@@ -112,22 +112,14 @@ def flood(stage, node):
     return time.monotonic() - began, waiting
 
 
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        with open(f"/proc/{pid}/schedstat") as file:
-            total += int(file.read().split()[0]) / 1e9
-    return total
-
-
 def count_flood(stage, table, node, policy):
     node.connect([str(user) for user in range(STUCK)])
     metrics = node.server.admin.metrics
-    connects, cpu = metrics().total("redis_connects_total"), cpu_seconds(node.workers)
+    connects, cpu = metrics().total("redis_connects_total"), sum(map(cpu_us, node.workers))
     seconds, waiting = flood(stage, node)
     still = Still()
     wait_for(lambda: still(metrics().total(admin.RECEIVED)), "the last push to be taken")
-    cpu = cpu_seconds(node.workers) - cpu
+    cpu = sum(map(cpu_us, node.workers)) - cpu
     node.swarm.__exit__()
     node.server.wait_connections(0)
     end = metrics()
@@ -137,7 +129,7 @@ def count_flood(stage, table, node, policy):
               end.total("redis_connects_total") - connects)
     table.row(f"{policy}: pushes taken and not in the books", 0, abs(taken - known))
     table.note(f"{taken:,.0f} taken of {FLOOD:,} published in {seconds:.1f} s "
-               f"({FLOOD / seconds:,.0f} a second); {1e6 * cpu / taken:.2f} us of a worker's CPU "
+               f"({FLOOD / seconds:,.0f} a second); {cpu / taken:.2f} us of a worker's CPU "
                f"for each; at most {waiting / 1e6:.1f} MB waited at Redis")
 
 

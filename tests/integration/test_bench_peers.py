@@ -12,40 +12,12 @@ import subprocess
 import pytest
 import websockets
 
+from harness.bench import make_peers
 from harness.net import free_port
 from harness.process import die_with_us
 from harness.wait import BUILD, ROOT, TIMEOUT
 
 PEERS = ROOT / "bench/peers"
-
-# As floor has to be, with a fault: what it does with the message for a user.
-FAULTY = '''#!/usr/bin/python3
-import asyncio, sys
-import redis.asyncio, websockets
-
-async def main(port, redis_port):
-    users = {{}}
-
-    async def serve(ws, path):
-        users[path.rsplit("user=", 1)[1]] = ws
-        async for _ in ws:
-            pass
-
-    pubsub = redis.asyncio.Redis(port=redis_port).pubsub()
-    await pubsub.psubscribe("push:user:*", "push:all")
-    async with websockets.serve(serve, "127.0.0.1", port, compression=None):
-        print("READY", flush=True)
-        async for message in pubsub.listen():
-            if message["type"] == "pmessage":
-                user = message["channel"].decode().rpartition(":")[2]
-                for name in list(users) if user == "all" else {to}:
-                    try:
-                        await users[name].send(message["data"])
-                    except websockets.ConnectionClosed:
-                        pass
-
-asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
-'''
 
 
 @pytest.fixture
@@ -132,11 +104,7 @@ def test_the_check_passes_floor():
     ("to another", "[str((int(user) + 1) % 20)]", "lost"),
 ])
 def test_the_check_fails(tmp_path, fault, to, figure):
-    program = tmp_path / "floor/run"
-    program.parent.mkdir()
-    program.write_text(FAULTY.format(to=to))
-    program.chmod(0o755)
-    done = check(tmp_path, "floor")
+    done = check(make_peers(tmp_path, to), "floor")
     assert done.returncode == 1, fault
     assert done.stdout.startswith("FAILED") and figure in done.stdout
     assert "floor: not to be measured" in done.stderr

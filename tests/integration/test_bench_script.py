@@ -8,35 +8,8 @@ import xml.etree.ElementTree
 
 import pytest
 
+from harness.bench import make_peers
 from harness.wait import BUILD, ROOT, TIMEOUT
-
-PEER = '''#!/usr/bin/python3
-import asyncio, sys
-import redis.asyncio, websockets
-
-async def main(port, redis_port):
-    users = {}
-
-    async def serve(ws, path):
-        users[path.rsplit("user=", 1)[1]] = ws
-        async for _ in ws:
-            pass
-
-    pubsub = redis.asyncio.Redis(port=redis_port).pubsub()
-    await pubsub.psubscribe("push:user:*", "push:all")
-    async with websockets.serve(serve, "127.0.0.1", port, compression=None):
-        print("READY", flush=True)
-        async for message in pubsub.listen():
-            if message["type"] == "pmessage":
-                user = message["channel"].decode().rpartition(":")[2]
-                for ws in list(users.values()) if user == "all" else [users[user]]:
-                    try:
-                        await ws.send(message["data"])
-                    except websockets.ConnectionClosed:
-                        pass
-
-asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
-'''
 
 
 def bench(*arguments, peers=None):
@@ -51,12 +24,7 @@ def bench(*arguments, peers=None):
 
 @pytest.fixture
 def peers(tmp_path):
-    """A folder of peers with one that is called floor."""
-    program = tmp_path / "peers/floor/run"
-    program.parent.mkdir(parents=True)
-    program.write_text(PEER)
-    program.chmod(0o755)
-    return tmp_path / "peers"
+    return make_peers(tmp_path / "peers")
 
 
 def texts(path):

@@ -144,3 +144,42 @@ class PushServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(TIMEOUT)
         self._loop.close()
+
+
+PEER = '''#!/usr/bin/python3
+import asyncio, sys
+import redis.asyncio, websockets
+
+async def main(port, redis_port):
+    users = {{}}
+
+    async def serve(ws, path):
+        users[path.rsplit("user=", 1)[1]] = ws
+        async for _ in ws:
+            pass
+
+    pubsub = redis.asyncio.Redis(port=redis_port).pubsub()
+    await pubsub.psubscribe("push:user:*", "push:all")
+    async with websockets.serve(serve, "127.0.0.1", port, compression=None):
+        print("READY", flush=True)
+        async for message in pubsub.listen():
+            if message["type"] == "pmessage":
+                user = message["channel"].decode().rpartition(":")[2]
+                for name in list(users) if user == "all" else {to}:
+                    try:
+                        await users[name].send(message["data"])
+                    except websockets.ConnectionClosed:
+                        pass
+
+asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+'''
+
+
+def make_peers(directory, to="[user]"):
+    """A folder of peers, as bench/peers is, with one that is called floor. `to`: to whom it sends what
+    is for a user."""
+    program = directory / "floor/run"
+    program.parent.mkdir(parents=True)
+    program.write_text(PEER.format(to=to))
+    program.chmod(0o755)
+    return directory

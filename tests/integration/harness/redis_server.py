@@ -11,6 +11,13 @@ from .process import die_with_us
 from .wait import TIMEOUT, wait_for
 
 
+def publish_command(channel, message):
+    """PUBLISH as Redis reads it."""
+    channel, message = _bytes(channel), _bytes(message)
+    return (b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+            % (len(channel), channel, len(message), message))
+
+
 class RedisServer:
     def __init__(self, directory, port=None, password=None):
         self.directory = directory
@@ -86,9 +93,7 @@ class RedisServer:
         """
         count, out = 0, []
         for channel, message in pairs:
-            channel, message = _bytes(channel), _bytes(message)
-            out.append(b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-                       % (len(channel), channel, len(message), message))
+            out.append(publish_command(channel, message))
             count += 1
         if self._pipe is None:
             self._pipe = self._log_in()
