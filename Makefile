@@ -68,9 +68,9 @@ BENCH_SRC  := tools/bench.c $(wildcard tools/bench_*.c) tools/wspush_url.c tools
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-# What the unit tests are linked with: the modules that do no I/O of their own. libjwt is the oracle
+# What the unit tests are linked with: the modules that stand alone. libjwt is the oracle
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
-TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) worker/last_words.c \
+TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) master/base.c worker/last_words.c \
               $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c token.c)
 
 .DEFAULT_GOAL := all

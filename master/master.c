@@ -120,10 +120,7 @@ static int open_listeners(struct master *master)
 {
     if (inherit_open() == -1)
         return -1;
-    if (listeners_open(&master->listeners, master->config, NULL) == -1)
-        return -1;
-    upgrade_close_listeners();
-    return 0;
+    return listeners_open(&master->listeners, master->config, NULL);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -171,7 +168,10 @@ static int begin(struct master *master)
         return failed("pidfd_open");
     master->tick = event_new(master->base, -1, EV_PERSIST, on_tick, master);
     if (!master->tick || event_add(master->tick, &(struct timeval){1, 0}) == -1 ||
-        supervise_start(master) == -1)
+        supervise_open(master) == -1)
+        return failed("workers");
+    upgrade_close_others();
+    if (supervise_start(master) == -1)
         return failed("workers");
     if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");

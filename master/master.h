@@ -6,6 +6,7 @@
 #define WSPUSHD_MASTER_MASTER_H
 
 #include "common/config.h"
+#include "master/base.h"
 #include "master/listen.h"
 #include "shm/segment.h"
 
@@ -16,11 +17,11 @@
 
 /* What the master knows of a worker; supervise.c. */
 struct charge {
-    struct event_base *base; /* the slot's, made before any worker exists; its descriptors stay */
-    struct event *respawn;   /* fires when the back-off is over */
-    pid_t pid;               /* 0: not running */
-    bool left;               /* not running, and not to be: move.c */
-    bool hung;               /* the watchdog has told it to end */
+    struct base base;      /* the slot's, made before any worker exists; its descriptors stay */
+    struct event *respawn; /* fires when the back-off is over */
+    pid_t pid;             /* 0: not running */
+    bool left;             /* not running, and not to be: move.c */
+    bool hung;             /* the watchdog has told it to end */
     uint64_t started_ms;
     uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */

@@ -1,8 +1,7 @@
 /*
- * See supervise.h. A worker's event base is made here, in the master, before the first fork: the
- * descriptors that libevent opens for it belong to the slot then, are known to every successor by
- * the same numbers, and none leaks however often a worker dies. The master adds one event to such a
- * base, watch_quietly's, and never runs it.
+ * See supervise.h. A worker's event base (base.h) is made here, in the master, before the first
+ * fork: the descriptors that libevent opens for it belong to the slot then, are known to every
+ * successor by the same numbers, and none leaks however often a worker dies.
  */
 #include "master/supervise.h"
 
@@ -54,7 +53,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
     const struct worker_setup setup = {.config = master->config,
                                        .segment = &segment,
                                        .id = i,
-                                       .base = master->charge[i].base,
+                                       .base = master->charge[i].base.event_base,
                                        .listen_fds = master->listeners.fd,
                                        .listen_count = master->listeners.count,
                                        .admin_fd = master->listeners.admin,
@@ -109,24 +108,6 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
         start(respawn->master, respawn->i);
 }
 
-static void on_nothing(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what, (void)arg;
-}
-
-/*
- * Registers the slot's epoll set in the base's for a hang-up, which an epoll set never has. When a
- * worker then asks for EV_READ, libevent changes the registration instead of making one. To make
- * one, the kernel goes through all connections of the set to see whether sets watch each other in a
- * circle (ep_loop_check), which was half of what a successor with 10,000 of them had to do.
- */
-static int watch_quietly(struct event_base *base, int epoll_fd)
-{
-    struct event *event =
-        event_new(base, epoll_fd, EV_CLOSED | EV_PERSIST, on_nothing, NULL); /* stays with it */
-    return event ? event_add(event, NULL) : -1;
-}
-
 static int prepare(struct master *master, uint32_t i)
 {
     struct charge *charge = &master->charge[i];
@@ -137,10 +118,9 @@ static int prepare(struct master *master, uint32_t i)
         slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
     memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
-    charge->base = event_base_new();
     charge->backoff_ms = BACKOFF_FIRST_MS;
-    if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 || !charge->base ||
-        watch_quietly(charge->base, slot->epoll_fd) == -1) {
+    if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 ||
+        base_open(&charge->base, slot, upgrade_set(slot)) == -1) {
         free(respawn);
         return -1;
     }
@@ -260,7 +240,7 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-int supervise_start(struct master *master)
+int supervise_open(struct master *master)
 {
     obituary_open();
     master->reap = event_new(master->base, -1, 0, on_reap, master);
@@ -269,6 +249,11 @@ int supervise_start(struct master *master)
     for (uint32_t i = 0; i < master->slots; i++)
         if (prepare(master, i) == -1)
             return -1;
+    return 0;
+}
+
+int supervise_start(struct master *master)
+{
     if (note_own_descriptors(master) == -1)
         return -1;
     supervise_restart(master);

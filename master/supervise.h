@@ -20,7 +20,10 @@
 #include "master/master.h"
 #include "shm/slot.h"
 
-/* Makes the descriptors of all slots and starts the workers. Returns 0, or -1. */
+/* Makes the descriptors of all slots, or takes them over. Returns 0, or -1. */
+int supervise_open(struct master *master);
+
+/* Starts the workers. Everything else is open. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
 /* SIGCHLD: replaces whoever has died. */

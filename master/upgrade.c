@@ -1,6 +1,7 @@
 /*
- * See upgrade.h. What the new version needs to know stands in the segment, but for two things that
- * it is told by the environment: the segment's descriptor and those of the listening sockets.
+ * See upgrade.h. What the new version needs to know stands in the segment, but for the descriptors
+ * that it is told by the environment: of the segment, of the listening sockets, and of the epoll
+ * sets of the workers' event bases. Which is which they say themselves.
  */
 #include "master/upgrade.h"
 
@@ -40,8 +41,7 @@ static const char other_layout[] = "the running server's shared memory has anoth
 static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
-/* "segment listener listener ..."; in a restart "-number listener ...", with the upgrade's number.
- */
+/* "segment kept kept ..."; in a restart "-number kept ...", with the upgrade's number. */
 static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
@@ -258,29 +258,54 @@ static void keep_slots(const struct master *master)
     }
 }
 
-/* `first`: the first number of the variable. Returns only where it fails, with errno. */
-static void exec_with(const struct master *master, int first)
+static void tell(FILE *told, int fd)
 {
-    const struct invocation *invocation = master->invocation;
-    char told[16 * (WORKERS_MAX + 2)];
-    int len = snprintf(told, sizeof(told), "%d", first);
-    for (size_t i = 0; i <= master->listeners.count; i++) {
-        const int fd =
-            i < master->listeners.count ? master->listeners.fd[i] : master->listeners.admin;
-        keep_open(fd);
-        if (fd > 0 && (size_t)len < sizeof(told))
-            len += snprintf(told + len, sizeof(told) - (size_t)len, " %d", fd);
+    keep_open(fd);
+    if (fd > 0)
+        fprintf(told, " %d", fd);
+}
+
+static void tell_listeners(FILE *told, const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        tell(told, listeners->fd[i]);
+    tell(told, listeners->admin);
+}
+
+static void tell_sets(FILE *told, const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        tell(told, master->charge[i].base.set);
+}
+
+/* `first`: the variable's first number; `sets`: whether the event bases' are kept. Returns only
+ * where it fails, with errno. */
+static void exec_with(const struct master *master, int first, bool sets)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *told = open_memstream(&text, &len);
+    if (!told)
+        return;
+    fprintf(told, "%d", first);
+    tell_listeners(told, &master->listeners);
+    if (sets)
+        tell_sets(told, master);
+    if (fclose(told) == 0) {
+        setenv(upgrade_variable, text, 1);
+        execv(master->invocation->binary, master->invocation->argv);
+        unsetenv(upgrade_variable);
     }
-    setenv(upgrade_variable, told, 1);
-    execv(invocation->binary, invocation->argv);
-    unsetenv(upgrade_variable);
+    const int error = errno;
+    free(text);
+    errno = error;
 }
 
 void upgrade_exec(struct master *master)
 {
     keep_open(master->segment.fd);
     keep_slots(master);
-    exec_with(master, master->segment.fd);
+    exec_with(master, master->segment.fd, true);
     const int error = errno;
     master->upgrading = false;
     supervise_restart(master);
@@ -299,7 +324,7 @@ static void keep_nothing(void)
 void upgrade_exec_anew(const struct master *master)
 {
     keep_nothing();
-    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
+    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE), false);
     note(strerror(errno));
 }
 
@@ -310,11 +335,11 @@ bool upgrade_inherits(void)
     return getenv(trial_variable) || getenv(upgrade_variable);
 }
 
-/* The listening sockets that the old version named. */
+/* The descriptors that the old version named; -1: taken. */
 static struct {
-    int fd[WORKERS_MAX];
+    int *fd;
     size_t count;
-} listeners;
+} kept;
 
 static bool resumed;
 static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
@@ -324,6 +349,17 @@ bool upgrade_resumed(void)
     return resumed;
 }
 
+/* Of " 5 6 7". Returns 0, or -1 with errno. */
+static int read_kept(char *text)
+{
+    kept.fd = malloc(strlen(text) * sizeof(*kept.fd)); /* more than enough */
+    if (!kept.fd)
+        return -1;
+    while (*text == ' ')
+        kept.fd[kept.count++] = (int)strtol(text, &text, 10);
+    return 0;
+}
+
 int upgrade_take_up(struct master *master)
 {
     char *told = getenv(upgrade_variable);
@@ -331,8 +367,8 @@ int upgrade_take_up(struct master *master)
         return 0;
     char *at = told;
     const int segment_fd = (int)strtol(at, &at, 10);
-    while (*at == ' ' && listeners.count < WORKERS_MAX)
-        listeners.fd[listeners.count++] = (int)strtol(at, &at, 10);
+    if (read_kept(at) == -1)
+        return -1;
     unsetenv(upgrade_variable);
     if (segment_fd < 0) {
         restarted = (uint32_t)-segment_fd;
@@ -358,22 +394,35 @@ void upgrade_carry_on(const struct master *master)
     change_note("the layout of shared memory has changed: clients were told of a restart");
 }
 
+static int take(size_t i)
+{
+    const int fd = kept.fd[i];
+    kept.fd[i] = -1;
+    return fd;
+}
+
 int upgrade_listener(const struct listen_address *address)
 {
-    for (size_t i = 0; i < listeners.count; i++) {
-        const int fd = listeners.fd[i];
-        if (fd == -1 || !inherit_is_bound(fd, address))
-            continue;
-        listeners.fd[i] = -1;
-        return fd;
-    }
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.fd[i] != -1 && inherit_is_bound(kept.fd[i], address))
+            return take(i);
     return -1;
 }
 
-void upgrade_close_listeners(void)
+int upgrade_set(const struct slot *slot)
 {
-    for (size_t i = 0; i < listeners.count; i++)
-        if (listeners.fd[i] != -1)
-            close(listeners.fd[i]);
-    listeners.count = 0;
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.fd[i] != -1 && base_is_around(kept.fd[i], slot))
+            return take(i);
+    return -1;
+}
+
+void upgrade_close_others(void)
+{
+    for (size_t i = 0; i < kept.count; i++)
+        if (kept.fd[i] != -1)
+            close(kept.fd[i]);
+    free(kept.fd);
+    kept.fd = NULL;
+    kept.count = 0;
 }

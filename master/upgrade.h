@@ -5,8 +5,9 @@
  *                segment's layout, and agree on the keys that need a restart; what it prints is the
  *                reason where it does not
  *   2. leave     every worker leaves its slot, as for a reload
- *   3. exec      execve(2): the segment, listening sockets, epoll sets, links and clients
- *                stay open; everything else is closed by close-on-exec
+ *   3. exec      execve(2): the segment, listening sockets, epoll sets (the slots', and those of
+ *                their event bases: base.h), links and clients stay open; everything else is closed
+ *                by close-on-exec
  *   4. resume    the new master maps the segment and starts workers, who take the slots over
  *
  * Where the new version has another layout, it carries the segment over in 4 (shm/migrate.h). Where
@@ -60,7 +61,10 @@ bool upgrade_resumed(void);
 /* In the new version: the inherited listening socket that is bound to `address`, or -1. */
 int upgrade_listener(const struct listen_address *address);
 
-/* Closes the others: push.conf may have changed where the upgrade is a restart. */
-void upgrade_close_listeners(void);
+/* In the new version: the inherited epoll set that watches the slot's, or -1: base.h. */
+int upgrade_set(const struct slot *slot);
+
+/* Closes what nobody has taken: push.conf may have changed where the upgrade is a restart. */
+void upgrade_close_others(void);
 
 #endif
