@@ -81,7 +81,7 @@ def chosen(how):
         sys.exit(f"scripts/bench.sh: no such peer: {' '.join(unknown)}")
     if missing := [name for name in wanted if name not in there and not KINDS[name].ours]:
         sys.exit(f"scripts/bench.sh: bench/peers has no {' '.join(missing)}")
-    always = ["wspushd", "wspushd-2"]
+    always = ["wspushd", "wspushd-2", *(["wspushd-jwt"] if how.against == "all" else [])]
     return always + [name for name in wanted if name not in always]
 
 

@@ -4,6 +4,8 @@ Machines are noisy, so ourselves and the peers are measured in rounds: in each r
 turn, from its start to its end, and what is compared is their ratio within the round.
 """
 
+import itertools
+import math
 import statistics
 
 import load
@@ -60,9 +62,12 @@ def _one(server, how, turn):
     """Where CPU is compared, clients do not have themselves woken: that costs the server more than
     the push, or nothing, as it happens."""
     common = _common(how)
-    results = {result["mode"]: result for result in [
-        *load.run(server, ["idle", "connect"], first=max(1, how.connections // 8), **common),
-        *load.run(server, ["unicast", "burst"], nap=NAP, **common)]}
+    results = {result["mode"]: result for result in
+               load.run(server, ["idle", "connect"], first=max(1, how.connections // 8), **common)}
+    if server.kind.login:   # and once they have logged in they are as any other
+        return results
+    results |= {result["mode"]: result for result in
+                load.run(server, ["unicast", "burst"], nap=NAP, **common)}
     if server.kind.broadcasts:
         [results["broadcast"]] = load.run(server.for_all, ["broadcast"], nap=NAP, **common)
     [results["open"]] = load.run(server, ["unicast"], rate=how.rate, **common)
@@ -74,14 +79,16 @@ def _one(server, how, turn):
 
 
 def gaps(stage, how, names):
-    """[{"server", "connections", "modes": {mode: result}}]"""
+    """[{"server", "connections", "round", "modes": {mode: result}}]: in rounds, too, for sizes are
+    compared. Peers are in the first only: their clients have to come back."""
     out = []
-    for connections in how.gap_sizes:
-        for name in names:
-            say(f"gaps: {name}, {connections:,} connections")
-            out.append({"server": name, "connections": connections, "modes": _attempt(
-                stage, name, lambda server: _gaps_of_ours(server, how, connections)
-                if server.kind.ours else _gaps_of_peer(server, connections))})
+    for turn, connections, name in itertools.product(range(how.rounds), how.gap_sizes, names):
+        if turn > 0 and not KINDS[name].ours:
+            continue
+        say(f"gaps, round {turn + 1} of {how.rounds}: {name}, {connections:,} connections")
+        out.append({"server": name, "connections": connections, "round": turn, "modes": _attempt(
+            stage, name, lambda server: _gaps_of_ours(server, how, connections)
+            if server.kind.ours else _gaps_of_peer(server, connections))})
     return out
 
 
@@ -89,8 +96,8 @@ def _gaps_of_ours(server, how, connections):
     out = {}
     for mode, events in [("steady", how.reloads), ("crash", how.kills), ("reload", how.reloads),
                          ("upgrade", how.reloads)]:
-        [out[mode]] = load.run(server, [mode], connections=connections, events=events,
-                               every="400ms", rate=2000)
+        [out[mode]] = load.run(server, [mode], connections=connections, rate=2000, every="400ms",
+                               events=math.ceil(events / how.rounds))
     return out
 
 
@@ -135,3 +142,23 @@ def curve(compared, name, mode):
               if entry["server"] == name and mode in entry["modes"]]
     return [(percentile, median([c[percentile] for c in curves if percentile in c]))
             for percentile in (curves[0] if curves else [])]
+
+
+def gap(entries, server, connections, mode):
+    """What all rounds' events of a mode did to clients, or None where there were none."""
+    results = [entry["modes"][mode] for entry in entries if entry["server"] == server and
+               entry["connections"] == connections and mode in entry["modes"]]
+    events = [event for result in results for event in result["events"]]
+    waits = [event["gap_ms"] for event in events if event["gap_ms"] is not None]
+    backs = [event["back_ms"] for event in events if event["back_ms"] is not None]
+    return {"times": len(events), "median_ms": median(waits), "worst_ms": max(waits, default=None),
+            "back_ms": max(backs, default=None), "closed": sum(event["closed"] for event in events),
+            "lost": int(sum(result["lost"] for result in results))} if events else None
+
+
+def gap_growth(entries, server, mode, few, many):
+    """Median of the rounds' ratios: how many times the wait with few connections that with many is."""
+    found = {(entry["round"], entry["connections"]): value(entry, mode, "gap_median_ms")
+             for entry in entries if entry["server"] == server}
+    return median([found[turn, many] / found[turn, few] for turn in {turn for turn, _ in found}
+                   if found.get((turn, many)) and found.get((turn, few))])

@@ -1,10 +1,11 @@
 """docs/benchmarks.md and its plots, from the results."""
 
+import itertools
 import json
 import math
 
 import svg
-from measure import curve, figures, median, ratio
+from measure import curve, figures, gap, gap_growth, median, ratio
 from servers import KINDS
 
 # What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
@@ -73,6 +74,8 @@ class Page:
         rows = []
         for name in self.names:
             found = figures(self.compared, name, mode, figure)
+            if KINDS[name].login and not found:
+                continue
             times = ratio(self.compared, name, "wspushd", mode, figure)
             more = "" if name == "wspushd" or times is None else f"{svg.number(times)} × wspushd"
             rows.append((name, median(found), min(found, default=None), max(found, default=None),
@@ -90,31 +93,34 @@ class Page:
             points = [(at(p), us) for p, us in curve(self.compared, name, "open")
                       if us and p < 99.995]
             peers += not KINDS[name].ours
-            series.append((name, points, 0 if KINDS[name].ours else peers,
-                           name == "wspushd-2"))
+            if points:
+                series.append((name, points, 0 if KINDS[name].ours else peers,
+                               name == "wspushd-2"))
         marks = [(at(p), f"{p:g} %") for p in (1, 50, 90, 99, 99.9, 99.99)]
         marks[0] = (0, "0 %")
         return svg.lines(self._words("Latency at {rate:,} pushes a second"),
                          "from when a push was due to its arrival; median of the rounds", series,
                          marks, "µs", "of all pushes took at most so long")
 
+    def _sizes(self):
+        return sorted({entry["connections"] for entry in self.gaps})
+
     def _gap(self):
-        sizes = sorted({entry["connections"] for entry in self.gaps})
+        sizes = self._sizes()
         span = math.log10(sizes[-1] / sizes[0]) or 1
 
         def at(size):
             return 0.04 + 0.92 * math.log10(size / sizes[0]) / span
 
         def points(server, mode, figure, worst):
-            found = {entry["connections"]: entry["modes"].get(mode, {}) for entry in self.gaps
-                     if entry["server"] == server}
+            found = {size: gap(self.gaps, server, size, mode) or {} for size in sizes}
             return [(at(size), found[size][figure], *([found[size][worst]] if worst else []))
-                    for size in sizes if found.get(size, {}).get(figure)]
+                    for size in sizes if found[size].get(figure)]
 
-        series = [(f"wspushd: {word}", points("wspushd-2", mode, "gap_median_ms", "gap_worst_ms"),
+        series = [(f"wspushd: {word}", points("wspushd-2", mode, "median_ms", "worst_ms"),
                    colour, dashed) for mode, _, word, colour, dashed in GAP_MODES]
         for mode, text, colour in [("crash", "nchan: kill", 1), ("reload", "nchan: reload", 4)]:
-            series.append((text, points("nchan", mode, "back_worst_ms", None), colour, False))
+            series.append((text, points("nchan", mode, "back_ms", None), colour, False))
         marks = [(at(size), f"{size:,}") for size in sizes]
         return svg.lines("What a client notices of a kill, a reload, an upgrade",
                          "wspushd: the longest wait of a push, median and worst, no client closed; "
@@ -143,11 +149,13 @@ class Page:
                 times = ratio(self.compared, name, "wspushd", mode, figure)
                 times = "" if times is None or name == "wspushd" else f" ({svg.number(times)} ×)"
                 cells.append(svg.number(found) + times if found is not None else "–")
+            cells.append(svg.number(median(figures(self.compared, name, "open", "switches"))))
             cells.append(svg.number(median(figures(self.compared, name, "unicast", "calls"))))
             cells.append(str(int(sum(self._sum(name, figure)
                                      for figure in ("lost", "doubled", "late")))))
             rows.append(cells)
         heads = ["", *(self._words(words) for *_, words in MEASURES),
+                 self._words("went to sleep for a push at {rate:,}/s"),
                  "system calls for a push", "lost, doubled or out of order"]
         servers = table(["server", ""], [[name, KINDS[name].text] for name in self.names])
         plots = "\n\n".join(f"![{self._words(title)}](benchmarks/{name}.svg)"
@@ -170,21 +178,30 @@ class Page:
 
     def _gaps_text(self):
         rows = []
-        for entry in self.gaps:
-            for mode, text, *_ in GAP_MODES:
-                result = entry["modes"].get(mode)
-                if result is None:
-                    continue
-                closed = sum(event["closed"] for event in result["events"])
-                ours = KINDS[entry["server"]].ours
-                rows.append([entry["server"], f"{entry['connections']:,}", text,
-                             str(len(result["events"])), svg.number(result["gap_median_ms"])
-                             if ours or not closed else "–", svg.number(result["gap_worst_ms"])
-                             if ours or not closed else "–", f"{closed:,}",
-                             svg.number(result["back_worst_ms"]), f"{int(result['lost']):,}"])
+        servers = dict.fromkeys(entry["server"] for entry in self.gaps)
+        for size, name, (mode, text, *_) in itertools.product(self._sizes(), servers, GAP_MODES):
+            found = gap(self.gaps, name, size, mode)
+            if found is None:
+                continue
+            waits = KINDS[name].ours or not found["closed"]
+            rows.append([name, f"{size:,}", text, str(found["times"]),
+                         svg.number(found["median_ms"]) if waits else "–",
+                         svg.number(found["worst_ms"]) if waits else "–", f"{found['closed']:,}",
+                         svg.number(found["back_ms"]), f"{found['lost']:,}"])
         heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
                  "clients closed", "last one back after ms", "pushes lost"]
-        return "\n".join([_GAPS, "![Gaps](benchmarks/gap.svg)\n", table(heads, rows)])
+        return "\n".join([_GAPS.format(**self.how), "![Gaps](benchmarks/gap.svg)\n",
+                          table(heads, rows), *self._growth()])
+
+    def _growth(self):
+        """Whether it matters how many are connected."""
+        few, many = self._sizes()[0], self._sizes()[-1]
+        found = [(text, gap_growth(self.gaps, "wspushd-2", mode, few, many))
+                 for mode, text, *_ in GAP_MODES]
+        return [f"What wspushd's clients waited with {many:,} connections, by what they waited with "
+                f"{few:,} (median of the rounds' ratios): "
+                + ", ".join(f"{text} {svg.number(times)}" for text, times in found if times) + ".\n"
+                ] if few < many and any(times for _, times in found) else []
 
 
 def table(heads, rows, text=False):
@@ -227,7 +244,8 @@ _GAPS = """## What a kill, a reload and an upgrade do to clients
 2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
 again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
 arrived between an event and the next; *nothing happens* is the same without an event, so what the
-machine does by itself. nchan closes the clients of a worker that dies or is replaced; there it is told
+machine does by itself. All sizes in turn, {rounds} rounds of them, each with its part of the events; nchan in
+the first, twice. nchan closes the clients of a worker that dies or is replaced; there it is told
 how many, and when the last of them, coming back at once, was connected again.
 """
 
