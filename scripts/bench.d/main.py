@@ -51,7 +51,8 @@ def arguments():
     add("--without", default="", metavar="MODE,...", help="modes to leave out, without --against")
     add("--write", metavar="DIR", help="write benchmarks.md, plots and results there; with all parts. "
         "With --scale: scaling.md")
-    add("--from", dest="source", metavar="FILE", help="draw these results instead of measuring")
+    add("--from", dest="source", metavar="FILE", help="draw these results instead of measuring. "
+        "With --gaps: measure these again and keep the rest")
     add("--server", metavar="URL", help="of a wspushd that runs already, for its modes")
     add("--server-pid", type=int, help="of that server")
     add("--redis", default="redis://127.0.0.1:6379", metavar="URL", help="of that server")
@@ -59,6 +60,7 @@ def arguments():
         parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
                             gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
+    how.measures = not how.source or how.gaps
     how.rounds = how.rounds or (2 if how.scale else 5)
     if how.write and not how.scale:
         how.gaps = True
@@ -128,11 +130,11 @@ def measure_all(how, directory):
     redis = RedisServer(directory).start()
     try:
         stage = Stage(directory, redis)
-        if how.against:
-            names = chosen(how)
+        names = chosen(how) if how.against else []
+        if how.against and not how.source:
             results["compare"] = measure.compare(stage, how, names)
         if how.gaps:
-            peers = [name for name in names if KINDS[name].children] if how.against else []
+            peers = [name for name in names if KINDS[name].children]
             results["gaps"] = measure.gaps(stage, how, ["wspushd-2", *peers])
         if not how.against and not how.gaps:
             results["own"] = measure.own(stage, how)
@@ -167,7 +169,10 @@ def main():
     if how.check:
         failed = in_folder(check_all, how)
         sys.exit(f"scripts/bench.sh: {' '.join(failed)}: not to be measured" if failed else 0)
-    results = json.loads(Path(how.source).read_text()) if how.source else in_folder(measure_all, how)
+    results = in_folder(measure_all, how) if how.measures else {}
+    if how.source:
+        kept = json.loads(Path(how.source).read_text())
+        results = {**kept, "gaps": results["gaps"]} if how.measures else kept
     import page
     import scale_page
     written = (scale_page if how.scale else page).write(results, out)

@@ -244,8 +244,8 @@ _GAPS = """## What a kill, a reload and an upgrade do to clients
 2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
 again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
 arrived between an event and the next; *nothing happens* is the same without an event, so what the
-machine does by itself. All sizes in turn, {rounds} rounds of them, each with its part of the events; nchan in
-the first, twice. nchan closes the clients of a worker that dies or is replaced; there it is told
+machine does by itself. All sizes in turn, {rounds} rounds of them, each with its part of the events;
+then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
 how many, and when the last of them, coming back at once, was connected again.
 """
 

@@ -58,8 +58,15 @@ def test_the_page_says_what_was_measured(tmp_path, peers):
     assert [line.split(" | ")[1] for line in gap] == ["4", "40"]
 
     again = tmp_path / "again"
-    bench("--from", tmp_path / "benchmarks/results.json", "--write", again, peers=peers)
+    measured = tmp_path / "benchmarks/results.json"
+    bench("--from", measured, "--write", again, peers=peers)
     assert (again / "benchmarks.md").read_text() == page
+
+    bench("--from", measured, "--gaps", "--gap-sizes", "8", "--rounds", 2, "--kills", 1, "--reloads", 1,
+          "--write", again, peers=peers)
+    fresh = json.loads((again / "benchmarks/results.json").read_text())
+    assert fresh["compare"] == results["compare"]
+    assert [entry["connections"] for entry in fresh["gaps"]] == [8, 8]
 
 
 def test_a_server_that_runs_already(make_server, redis):
