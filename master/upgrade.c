@@ -352,7 +352,7 @@ bool upgrade_resumed(void)
 /* Of " 5 6 7". Returns 0, or -1 with errno. */
 static int read_kept(char *text)
 {
-    kept.fd = malloc(strlen(text) * sizeof(*kept.fd)); /* more than enough */
+    kept.fd = malloc((strlen(text) + 1) * sizeof(*kept.fd)); /* more than enough */
     if (!kept.fd)
         return -1;
     while (*text == ' ')

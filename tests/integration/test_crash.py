@@ -17,7 +17,7 @@ from harness.frames import BINARY, CLOSE, frame
 from harness.http import upgrade_head
 from harness.net import can_connect
 from harness.process import alive, descriptors
-from harness.publisher import Publisher, check_received, last_number
+from harness.publisher import Publisher, check_received, last_number, pull_all
 from harness.wait import SLACK, sanitizer_options, wait_for
 
 PROMPT = 2 * SLACK
@@ -40,8 +40,7 @@ def test_each_worker_killed_under_load_with_200_clients(mortal):
             assert time.monotonic() - killed < PROMPT, "served again, but late"
             server.wait_replaced(worker)
         rounds = publisher.finish()
-        swarm.pump(lambda: all(last_number(c) == b"%d" % (rounds - 1) for c in clients),
-                   "the last push for everyone")
+        pull_all(swarm, clients, rounds)
         repeats = check_received(clients, rounds)
         assert publisher.unheard == 0, "the subscriptions outlive the workers"
         assert repeats <= 4 * len(users), f"{repeats} repeats"

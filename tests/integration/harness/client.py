@@ -398,11 +398,11 @@ class Swarm:
         return made
 
     def pump(self, done, what, timeout=TIMEOUT):
-        """Reads until done() is true, which is asked after each turn."""
+        """Reads until done() is true, which is asked after each turn. what: a text, or says it."""
         deadline = time.monotonic() + timeout
         while not done():
             left = deadline - time.monotonic()
-            assert left > 0, f"waited {timeout} s in vain for: {what}"
+            assert left > 0, f"waited {timeout} s in vain for: {what() if callable(what) else what}"
             for fd, _ in self._poll.poll(min(left, 0.05)):
                 client = self._by_fd[fd]
                 client.pull()

@@ -39,6 +39,18 @@ def last_number(client):
     return client.frames[-1].payload.rsplit(b" ", 1)[1] if client.frames else None
 
 
+def pull_all(swarm, clients, rounds):
+    """Reads until every client has the last push of the rounds."""
+    end = b"%d" % (rounds - 1)
+
+    def behind():
+        return [client for client in clients if last_number(client) != end]
+
+    swarm.pump(lambda: not behind(), lambda: f"push {rounds - 1}; behind are " + ", ".join(
+        f"{client.hello['user']} {client.frames[-1:]} {client.ended} {client.fault}"
+        for client in behind()))
+
+
 def check_received(clients, rounds, topics=None):
     """That each client has pulled every push to its user (or to these topics), in order; one that
     comes again must have come before. Returns how many came again."""
