@@ -129,9 +129,7 @@ static int prepare(struct master *master, uint32_t i)
     return charge->respawn ? 0 : -1;
 }
 
-/* Whether a descriptor belongs to a client or a slot's link: what an upgrade has brought. Records
- * were used below `high`. */
-static bool is_connection(const struct master *master, int fd, uint32_t high)
+bool supervise_knows(const struct master *master, int fd, uint32_t high)
 {
     if ((uint32_t)fd < high && word_state(conn_word(&master->segment.conn[fd])) != CONN_FREE)
         return true;
@@ -149,7 +147,7 @@ static int note_own_descriptors(struct master *master)
     int end = open_fds_end();
     if (end == -1)
         return -1;
-    while (is_connection(master, end - 1, high) || !open_fds_has(end - 1))
+    while (supervise_knows(master, end - 1, high) || !open_fds_has(end - 1))
         end--;
     master->segment.header->own_fds = (uint32_t)end;
     return 0;

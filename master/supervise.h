@@ -26,6 +26,10 @@ int supervise_open(struct master *master);
 /* Starts the workers. Everything else is open. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
+/* Whether a descriptor belongs to a client, to a slot's link, or is a parcel. Records were used
+ * below `high`: segment_high. */
+bool supervise_knows(const struct master *master, int fd, uint32_t high);
+
 /* SIGCHLD: replaces whoever has died. */
 void supervise_deaths(struct master *master);
 

@@ -247,6 +247,22 @@ static void keep_open(int fd)
         fcntl(fd, F_SETFD, 0);
 }
 
+static void close_at_exec(int fd)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* A worker that was killed as it accepted a client, or closed one, may have left a descriptor that
+ * nobody has found yet; the new version would take it for one of its own. */
+static void forget_strays(const struct master *master)
+{
+    const uint32_t high = segment_high(&master->segment);
+    const int end = open_fds_end();
+    for (int fd = STDERR_FILENO + 1; fd < end; fd++)
+        if (!supervise_knows(master, fd, high))
+            close_at_exec(fd);
+}
+
 static void keep_slots(const struct master *master)
 {
     for (uint32_t i = 0; i < master->slots; i++) {
@@ -303,6 +319,7 @@ static void exec_with(const struct master *master, int first, bool sets)
 
 void upgrade_exec(struct master *master)
 {
+    forget_strays(master);
     keep_open(master->segment.fd);
     keep_slots(master);
     exec_with(master, master->segment.fd, true);
@@ -318,7 +335,7 @@ static void keep_nothing(void)
 {
     const int end = open_fds_end();
     for (int fd = STDERR_FILENO + 1; fd < end; fd++)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        close_at_exec(fd);
 }
 
 void upgrade_exec_anew(const struct master *master)

@@ -516,6 +516,24 @@ def test_worker_may_die_at_every_point(make_load):
     assert not faults, "\n".join(map(str, faults))
 
 
+def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_server, tmp_path):
+    """The new version takes over what has a record. It would never find what has none: it has opened
+    more itself, with higher numbers and lower ones."""
+    points = Killpoints(tmp_path / "points")
+    server = make_server(start=False, workers=1)
+    server.binary = KILLABLE
+    server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
+    server.expect_log("worker_died")
+    server.workers_may_change = True
+    worker = server.admin.workers()[0]
+    points.arm("ACCEPTED", 1)
+    client = server.raw()
+    server.wait_replaced(worker)
+    server.signal(signal.SIGUSR2)
+    client.expect_end()
+    wait_for(server.admin.ready, "/readyz 200")
+
+
 def test_nothing_of_it_is_in_the_normal_build():
     """And the other build is what it says."""
     assert b"killpoint" in KILLABLE.read_bytes().lower()
