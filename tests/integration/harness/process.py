@@ -11,7 +11,9 @@ _libc = ctypes.CDLL(None)
 
 
 def die_with_us():
-    """In a child before exec: it is killed should the tests themselves be killed."""
+    """In a child before exec: it is killed should the tests themselves be killed, and Ctrl-C is what
+    it is, which a shell has its background jobs ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
