@@ -164,11 +164,13 @@ def test_descriptors_of_old_listeners_are_given_back(changed):
     def count():
         return len(os.listdir(f"/proc/{server.pid}/fd"))
     reload(server)
-    most = count() + server.config["workers"] + 1  # their command links may be to come; a listener more
+    wait_for(lambda: server.log().count("event=took_over") == server.config["workers"],
+             "the successors to have all that they open")
+    before = count()
     for _ in range(10):
         reload(server, listen=[f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"])
     wait_for(server.admin.ready, "/readyz 200")
-    wait_for(lambda: count() <= most, f"{most} descriptors at most")
+    wait_for(lambda: count() <= before + 1, f"{before} descriptors as before")
 
 
 # Workers.

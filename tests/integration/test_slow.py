@@ -132,6 +132,7 @@ def test_queue_of_a_client_outlives_a_reload_and_dies_with_its_worker(make_serve
     wait_for(lambda: server.log().count("event=took_over") == 2, "the successors")
     assert queue(server, "late")[1] == before
     server.kill_workers()
+    wait_for(lambda: server.log().count("event=took_over") == 4, "all that is lost to be closed")
     wait_for(server.admin.ready, "/readyz 200")
     assert server.admin.counter(admin.CLOSED, reason="dirty") == 1
     server.client("late")
