@@ -7,8 +7,8 @@
  *
  * The master makes it before the first fork: so every successor has the slot's set registered and
  * changes that (EPOLL_CTL_MOD) when it begins to read. To register it anew (EPOLL_CTL_ADD) the
- * kernel goes through all of its connections, 0.7 us each, to see that no sets watch each other in
- * a circle: 7 ms for 10,000 of them. So libevent's set is carried over an upgrade, too.
+ * kernel goes through all of its connections, to see that no sets watch each other in a circle: 3
+ * ms for 10,000 of them. So libevent's set is carried over an upgrade, too.
  */
 #ifndef WSPUSHD_MASTER_BASE_H
 #define WSPUSHD_MASTER_BASE_H

@@ -247,20 +247,18 @@ static void keep_open(int fd)
         fcntl(fd, F_SETFD, 0);
 }
 
-static void close_at_exec(int fd)
-{
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-/* A worker that was killed as it accepted a client, or closed one, may have left a descriptor that
- * nobody has found yet; the new version would take it for one of its own. */
-static void forget_strays(const struct master *master)
+/*
+ * Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
+ * where workers were killed, what they were accepting or closing and nobody has found yet: the new
+ * version would take that for its own. `clients`: but theirs, and what a successor takes up.
+ */
+static void close_at_exec(const struct master *master, bool clients)
 {
     const uint32_t high = segment_high(&master->segment);
     const int end = open_fds_end();
     for (int fd = STDERR_FILENO + 1; fd < end; fd++)
-        if (!supervise_knows(master, fd, high))
-            close_at_exec(fd);
+        if (!clients || !supervise_knows(master, fd, high))
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 static void keep_slots(const struct master *master)
@@ -319,7 +317,7 @@ static void exec_with(const struct master *master, int first, bool sets)
 
 void upgrade_exec(struct master *master)
 {
-    forget_strays(master);
+    close_at_exec(master, true);
     keep_open(master->segment.fd);
     keep_slots(master);
     exec_with(master, master->segment.fd, true);
@@ -329,18 +327,9 @@ void upgrade_exec(struct master *master)
     refuse(master, strerror(error));
 }
 
-/* Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
- * where workers had to be killed, clients, whom nobody would ever serve. */
-static void keep_nothing(void)
-{
-    const int end = open_fds_end();
-    for (int fd = STDERR_FILENO + 1; fd < end; fd++)
-        close_at_exec(fd);
-}
-
 void upgrade_exec_anew(const struct master *master)
 {
-    keep_nothing();
+    close_at_exec(master, false);
     exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE), false);
     note(strerror(errno));
 }
