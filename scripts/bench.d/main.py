@@ -60,7 +60,7 @@ def arguments():
         parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
                             gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
-    how.measures = not how.source or how.gaps
+    how.gaps_again = how.source and how.gaps
     how.rounds = how.rounds or (2 if how.scale else 5)
     if how.write and not how.scale:
         how.gaps = True
@@ -169,10 +169,9 @@ def main():
     if how.check:
         failed = in_folder(check_all, how)
         sys.exit(f"scripts/bench.sh: {' '.join(failed)}: not to be measured" if failed else 0)
-    results = in_folder(measure_all, how) if how.measures else {}
-    if how.source:
-        kept = json.loads(Path(how.source).read_text())
-        results = {**kept, "gaps": results["gaps"]} if how.measures else kept
+    results = json.loads(Path(how.source).read_text()) if how.source else in_folder(measure_all, how)
+    if how.gaps_again:
+        results["gaps"] = in_folder(measure_all, how)["gaps"]
     import page
     import scale_page
     written = (scale_page if how.scale else page).write(results, out)

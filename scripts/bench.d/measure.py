@@ -80,8 +80,8 @@ def _one(server, how, turn):
 
 def gaps(stage, how, names):
     """[{"server", "connections", "round", "modes": {mode: result}}]: in rounds, too, for sizes are
-    compared. Peers come last, and once: the kernel is busy for a while after with the thousands of
-    connections that they have closed."""
+    compared. Peers come last, and once: they close thousands of connections, and nobody else is to
+    be measured right after that."""
     out = []
     ours, peers = ([name for name in names if KINDS[name].ours == own] for own in (True, False))
     for turn, connections, name in [*itertools.product(range(how.rounds), how.gap_sizes, ours),
