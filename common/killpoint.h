@@ -120,7 +120,7 @@
     X(GAP_MADE, "GAP has left, the words still say that it is due")                        \
     X(GAP_NOTED, "GAP is noted as told to all, and not as told to members")                \
     X(INTEREST_TOLD, "another worker is told of a topic, the record does not say so")      \
-    X(INTEREST_ASKED, "a topic is asked for or given up, its state says the opposite")     \
+    X(INTEREST_ASKED, "a topic's state says that its home is asked, and it is not")        \
     X(JOIN_MEMBER, "a membership stands, SUBBED is not due")                               \
     X(SUBBED_MADE, "SUBBED is in the outbox")                                              \
     X(SUBBED_LEFT, "SUBBED has left, it still counts as due")                              \

@@ -12,7 +12,6 @@
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
-#include "worker/topic.h"
 
 #include <stdlib.h>
 
@@ -124,7 +123,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     link_tick(worker);
     node_tick(worker);
     descriptors_audit(worker);
-    topic_tick(worker);
 }
 
 int sweep_open(struct worker *worker)

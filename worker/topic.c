@@ -22,7 +22,7 @@ enum { ANSWER_TIMEOUT_S = 5 }; /* then another worker is asked again */
 /* Private to the process; topic_recover makes it again. */
 struct topic_work {
     struct queue changed; /* topics to be settled */
-    struct queue asked;   /* second << 32 | topic: others that were asked, oldest first */
+    struct queue asked;   /* second << 32 | topic: of whom an answer is awaited, oldest first */
     uint64_t links_up;    /* as of the last turn, one bit for each worker */
 };
 
@@ -89,21 +89,30 @@ static void tell_members(struct worker *worker, uint32_t number)
 
 /* ---- Telling others ---- */
 
-/* Returns false where the ring has no room; this worker is woken when it has. */
-static bool tell(struct worker *worker, uint32_t to, enum interest_word word,
-                 const struct topic *topic)
+static uint32_t interest_size(const struct topic *topic)
+{
+    return (uint32_t)(offsetof(struct interest, name) + topic_len(topic));
+}
+
+/* Where the ring has no room, this worker is woken when it has. */
+static bool has_room(struct worker *worker, uint32_t to, const struct topic *topic)
 {
     struct ring *ring = &worker->out[to];
+    const uint32_t size = interest_size(topic);
+    return ring_fits(ring, size) || ring_want_room(ring, size);
+}
+
+/* There is room. */
+static void tell(struct worker *worker, uint32_t to, enum interest_word word,
+                 const struct topic *topic)
+{
     const size_t len = topic_len(topic);
-    const uint32_t size = (uint32_t)(offsetof(struct interest, name) + len);
-    if (!ring_fits(ring, size) && !ring_want_room(ring, size))
-        return false;
-    struct interest *interest = ring_reserve(ring, RING_INTEREST, 0, size);
+    struct interest *interest =
+        ring_reserve(&worker->out[to], RING_INTEREST, 0, interest_size(topic));
     *interest =
         (struct interest){.word = (uint8_t)word, .from = (uint8_t)worker->id, .len = (uint8_t)len};
     memcpy(interest->name, topic->name, len);
     rings_publish(worker, to);
-    return true;
 }
 
 /* Tells the workers in *due, and takes each off when the ring has it. After a death in between one
@@ -113,8 +122,9 @@ static bool tell_each(struct worker *worker, uint64_t *due, enum interest_word w
 {
     while (*due) {
         const uint32_t to = (uint32_t)__builtin_ctzll(*due);
-        if (!tell(worker, to, word, topic))
+        if (!has_room(worker, to, topic))
             return false;
+        tell(worker, to, word, topic);
         KILLPOINT(INTEREST_TOLD);
         *due &= ~bit(to);
     }
@@ -135,38 +145,81 @@ static bool answer_workers(struct worker *worker, struct topic *topic)
     return done;
 }
 
-/* The home has been asked: its answer is awaited from now on. */
-static void await_home(struct worker *worker, uint32_t number)
-{
-    at(worker, number)->asked_s = worker->now_s;
-    queue_push(&worker->topic_work->asked, (uint64_t)worker->now_s << 32 | number);
-}
-
-static bool ask_home(struct worker *worker, const struct topic *topic, bool join)
-{
-    return tell(worker, topic->home, join ? INTEREST_WANT : INTEREST_LEAVE, topic);
-}
-
 /* ---- The next step of a topic ---- */
 
+/* As of now, or as of so long ago that it is to be asked again at once. */
+static void await(struct worker *worker, uint32_t number, uint32_t since_s)
+{
+    at(worker, number)->asked_s = since_s;
+    queue_push(&worker->topic_work->asked, (uint64_t)since_s << 32 | number);
+}
+
+/* Says to the home what the state says already. */
+static void ask_home(struct worker *worker, uint32_t number)
+{
+    const struct topic *topic = at(worker, number);
+    tell(worker, topic->home, topic->state == TOPIC_ASKED ? INTEREST_WANT : INTEREST_LEAVE, topic);
+    await(worker, number, worker->now_s);
+}
+
 /* Asks for the topic, or gives it up: of Redis at its home, else of its home. What the home cannot
- * ask because its link is down, it need not: subscriptions_all will. Returns false where a ring is
- * full. */
+ * ask because its link is down, it need not: subscriptions_all will. The state says so before it is
+ * asked, so that a successor asks again: what it does not know of it could never give up. Returns
+ * false where a ring is full. */
 static bool ask(struct worker *worker, uint32_t number, bool join)
 {
     struct topic *topic = at(worker, number);
     const enum topic_state next = join ? TOPIC_ASKED : TOPIC_LEAVING;
     if (is_home(worker, topic)) {
-        if (subscriptions_topic(worker, number, join))
+        if (subscriptions_topic(worker, number, join)) /* sent at the end of the turn */
             topic->state = (uint8_t)next;
         return true;
     }
-    if (!ask_home(worker, topic, join))
+    if (!has_room(worker, topic->home, topic))
         return false;
-    KILLPOINT(INTEREST_ASKED);
     topic->state = (uint8_t)next;
-    await_home(worker, number);
+    KILLPOINT(INTEREST_ASKED);
+    ask_home(worker, number);
     return true;
+}
+
+static bool awaits(const struct topic *topic)
+{
+    return topic_len(topic) > 0 && (topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING);
+}
+
+/* Returns false where a ring is full. */
+static bool ask_again(struct worker *worker, uint32_t number)
+{
+    const struct topic *topic = at(worker, number);
+    if (is_home(worker, topic)) {
+        subscriptions_topic(worker, number, topic->state == TOPIC_ASKED);
+        return true;
+    }
+    if (!has_room(worker, topic->home, topic))
+        return false;
+    ask_home(worker, number);
+    return true;
+}
+
+static bool answer_is_late(const struct worker *worker)
+{
+    const struct queue *asked = &worker->topic_work->asked;
+    return asked->count > 0 &&
+           worker->now_s - (uint32_t)(queue_first(asked) >> 32) >= ANSWER_TIMEOUT_S;
+}
+
+static void ask_late_ones_again(struct worker *worker)
+{
+    struct queue *asked = &worker->topic_work->asked;
+    while (answer_is_late(worker)) {
+        const uint32_t since_s = (uint32_t)(queue_first(asked) >> 32);
+        const uint32_t number = (uint32_t)queue_first(asked);
+        const struct topic *topic = at(worker, number);
+        if (topic->asked_s == since_s && awaits(topic) && !ask_again(worker, number))
+            return;
+        queue_pop(asked);
+    }
 }
 
 /* Whether this worker needs the topic; at its home, whether any does. */
@@ -217,6 +270,7 @@ void topic_turn(struct worker *worker)
     if (!move_lets_talk(worker))
         return;
     notice_links(worker);
+    ask_late_ones_again(worker);
     for (uint32_t left = changed->count; left > 0; left--) {
         const uint32_t number = (uint32_t)queue_pop(changed);
         at(worker, number)->listed = 0;
@@ -309,32 +363,9 @@ void topic_subscribe_all(struct worker *worker)
     }
 }
 
-static bool awaits_home(const struct worker *worker, const struct topic *topic)
-{
-    return topic_len(topic) > 0 && !is_home(worker, topic) &&
-           (topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING);
-}
-
-void topic_tick(struct worker *worker)
-{
-    struct queue *asked = &worker->topic_work->asked;
-    while (asked->count > 0 && move_lets_talk(worker)) {
-        const uint32_t when = (uint32_t)(queue_first(asked) >> 32);
-        const uint32_t number = (uint32_t)queue_first(asked);
-        if (worker->now_s - when < ANSWER_TIMEOUT_S)
-            return;
-        queue_pop(asked);
-        const struct topic *topic = at(worker, number);
-        if (topic->asked_s != when || !awaits_home(worker, topic))
-            continue;
-        ask_home(worker, topic, topic->state == TOPIC_ASKED);
-        await_home(worker, number);
-    }
-}
-
 bool topic_settled(const struct worker *worker)
 {
-    return worker->topic_work->changed.count == 0;
+    return worker->topic_work->changed.count == 0 && !answer_is_late(worker);
 }
 
 /* What others need of a topic whose home is here now, or still, they will ask for. Its channel may
@@ -356,23 +387,15 @@ void topic_rehome(struct worker *worker)
 
 /* ---- After a death ---- */
 
-/* At its home: what was asked of Redis may have died with the worker, and is asked again. */
-static void recover_home(const struct worker *worker, struct topic *topic)
-{
-    if (topic->state == TOPIC_ASKED || topic->state == TOPIC_LEAVING)
-        topic->state = wanted(worker, topic) ? TOPIC_IDLE : TOPIC_JOINED;
-}
-
 void topic_recover(struct worker *worker)
 {
     for (uint32_t i = 1; i < worker->topics.control->topic_end; i++) {
         struct topic *topic = at(worker, i);
         if (topic_len(topic) == 0)
             continue;
-        if (is_home(worker, topic))
-            recover_home(worker, topic);
-        else if (awaits_home(worker, topic))
-            await_home(worker, i);
+        /* What was asked may have died with the worker, and so has its waiting for the answer. */
+        if (awaits(topic))
+            await(worker, i, worker->now_s - ANSWER_TIMEOUT_S);
         topic->listed = 0;
         topic_changed(worker, i);
     }

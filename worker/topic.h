@@ -71,11 +71,8 @@ void topic_confirmed(struct worker *worker, uint32_t topic, uint64_t batch);
 /* A new socket to Redis: asks for every topic again, as part of subscriptions_all. */
 void topic_subscribe_all(struct worker *worker);
 
-/* End of a turn: asks, answers, gives up. */
+/* End of a turn: asks, answers, gives up; asks again what was not answered. */
 void topic_turn(struct worker *worker);
-
-/* Once a second: asks again what was not answered. */
-void topic_tick(struct worker *worker);
 
 /* Whether all that follows from changes has been done, or asked of others. */
 bool topic_settled(const struct worker *worker);

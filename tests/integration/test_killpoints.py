@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -50,6 +51,9 @@ ROUNDS = 4
 
 STARTING = {"AUX_INODE"}
 """Passed by each admin request, too; but then it is the test that waits for an answer."""
+
+ASKING = {"INTEREST_ASKED", "INTEREST_TOLD", "COMMAND_WRITTEN", "LINK_SENDING", "LINK_SENT"}
+"""Passed between the wish for a topic and its subscription."""
 
 TWICE = 25
 """A point that a step passes so often is tried at the first pass and at a later one."""
@@ -514,6 +518,47 @@ def test_worker_may_die_at_every_point(make_load):
         if deaths == 0:
             faults.append((name, "no worker ever dies there"))
     assert not faults, "\n".join(map(str, faults))
+
+
+def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_server, tmp_path):
+    """A worker dies while it asks for a topic, and before its successor has looked at the topic nobody
+    is in it any more. What was asked for must be given up all the same."""
+    points = Killpoints(tmp_path / "points")
+    server = make_server(start=False, workers=WORKERS, topics=["*"])
+    server.binary = KILLABLE
+    server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
+    server.expect_log(r"worker|died|killed|signal")
+    server.workers_may_change = True
+    users = [f"u{number}" for number in range(4 * WORKERS)]
+    for user in users:
+        server.client(user)
+
+    def tell(what, topic):
+        server.redis.publish_many((server.channel("ctl"), json.dumps({what: user, "topics": [topic]}))
+                                  for user in users[::2])
+
+    def subscribed():
+        return server.redis.client.pubsub_channels(server.channel("topic:*"))
+
+    def step(topic, point=None, pause=0.01):
+        wait_for(lambda: all(age(pid) > 0.13 for pid in server.worker_pids()), "workers of age")
+        if point:
+            points.arm(point)
+        tell("sub", topic)
+        time.sleep(pause) # a worker reads one without the other, and its successor reads both
+        tell("unsub", topic)
+        wait_for(lambda: not subscribed(), f"nothing subscribed after {point}")
+        if point:
+            points.arm(point, 0)
+
+    before = {name: points.passes(name) for name in points.index}
+    step("by0")
+    passed = [name for name in points.index if points.passes(name) > before[name]]
+    assert "INTEREST_ASKED" in passed and "COMMAND_WRITTEN" in passed
+    tries = [(point, n) for point in passed for n in range(12 if point in ASKING else 1)]
+    for point, n in tries:
+        step(f"by{n}{point}", point, n % 3 / 1000)
+    assert server.admin.counter("worker_restarts") > len(tries) / 3
 
 
 def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_server, tmp_path):
