@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_TIMEOUT_S = 5 }; /* then another worker is asked again */
+enum { ANSWER_TIMEOUT_S = 5 }; /* then it is asked again */
 
 /* Private to the process; topic_recover makes it again. */
 struct topic_work {
@@ -147,7 +147,8 @@ static bool answer_workers(struct worker *worker, struct topic *topic)
 
 /* ---- The next step of a topic ---- */
 
-/* As of now, or as of so long ago that it is to be asked again at once. */
+/* An answer, asked for at `since_s`: the present second, or one so long ago that it is asked for
+ * again at once. */
 static void await(struct worker *worker, uint32_t number, uint32_t since_s)
 {
     at(worker, number)->asked_s = since_s;

@@ -4,6 +4,7 @@ import ctypes
 import os
 import select
 import signal
+from collections import Counter
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -72,6 +73,16 @@ def wait_end(process, timeout):
 def descriptors(pid):
     """The number of open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def open_kinds(pid):
+    """What its open descriptors are, and how many of each: socket, anon_inode:[eventfd], /dev/null, ..."""
+    def kind(name):
+        try:
+            return os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
+        except FileNotFoundError: # closed since, or our own look
+            return None
+    return Counter(filter(None, map(kind, os.listdir(f"/proc/{pid}/fd"))))
 
 
 def cpu_us(pid):
