@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness.net import can_connect, free_port
-from harness.process import alive, children
+from harness.process import alive, children, mind_signals
 from harness.wait import SLACK, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,11 +36,6 @@ def descendants(pid):
     return found
 
 
-def _mind_interrupts():
-    """A shell that runs the tests in the background has them ignore SIGINT, and whom they start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Lines:
     """A process in a process group of its own, whose lines can be waited for."""
 
@@ -48,7 +43,7 @@ class Lines:
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, start_new_session=True,
-            preexec_fn=_mind_interrupts, **options)
+            preexec_fn=mind_signals, **options)
         self.text = ""
         self._lines = queue.Queue()
         self._thread = threading.Thread(target=self._read, daemon=True)

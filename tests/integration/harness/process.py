@@ -11,10 +11,16 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
+def mind_signals():
+    """In a child before exec: what we ignore it would ignore as well."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def die_with_us():
-    """In a child before exec: it is killed should the tests themselves be killed, and Ctrl-C is what
-    it is, which a shell has its background jobs ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """In a child before exec: it is killed should the tests themselves be killed, and minds the
+    signals that a shell or nohup(1) has the tests ignore."""
+    mind_signals()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
