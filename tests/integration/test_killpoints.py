@@ -408,27 +408,37 @@ class Load:
 
 
 @pytest.fixture
-def make_load(make_server, tmp_path_factory):
+def make_killable(make_server, tmp_path_factory):
+    """Makes a server whose workers may be made to die, and its kill points."""
+    def make(log=r"worker|died|killed|signal", **config):
+        points = Killpoints(tmp_path_factory.mktemp("points") / "points")
+        server = make_server(start=False, **config)
+        server.binary = KILLABLE
+        server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
+        server.expect_log(log)
+        server.workers_may_change = True
+        return server, points
+
+    assert KILLABLE.exists(), "run make killpoints first"
+    return make
+
+
+@pytest.fixture
+def make_load(make_killable):
     """Makes a server with the load's clients."""
     swarms = []
 
     def make():
-        points = Killpoints(tmp_path_factory.mktemp("points") / "points")
-        server = make_server(start=False, workers=WORKERS, topics=["*"], max_push=16384, watchdog=20,
-                             max_connections=2000, send_buffer=16384, max_per_address=1000, heartbeat=300,
-                             trusted_proxies=[],
-                             opcodes=[opcode(100, name="echo", to="echo"),
-                                      opcode(110, name="ask", to="stream:" + STREAM)])
-        server.binary = KILLABLE
-        server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
-        server.expect_log(r"worker|died|killed|signal")
-        server.workers_may_change = True
+        server, points = make_killable(
+            workers=WORKERS, topics=["*"], max_push=16384, watchdog=20, max_connections=2000,
+            send_buffer=16384, max_per_address=1000, heartbeat=300, trusted_proxies=[],
+            opcodes=[opcode(100, name="echo", to="echo"),
+                     opcode(110, name="ask", to="stream:" + STREAM)])
         swarms.append(server.swarm())
         load = Load(server, points, swarms[-1])
         load.settle()
         return load
 
-    assert KILLABLE.exists(), "run make killpoints first"
     yield make
     for swarm in swarms:
         swarm.__exit__()
@@ -450,10 +460,14 @@ def survey(load):
     return found
 
 
+def wait_of_age(server):
+    """Who dies younger is replaced later each time."""
+    wait_for(lambda: all(age(pid) > 0.13 for pid in server.worker_pids()), "workers of age")
+
+
 def die_at(load, name, step, nth):
     """Does the step with the point armed. Returns whether a worker died there."""
-    # Who dies younger is replaced later each time.
-    wait_for(lambda: all(age(pid) > 0.13 for pid in load.server.worker_pids()), "workers of age")
+    wait_of_age(load.server)
     restarts = load.restarts()
     if name in CHAIN:
         load.points.arm(CHAIN[name])
@@ -520,15 +534,10 @@ def test_worker_may_die_at_every_point(make_load):
     assert not faults, "\n".join(map(str, faults))
 
 
-def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_server, tmp_path):
+def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_killable):
     """A worker dies while it asks for a topic, and before its successor has looked at the topic nobody
     is in it any more. What was asked for must be given up all the same."""
-    points = Killpoints(tmp_path / "points")
-    server = make_server(start=False, workers=WORKERS, topics=["*"])
-    server.binary = KILLABLE
-    server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
-    server.expect_log(r"worker|died|killed|signal")
-    server.workers_may_change = True
+    server, points = make_killable(workers=WORKERS, topics=["*"])
     users = [f"u{number}" for number in range(4 * WORKERS)]
     for user in users:
         server.client(user)
@@ -541,7 +550,7 @@ def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_server, tmp_
         return server.redis.client.pubsub_channels(server.channel("topic:*"))
 
     def step(topic, point=None, pause=0.01):
-        wait_for(lambda: all(age(pid) > 0.13 for pid in server.worker_pids()), "workers of age")
+        wait_of_age(server)
         if point:
             points.arm(point)
         tell("sub", topic)
@@ -561,15 +570,10 @@ def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_server, tmp_
     assert server.admin.counter("worker_restarts") > len(tries) / 3
 
 
-def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_server, tmp_path):
+def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_killable):
     """The new version takes over what has a record. It would never find what has none: it has opened
     more itself, with higher numbers and lower ones."""
-    points = Killpoints(tmp_path / "points")
-    server = make_server(start=False, workers=1)
-    server.binary = KILLABLE
-    server.start(env={"WSPUSHD_KILLPOINTS": str(points.path)})
-    server.expect_log("worker_died")
-    server.workers_may_change = True
+    server, points = make_killable("worker_died", workers=1)
     worker = server.admin.workers()[0]
     points.arm("ACCEPTED", 1)
     client = server.raw()

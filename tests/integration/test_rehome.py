@@ -161,16 +161,14 @@ def test_upgrade_wants_listeners_as_they_are_and_keeps_them(installed):  # noqa:
 
 def test_descriptors_of_old_listeners_are_given_back(changed):
     server = changed()
-    def count():
-        return len(os.listdir(f"/proc/{server.pid}/fd"))
     reload(server)
     wait_for(lambda: server.log().count("event=took_over") == server.config["workers"],
              "the successors to have all that they open")
-    before = count()
+    before = descriptors(server.pid)
     for _ in range(10):
         reload(server, listen=[f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"])
     wait_for(server.admin.ready, "/readyz 200")
-    wait_for(lambda: count() <= before + 1, f"{before} descriptors as before")
+    wait_for(lambda: descriptors(server.pid) <= before + 1, f"{before} descriptors as before")
 
 
 # Workers.
