@@ -16,9 +16,9 @@
  * and confirmed all that it says is JOINED.
  *
  * All of it is state in shared memory that the messages follow from, and messages may come twice:
- * after a death they are sent again if nobody can know whether they were, and an answer that does
- * not come within seconds is asked for again. The one thing to fear is an old answer taken for a
- * new one. It cannot be, because who has asked waits for the answer before it asks again, and a
+ * the state says that something is asked before it is, so after a death what waits for an answer is
+ * asked again, as is what has waited for seconds. The one thing to fear is an old answer taken for
+ * a new one. It cannot be, because who has asked waits for the answer before it asks again, and a
  * ring keeps the order.
  */
 #ifndef WSPUSHD_WORKER_TOPIC_H
