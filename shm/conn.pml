@@ -451,6 +451,10 @@ inline look()
 
 /* ---- After a death ---- */
 
+/* Left alone by all that follows. */
+#define AT_REST (state[fd] == OPEN && watched[fd] && !dirty[fd])
+#define UNREST (IN_USE(w, fd) && (unrest >> fd & 1))    /* worker/takeover.c for_each: for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1)) */
+
 inline recount()
 {
     d_step {
@@ -458,7 +462,9 @@ inline recount()
         fd = 0;
         do
         :: fd < FDS ->
-            connections[w] = connections[w] + (IN_USE(w, fd) && state[fd] != MOVING -> 1 : 0);  /* worker/takeover.c recount: if (word_owner(word) != worker->id || word_state(word) == CONN_FREE || word_state(word) == CONN_MOVING) */
+            /* mutant trusts_the_open: unrest = unrest | ((IN_USE(w, fd) && state[fd] != OPEN -> 1 : 0) << fd); */
+            unrest = unrest | ((IN_USE(w, fd) && !AT_REST -> 1 : 0) << fd);     /* worker/takeover.c recount: if (!is_at_rest(worker, conn, word) || poison_is_connection(worker, conn)) */
+            connections[w] = connections[w] + (IN_USE(w, fd) && state[fd] != MOVING -> 1 : 0);  /* worker/takeover.c recount: if (word_state(word) == CONN_MOVING) */
             fd++
         :: else -> break
         od
@@ -496,10 +502,10 @@ inline take_over()
     do
     :: fd < FDS ->
         if
-        :: !IN_USE(w, fd)
-        :: IN_USE(w, fd) && LOST(fd) && MAY_COME        /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
-        :: IN_USE(w, fd) && LOST(fd) && !MAY_COME -> end_lost()     /* worker/takeover.c take_over: end_lost(worker, conn); */
-        :: IN_USE(w, fd) && !LOST(fd) ->
+        :: !UNREST
+        :: UNREST && LOST(fd) && MAY_COME        /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+        :: UNREST && LOST(fd) && !MAY_COME -> end_lost()     /* worker/takeover.c take_over: end_lost(worker, conn); */
+        :: UNREST && !LOST(fd) ->
             if
             :: state[fd] == CLOSING ->
                 /* mutant left_in_the_index: skip */
@@ -522,7 +528,7 @@ inline end_if_lost()
     do
     :: fd < FDS ->
         if
-        :: IN_USE(w, fd) && LOST(fd) ->
+        :: UNREST && LOST(fd) ->
             /* mutant uncounted: skip; */
             connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/takeover.c end_if_lost: home_count(worker, conn); */
             end_lost()                                  /* worker/takeover.c end_if_lost: end_lost(worker, conn); */
@@ -536,10 +542,10 @@ inline end_if_lost()
 
 inline takeover()
 {
-    recount();                                          /* worker/takeover.c takeover_finish: recount(worker); */
+    recount();                                          /* worker/takeover.c takeover_finish: const struct unrest unrest = recount(worker); */
     MAY_DIE;
     home_resume_handing();                              /* worker/takeover.c takeover_finish: home_resume_handing(worker); */
-    take_over();                                        /* worker/takeover.c takeover_finish: for_each(worker, take_over); */
+    take_over();                                        /* worker/takeover.c takeover_finish: for_each(worker, &unrest, take_over); */
     from = 0;
     do                                                  /* worker/takeover.c takeover_finish: rings_read(worker); */
     :: from < WORKERS && nempty(RING(from, w)) -> read_ring()
@@ -547,7 +553,8 @@ inline takeover()
     :: from == WORKERS -> break
     od;
     from = 0;
-    end_if_lost()                                       /* worker/takeover.c takeover_finish: for_each(worker, end_if_lost); */
+    end_if_lost();                                      /* worker/takeover.c takeover_finish: for_each(worker, &unrest, end_if_lost); */
+    unrest = 0
 }
 
 /* ---- A worker ---- */
@@ -584,7 +591,7 @@ inline all_is_well()
 
 proctype worker(byte w)
 {
-    byte fd, gen, accepted, home, from, mine, i;
+    byte fd, gen, accepted, home, from, mine, i, unrest;
     bit found;
     mtype what;
 
@@ -601,7 +608,8 @@ dead:
             fd++
         :: else -> break
         od;
-        fd = 0; gen = 0; accepted = 0; home = 0; from = 0; mine = 0; i = 0; found = 0; what = 0
+        fd = 0; gen = 0; accepted = 0; home = 0; from = 0; mine = 0; i = 0; found = 0; what = 0;
+        unrest = 0
     };
     takeover();                                         /* worker/worker.c worker_run: takeover_finish(&worker); */
 first:

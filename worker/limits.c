@@ -44,18 +44,10 @@ void limits_count(struct worker *worker, struct conn *conn)
     limits_gain(worker, conn);
 }
 
-void limits_recount(struct worker *worker)
+void limits_forget(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    if (worker->config->max_per_address == 0)
-        return;
-    addresses_clear(&worker->addresses);
-    for (uint32_t fd = 0; fd < high; fd++) {
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE &&
-            word_state(word) != CONN_MOVING)
-            limits_gain(worker, &worker->table[fd]);
-    }
+    if (worker->config->max_per_address > 0)
+        addresses_clear(&worker->addresses);
 }
 
 bool limits_exceeded(struct worker *worker, struct conn *conn)

@@ -7,7 +7,7 @@
 
 #include "worker/worker.h"
 
-/* Attaches to this worker's table of addresses. A successor's is counted anew: limits_recount. */
+/* Attaches to this worker's table of addresses. A successor's is counted anew: limits_forget. */
 void limits_open(struct worker *worker);
 
 /* The connection's address is its client's own: CONN_COUNTED from here on. */
@@ -17,8 +17,8 @@ void limits_count(struct worker *worker, struct conn *conn);
 void limits_gain(struct worker *worker, const struct conn *conn);
 void limits_lose(struct worker *worker, const struct conn *conn);
 
-/* After a death: counts what this worker owns. */
-void limits_recount(struct worker *worker);
+/* After a death: counts nobody, before what this worker owns is counted. */
+void limits_forget(struct worker *worker);
 
 /* Whether the connection's address has more than it may, this one included; then this one is not
  * counted any more. */

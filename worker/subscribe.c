@@ -264,15 +264,9 @@ void subscriptions_all(struct worker *worker)
     subscriptions_turn(worker);
 }
 
-void subscriptions_recover(struct worker *worker)
+void subscriptions_recover(struct worker *worker, struct conn *conn)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    for (uint32_t fd = 0; fd < high; fd++) {
-        struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) != worker->id || word_state(word) != CONN_SUBSCRIBING ||
-            !(word_flags(word) & CONN_INDEXED))
-            continue;
+    const uint64_t word = conn_word(conn);
+    if (word_state(word) == CONN_SUBSCRIBING && word_flags(word) & CONN_INDEXED)
         subscriptions_join(worker, conn, true);
-    }
 }

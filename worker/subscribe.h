@@ -52,8 +52,8 @@ void subscriptions_turn(struct worker *worker);
 /* Redis has answered PING `batch`: greets who waited for it. */
 void subscriptions_confirmed(struct worker *worker, uint64_t batch);
 
-/* After a death: the connections that wait are found in the table and asked for again. */
-void subscriptions_recover(struct worker *worker);
+/* After a death: what the connection waits for, if it does, is asked for again. */
+void subscriptions_recover(struct worker *worker, struct conn *conn);
 
 /* Asks Redis for an answer, as a sign of life. */
 void subscriptions_fence(struct worker *worker);

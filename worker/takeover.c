@@ -1,8 +1,8 @@
 /*
- * See takeover.h. The sockets, the epoll set and the rings need nothing. What is looked at is the
- * slot's part of the table, once: connections whose bytes died with the worker are closed with
- * 1012, because serving them on would be with a hole; the counts are made anew, because the dead
- * worker may have died between a change and its count.
+ * See takeover.h. The sockets, the epoll set and the rings need nothing. The table is read once,
+ * for the counts, because the dead worker may have died between a change and its count; and what is
+ * not at rest is looked after: connections whose bytes died with the worker are closed with 1012,
+ * because serving them on would be with a hole.
  */
 #include "worker/takeover.h"
 
@@ -24,6 +24,7 @@
 #include "worker/sending.h"
 #include "worker/subscribe.h"
 #include "worker/topic.h"
+#include "worker/unrest.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -55,15 +56,26 @@ static void end_lost(struct worker *worker, struct conn *conn)
         end_with(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
 }
 
-/* Every record of this slot that is in use. */
-static void for_each(struct worker *worker, void (*visit)(struct worker *, struct conn *))
+static bool is_own(const struct worker *worker, uint64_t word)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    for (uint32_t fd = 0; fd < high; fd++) {
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE)
+    return word_owner(word) == worker->id && word_state(word) != CONN_FREE;
+}
+
+/* Visits every record of this slot that is in use and not at rest, and a few that are. */
+static void for_each(struct worker *worker, const struct unrest *unrest,
+                     void (*visit)(struct worker *, struct conn *))
+{
+    for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1))
+        if (is_own(worker, conn_word(&worker->table[fd])))
             visit(worker, &worker->table[fd]);
-    }
+}
+
+/* Nothing of what is below would be done for it. */
+static bool is_at_rest(const struct worker *worker, const struct conn *conn, uint64_t word)
+{
+    const uint32_t moved = CONN_DIRTY | CONN_GREETING | CONN_GIVEN | CONN_ASKED | CONN_WATCHED;
+    return word_state(word) == CONN_OPEN && (word_flags(word) & moved) == CONN_WATCHED &&
+           conn->held == 0 && worker->segment->sent[conn - worker->table] != 0;
 }
 
 /* A connection that moves, or waits for its 101, may be adopted again from the ring, so it is left
@@ -113,20 +125,29 @@ static void end_if_lost(struct worker *worker, struct conn *conn)
     end_lost(worker, conn);
 }
 
-static void recount(struct worker *worker)
+/* The counts, made anew; and where there is unrest. */
+static struct unrest recount(struct worker *worker)
 {
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    struct unrest unrest = unrest_among(high);
     uint32_t connections = 0, users = 0;
+    limits_forget(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) != worker->id || word_state(word) == CONN_FREE ||
-            word_state(word) == CONN_MOVING)
+        const struct conn *conn = &worker->table[fd];
+        const uint64_t word = conn_word(conn);
+        if (!is_own(worker, word))
+            continue;
+        if (!is_at_rest(worker, conn, word) || poison_is_connection(worker, conn))
+            unrest_note(&unrest, fd);
+        if (word_state(word) == CONN_MOVING)
             continue;
         connections++;
         users += (word_flags(word) & CONN_INDEXED) != 0;
+        limits_gain(worker, conn);
     }
     atomic_store_explicit(&worker->slot->connections, connections, memory_order_relaxed);
     atomic_store_explicit(&worker->slot->ready_users, users, memory_order_relaxed);
+    return unrest;
 }
 
 void takeover_begin(struct worker *worker)
@@ -170,8 +191,7 @@ static void wake_everyone(struct worker *worker)
 void takeover_finish(struct worker *worker)
 {
     KILLPOINT(TAKEOVER_BEGUN);
-    recount(worker);
-    limits_recount(worker);
+    const struct unrest unrest = recount(worker);
     KILLPOINT(TAKEOVER_COUNTED);
     node_recover(worker);
     topic_recover(worker);
@@ -180,15 +200,15 @@ void takeover_finish(struct worker *worker)
     parcel_take(worker);
     subscriptions_resume_gone(worker);
     finish_send(worker);
-    for_each(worker, take_over);
+    for_each(worker, &unrest, take_over);
     KILLPOINT(TAKEOVER_WALKED);
     resume_in_hand(worker);
     rings_read(worker);
-    for_each(worker, end_if_lost);
+    for_each(worker, &unrest, end_if_lost);
     wake_everyone(worker);
     KILLPOINT(TAKEOVER_DONE);
     rehome_finish(worker);
-    subscriptions_recover(worker);
+    for_each(worker, &unrest, subscriptions_recover);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",
              atomic_load_explicit(&worker->slot->connections, memory_order_relaxed));
