@@ -219,9 +219,9 @@ inline room_in_all()
         :: FITS(seen_head)
         :: else ->
             atomic {
-                ring_publish()                          /* worker/rings.c room_in_all: rings_publish(worker, i); */
+                ring_publish()                          /* worker/rings.c rings_room: rings_publish(worker, to); */
             };
-            atomic { ring_want_room() }                 /* worker/rings.c room_in_all: if (!ring_want_room(&worker->out[i], (uint32_t)len)) */
+            atomic { ring_want_room() }                 /* worker/rings.c rings_room: return ring_want_room(&worker->out[to], size); */
         fi
     fi
 }

@@ -58,10 +58,8 @@ uint32_t home_entry_size(size_t response_len, size_t rest_len)
 /* Room for an adoption in the ring to `home`, or NULL. */
 static struct adoption *reserve(struct worker *worker, uint32_t home, uint32_t size)
 {
-    struct ring *ring = &worker->out[home];
-    struct adoption *adoption = ring_reserve(ring, RING_ADOPT, 0, size);
-    return adoption || !ring_want_room(ring, size) ? adoption
-                                                   : ring_reserve(ring, RING_ADOPT, 0, size);
+    return rings_room(worker, home, size) ? ring_reserve(&worker->out[home], RING_ADOPT, 0, size)
+                                          : NULL;
 }
 
 bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,

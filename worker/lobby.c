@@ -9,6 +9,7 @@
 
 #include "worker/command.h"
 #include "worker/move.h"
+#include "worker/rings.h"
 #include "worker/upgrade.h"
 
 #include <stdlib.h>
@@ -72,9 +73,8 @@ static void let_go(struct worker *worker, struct guest *guest)
 /* Asks for room anew where there is none: a wish lasts for a turn. */
 static bool may_go(struct worker *worker, const struct guest *guest)
 {
-    struct ring *ring = &worker->out[guest->home];
     if (guest->login.user_len > 0)
-        return ring_fits(ring, guest->size) || ring_want_room(ring, guest->size);
+        return rings_room(worker, guest->home, guest->size);
     return command_ready(worker) || worker->now_ms >= guest->deadline_ms;
 }
 

@@ -174,15 +174,19 @@ static bool is_in(uint64_t workers, const struct worker *worker, uint32_t i)
     return i != worker->id && workers >> i & 1;
 }
 
+bool rings_room(struct worker *worker, uint32_t to, uint32_t size)
+{
+    if (ring_fits(&worker->out[to], size))
+        return true;
+    rings_publish(worker, to); /* what is there must be seen before there can be room */
+    return ring_want_room(&worker->out[to], size);
+}
+
 static bool room_in_all(struct worker *worker, uint64_t to, size_t len)
 {
-    for (uint32_t i = 0; i < worker->workers; i++) {
-        if (!is_in(to, worker, i) || ring_fits(&worker->out[i], (uint32_t)len))
-            continue;
-        rings_publish(worker, i); /* what is there must be seen before there can be room */
-        if (!ring_want_room(&worker->out[i], (uint32_t)len))
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (is_in(to, worker, i) && !rings_room(worker, i, (uint32_t)len))
             return false;
-    }
     return true;
 }
 

@@ -40,6 +40,10 @@ void rings_read(struct worker *worker);
 /* The same of one ring, if `source` is one. */
 void rings_resume(struct worker *worker, uint32_t source);
 
+/* Whether an entry of `size` bytes fits into the ring to worker `to` now. Where it does not, what
+ * was reserved there is made visible, and this worker is woken when there is more room. */
+bool rings_room(struct worker *worker, uint32_t to, uint32_t size);
+
 /* Makes what was reserved for worker `to` visible; it is woken at the end of the turn. */
 void rings_publish(struct worker *worker, uint32_t to);
 

@@ -94,14 +94,6 @@ static uint32_t interest_size(const struct topic *topic)
     return (uint32_t)(offsetof(struct interest, name) + topic_len(topic));
 }
 
-/* Where the ring has no room, this worker is woken when it has. */
-static bool has_room(struct worker *worker, uint32_t to, const struct topic *topic)
-{
-    struct ring *ring = &worker->out[to];
-    const uint32_t size = interest_size(topic);
-    return ring_fits(ring, size) || ring_want_room(ring, size);
-}
-
 /* There is room. */
 static void tell(struct worker *worker, uint32_t to, enum interest_word word,
                  const struct topic *topic)
@@ -122,7 +114,7 @@ static bool tell_each(struct worker *worker, uint64_t *due, enum interest_word w
 {
     while (*due) {
         const uint32_t to = (uint32_t)__builtin_ctzll(*due);
-        if (!has_room(worker, to, topic))
+        if (!rings_room(worker, to, interest_size(topic)))
             return false;
         tell(worker, to, word, topic);
         KILLPOINT(INTEREST_TOLD);
@@ -176,7 +168,7 @@ static bool ask(struct worker *worker, uint32_t number, bool join)
             topic->state = (uint8_t)next;
         return true;
     }
-    if (!has_room(worker, topic->home, topic))
+    if (!rings_room(worker, topic->home, interest_size(topic)))
         return false;
     topic->state = (uint8_t)next;
     KILLPOINT(INTEREST_ASKED);
@@ -197,7 +189,7 @@ static bool ask_again(struct worker *worker, uint32_t number)
         subscriptions_topic(worker, number, topic->state == TOPIC_ASKED);
         return true;
     }
-    if (!has_room(worker, topic->home, topic))
+    if (!rings_room(worker, topic->home, interest_size(topic)))
         return false;
     ask_home(worker, number);
     return true;
