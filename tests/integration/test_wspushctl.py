@@ -15,7 +15,7 @@ import pytest
 
 from harness.client import BYE
 from harness.net import free_port
-from harness.process import die_with_us
+from harness.process import alive, die_with_us
 from harness.server import write_conf
 from harness.wait import ROOT, TIMEOUT, WSPUSHD, wait_for
 from test_upgrade import install, installed  # noqa: F401: a fixture
@@ -464,10 +464,12 @@ def test_a_server_that_is_started_again_meanwhile_has_not_done_it(changing):
     os.kill(slow, signal.SIGSTOP)
     reload = subprocess.Popen([WSPUSHCTL, "--admin", server.config["admin"], "reload"],
                               stderr=subprocess.PIPE, preexec_fn=die_with_us)
-    wait_for(lambda: "event=reloading" in server.log(), "the reload to begin")
+    wait_for(lambda: server.log().count("event=worker_started") == 3, "the other's successor")
+    workers = server.worker_pids()
     os.kill(server.pid, signal.SIGKILL)
     os.kill(slow, signal.SIGCONT)
     server.wait_exit()
+    wait_for(lambda: not any(map(alive, workers)), "the workers to notice")
     server.start()
     assert b"started again before the reload was over" in reload.communicate(timeout=TIMEOUT)[1]
     assert reload.returncode == REFUSED
