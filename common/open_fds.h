@@ -11,7 +11,8 @@
 #include <stdbool.h>
 
 /* No descriptor from this one on is open: the size of the process's descriptor table, FDSize of
- * proc_pid_status(5), which only grows. Returns -1 with errno where /proc cannot be read. */
+ * proc_pid_status(5), which only grows. Returns -1 with errno where /proc cannot be read.
+ * Async-signal-safe. */
 int open_fds_end(void);
 
 /* Whether a descriptor is open: F_GETFD of fcntl(2). */

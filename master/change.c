@@ -6,8 +6,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "master/handover.h"
 #include "master/notify.h"
 #include "master/reload.h"
+#include "master/rollback.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
@@ -71,6 +73,7 @@ static void next(struct master *master)
 static void finish(struct master *master)
 {
     event_del(change.look);
+    rollback_end();
     change.under_way = false;
     if (!change.start) {
         board_report(master->segment.board, change.kind, change.outcome, clock_wall_ms(),
@@ -105,6 +108,11 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     struct master *master = arg;
     const bool serving = supervise_serving(master), late = is_late(master);
     (void)fd, (void)what;
+    if (rollback_possible() && !serving && (late || supervise_failing(master))) {
+        event_del(change.look);
+        upgrade_go_back(master);
+        return;
+    }
     if (master->stopping)
         give_up(CHANGE_REFUSED, "the server stops");
     else if (!serving && late)
@@ -133,14 +141,26 @@ void change_ask(struct master *master, enum change_kind kind)
         start(master, kind);
 }
 
+/* It may have ended with the version before, which is this one. */
+static enum change_outcome end_of_upgrade(void)
+{
+    const char *why = rollback_reason();
+    if (!why)
+        return CHANGE_DONE;
+    log_error("rolled_back", "why=%s", log_quote(why, strlen(why)));
+    change_note(why);
+    change_note("the version before has taken over again");
+    return handover_restarted() ? CHANGE_FAILED : CHANGE_REFUSED;
+}
+
 int change_open(struct master *master)
 {
     change.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
     if (!change.look || reload_open(master) == -1)
         return -1;
     change.under_way = true;
-    change.start = !upgrade_resumed();
+    change.start = !handover_resumed();
     change.kind = CHANGE_UPGRADE;
-    change_end(master, CHANGE_DONE);
+    change_end(master, end_of_upgrade());
     return 0;
 }

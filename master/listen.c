@@ -7,6 +7,7 @@
 #include "master/listen.h"
 
 #include "common/log.h"
+#include "master/handover.h"
 #include "master/inherit.h"
 #include "master/upgrade.h"
 
@@ -118,7 +119,7 @@ static int open_one(const struct listeners *listeners, const struct listeners *o
     if (fd == -1)
         fd = inherit_take(address);
     if (fd == -1)
-        fd = upgrade_listener(address);
+        fd = handover_listener(address);
     if (fd == -1)
         return open_new(address, send_buffer);
     set_options(fd, address, send_buffer);
@@ -181,7 +182,7 @@ void listeners_close(struct listeners *old, const struct listeners *fresh)
 {
     for (size_t i = 0; i <= old->count; i++) {
         const int fd = nth(old, i);
-        if (fd == -1 || (fresh && has(fresh, fd)))
+        if (fd == -1 || (fresh && has(fresh, fd)) || handover_brought(fd))
             continue;
         if (!inherit_owns(fd))
             remove_file(fd);

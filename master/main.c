@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "master/master.h"
+#include "master/rollback.h"
 #include "master/upgrade.h"
 
 #include <errno.h>
@@ -87,12 +88,13 @@ static void close_inherited(void)
 
 int main(int argc, char **argv)
 {
+    rollback_begin(argv);
     if (!upgrade_inherits())
         close_inherited();
     static struct options options = {.invocation.file = "push.conf"};
     const struct invocation *invocation = &options.invocation;
     options.invocation.argv = argv;
-    options.invocation.binary = realpath("/proc/self/exe", NULL);
+    options.invocation.binary = rollback_binary();
     const int done = parse(argc, argv, &options);
     if (done >= 0)
         return done;

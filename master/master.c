@@ -4,10 +4,13 @@
  */
 #include "master/master.h"
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "master/change.h"
+#include "master/handover.h"
 #include "master/inherit.h"
 #include "master/notify.h"
+#include "master/rollback.h"
 #include "master/signals.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
@@ -132,7 +135,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 static int open_segment(struct master *master)
 {
-    const int resumed = upgrade_take_up(master);
+    const int resumed = handover_take_up(master);
     if (resumed != 0)
         return resumed;
     char host[NODE_NAME_MAX] = "";
@@ -145,7 +148,7 @@ static int open_segment(struct master *master)
     segment_set_plan(&master->segment,
                      (struct plan){.active = master->workers, .other = master->workers});
     config_kept_text(master->config, master->segment.header->kept, KEPT_MAX);
-    upgrade_carry_on(master);
+    handover_carry_on(master);
     return 0;
 }
 
@@ -158,8 +161,10 @@ static int begin(struct master *master)
     if (open_segment(master) == -1)
         return failed("shared memory");
     master->slots = master->segment.header->shape.workers;
+    fault_meet_at("master");
     if (open_listeners(master) == -1)
         return -1;
+    rollback_arm(master);
     if (upgrade_open() == -1)
         return failed("memfd_create");
     /* valgrind knows no pidfd; without it the workers do not notice when the master dies. */
@@ -170,9 +175,14 @@ static int begin(struct master *master)
     if (!master->tick || event_add(master->tick, &(struct timeval){1, 0}) == -1 ||
         supervise_open(master) == -1)
         return failed("workers");
-    upgrade_close_others();
+    handover_close_others();
+    if (handover_is_same())
+        rollback_arm(master); /* of what there is by now */
+    else
+        rollback_end(); /* the version before would not know what workers do from here on */
     if (supervise_start(master) == -1)
         return failed("workers");
+    fault_meet_at("supervisor");
     if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");
     if (change_open(master) == -1)

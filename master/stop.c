@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "master/notify.h"
 #include "master/reload.h"
+#include "master/rollback.h"
 #include "master/supervise.h"
 #include "master/upgrade.h"
 
@@ -80,6 +81,7 @@ static void stop_after_all(struct master *master, enum ending ending)
 
 void stop_begin(struct master *master, enum ending ending)
 {
+    rollback_end();
     if (master->replacing) {
         stop_after_all(master, ending);
     } else if (master->stopping) {

@@ -8,8 +8,10 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/open_fds.h"
+#include "master/handover.h"
 #include "master/move.h"
 #include "master/obituary.h"
+#include "master/rollback.h"
 #include "master/spawn.h"
 #include "master/upgrade.h"
 #include "worker/worker.h"
@@ -29,6 +31,7 @@ enum {
     YOUNG_MS = 100,        /* a worker that dies younger has to wait */
     BACKOFF_FIRST_MS = 10, /* doubling with each early death */
     BACKOFF_LAST_MS = 10000,
+    EARLY_DEATHS_MAX = 3, /* in a row: it will not get better */
 };
 
 static struct slot *slot_of(const struct master *master, uint32_t i)
@@ -38,6 +41,7 @@ static struct slot *slot_of(const struct master *master, uint32_t i)
 
 static _Noreturn void work(const struct master *master, uint32_t i)
 {
+    rollback_disown();
     char name[24];
     sigset_t none;
     static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
@@ -120,7 +124,7 @@ static int prepare(struct master *master, uint32_t i)
     memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
     charge->backoff_ms = BACKOFF_FIRST_MS;
     if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 ||
-        base_open(&charge->base, slot, upgrade_set(slot)) == -1) {
+        base_open(&charge->base, slot, handover_set(slot)) == -1) {
         free(respawn);
         return -1;
     }
@@ -335,6 +339,14 @@ bool supervise_serving(const struct master *master)
             atomic_load(&master->segment.stats[i].turns) == master->charge[i].turns)
             return false;
     return true;
+}
+
+bool supervise_failing(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].backoff_ms >= BACKOFF_FIRST_MS << EARLY_DEATHS_MAX)
+            return true;
+    return false;
 }
 
 bool supervise_drained(const struct master *master)

@@ -51,6 +51,9 @@ bool supervise_reloaded(const struct master *master);
 /* Whether every worker that is to run does, and its loop has turned: clients are accepted. */
 bool supervise_serving(const struct master *master);
 
+/* Whether a worker has died young again and again. */
+bool supervise_failing(const struct master *master);
+
 /* Whether every worker has drained; whether none is running. */
 bool supervise_drained(const struct master *master);
 bool supervise_gone(const struct master *master);

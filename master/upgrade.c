@@ -1,14 +1,14 @@
 /*
- * See upgrade.h. What the new version needs to know stands in the segment, but for the descriptors
- * that it is told by the environment: of the segment, of the listening sockets, and of the epoll
- * sets of the workers' event bases. Which is which they say themselves.
+ * See upgrade.h. The trial is a child with a descriptor table of its own, and what it prints is
+ * kept. Its exit status alone proves nothing, for any program may end with 0: one that can take
+ * over says so.
  */
 #include "master/upgrade.h"
 
 #include "common/log.h"
-#include "common/open_fds.h"
 #include "master/change.h"
-#include "master/inherit.h"
+#include "master/handover.h"
+#include "master/rollback.h"
 #include "master/stop.h"
 #include "master/supervise.h"
 #include "shm/migrate.h"
@@ -38,11 +38,14 @@ enum {
  * so it is asked for, too. */
 static const char other_layout[] = "the running server's shared memory has another layout";
 
+static const char not_serving[] = "not every worker of the new version served";
+
 static int trial_output; /* memfd(2) that a trial prints to */
 
+/* And one that can take over: in front of its version. */
+static const char can_take_over[] = "can take over: wspushd ";
+
 static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
-/* "segment kept kept ..."; in a restart "-number kept ...", with the upgrade's number. */
-static const char upgrade_variable[] = "WSPUSHD_UPGRADE";
 
 static void note(const char *why)
 {
@@ -165,7 +168,9 @@ static void note_failure(int status)
     else if (WIFSIGNALED(status))
         snprintf(line, sizeof(line), "its trial was ended by signal %d (%s)", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
-    else if (said && WEXITSTATUS(status) <= EXIT_NOTED)
+    else if (WEXITSTATUS(status) == 0)
+        snprintf(line, sizeof(line), "it does not say that it can take over");
+    else if (said && WEXITSTATUS(status) == EXIT_NOTED)
         return;
     else
         snprintf(line, sizeof(line), "its trial ended with status %d", WEXITSTATUS(status));
@@ -185,9 +190,23 @@ static void restart(struct master *master)
     stop_begin_upgrade(master);
 }
 
+/* Step 2. */
+static void leave(struct master *master)
+{
+    master->upgrading = true;
+    supervise_command(master, SLOT_LEAVE);
+    if (supervise_gone(master))
+        upgrade_exec(master);
+}
+
+static bool has_passed(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(read_output(), can_take_over);
+}
+
 void upgrade_tried(struct master *master, int status)
 {
-    const bool passed = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool passed = has_passed(status);
     master->trial = 0;
     if (!master->stopping && is_of_another_layout(status)) {
         restart(master);
@@ -200,10 +219,13 @@ void upgrade_tried(struct master *master, int status)
         return;
     }
     log_info("upgrading", "");
-    master->upgrading = true;
-    supervise_command(master, SLOT_LEAVE);
-    if (supervise_gone(master))
-        upgrade_exec(master);
+    leave(master);
+}
+
+void upgrade_go_back(struct master *master)
+{
+    log_error("upgrade_fails", "why=%s", log_quote(not_serving, strlen(not_serving)));
+    leave(master);
 }
 
 static void differs(const char *key, bool reload)
@@ -236,101 +258,70 @@ int upgrade_check(const struct config *config)
             fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
         return foreign ? EXIT_LAYOUT : EXIT_NOTED;
     }
-    return config_differs(config, segment.header->kept, differs) ? EXIT_NOTED : 0;
+    if (config_differs(config, segment.header->kept, differs))
+        return EXIT_NOTED;
+    if (log_open(config->log, (enum log_level)config->log_level) == -1) {
+        fprintf(stderr, "%s: %s\n", config->log, strerror(errno));
+        return EXIT_NOTED;
+    }
+    printf("%s%s\n", can_take_over, WSPUSHD_VERSION);
+    return 0;
 }
 
 /* ---- 3: the exec ---- */
 
-static void keep_open(int fd)
+/* Returns only where it fails, with errno. */
+static void exec_new(const struct master *master, int first)
 {
-    if (fd > 0)
-        fcntl(fd, F_SETFD, 0);
-}
-
-/*
- * Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
- * where workers were killed, what they were accepting or closing and nobody has found yet: the new
- * version would take that for its own. `clients`: but theirs, and what a successor takes up.
- */
-static void close_at_exec(const struct master *master, bool clients)
-{
-    const uint32_t high = segment_high(&master->segment);
-    const int end = open_fds_end();
-    for (int fd = STDERR_FILENO + 1; fd < end; fd++)
-        if (!clients || !supervise_knows(master, fd, high))
-            fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-static void keep_slots(const struct master *master)
-{
-    for (uint32_t i = 0; i < master->slots; i++) {
-        const struct slot *slot = &master->segment.slot[i];
-        keep_open(slot->epoll_fd);
-        keep_open(slot->event_fd);
-        keep_open(atomic_load(&slot->link.fd));
-        keep_open(atomic_load(&slot->parcel));
-    }
-}
-
-static void tell(FILE *told, int fd)
-{
-    keep_open(fd);
-    if (fd > 0)
-        fprintf(told, " %d", fd);
-}
-
-static void tell_listeners(FILE *told, const struct listeners *listeners)
-{
-    for (size_t i = 0; i < listeners->count; i++)
-        tell(told, listeners->fd[i]);
-    tell(told, listeners->admin);
-}
-
-static void tell_sets(FILE *told, const struct master *master)
-{
-    for (uint32_t i = 0; i < master->slots; i++)
-        tell(told, master->charge[i].base.set);
-}
-
-/* `first`: the variable's first number; `sets`: whether the event bases' are kept. Returns only
- * where it fails, with errno. */
-static void exec_with(const struct master *master, int first, bool sets)
-{
-    char *text = NULL;
-    size_t len;
-    FILE *told = open_memstream(&text, &len);
-    if (!told)
+    char *text = handover_text(master, first);
+    if (!text)
         return;
-    fprintf(told, "%d", first);
-    tell_listeners(told, &master->listeners);
-    if (sets)
-        tell_sets(told, master);
-    if (fclose(told) == 0) {
-        setenv(upgrade_variable, text, 1);
-        execv(master->invocation->binary, master->invocation->argv);
-        unsetenv(upgrade_variable);
-    }
+    handover_keep(text);
+    setenv(HANDOVER_VARIABLE, text, 1);
+    rollback_offer(master->invocation->binary);
+    execv(master->invocation->binary, master->invocation->argv);
     const int error = errno;
+    rollback_withdraw();
+    unsetenv(HANDOVER_VARIABLE);
     free(text);
     errno = error;
 }
 
-void upgrade_exec(struct master *master)
+static void exec_after(struct master *master)
 {
-    close_at_exec(master, true);
-    keep_open(master->segment.fd);
-    keep_slots(master);
-    exec_with(master, master->segment.fd, true);
+    handover_prepare(master, true);
+    exec_new(master, master->segment.fd);
     const int error = errno;
     master->upgrading = false;
     supervise_restart(master);
     refuse(master, strerror(error));
 }
 
+/* Where the new version could not go back, it goes on as it is. */
+static void exec_before(struct master *master)
+{
+    rollback_go(not_serving);
+    log_error("no_way_back", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
+    rollback_end();
+    master->upgrading = false;
+    supervise_restart(master);
+    change_note(not_serving);
+    change_end(master, CHANGE_FAILED);
+}
+
+/* No upgrade begins on probation: who leaves then is to make room for the version before. */
+void upgrade_exec(struct master *master)
+{
+    if (rollback_possible())
+        exec_before(master);
+    else
+        exec_after(master);
+}
+
 void upgrade_exec_anew(const struct master *master)
 {
-    close_at_exec(master, false);
-    exec_with(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE), false);
+    handover_prepare(master, false);
+    exec_new(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
     note(strerror(errno));
 }
 
@@ -338,97 +329,5 @@ void upgrade_exec_anew(const struct master *master)
 
 bool upgrade_inherits(void)
 {
-    return getenv(trial_variable) || getenv(upgrade_variable);
-}
-
-/* The descriptors that the old version named; -1: taken. */
-static struct {
-    int *fd;
-    size_t count;
-} kept;
-
-static bool resumed;
-static uint32_t restarted; /* the upgrade that this restart is for; 0: it is none */
-
-bool upgrade_resumed(void)
-{
-    return resumed;
-}
-
-/* Of " 5 6 7". Returns 0, or -1 with errno. */
-static int read_kept(char *text)
-{
-    kept.fd = malloc((strlen(text) + 1) * sizeof(*kept.fd)); /* more than enough */
-    if (!kept.fd)
-        return -1;
-    while (*text == ' ')
-        kept.fd[kept.count++] = (int)strtol(text, &text, 10);
-    return 0;
-}
-
-int upgrade_take_up(struct master *master)
-{
-    char *told = getenv(upgrade_variable);
-    if (!told)
-        return 0;
-    char *at = told;
-    const int segment_fd = (int)strtol(at, &at, 10);
-    if (read_kept(at) == -1)
-        return -1;
-    unsetenv(upgrade_variable);
-    if (segment_fd < 0) {
-        restarted = (uint32_t)-segment_fd;
-        return 0;
-    }
-    const int layout = migrate_open(&master->segment, segment_fd);
-    if (layout == -1)
-        return -1;
-    if (layout != SEGMENT_LAYOUT)
-        log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
-                 master->segment.size);
-    master->workers = segment_plan(&master->segment).active;
-    resumed = true;
-    return 1;
-}
-
-void upgrade_carry_on(const struct master *master)
-{
-    if (restarted == 0)
-        return;
-    resumed = true;
-    board_resume(master->segment.board, CHANGE_UPGRADE, restarted);
-    change_note("the layout of shared memory has changed: clients were told of a restart");
-}
-
-static int take(size_t i)
-{
-    const int fd = kept.fd[i];
-    kept.fd[i] = -1;
-    return fd;
-}
-
-int upgrade_listener(const struct listen_address *address)
-{
-    for (size_t i = 0; i < kept.count; i++)
-        if (kept.fd[i] != -1 && inherit_is_bound(kept.fd[i], address))
-            return take(i);
-    return -1;
-}
-
-int upgrade_set(const struct slot *slot)
-{
-    for (size_t i = 0; i < kept.count; i++)
-        if (kept.fd[i] != -1 && base_is_around(kept.fd[i], slot))
-            return take(i);
-    return -1;
-}
-
-void upgrade_close_others(void)
-{
-    for (size_t i = 0; i < kept.count; i++)
-        if (kept.fd[i] != -1)
-            close(kept.fd[i]);
-    free(kept.fd);
-    kept.fd = NULL;
-    kept.count = 0;
+    return getenv(trial_variable) || handover_is_due();
 }

@@ -7,8 +7,10 @@
  *   2. leave     every worker leaves its slot, as for a reload
  *   3. exec      execve(2): the segment, listening sockets, epoll sets (the slots', and those of
  *                their event bases: base.h), links and clients stay open; everything else is closed
- *                by close-on-exec
+ *                by close-on-exec (handover.h)
  *   4. resume    the new master maps the segment and starts workers, who take the slots over
+ *   5. or back   unless every worker serves in the end, the version before takes over in the same
+ *                way (rollback.h)
  *
  * Where the new version has another layout, it carries the segment over in 4 (shm/migrate.h). Where
  * it cannot, for its layout and ours are too far apart, the upgrade becomes a restart under the
@@ -17,8 +19,8 @@
  *
  *      trial: "another layout" ─▶ drain: BYE, 1012 ─▶ execve ─▶ an ordinary start
  *
- * Whatever fails in 1 changes nothing, and what fails in 3 lets the old version go on; the log and
- * the board (change.h) say why.
+ * Whatever fails in 1 changes nothing, and what fails in 3 to 5 lets the old version go on; the log
+ * and the board (change.h) say why.
  */
 #ifndef WSPUSHD_MASTER_UPGRADE_H
 #define WSPUSHD_MASTER_UPGRADE_H
@@ -34,8 +36,11 @@ void upgrade_begin(struct master *master);
 /* The trial has ended with this wait status: step 2, or the end of it. */
 void upgrade_tried(struct master *master, int status);
 
-/* The last worker has left: step 3. Returns only where execve fails. */
+/* The last worker has left: step 3, or the end of 5. Returns only where execve fails. */
 void upgrade_exec(struct master *master);
+
+/* Not every worker of this new version serves: step 5. Only where rollback_possible. */
+void upgrade_go_back(struct master *master);
 
 /* The drain of a restart is over: the new version begins anew. Returns only where execve fails. */
 void upgrade_exec_anew(const struct master *master);
@@ -46,25 +51,5 @@ bool upgrade_inherits(void);
 /* In a trial: whether this binary and this configuration can take over. Prints why not. Returns the
  * status to exit with, or 0. Nothing is asked where it is none. */
 int upgrade_check(const struct config *config);
-
-/* Step 4: takes the segment over. Returns 1, 0 where there is none to be had, for this is an
- * ordinary start or a restart, -1 with errno. */
-int upgrade_take_up(struct master *master);
-
-/* Where it is a restart for an upgrade: the new segment's board goes on with the number that was
- * asked for. */
-void upgrade_carry_on(const struct master *master);
-
-/* Whether this process is the second half of an upgrade. */
-bool upgrade_resumed(void);
-
-/* In the new version: the inherited listening socket that is bound to `address`, or -1. */
-int upgrade_listener(const struct listen_address *address);
-
-/* In the new version: the inherited epoll set that watches the slot's, or -1: base.h. */
-int upgrade_set(const struct slot *slot);
-
-/* Closes what nobody has taken: push.conf may have changed where the upgrade is a restart. */
-void upgrade_close_others(void);
 
 #endif

@@ -1,18 +1,20 @@
 # Servers for tests, each built like wspushd but for a few files, with a definition:
 #
-#   wspushd-faults   has bugs to order (worker/fault.h)
+#   wspushd-faults   has bugs to order (common/fault.h)
 #   wspushd-next     is of a later layout, into which this one can be carried over (shm/migrate.h)
 #   wspushd-foreign  is of a later layout, into which it cannot
+#
+# The master of each has bugs to order.
 
 VARIANTS := faults next foreign
 LAYOUT   := $(shell sed -n 's/^\#define SEGMENT_LAYOUT //p' shm/segment.h)
 
-faults_differs  := worker/deliver worker/outbox_send worker/requests
-next_differs    := shm/segment shm/migrate master/upgrade
+faults_differs  := master/master worker/deliver worker/outbox_send worker/requests worker/worker
+next_differs    := shm/segment shm/migrate master/handover master/master
 foreign_differs := $(next_differs)
 faults_defines  := -DWSPUSHD_FAULTS
-next_defines    := -DSEGMENT_LAYOUT=1001 -DMIGRATE_SAME=$(LAYOUT)
-foreign_defines := -DSEGMENT_LAYOUT=1002
+next_defines    := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=1001 -DMIGRATE_SAME=$(LAYOUT)
+foreign_defines := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=1002
 
 define variant
 $$(BUILD)/wspushd-$(1): $$(call objects,$$(filter-out $$($(1)_differs:=.c),$$(SERVER_SRC))) \
@@ -23,4 +25,4 @@ $$(BUILD)/obj/%.$(1).o: %.c Makefile tests/variants.mk
 endef
 $(foreach each,$(VARIANTS),$(eval $(call variant,$(each))))
 
-$(BUILD)/wspushd-faults: $(BUILD)/obj/tests/faults/fault.faults.o
+$(VARIANTS:%=$(BUILD)/wspushd-%): $(BUILD)/obj/tests/faults/fault.faults.o

@@ -7,9 +7,9 @@
  */
 #include "worker/deliver.h"
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "proto/envelope.h"
-#include "worker/fault.h"
 #include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/report.h"

@@ -3,9 +3,9 @@
  * because sending can end a connection, and ending one can give others something to send: targets
  * added meanwhile are reached by the same walk.
  */
+#include "common/fault.h"
 #include "common/killpoint.h"
 #include "worker/client.h"
-#include "worker/fault.h"
 #include "worker/hold.h"
 #include "worker/outbox_private.h"
 #include "worker/sending.h"

@@ -4,11 +4,11 @@
  */
 #include "worker/requests.h"
 
+#include "common/fault.h"
 #include "proto/json.h"
 #include "proto/utf8.h"
 #include "worker/auth.h"
 #include "worker/client.h"
-#include "worker/fault.h"
 #include "worker/join.h"
 #include "worker/last_words.h"
 #include "worker/outbox.h"

@@ -5,6 +5,7 @@
 #include "worker/worker.h"
 
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/keyslot.h"
 #include "common/log.h"
 #include "worker/accept.h"
@@ -296,6 +297,7 @@ static void begin_words(struct worker *worker)
 int worker_run(const struct worker_setup *setup)
 {
     static struct worker worker; /* one in a process */
+    fault_meet_at("worker");
     settle(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
     begin_words(&worker);

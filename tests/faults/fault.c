@@ -1,8 +1,8 @@
 /*
- * See worker/fault.h. Each row of the table is a way to die: by abort(3), by a pointer, by too deep
+ * See common/fault.h. Each row of the table is a way to die: by abort(3), by a pointer, by too deep
  * a recursion, by never coming back, by leaving; or later, when what was asked for is being sent.
  */
-#include "worker/fault.h"
+#include "common/fault.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -51,6 +51,12 @@ static void leave(void)
     _exit(7);
 }
 
+/* As main's return does. */
+static void end(void)
+{
+    exit(7);
+}
+
 static void doom_flush(void)
 {
     flush_is_the_last = true;
@@ -60,9 +66,9 @@ static const struct {
     const char *word;
     void (*bug)(void);
 } bugs[] = {
-    {"fault:abort", abort},      {"fault:segv", segv},  {"fault:overflow", overflow},
-    {"fault:spin", spin},        {"fault:exit", leave}, {"fault:stop", stop},
-    {"fault:flush", doom_flush},
+    {"fault:abort", abort}, {"fault:segv", segv},        {"fault:overflow", overflow},
+    {"fault:spin", spin},   {"fault:exit", leave},       {"fault:stop", stop},
+    {"fault:end", end},     {"fault:flush", doom_flush},
 };
 
 /* JSON's data is a string, with its quotation mark. */
@@ -77,6 +83,14 @@ void fault_meet(const uint8_t *payload, size_t len)
         if (len >= word && memcmp(payload, bugs[i].word, word) == 0)
             bugs[i].bug();
     }
+}
+
+void fault_meet_at(const char *place)
+{
+    const char *ordered = getenv("WSPUSHD_FAULT");
+    const size_t len = strlen(place);
+    if (ordered && strncmp(ordered, place, len) == 0 && ordered[len] == ' ')
+        fault_meet((const uint8_t *)ordered + len + 1, strlen(ordered) - len - 1);
 }
 
 void fault_meet_flush(void)

@@ -18,13 +18,13 @@ from test_slow import flood, number_of, slow_client
 @pytest.fixture
 def installed(make_server, tmp_path):
     """A server that runs from a file of its own, which can be replaced."""
-    def make(**config):
+    def make(start=True, **config):
         server = make_server(start=False, **config)
         server.binary = tmp_path / "wspushd"
         shutil.copy(WSPUSHD, server.binary)
         server.workers_may_change = True
         server.expect_log(r"^\S+/push\.conf:")  # what the new binary says when it is tried
-        return server.start()
+        return server.start() if start else server
     return make
 
 
@@ -156,6 +156,23 @@ def test_keys_that_need_a_restart_are_named(installed):
     server.signal(signal.SIGUSR2)
     refused(server, pids)
     assert "workers: differs" in server.log() and "heartbeat: differs" not in server.log()
+
+
+def test_log_that_cannot_be_opened_any_more_is_found(installed, tmp_path):
+    """The version before could not open it either: there would be no way back."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    server = installed(log=str(folder / "wspushd.log"))
+    client, before = server.client("u"), server.worker_pids()
+    folder.rename(tmp_path / "gone")
+    server.signal(signal.SIGUSR2)
+    wait_for(lambda: server.admin.stats()["upgrade"]["number"] == 1 and
+             not server.admin.stats()["upgrade"]["under_way"], "the end of the upgrade")
+    upgrade_report = server.admin.stats()["upgrade"]
+    assert upgrade_report["outcome"] == "refused"
+    assert "wspushd.log: No such file or directory" in upgrade_report["text"]
+    assert server.worker_pids() == before
+    assert server.push("u", 110, data=1) == 1 and client.recv_message().json() == 1
 
 
 def test_reloadable_keys_come_with_the_upgrade(installed):

@@ -1,0 +1,223 @@
+/*
+ * See handover.h.
+ */
+#include "master/handover.h"
+
+#include "common/log.h"
+#include "common/open_fds.h"
+#include "master/change.h"
+#include "master/inherit.h"
+#include "master/supervise.h"
+#include "shm/migrate.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- Before execve ---- */
+
+static void keep_open(int fd)
+{
+    if (fd > 0)
+        fcntl(fd, F_SETFD, 0);
+}
+
+/*
+ * Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
+ * where workers were killed, what they were accepting or closing and nobody has found yet: the new
+ * version would take that for its own. `clients`: but theirs, and what a successor takes up.
+ */
+static void close_at_exec(const struct master *master, bool clients)
+{
+    const uint32_t high = segment_high(&master->segment);
+    const int end = open_fds_end();
+    for (int fd = STDERR_FILENO + 1; fd < end; fd++)
+        if (!clients || !supervise_knows(master, fd, high))
+            fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+static void keep_slots(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++) {
+        const struct slot *slot = &master->segment.slot[i];
+        keep_open(slot->epoll_fd);
+        keep_open(slot->event_fd);
+        keep_open(atomic_load(&slot->link.fd));
+        keep_open(atomic_load(&slot->parcel));
+    }
+}
+
+void handover_prepare(const struct master *master, bool clients)
+{
+    close_at_exec(master, clients);
+    if (clients)
+        keep_slots(master);
+}
+
+static void tell(FILE *told, int fd)
+{
+    if (fd > 0)
+        fprintf(told, " %d", fd);
+}
+
+char *handover_text(const struct master *master, int first)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *told = open_memstream(&text, &len);
+    if (!told)
+        return NULL;
+    fprintf(told, "%d", first);
+    for (size_t i = 0; i < master->listeners.count; i++)
+        tell(told, master->listeners.fd[i]);
+    tell(told, master->listeners.admin);
+    for (uint32_t i = 0; first > 0 && i < master->slots; i++)
+        tell(told, master->charge[i].base.set);
+    if (fclose(told) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+void handover_keep(const char *text)
+{
+    char *at;
+    keep_open((int)strtol(text, &at, 10));
+    while (*at == ' ')
+        keep_open((int)strtol(at, &at, 10));
+}
+
+/* ---- After it ---- */
+
+static struct {
+    int first; /* the segment, or minus the number of the upgrade; 0: none, or closed */
+    bool resumed, restarted;
+    bool same;    /* layout */
+    size_t count; /* of what else was named */
+    struct kept {
+        int fd;
+        bool taken;
+    } * kept;
+} brought;
+
+bool handover_is_due(void)
+{
+    return getenv(HANDOVER_VARIABLE);
+}
+
+/* Of " 5 6 7". Returns 0, or -1 with errno. */
+static int read_kept(char *text)
+{
+    const size_t most = strlen(text); /* more than enough */
+    brought.kept = calloc(most + 1, sizeof(*brought.kept));
+    if (!brought.kept)
+        return -1;
+    while (*text == ' ')
+        brought.kept[brought.count++].fd = (int)strtol(text, &text, 10);
+    return 0;
+}
+
+static int open_segment(struct master *master)
+{
+    const int fd = fcntl(brought.first, F_DUPFD_CLOEXEC, 0);
+    const int layout = fd == -1 ? -1 : migrate_open(&master->segment, fd);
+    if (layout == -1)
+        return -1;
+    brought.same = layout == SEGMENT_LAYOUT;
+    if (!brought.same)
+        log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
+                 master->segment.size);
+    master->workers = segment_plan(&master->segment).active;
+    return 1;
+}
+
+int handover_take_up(struct master *master)
+{
+    char *at = getenv(HANDOVER_VARIABLE);
+    if (!at)
+        return 0;
+    brought.first = (int)strtol(at, &at, 10);
+    if (read_kept(at) == -1)
+        return -1;
+    unsetenv(HANDOVER_VARIABLE);
+    brought.resumed = true;
+    brought.restarted = brought.first < 0;
+    return brought.restarted ? 0 : open_segment(master);
+}
+
+void handover_carry_on(const struct master *master)
+{
+    if (!brought.restarted)
+        return;
+    board_resume(master->segment.board, CHANGE_UPGRADE, (uint32_t)-brought.first);
+    change_note("the layout of shared memory has changed: clients were told of a restart");
+}
+
+bool handover_resumed(void)
+{
+    return brought.resumed;
+}
+
+bool handover_restarted(void)
+{
+    return brought.restarted;
+}
+
+int handover_first(void)
+{
+    return brought.first;
+}
+
+bool handover_is_same(void)
+{
+    return brought.same;
+}
+
+static int take(struct kept *kept)
+{
+    kept->taken = true;
+    return kept->fd;
+}
+
+int handover_listener(const struct listen_address *address)
+{
+    for (struct kept *kept = brought.kept; kept < brought.kept + brought.count; kept++)
+        if (!kept->taken && inherit_is_bound(kept->fd, address))
+            return take(kept);
+    return -1;
+}
+
+int handover_set(const struct slot *slot)
+{
+    for (struct kept *kept = brought.kept; kept < brought.kept + brought.count; kept++)
+        if (!kept->taken && base_is_around(kept->fd, slot))
+            return take(kept);
+    return -1;
+}
+
+bool handover_brought(int fd)
+{
+    for (size_t i = 0; i < brought.count; i++)
+        if (brought.kept[i].fd == fd)
+            return true;
+    return false;
+}
+
+void handover_close_others(void)
+{
+    for (size_t i = 0; i < brought.count; i++)
+        if (!brought.kept[i].taken)
+            close(brought.kept[i].fd);
+    free(brought.kept);
+    brought.kept = NULL;
+    brought.count = 0;
+}
+
+void handover_end(void)
+{
+    if (brought.first > 0)
+        close(brought.first);
+    brought.first = 0;
+}

@@ -1,0 +1,269 @@
+/*
+ * See rollback.h. Everything that going back needs is made ready beforehand, so that it can be done
+ * in a signal handler, and by a program whose heap is in ruins. Workers of the new version are
+ * killed, as any worker may be at any time: their slots are taken over from what stands in them.
+ */
+#include "master/rollback.h"
+
+#include "common/log.h"
+#include "master/handover.h"
+#include "shm/words.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define BEFORE_VARIABLE   "WSPUSHD_BEFORE"
+#define BINARY_VARIABLE   "WSPUSHD_BINARY"
+#define ROLLBACK_VARIABLE "WSPUSHD_ROLLBACK"
+
+enum {
+    START_S = 60, /* seconds for a new version to take over: migration takes its time */
+    STACK_SIZE = 64 * 1024,
+    REASON_MAX = 256
+};
+
+/* Ours stand first in the environment. */
+enum { TOLD_AT, BINARY_AT, WHY_AT, OURS };
+
+static struct {
+    int program; /* of the version before; 0: there is no way back */
+    pid_t pid;   /* of who goes */
+    bool left;   /* or has tried to */
+    char **argv;
+    char **env;                  /* of the version before: what it is told, and what there is */
+    const struct master *master; /* whose workers may run; NULL: nobody's */
+    char why[sizeof(ROLLBACK_VARIABLE "=") + REASON_MAX]; /* with a NUL in the end, always */
+} way;
+
+extern char **environ;
+
+/* ---- In the old version ---- */
+
+void rollback_offer(const char *binary)
+{
+    char text[16 + PATH_MAX];
+    way.program = open("/proc/self/exe", O_RDONLY); // NOLINT: without O_CLOEXEC, to be inherited
+    if (way.program == -1) {
+        log_warn("no_way_back", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
+        way.program = 0;
+        return;
+    }
+    snprintf(text, sizeof(text), "%d %s", way.program, binary);
+    setenv(BEFORE_VARIABLE, text, 1);
+}
+
+void rollback_withdraw(void)
+{
+    unsetenv(BEFORE_VARIABLE);
+    if (way.program > 0)
+        close(way.program);
+    way.program = 0;
+}
+
+/* ---- Going back ---- */
+
+static void end_workers(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid > 0)
+            kill(master->charge[i].pid, SIGKILL);
+    for (uint32_t i = 0; i < master->slots; i++)
+        if (master->charge[i].pid > 0)
+            waitpid(master->charge[i].pid, NULL, 0);
+}
+
+void rollback_go(const char *why)
+{
+    if (!rollback_possible() || way.pid != getpid() || way.left)
+        return;
+    way.left = true;
+    alarm(0); /* else it would outlive execve */
+    strncpy(way.why + sizeof(ROLLBACK_VARIABLE), why, REASON_MAX);
+    if (way.master) {
+        end_workers(way.master);
+        handover_prepare(way.master, true);
+    }
+    handover_keep(way.env[TOLD_AT] + strlen(HANDOVER_VARIABLE "="));
+    execveat(way.program, "", way.argv, way.env, AT_EMPTY_PATH);
+}
+
+/* SA_RESETHAND: where there is no way back, the program ends by the signal. */
+static void on_fatal(int number)
+{
+    char why[REASON_MAX] = "it ended by SIG";
+    if (number == SIGALRM)
+        rollback_go("it did not take over in time");
+    else
+        rollback_go(strcat(why, sigabbrev_np(number)));
+}
+
+static void at_exit(void)
+{
+    rollback_go("it ended by itself: see the log");
+}
+
+/* ---- In the new version ---- */
+
+static bool is_ours(const char *entry)
+{
+    static const char *const names[] = {HANDOVER_VARIABLE "=", BEFORE_VARIABLE "=",
+                                        BINARY_VARIABLE "=", ROLLBACK_VARIABLE "="};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+            return true;
+    return false;
+}
+
+static char **make_environment(const char *binary)
+{
+    size_t count = 0, at = OURS;
+    while (environ[count])
+        count++;
+    char **env = calloc(count + OURS + 1, sizeof(*env));
+    if (!env || asprintf(&env[BINARY_AT], BINARY_VARIABLE "=%s", binary) == -1) {
+        free(env);
+        return NULL;
+    }
+    env[WHY_AT] = strcpy(way.why, ROLLBACK_VARIABLE "=");
+    for (size_t i = 0; i < count; i++)
+        if (!is_ours(environ[i]))
+            env[at++] = environ[i];
+    return env;
+}
+
+/* What is told from here on. The handler finds the one or the other, whole. */
+static bool tell(const char *value)
+{
+    char *entry, *const before = way.env[TOLD_AT];
+    if (!value || asprintf(&entry, HANDOVER_VARIABLE "=%s", value) == -1)
+        return false;
+    way.env[TOLD_AT] = entry;
+    free(before);
+    return true;
+}
+
+/* SA_NODEFER: a signal that is blocked in its handler would be so in the version before, too. */
+static void install(int number)
+{
+    struct sigaction before;
+    const struct sigaction action = {.sa_handler = on_fatal,
+                                     .sa_flags = SA_ONSTACK | SA_NODEFER | (int)SA_RESETHAND};
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+        sigaction(number, &action, NULL);
+}
+
+static void uninstall(int number)
+{
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == on_fatal)
+        signal(number, SIG_DFL);
+}
+
+static void install_all(void)
+{
+    static uint8_t stack[STACK_SIZE];
+    const stack_t own = {.ss_sp = stack, .ss_size = sizeof(stack)};
+    sigaltstack(&own, NULL);
+#define INSTALL(number) install(number);
+    FATAL_SIGNALS(INSTALL)
+#undef INSTALL
+    install(SIGALRM);
+    alarm(START_S);
+    atexit(at_exit);
+}
+
+static void forget(void)
+{
+    if (way.env) {
+        free(way.env[TOLD_AT]);
+        free(way.env[BINARY_AT]);
+        free(way.env);
+    }
+    way.env = NULL;
+}
+
+void rollback_begin(char **argv)
+{
+    char *before = getenv(BEFORE_VARIABLE);
+    const char *told = getenv(HANDOVER_VARIABLE);
+    if (!before || !told)
+        return;
+    char *path;
+    const int program = (int)strtol(before, &path, 10);
+    way.argv = argv;
+    way.pid = getpid();
+    way.env = make_environment(*path == ' ' ? path + 1 : path);
+    if (program > 0 && way.env && tell(told)) {
+        fcntl(program, F_SETFD, FD_CLOEXEC);
+        way.program = program;
+        install_all();
+    } else {
+        forget();
+    }
+    unsetenv(BEFORE_VARIABLE);
+}
+
+void rollback_arm(const struct master *master)
+{
+    if (!rollback_possible())
+        return;
+    alarm(0);
+    char *text = handover_text(master, handover_first());
+    if (tell(text))
+        way.master = master;
+    free(text);
+}
+
+bool rollback_possible(void)
+{
+    return way.program > 0;
+}
+
+void rollback_disown(void)
+{
+    way.program = 0;
+    alarm(0);
+#define UNINSTALL(number) uninstall(number);
+    FATAL_SIGNALS(UNINSTALL)
+#undef UNINSTALL
+    uninstall(SIGALRM);
+}
+
+void rollback_end(void)
+{
+    const int program = way.program;
+    if (program > 0) {
+        rollback_disown();
+        forget();
+        close(program);
+    }
+    handover_end();
+}
+
+/* ---- In the old version, come back ---- */
+
+char *rollback_binary(void)
+{
+    const char *told = getenv(BINARY_VARIABLE);
+    char *path = told ? strdup(told) : realpath("/proc/self/exe", NULL);
+    unsetenv(BINARY_VARIABLE);
+    return path;
+}
+
+const char *rollback_reason(void)
+{
+    static char *reason;
+    const char *told = getenv(ROLLBACK_VARIABLE);
+    if (told) {
+        reason = strdup(told);
+        unsetenv(ROLLBACK_VARIABLE);
+    }
+    return reason;
+}

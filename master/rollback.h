@@ -1,0 +1,66 @@
+/*
+ * The way back from an upgrade: until every worker of the new version serves, the version before
+ * can take its place again, under the same pid and with the same descriptors, so that no client
+ * notices either change.
+ *
+ *      old version                            new version: on probation
+ *      rollback_offer ──────── execve ──────▶ rollback_begin ──▶ every worker serves: rollback_end
+ *                                                │
+ *      rollback_reason: carries on,              │ it exits, or by a fatal signal, or does not take
+ * over as after an upgrade   ◀──── execveat ─────┘ in time, or its workers do not serve:
+ * rollback_go
+ *
+ * The old version leaves its own program open for it, as a descriptor: its file may be gone.
+ * Between:
+ *
+ *      WSPUSHD_BEFORE="9 /usr/sbin/wspushd"   to the new version: that descriptor, and the path
+ * that the next upgrade is to be taken from WSPUSHD_BINARY="/usr/sbin/wspushd"     back: that path
+ *      WSPUSHD_ROLLBACK="it ended by SIGSEGV" back: why
+ *
+ * There is no way back where a worker of the new version has run on shared memory of another
+ * layout. What could not even begin has been found by the trial (upgrade.h).
+ */
+#ifndef WSPUSHD_MASTER_ROLLBACK_H
+#define WSPUSHD_MASTER_ROLLBACK_H
+
+#include "master/master.h"
+
+/* ---- In the old version ---- */
+
+/* Right before execve: keeps this program open for the new version. Where that fails, there is no
+ * way back. */
+void rollback_offer(const char *binary);
+
+/* execve has failed. */
+void rollback_withdraw(void);
+
+/* ---- In the new version ---- */
+
+/* First of all: on probation from here on, where a way back is offered. Borrows argv. */
+void rollback_begin(char **argv);
+
+/* It has taken over: from here on the master holds the descriptors, and workers that run are ended
+ * first. Called again when it holds more. */
+void rollback_arm(const struct master *master);
+
+bool rollback_possible(void);
+
+/* Goes back. Returns only where that is not possible. Async-signal-safe. */
+void rollback_go(const char *why);
+
+/* The probation is over. */
+void rollback_end(void);
+
+/* In a child: it is not the one to go back. */
+void rollback_disown(void);
+
+/* ---- In the old version, come back ---- */
+
+/* The path of the program, malloc'ed: a deleted file has none in /proc/self/exe. NULL with errno.
+ */
+char *rollback_binary(void);
+
+/* Why the new version has failed, or NULL where this is not the old one come back. */
+const char *rollback_reason(void);
+
+#endif
