@@ -5,7 +5,8 @@
  *   wspush-bench ──fork──┬▶ publisher     publishes what is due, and counts it
  *     the main process:  ├▶ swarm 0       holds clients 0, S, 2S, ... and what they receive
  *     says what is to    ├▶ swarm 1       holds clients 1, S + 1, ...
- *     be done; measures  └▶ ...
+ *     be done; measures  ├▶ ...
+ *                        └▶ stall 0, 1    one on each processor: when did it stand still?
  *
  *   +--------------------------------------------------+
  *   | orders: phase, connections wanted, times, events |  written by the main process
@@ -14,6 +15,8 @@
  *   +--------------------------------------------------+
  *   | swarm 0: counts, histograms, what events did     |  written by that swarm
  *   | swarm 1: ...                                     |
+ *   +--------------------------------------------------+
+ *   | stall 0, 1, ...: how late they woke              |  each by its process
  *   +--------------------------------------------------+
  *   | sent: next number of each user, topic, and all   |  written by the publisher
  *   +--------------------------------------------------+
@@ -103,6 +106,12 @@ struct publisher_board {
 };
 #undef BOARD_COUNT
 
+/* bench_stall.h */
+struct stall_board {
+    _Alignas(64) _Atomic uint32_t measures; /* it has got its processor and its priority */
+    uint64_t event[EVENTS_MAX];             /* ns: the latest that it woke before the next event */
+};
+
 struct board {
     /* Written by the main process. */
     _Alignas(64) _Atomic uint32_t phase;
@@ -113,6 +122,7 @@ struct board {
 
     struct publisher_board publisher;
     struct swarm_board swarm[SWARMS_MAX];
+    struct stall_board stall[STALLS_MAX];
 };
 
 /* What every process of a run knows; not written after the fork. */

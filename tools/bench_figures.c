@@ -211,6 +211,17 @@ double figure_gap_median(const struct result *result)
     return (double)(gap[below] + gap[above]) / 2 / BENCH_MS;
 }
 
+double figure_stall_of_worst(const struct result *result)
+{
+    const struct event_result *worst = result->event;
+
+    if (result->events == 0)
+        return NAN;
+    for (uint32_t i = 1; i < result->events; i++)
+        worst = result->event[i].worst > worst->worst ? &result->event[i] : worst;
+    return worst->stall == UINT64_MAX ? NAN : (double)worst->stall / BENCH_MS;
+}
+
 double figure_gap_worst(const struct result *result)
 {
     uint64_t worst = 0;

@@ -34,6 +34,7 @@
     X(wakeups, figure_wakeups, "times a second that a process of the server slept without load") \
     X(gap_median_ms, figure_gap_median, "longest wait of a push after an event")                 \
     X(gap_worst_ms, figure_gap_worst, "")                                                        \
+    X(stall_of_worst_ms, figure_stall_of_worst, "in the worst, the machine itself stood still")  \
     X(back_worst_ms, figure_back_worst, "until the last client that it closed was back")         \
     X(share_server, figure_share_server, "percent of the machine's CPU")                         \
     X(share_redis, figure_share_redis, "")                                                       \

@@ -23,6 +23,7 @@
 
 enum {
     SWARMS_MAX = 16,
+    STALLS_MAX = 16, /* processors that are watched: bench_stall.h */
     NODES_MAX = 16,
     EVENTS_MAX = 1000,
     MODES_MAX = 32,

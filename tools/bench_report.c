@@ -138,6 +138,9 @@ static void note_events(const struct result *result)
     printf("          %u times: the longest wait of a push %s ms (median), %s ms (worst)\n",
            result->events, number(figure_gap_median(result), 1),
            number(figure_gap_worst(result), 1));
+    if (!isnan(figure_stall_of_worst(result)))
+        printf("          in the worst of them the machine itself stood still for %s ms\n",
+               number(figure_stall_of_worst(result), 1));
     if (closed > 0)
         printf("          %s connections were closed; %s came back, after %s ms at most\n",
                number((double)closed, 0), number((double)returned, 0),

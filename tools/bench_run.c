@@ -1,7 +1,7 @@
 /*
- * The main process of a run: it forks the publisher and the swarms, gives the orders on the board,
- * takes samples, does to the server what the mode says, and puts the result together when the
- * others have ended. It holds no client and publishes nothing, so that what it does disturbs
+ * The main process of a run: it has the publisher and the swarms forked, gives the orders on the
+ * board, takes samples, does to the server what the mode says, and puts the result together when
+ * the others have ended. It holds no client and publishes nothing, so that what it does disturbs
  * nobody.
  *
  * A child that dies ends the run without a result. If the main process dies, the children are
@@ -20,16 +20,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tools/bench_children.h"
 #include "tools/bench_clock.h"
 #include "tools/bench_progress.h"
-#include "tools/bench_publisher.h"
-#include "tools/bench_swarm.h"
+#include "tools/bench_stall.h"
 
 enum {
     LOOK_NS = 2 * BENCH_MS, /* between two looks at the board */
     SPARE_FDS = 64,         /* of a process, beside its clients */
     MEMORY_MS = 1000,       /* until memory is looked at (idle) */
-    TIMER_SLACK_NS = 1000,
 };
 
 static volatile sig_atomic_t stopped;
@@ -42,9 +41,7 @@ void run_stop(void)
 struct run {
     struct bench bench;
     struct result *result;
-    const struct target *clients_to, *publish_to;
-    pid_t child[SWARMS_MAX + 1]; /* the publisher last; 0: has ended */
-    size_t children;
+    struct children children;
     struct calls calls;
     struct progress progress;
 };
@@ -62,7 +59,7 @@ static bool complain(const char *format, ...)
     return false;
 }
 
-/* --- children ----------------------------------------------------------------------------------
+/* --- beginning ---------------------------------------------------------------------------------
  */
 
 static bool raise_descriptors(uint32_t wanted)
@@ -80,98 +77,6 @@ static bool raise_descriptors(uint32_t wanted)
     return true;
 }
 
-/* What every child does first: it ends with its parent, leaves Ctrl-C to it, and wakes in time. */
-static void begin_child(pid_t parent)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(1);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_DFL);
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-}
-
-static bool start_children(struct run *run)
-{
-    const pid_t parent = getpid();
-
-    fflush(NULL);
-    for (uint32_t i = 0; i <= run->bench.swarms; i++) {
-        const pid_t pid = fork();
-        if (pid == -1)
-            return complain("fork: %s", strerror(errno));
-        if (pid == 0) {
-            begin_child(parent);
-            const bool ok = i < run->bench.swarms ? swarm_run(&run->bench, i, run->clients_to)
-                                                  : !mode_pushes(run->bench.mode) ||
-                                                        publisher_run(&run->bench, run->publish_to);
-            _exit(ok ? 0 : 1);
-        }
-        run->child[i] = pid;
-        run->children = i + 1;
-    }
-    return true;
-}
-
-static const char *child_error(const struct run *run, size_t child)
-{
-    const struct board *board = run->bench.board;
-    const char *error =
-        child < run->bench.swarms ? board->swarm[child].error : board->publisher.error;
-    return error[0] != '\0' ? error : "it died";
-}
-
-/* Takes note of a child that has ended; false where that is no good end. */
-static bool child_ended(struct run *run, pid_t pid, int status)
-{
-    for (size_t i = 0; i < run->children; i++) {
-        if (run->child[i] != pid)
-            continue;
-        run->child[i] = 0;
-        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-            return complain("%s: %s",
-                            i < run->bench.swarms ? "clients" : run->bench.options->publish,
-                            child_error(run, i));
-    }
-    return true;
-}
-
-static bool children_well(struct run *run)
-{
-    int status;
-
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (!child_ended(run, pid, status))
-            return false;
-    }
-    return true;
-}
-
-static bool children_end(struct run *run)
-{
-    bool ok = true;
-
-    for (size_t i = 0; i < run->children; i++) {
-        int status;
-        if (run->child[i] == 0)
-            continue;
-        const pid_t pid = waitpid(run->child[i], &status, 0);
-        ok = pid == -1 || child_ended(run, pid, status) ? ok : false;
-    }
-    return ok;
-}
-
-static void children_kill(struct run *run)
-{
-    for (size_t i = 0; i < run->children; i++) {
-        if (run->child[i] == 0)
-            continue;
-        kill(run->child[i], SIGKILL);
-        waitpid(run->child[i], NULL, 0);
-        run->child[i] = 0;
-    }
-}
-
 /* --- time --------------------------------------------------------------------------------------
  */
 
@@ -180,7 +85,7 @@ static bool look(struct run *run)
 {
     nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
     progress_show(&run->progress);
-    return children_well(run);
+    return children_well(&run->children);
 }
 
 /* Until that time, or until a signal asks to stop. */
@@ -388,7 +293,7 @@ static bool drain(struct run *run)
 
 static bool conduct(struct run *run)
 {
-    if (!start_children(run) || !connect_all(run))
+    if (!children_start(&run->children) || !connect_all(run))
         return false;
     if (connects_only(run->bench.mode)) {
         run->result->began = run->result->empty;
@@ -400,7 +305,7 @@ static bool conduct(struct run *run)
         take_sample(run, &run->result->ended, false);
     }
     set_phase(run, PHASE_END, "ending");
-    return children_end(run);
+    return children_end(&run->children);
 }
 
 /* --- the result --------------------------------------------------------------------------------
@@ -417,6 +322,7 @@ static void collect_event(const struct run *run, struct event_result *event, uin
         event->closed += mark->closed;
         event->returned += mark->back;
     }
+    event->stall = stall_of(&run->bench, number);
 }
 
 static void collect(const struct run *run)
@@ -481,13 +387,15 @@ static bool prepare(struct run *run, const struct options *options, const struct
 bool run_mode(struct result *result, const struct options *options, const struct mode *mode,
               const struct target *clients_to, const struct target *publish_to)
 {
-    struct run run = {.result = result, .clients_to = clients_to, .publish_to = publish_to};
+    struct run run = {.result = result,
+                      .children = {.clients_to = clients_to, .publish_to = publish_to}};
 
     if (!prepare(&run, options, mode))
         return false;
+    run.children.bench = &run.bench;
     const bool ok = conduct(&run);
     progress_end(&run.progress);
-    children_kill(&run);
+    children_kill(&run.children);
     if (ok)
         collect(&run);
     calls_close(&run.calls);

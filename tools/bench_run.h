@@ -29,6 +29,7 @@ struct sample {
 struct event_result {
     uint64_t at;       /* ns: when it happened */
     uint64_t worst;    /* ns: the longest that a push took from then until the next event */
+    uint64_t stall;    /* ns: the longest that the machine stood still in it; UINT64_MAX: unknown */
     uint64_t back;     /* ns from it until the last client that it closed was ready again */
     uint32_t closed;   /* clients that the server closed */
     uint32_t returned; /* of them, ready again */

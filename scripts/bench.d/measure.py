@@ -151,8 +151,10 @@ def gap(entries, server, connections, mode):
                entry["connections"] == connections and mode in entry["modes"]]
     events = [event for result in results for event in result["events"]]
     waits = [event["gap_ms"] for event in events if event["gap_ms"] is not None]
+    worst = max(events, key=lambda event: event["gap_ms"] or 0, default={})
     backs = [event["back_ms"] for event in events if event["back_ms"] is not None]
     return {"times": len(events), "median_ms": median(waits), "worst_ms": max(waits, default=None),
+            "stall_ms": worst.get("stall_ms"),
             "back_ms": max(backs, default=None), "closed": sum(event["closed"] for event in events),
             "lost": int(sum(result["lost"] for result in results))} if events else None
 

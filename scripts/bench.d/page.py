@@ -186,10 +186,11 @@ class Page:
             waits = KINDS[name].ours or not found["closed"]
             rows.append([name, f"{size:,}", text, str(found["times"]),
                          svg.number(found["median_ms"]) if waits else "–",
-                         svg.number(found["worst_ms"]) if waits else "–", f"{found['closed']:,}",
+                         svg.number(found["worst_ms"]) if waits else "–",
+                         svg.number(found["stall_ms"]) if waits else "–", f"{found['closed']:,}",
                          svg.number(found["back_ms"]), f"{found['lost']:,}"])
         heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
-                 "clients closed", "last one back after ms", "pushes lost"]
+                 "machine stood still ms", "clients closed", "last one back after ms", "pushes lost"]
         return "\n".join([_GAPS.format(**self.how), "![Gaps](benchmarks/gap.svg)\n",
                           table(heads, rows), *self._growth()])
 
@@ -244,7 +245,9 @@ _GAPS = """## What a kill, a reload and an upgrade do to clients
 2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
 again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
 arrived between an event and the next; *nothing happens* is the same without an event, so what the
-machine does by itself. All sizes in turn, {rounds} rounds of them, each with its part of the events;
+machine does by itself. How long it stood still in the worst of them is measured, too: by a process on
+each processor that goes before all others, by its real-time priority, and only naps; so long nobody can
+have run there. All sizes in turn, {rounds} rounds of them, each with its part of the events;
 then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
 how many, and when the last of them, coming back at once, was connected again.
 """

@@ -8,6 +8,7 @@ import re
 import signal
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -191,6 +192,29 @@ def test_a_gap_is_as_long_as_it_was(target):
     [result] = bench.end()
     worst = result["gap_worst_ms"]
     assert 290 <= worst < 300 + 700 * SLACK and result["lost"] == 0
+
+
+HOG = """import os, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_max(os.SCHED_FIFO)))
+end = time.monotonic() + 0.1
+while time.monotonic() < end:
+    pass
+"""
+
+
+def test_a_standstill_of_the_machine_is_told_from_one_of_the_server(target):
+    """A processor is taken from everybody for 100 ms, as a hypervisor does."""
+    server, url, options = target()
+    bench = Bench(url, mode="steady", events=2, every="1s", rate=200, **options)
+    wait_for(lambda: server.admin.counter(RECEIVED) > 100, "the load")
+    taken = subprocess.run([sys.executable, "-c", HOG], stderr=subprocess.DEVNULL, check=False)
+    [result] = bench.end()
+    stalls = [event["stall_ms"] for event in result["events"]]
+    if taken.returncode == 0:
+        assert 95 <= max(stalls) < 100 + 700 * SLACK
+    else:       # no real-time priority for anybody
+        assert stalls == [None, None] and result["stall_of_worst_ms"] is None
 
 
 # --- time -----------------------------------------------------------------------------------------
