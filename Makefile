@@ -148,7 +148,7 @@ tsan: ## lets threads use shared memory as the workers do, under ThreadSanitizer
 	    $(THREADED:%=$(BUILD)/tsan/tests/%)
 	$(Q)scripts/unit $(BUILD)/tsan $(THREADED)
 
-model: ## tries every order of steps of the models in shm/*.pml (spin); shows that they bite
+model: ## tries every order of steps of the models beside the code, *.pml (spin); shows that they bite
 	$(Q)scripts/model
 
 killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints

@@ -20,6 +20,8 @@
  * asked again, as is what has waited for seconds. The one thing to fear is an old answer taken for
  * a new one. It cannot be, because who has asked waits for the answer before it asks again, and a
  * ring keeps the order.
+ *
+ * worker/topic.pml is the model of all this: who changes the order of steps changes it first.
  */
 #ifndef WSPUSHD_WORKER_TOPIC_H
 #define WSPUSHD_WORKER_TOPIC_H
