@@ -10,17 +10,19 @@ up. `make soak` runs the same for longer:
 import os
 import random
 import resource
+import shutil
 import signal
 from collections import Counter
 
 import pytest
 
 from harness import admin
+from harness.build import built
 from harness.chaos import MOST_WORKERS, REQUEST, STREAM, Chaos
 from harness.inspect import inspect
 from harness.process import age, alive, descriptors, memory, open_kinds
 from harness.server import opcode
-from harness.wait import SANITIZED, SLACK, sanitizer_options, wait_for
+from harness.wait import SANITIZED, SLACK, WSPUSHD, sanitizer_options, wait_for
 
 SECONDS = int(os.environ.get("CHAOS_SECONDS", 12 if SANITIZED else 25))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", 300 if SANITIZED else 2000))
@@ -30,22 +32,28 @@ WORKERS = 3
 YOUNG_S = 0.13
 """A worker that dies younger is replaced later each time (master/supervise.c)."""
 
+BOTCHED = "supervisor fault:segv"
+"""Where a bad version fails: its workers run already."""
+
 RECLAIM_S = 30
 """Within this time the audit has closed what a dead worker had opened and told nobody."""
 
 
 @pytest.fixture
-def node(make_server, own_redis, monkeypatch):
-    """A server whose workers may die, with a Redis of its own."""
+def node(make_server, own_redis, monkeypatch, tmp_path):
+    """A server whose workers may die, with a Redis of its own; a file of its own, that upgrades replace."""
     sanitizer_options(monkeypatch, "handle_segv=0") # the signal is ours, not a bug
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     def make(**config):
-        server = make_server(redis_server=own_redis().start(), topics=["*"], heartbeat=300,
+        server = make_server(start=False, redis_server=own_redis().start(), topics=["*"], heartbeat=300,
                              opcodes=[opcode(REQUEST, name="ask", to="stream:" + STREAM)], **config)
-        server.expect_log(r"worker|died|killed|signal|upgrade_refused")
+        server.expect_log(r"worker|died|killed|signal|upgrade_refused|rolled_back|upgrade_fails")
+        server.expect_log(r"^\S+/push\.conf: ok$|^can take over")
+        server.binary = tmp_path / "wspushd"
+        shutil.copy(WSPUSHD, server.binary)
         server.workers_may_change = True
-        return server
+        return server.start(env={"WSPUSHD_FAULT": BOTCHED})
     return make
 
 
@@ -133,8 +141,9 @@ def resize(chaos, workers):
 
 def test_books_balance_after_chaos(node):
     server = node(workers=WORKERS, watchdog=2, max_connections=3 * CLIENTS)
-    chaos = Chaos(server, clients=CLIENTS, seed=SEED, pushes=600, churn=CLIENTS / 40, requests=60,
-                  every=0.7 * SLACK, tell=lambda text: print(text, flush=True))
+    chaos = Chaos(server, programs=[WSPUSHD, built("wspushd-faults")], clients=CLIENTS, seed=SEED,
+                  pushes=600, churn=CLIENTS / 40, requests=60, every=0.7 * SLACK,
+                  tell=lambda text: print(text, flush=True))
     print(f"\nseed {SEED}  clients {CLIENTS}  seconds {SECONDS}", flush=True)
     resize(chaos, MOST_WORKERS) # what a slot has, it keeps
     resize(chaos, WORKERS)
@@ -171,6 +180,7 @@ def test_books_balance_after_chaos(node):
 def print_table(chaos, entries, by_reason, counters):
     rows = [
         *((event.name, event.count) for event in chaos.events),
+        ("upgrades taken back", chaos.server.log().count("event=rolled_back")),
         ("clients that came", chaos.came), ("clients that left", chaos.left),
         ("handshakes that failed", chaos.turned_away),
         ("closed by the server", chaos.closed_by_server),

@@ -2,8 +2,8 @@
 
 One thread does all of it, so that what was published before or after a client's HELLO is never in
 doubt: it reads the clients, publishes, lets clients come and go, sends their requests, and, by a table
-of events, kills and stops workers, reloads, upgrades and cuts links to Redis. The seed decides what
-happens when.
+of events, kills and stops workers, reloads, upgrades, well or badly, and cuts links to Redis. The seed
+decides what happens when.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 import random
 import re
 import select
+import shutil
 import signal
 import time
 
@@ -28,8 +29,8 @@ HANDSHAKE_S = 20
 MOST_WORKERS = 5
 """That an event asks for."""
 
-DEATHS = ("kill", "stop", "segv")
-"""Events after which the bytes in a worker's own memory are gone."""
+DEATHS = {"kill": 1, "stop": 1, "segv": 1, "botch": MOST_WORKERS}
+"""Events after which the bytes in a worker's own memory are gone, and in how many workers at most."""
 
 
 class Peer:
@@ -73,8 +74,10 @@ def reloadable(key):
 
 
 class Chaos:
-    def __init__(self, server, *, clients, seed, pushes, churn, requests, every, tell=print):
-        """pushes, churn, requests: a second; every: mean seconds between events."""
+    def __init__(self, server, *, programs, clients, seed, pushes, churn, requests, every, tell=print):
+        """programs: the server, and a version that fails; pushes, churn, requests: a second; every:
+        mean seconds between events."""
+        self.programs = programs
         self.server, self.size, self.rng, self.tell = server, clients, random.Random(seed), tell
         self.rates = {"push": pushes, "churn": churn, "request": requests, "topic": 20, "all": 0.5}
         self.due = {name: 0.0 for name in self.rates}
@@ -99,7 +102,8 @@ class Chaos:
             Event("segv", 2, lambda: self.signal_worker(signal.SIGSEGV)),
             Event("stop", 1, lambda: self.signal_worker(signal.SIGSTOP)),
             Event("reload", 2, lambda: self.server.signal(signal.SIGHUP)),
-            Event("upgrade", 2, lambda: self.server.signal(signal.SIGUSR2)),
+            Event("upgrade", 2, lambda: self.upgrade(self.programs[0])),
+            Event("botch", 1, lambda: self.upgrade(self.programs[1])),
             Event("link", 1, self.cut_link),
             Event("workers", 2 if reloadable("workers") else 0, lambda: self.resize(self.rng.randint(2, MOST_WORKERS))),
         ] if event.weight]
@@ -129,6 +133,13 @@ class Chaos:
         if links:
             self.server.redis.client.client_kill_filter(_id=self.rng.choice(links)["id"])
 
+    def upgrade(self, program):
+        """To a good version, or to one that fails after its trial and gives way to the one before."""
+        fresh = self.server.binary.with_suffix(".new")
+        shutil.copy(program, fresh)
+        os.rename(fresh, self.server.binary)
+        self.server.signal(signal.SIGUSR2)
+
     def resize(self, workers):
         """Asks for another number of workers."""
         self.server.config["workers"] = workers
@@ -142,7 +153,7 @@ class Chaos:
         return event.name
 
     def deaths(self):
-        return sum(event.count for event in self.events if event.name in DEATHS)
+        return sum(event.count * DEATHS.get(event.name, 0) for event in self.events)
 
     # Clients.
 
