@@ -15,6 +15,7 @@ from servers import KINDS
 OWN_MODES = ["idle", "connect", "unicast", "burst", "topic", "broadcast", "upstream", "mixed",
              "churn", "steady", "crash", "reload", "upgrade"]
 RATE = 10000            # pushes a second, of the open loop
+UNDISTURBED_MS = 5      # the longest that the machine itself may have stood still
 
 
 def own(stage, how):
@@ -151,17 +152,18 @@ def gap(entries, server, connections, mode):
                entry["connections"] == connections and mode in entry["modes"]]
     events = [event for result in results for event in result["events"]]
     waits = [event["gap_ms"] for event in events if event["gap_ms"] is not None]
-    worst = max(events, key=lambda event: event["gap_ms"] or 0, default={})
+    undisturbed = [event["gap_ms"] for event in events if event["gap_ms"] is not None and
+                   event.get("stall_ms") is not None and event["stall_ms"] <= UNDISTURBED_MS]
     backs = [event["back_ms"] for event in events if event["back_ms"] is not None]
     return {"times": len(events), "median_ms": median(waits), "worst_ms": max(waits, default=None),
-            "stall_ms": worst.get("stall_ms"),
+            "undisturbed": len(undisturbed) or None, "undisturbed_median_ms": median(undisturbed),
+            "undisturbed_worst_ms": max(undisturbed, default=None),
             "back_ms": max(backs, default=None), "closed": sum(event["closed"] for event in events),
             "lost": int(sum(result["lost"] for result in results))} if events else None
 
 
 def gap_growth(entries, server, mode, few, many):
-    """Median of the rounds' ratios: how many times the wait with few connections that with many is."""
-    found = {(entry["round"], entry["connections"]): value(entry, mode, "gap_median_ms")
-             for entry in entries if entry["server"] == server}
-    return median([found[turn, many] / found[turn, few] for turn in {turn for turn, _ in found}
-                   if found.get((turn, many)) and found.get((turn, few))])
+    """How many times the undisturbed wait with few connections that with many is: of the medians."""
+    found = [(gap(entries, server, size, mode) or {}).get("undisturbed_median_ms")
+             for size in (few, many)]
+    return found[1] / found[0] if all(found) else None

@@ -5,7 +5,7 @@ import json
 import math
 
 import svg
-from measure import curve, figures, gap, gap_growth, median, ratio
+from measure import UNDISTURBED_MS, curve, figures, gap, gap_growth, median, ratio
 from servers import KINDS
 
 # What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
@@ -35,6 +35,7 @@ GAP_MODES = [("steady", "nothing happens", "nothing", 5, True),
              ("crash", "worker killed", "kill", 0, False),
              ("reload", "reload", "reload", 2, False),
              ("upgrade", "upgrade", "upgrade", 3, False)]
+UNDISTURBED = ["undisturbed_median_ms", "undisturbed_worst_ms"]
 
 
 class Page:
@@ -117,13 +118,17 @@ class Page:
             return [(at(size), found[size][figure], *([found[size][worst]] if worst else []))
                     for size in sizes if found[size].get(figure)]
 
-        series = [(f"wspushd: {word}", points("wspushd-2", mode, "median_ms", "worst_ms"),
-                   colour, dashed) for mode, _, word, colour, dashed in GAP_MODES]
+        known = any((gap(self.gaps, "wspushd-2", size, "crash") or {}).get("undisturbed")
+                    for size in sizes)
+        ours = UNDISTURBED if known else ["median_ms", "worst_ms"]
+        series = [(f"wspushd: {word}", points("wspushd-2", mode, *ours), colour, dashed)
+                  for mode, _, word, colour, dashed in GAP_MODES]
         for mode, text, colour in [("crash", "nchan: kill", 1), ("reload", "nchan: reload", 4)]:
             series.append((text, points("nchan", mode, "back_ms", None), colour, False))
         marks = [(at(size), f"{size:,}") for size in sizes]
         return svg.lines("What a client notices of a kill, a reload, an upgrade",
-                         "wspushd: the longest wait of a push, median and worst, no client closed; "
+                         f"wspushd: the longest wait of a push{', undisturbed' if known else ''}, "
+                         "median and worst, no client closed; "
                          "nchan: until the last closed client is back",
                          [one for one in series if one[1]], marks, "ms", "connections")
 
@@ -187,11 +192,13 @@ class Page:
             rows.append([name, f"{size:,}", text, str(found["times"]),
                          svg.number(found["median_ms"]) if waits else "–",
                          svg.number(found["worst_ms"]) if waits else "–",
-                         svg.number(found["stall_ms"]) if waits else "–", f"{found['closed']:,}",
-                         svg.number(found["back_ms"]), f"{found['lost']:,}"])
+                         str(found["undisturbed"] or "–") if waits else "–",
+                         *(svg.number(found[figure]) if waits else "–" for figure in UNDISTURBED),
+                         f"{found['closed']:,}", svg.number(found["back_ms"]),
+                         f"{found['lost']:,}"])
         heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
-                 "machine stood still ms", "clients closed", "last one back after ms", "pushes lost"]
-        return "\n".join([_GAPS.format(**self.how), "![Gaps](benchmarks/gap.svg)\n",
+                 "undisturbed", "median ms", "worst ms", "clients closed", "last one back after ms", "pushes lost"]
+        return "\n".join([_GAPS.format(**self.how, undisturbed=UNDISTURBED_MS), "![Gaps](benchmarks/gap.svg)\n",
                           table(heads, rows), *self._growth()])
 
     def _growth(self):
@@ -199,8 +206,8 @@ class Page:
         few, many = self._sizes()[0], self._sizes()[-1]
         found = [(text, gap_growth(self.gaps, "wspushd-2", mode, few, many))
                  for mode, text, *_ in GAP_MODES]
-        return [f"What wspushd's clients waited with {many:,} connections, by what they waited with "
-                f"{few:,} (median of the rounds' ratios): "
+        return [f"What wspushd's clients waited undisturbed with {many:,} connections, by what they "
+                f"waited with {few:,} (medians): "
                 + ", ".join(f"{text} {svg.number(times)}" for text, times in found if times) + ".\n"
                 ] if few < many and any(times for _, times in found) else []
 
@@ -245,9 +252,10 @@ _GAPS = """## What a kill, a reload and an upgrade do to clients
 2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
 again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
 arrived between an event and the next; *nothing happens* is the same without an event, so what the
-machine does by itself. How long it stood still in the worst of them is measured, too: by a process on
-each processor that goes before all others, by its real-time priority, and only naps; so long nobody can
-have run there. All sizes in turn, {rounds} rounds of them, each with its part of the events;
+machine does by itself. How long that stood still in each is measured, too: by a process on each
+processor that goes before all others by its real-time priority, and only naps; when it wakes late,
+nobody can have run there. *Undisturbed* are the events in which no processor stood still for more than
+{undisturbed} ms at a time; the plot has those. All sizes in turn, {rounds} rounds of them, each with its part of the events;
 then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
 how many, and when the last of them, coming back at once, was connected again.
 """
