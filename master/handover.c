@@ -119,6 +119,7 @@ static int read_kept(char *text)
     return 0;
 }
 
+/* The descriptor that was named stays open as it is: there may be a way back. */
 static int open_segment(struct master *master)
 {
     const int fd = fcntl(brought.first, F_DUPFD_CLOEXEC, 0);
@@ -126,9 +127,13 @@ static int open_segment(struct master *master)
     if (layout == -1)
         return -1;
     brought.same = layout == SEGMENT_LAYOUT;
-    if (!brought.same)
+    if (brought.same) {
+        master->segment.fd = brought.first;
+        close(fd);
+    } else {
         log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
                  master->segment.size);
+    }
     master->workers = segment_plan(&master->segment).active;
     return 1;
 }
@@ -217,7 +222,7 @@ void handover_close_others(void)
 
 void handover_end(void)
 {
-    if (brought.first > 0)
+    if (brought.first > 0 && !brought.same)
         close(brought.first);
     brought.first = 0;
 }

@@ -2,9 +2,9 @@
  * What goes through execve(2) from one version of the server to another: open descriptors, and the
  * environment variable that says which of them are what.
  *
- *      WSPUSHD_UPGRADE="5 7 8 21 23"        an upgrade: the segment; listening sockets, the epoll
- * sets of the workers' event bases (base.h), in any order WSPUSHD_UPGRADE="-4 7 8"             a
- * restart for upgrade number 4: listening sockets
+ *   WSPUSHD_UPGRADE="5 7 8 21 23"   an upgrade: the segment; then listening sockets and the epoll
+ *                                   sets of the workers' event bases (base.h), in any order
+ *   WSPUSHD_UPGRADE="-4 7 8"        a restart, for upgrade number 4: listening sockets
  *
  * The rest stands in the segment: each slot's descriptors, and the clients' by their records. Which
  * of those named is which they say themselves.
@@ -34,8 +34,8 @@ void handover_keep(const char *text);
 bool handover_is_due(void);
 
 /* Takes the segment over. Returns 1, 0 where there is none to be had, for this is an ordinary start
- * or a restart, -1 with errno. The descriptor that was named stays open, for the way back
- * (rollback.h), until handover_end. */
+ * or a restart, -1 with errno. A segment of another layout stays open beside the one that it has
+ * become, for the way back (rollback.h), until handover_end. */
 int handover_take_up(struct master *master);
 
 /* Where it is a restart for an upgrade: the new segment's board goes on with the number that was
@@ -65,7 +65,7 @@ bool handover_brought(int fd);
  * upgrade is a restart. */
 void handover_close_others(void);
 
-/* There is no way back any more: closes the segment's other descriptor. */
+/* There is no way back any more. */
 void handover_end(void);
 
 #endif

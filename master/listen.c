@@ -9,7 +9,6 @@
 #include "common/log.h"
 #include "master/handover.h"
 #include "master/inherit.h"
-#include "master/upgrade.h"
 
 #include <errno.h>
 #include <netinet/in.h>

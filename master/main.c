@@ -88,9 +88,9 @@ static void close_inherited(void)
 
 int main(int argc, char **argv)
 {
-    rollback_begin(argv);
     if (!upgrade_inherits())
         close_inherited();
+    rollback_begin(argv);
     static struct options options = {.invocation.file = "push.conf"};
     const struct invocation *invocation = &options.invocation;
     options.invocation.argv = argv;

@@ -5,11 +5,9 @@
  */
 #include "master/rollback.h"
 
-#include "common/log.h"
 #include "master/handover.h"
 #include "shm/words.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -33,7 +31,8 @@ enum {
 enum { TOLD_AT, BINARY_AT, WHY_AT, OURS };
 
 static struct {
-    int program; /* of the version before; 0: there is no way back */
+    int program; /* this one, for whom it may be the version before; 0: not known */
+    int before;  /* the version before, on probation; 0: there is no way back */
     pid_t pid;   /* of who goes */
     bool left;   /* or has tried to */
     char **argv;
@@ -46,25 +45,26 @@ extern char **environ;
 
 /* ---- In the old version ---- */
 
+static int open_program(void)
+{
+    const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    return fd == -1 ? 0 : fd;
+}
+
 void rollback_offer(const char *binary)
 {
     char text[16 + PATH_MAX];
-    way.program = open("/proc/self/exe", O_RDONLY); // NOLINT: without O_CLOEXEC, to be inherited
-    if (way.program == -1) {
-        log_warn("no_way_back", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
-        way.program = 0;
+    if (way.program == 0)
         return;
-    }
     snprintf(text, sizeof(text), "%d %s", way.program, binary);
     setenv(BEFORE_VARIABLE, text, 1);
+    fcntl(way.program, F_SETFD, 0);
 }
 
 void rollback_withdraw(void)
 {
     unsetenv(BEFORE_VARIABLE);
-    if (way.program > 0)
-        close(way.program);
-    way.program = 0;
+    fcntl(way.program, F_SETFD, FD_CLOEXEC);
 }
 
 /* ---- Going back ---- */
@@ -91,7 +91,7 @@ void rollback_go(const char *why)
         handover_prepare(way.master, true);
     }
     handover_keep(way.env[TOLD_AT] + strlen(HANDOVER_VARIABLE "="));
-    execveat(way.program, "", way.argv, way.env, AT_EMPTY_PATH);
+    execveat(way.before, "", way.argv, way.env, AT_EMPTY_PATH);
 }
 
 /* SA_RESETHAND: where there is no way back, the program ends by the signal. */
@@ -189,23 +189,29 @@ static void forget(void)
     way.env = NULL;
 }
 
-void rollback_begin(char **argv)
+/* Whether there is a way back: "9 /usr/sbin/wspushd". */
+static bool find_way(const char *offer, const char *told, char **argv)
 {
-    char *before = getenv(BEFORE_VARIABLE);
-    const char *told = getenv(HANDOVER_VARIABLE);
-    if (!before || !told)
-        return;
     char *path;
-    const int program = (int)strtol(before, &path, 10);
+    const int before = (int)strtol(offer, &path, 10);
     way.argv = argv;
     way.pid = getpid();
     way.env = make_environment(*path == ' ' ? path + 1 : path);
-    if (program > 0 && way.env && tell(told)) {
-        fcntl(program, F_SETFD, FD_CLOEXEC);
-        way.program = program;
+    if (before <= 0 || !way.env || !tell(told))
+        return false;
+    fcntl(before, F_SETFD, FD_CLOEXEC);
+    way.before = before;
+    return true;
+}
+
+void rollback_begin(char **argv)
+{
+    const char *offer = getenv(BEFORE_VARIABLE), *told = getenv(HANDOVER_VARIABLE);
+    if (offer && told && find_way(offer, told, argv)) {
         install_all();
     } else {
         forget();
+        way.program = open_program();
     }
     unsetenv(BEFORE_VARIABLE);
 }
@@ -223,12 +229,12 @@ void rollback_arm(const struct master *master)
 
 bool rollback_possible(void)
 {
-    return way.program > 0;
+    return way.before > 0;
 }
 
 void rollback_disown(void)
 {
-    way.program = 0;
+    way.before = 0;
     alarm(0);
 #define UNINSTALL(number) uninstall(number);
     FATAL_SIGNALS(UNINSTALL)
@@ -236,13 +242,26 @@ void rollback_disown(void)
     uninstall(SIGALRM);
 }
 
+/* A hole among the server's own descriptors would be a client's next, and not looked after there
+ * (worker/descriptors.c). */
+static void take_place_of(int before)
+{
+    const int fd = open_program();
+    if (fd > 0 && dup3(fd, before, O_CLOEXEC) != -1)
+        way.program = before;
+    else
+        close(before);
+    if (fd > 0)
+        close(fd);
+}
+
 void rollback_end(void)
 {
-    const int program = way.program;
-    if (program > 0) {
+    const int before = way.before;
+    if (before > 0) {
         rollback_disown();
         forget();
-        close(program);
+        take_place_of(before);
     }
     handover_end();
 }

@@ -3,19 +3,20 @@
  * can take its place again, under the same pid and with the same descriptors, so that no client
  * notices either change.
  *
- *      old version                            new version: on probation
- *      rollback_offer ──────── execve ──────▶ rollback_begin ──▶ every worker serves: rollback_end
- *                                                │
- *      rollback_reason: carries on,              │ it exits, or by a fatal signal, or does not take
- * over as after an upgrade   ◀──── execveat ─────┘ in time, or its workers do not serve:
- * rollback_go
+ *   old version                        new version: on probation
+ *   rollback_offer ───── execve ─────▶ rollback_begin ─▶ every worker serves: rollback_end
+ *                                         │
+ *                                         │ it exits, or by a fatal signal; it does not take over
+ *                                         │ in time; its workers do not serve: rollback_go
+ *   rollback_reason: carries  ◀─ execveat ┘
+ *   on, as after an upgrade
  *
- * The old version leaves its own program open for it, as a descriptor: its file may be gone.
- * Between:
+ * Each has its own program open and leaves it to the next as a descriptor, for the file may be gone
+ * by then. In the environment:
  *
- *      WSPUSHD_BEFORE="9 /usr/sbin/wspushd"   to the new version: that descriptor, and the path
- * that the next upgrade is to be taken from WSPUSHD_BINARY="/usr/sbin/wspushd"     back: that path
- *      WSPUSHD_ROLLBACK="it ended by SIGSEGV" back: why
+ *   WSPUSHD_BEFORE="9 /usr/sbin/wspushd"     to the new version: that descriptor, and the path
+ *   WSPUSHD_BINARY="/usr/sbin/wspushd"       back: the path, for the next upgrade
+ *   WSPUSHD_ROLLBACK="it ended by SIGSEGV"   back: why
  *
  * There is no way back where a worker of the new version has run on shared memory of another
  * layout. What could not even begin has been found by the trial (upgrade.h).
@@ -27,8 +28,7 @@
 
 /* ---- In the old version ---- */
 
-/* Right before execve: keeps this program open for the new version. Where that fails, there is no
- * way back. */
+/* Right before execve: leaves this program to the new version. `binary`: its path. */
 void rollback_offer(const char *binary);
 
 /* execve has failed. */
@@ -36,7 +36,8 @@ void rollback_withdraw(void);
 
 /* ---- In the new version ---- */
 
-/* First of all: on probation from here on, where a way back is offered. Borrows argv. */
+/* First of all: on probation from here on, where a way back is offered. Else opens this program, to
+ * be offered. Borrows argv. */
 void rollback_begin(char **argv);
 
 /* It has taken over: from here on the master holds the descriptors, and workers that run are ended
@@ -56,8 +57,7 @@ void rollback_disown(void);
 
 /* ---- In the old version, come back ---- */
 
-/* The path of the program, malloc'ed: a deleted file has none in /proc/self/exe. NULL with errno.
- */
+/* The path of the program, malloc'ed; or NULL with errno. A deleted file has none of its own. */
 char *rollback_binary(void);
 
 /* Why the new version has failed, or NULL where this is not the old one come back. */
