@@ -127,9 +127,8 @@ class Page:
             series.append((text, points("nchan", mode, "back_ms", None), colour, False))
         marks = [(at(size), f"{size:,}") for size in sizes]
         return svg.lines("What a client notices of a kill, a reload, an upgrade",
-                         f"wspushd: the longest wait of a push{', undisturbed' if known else ''}, "
-                         "median and worst, no client closed; "
-                         "nchan: until the last closed client is back",
+                         f"wspushd: longest wait of a push{', undisturbed' if known else ''}, median and "
+                         "worst, none closed; nchan: last closed client is back",
                          [one for one in series if one[1]], marks, "ms", "connections")
 
     # Text.
