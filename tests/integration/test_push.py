@@ -364,11 +364,13 @@ def test_answers_and_pushes_do_not_mix_up_their_bytes(server, user):
     client = server.client(user)
     rng = random.Random(7)
     sizes = [rng.choice([5, 130, 3000, 66000 - 600]) for _ in range(200)]
+    got = []
     for number, size in enumerate(sizes):
         server.publish("user:" + user, b"\0\0\0\x6e%06d" % number + b"p" * size)
         client.send_message(PING, b"%06d" % number + b"e" * min(size, 3000))
         client.pull()
-    got = [client.recv_message() for _ in range(2 * len(sizes))]
+        if number % 4 == 3: # not so many at once that it would count as too slow
+            got += [client.recv_message() for _ in range(8)]
     for op in (110, PONG):
         assert [int(m.payload[:6]) for m in got if m.op == op] == list(range(len(sizes)))
     assert [len(m.payload) - 6 for m in got if m.op == 110] == sizes
