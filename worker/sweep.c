@@ -50,15 +50,16 @@ static void check_moving(struct worker *worker, struct conn *conn)
 static void check_open(struct worker *worker, struct conn *conn)
 {
     const struct config *config = worker->config;
+    /* Of whole seconds: more than n - 1 have passed where the difference is n. */
     const uint32_t silent = worker->now_s - conn->seen;
     if (conn->expires && clock_wall_ms() / 1000 >= conn->expires) {
         client_close(worker, conn, WS_CLOSE_EXPIRED, ws_close_text(WS_CLOSE_EXPIRED),
                      CLOSED_EXPIRED);
-    } else if (silent >= config->heartbeat + config->heartbeat_timeout &&
+    } else if (silent > config->heartbeat + config->heartbeat_timeout &&
                conn_has(conn, CONN_PINGED)) {
         client_close(worker, conn, WS_CLOSE_NO_HEARTBEAT, ws_close_text(WS_CLOSE_NO_HEARTBEAT),
                      CLOSED_HEARTBEAT);
-    } else if (silent >= config->heartbeat && !conn_has(conn, CONN_PINGED)) {
+    } else if (silent > config->heartbeat && !conn_has(conn, CONN_PINGED)) {
         conn_set(conn, CONN_PINGED);
         outbox_reserve(worker, 0);
         outbox_add(worker, conn, outbox_frame(worker, WS_PING, NULL, 0));
