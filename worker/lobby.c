@@ -74,7 +74,7 @@ static void let_go(struct worker *worker, struct guest *guest)
 static bool may_go(struct worker *worker, const struct guest *guest)
 {
     if (guest->login.user_len > 0)
-        return rings_room(worker, guest->home, guest->size);
+        return guest->home == worker->id || rings_room(worker, guest->home, guest->size);
     return command_ready(worker) || worker->now_ms >= guest->deadline_ms;
 }
 
