@@ -106,9 +106,10 @@ static void give_up(enum change_outcome outcome, const char *line)
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
-    const bool serving = supervise_serving(master), late = is_late(master);
+    const bool probation = rollback_possible(), late = is_late(master);
+    const bool serving = probation ? supervise_proven(master) : supervise_serving(master);
     (void)fd, (void)what;
-    if (rollback_possible() && !serving && (late || supervise_failing(master))) {
+    if (probation && !serving && (late || supervise_failing(master))) {
         event_del(change.look);
         upgrade_go_back(master);
         return;

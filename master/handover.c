@@ -213,7 +213,7 @@ bool handover_brought(int fd)
 void handover_close_others(void)
 {
     for (size_t i = 0; i < brought.count; i++)
-        if (!brought.kept[i].taken)
+        if (!brought.kept[i].taken && !inherit_owns(brought.kept[i].fd))
             close(brought.kept[i].fd);
     free(brought.kept);
     brought.kept = NULL;

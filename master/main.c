@@ -98,8 +98,9 @@ int main(int argc, char **argv)
     const int done = parse(argc, argv, &options);
     if (done >= 0)
         return done;
-    struct config *config =
-        config_load(invocation->file, invocation->override, invocation->overrides, stderr);
+    const char *kept = rollback_config();
+    struct config *config = config_load(kept ? kept : invocation->file, invocation->override,
+                                        invocation->overrides, stderr);
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
@@ -110,6 +111,8 @@ int main(int argc, char **argv)
         config_free(config);
         return EXIT_SUCCESS;
     }
+    if (!kept)
+        rollback_keep(invocation->file);
     log_set_source("master");
     if (log_open(config->log, (enum log_level)config->log_level) == -1) {
         fprintf(stderr, "wspushd: %s: %s\n", config->log, strerror(errno));

@@ -26,6 +26,7 @@ struct charge {
     uint64_t turns;      /* of the slot's loops before it was started */
     uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
     uint32_t backoff_ms; /* before the next start, if it dies young */
+    uint32_t young;      /* deaths in a row of those who died young */
 };
 
 /* How the server was called: a reload and an upgrade call it so again. */

@@ -98,14 +98,18 @@ void notify_stopping(uint32_t seconds)
 
 /* ---- The watchdog ---- */
 
-static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+void notify_alive(void)
 {
-    (void)fd, (void)what, (void)arg;
     tell("WATCHDOG=1");
 }
 
-/* The period that the supervisor wants in microseconds, 0 for none: sd_watchdog_enabled(3). */
-static uint64_t watchdog_usec(void)
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    notify_alive();
+}
+
+uint64_t notify_watchdog_usec(void)
 {
     const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
     if (!usec || (pid && strtoll(pid, NULL, 10) != getpid()))
@@ -123,7 +127,7 @@ static int add_watchdog(const struct master *master, uint64_t usec)
 int notify_open(struct master *master)
 {
     const char *name = getenv("NOTIFY_SOCKET");
-    const uint64_t watchdog = watchdog_usec();
+    const uint64_t watchdog = notify_watchdog_usec();
     if (!name)
         return 0;
     if (!find_socket(name)) {
@@ -134,5 +138,8 @@ int notify_open(struct master *master)
     notify.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (notify.fd == -1)
         return -1;
-    return watchdog > 0 ? add_watchdog(master, watchdog / 2 + 1) : 0;
+    if (watchdog == 0)
+        return 0;
+    notify_alive(); /* the version before an upgrade may have said so long ago */
+    return add_watchdog(master, watchdog / 2 + 1);
 }

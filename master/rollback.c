@@ -6,6 +6,7 @@
 #include "master/rollback.h"
 
 #include "master/handover.h"
+#include "master/notify.h"
 #include "shm/words.h"
 
 #include <fcntl.h>
@@ -14,11 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define BEFORE_VARIABLE   "WSPUSHD_BEFORE"
 #define BINARY_VARIABLE   "WSPUSHD_BINARY"
+#define CONFIG_VARIABLE   "WSPUSHD_CONFIG"
 #define ROLLBACK_VARIABLE "WSPUSHD_ROLLBACK"
 
 enum {
@@ -28,11 +32,13 @@ enum {
 };
 
 /* Ours stand first in the environment. */
-enum { TOLD_AT, BINARY_AT, WHY_AT, OURS };
+enum { TOLD_AT, BINARY_AT, CONFIG_AT, WHY_AT, OURS };
 
 static struct {
     int program; /* this one, for whom it may be the version before; 0: not known */
     int before;  /* the version before, on probation; 0: there is no way back */
+    int config;  /* memfd with push.conf as this one took it; on probation, as the one before did */
+    char *text;  /* as this one took it, on probation */
     pid_t pid;   /* of who goes */
     bool left;   /* or has tried to */
     char **argv;
@@ -47,24 +53,69 @@ extern char **environ;
 
 static int open_program(void)
 {
-    const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    const int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     return fd == -1 ? 0 : fd;
 }
 
 void rollback_offer(const char *binary)
 {
     char text[16 + PATH_MAX];
-    if (way.program == 0)
+    if (way.program == 0 || way.config == 0)
         return;
-    snprintf(text, sizeof(text), "%d %s", way.program, binary);
+    snprintf(text, sizeof(text), "%d %d %s", way.program, way.config, binary);
     setenv(BEFORE_VARIABLE, text, 1);
     fcntl(way.program, F_SETFD, 0);
+    fcntl(way.config, F_SETFD, 0);
 }
 
 void rollback_withdraw(void)
 {
     unsetenv(BEFORE_VARIABLE);
-    fcntl(way.program, F_SETFD, FD_CLOEXEC);
+    if (way.program > 0)
+        fcntl(way.program, F_SETFD, FD_CLOEXEC);
+    if (way.config > 0)
+        fcntl(way.config, F_SETFD, FD_CLOEXEC);
+}
+
+/* ---- What is kept for going back ---- */
+
+static bool write_config(const char *text)
+{
+    const size_t len = strlen(text);
+    return ftruncate(way.config, 0) == 0 && pwrite(way.config, text, len, 0) == (ssize_t)len;
+}
+
+/* The whole of a file, malloc'ed, or NULL. */
+static char *read_file(const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *file = fopen(path, "re");
+    if (file && getdelim(&text, &size, '\0', file) == -1) { /* it has no NUL: config.c */
+        free(text);
+        text = NULL;
+    }
+    if (file)
+        fclose(file);
+    return text;
+}
+
+void rollback_keep(const char *path)
+{
+    char *text = read_file(path);
+    free(way.text);
+    way.text = NULL;
+    if (!text)
+        return;
+    if (rollback_possible()) {
+        way.text = text;
+        return;
+    }
+    if (way.config == 0)
+        way.config = memfd_create("push.conf", MFD_CLOEXEC);
+    if (way.config == -1 || !write_config(text))
+        way.config = 0;
+    free(text);
 }
 
 /* ---- Going back ---- */
@@ -88,13 +139,14 @@ void rollback_go(const char *why)
     strncpy(way.why + sizeof(ROLLBACK_VARIABLE), why, REASON_MAX);
     if (way.master) {
         end_workers(way.master);
-        handover_prepare(way.master, true);
+        handover_prepare(way.master, handover_first() > 0);
     }
+    fcntl(way.config, F_SETFD, 0);
     handover_keep(way.env[TOLD_AT] + strlen(HANDOVER_VARIABLE "="));
     execveat(way.before, "", way.argv, way.env, AT_EMPTY_PATH);
 }
 
-/* SA_RESETHAND: where there is no way back, the program ends by the signal. */
+/* Where there is no way back, the program ends by the signal: SA_RESETHAND. */
 static void on_fatal(int number)
 {
     char why[REASON_MAX] = "it ended by SIG";
@@ -102,6 +154,7 @@ static void on_fatal(int number)
         rollback_go("it did not take over in time");
     else
         rollback_go(strcat(why, sigabbrev_np(number)));
+    raise(number);
 }
 
 static void at_exit(void)
@@ -114,20 +167,22 @@ static void at_exit(void)
 static bool is_ours(const char *entry)
 {
     static const char *const names[] = {HANDOVER_VARIABLE "=", BEFORE_VARIABLE "=",
-                                        BINARY_VARIABLE "=", ROLLBACK_VARIABLE "="};
+                                        BINARY_VARIABLE "=", CONFIG_VARIABLE "=",
+                                        ROLLBACK_VARIABLE "="};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strncmp(entry, names[i], strlen(names[i])) == 0)
             return true;
     return false;
 }
 
-static char **make_environment(const char *binary)
+static char **make_environment(const char *binary, int config)
 {
     size_t count = 0, at = OURS;
     while (environ[count])
         count++;
     char **env = calloc(count + OURS + 1, sizeof(*env));
-    if (!env || asprintf(&env[BINARY_AT], BINARY_VARIABLE "=%s", binary) == -1) {
+    if (!env || asprintf(&env[BINARY_AT], BINARY_VARIABLE "=%s", binary) == -1 ||
+        asprintf(&env[CONFIG_AT], CONFIG_VARIABLE "=%d", config) == -1) {
         free(env);
         return NULL;
     }
@@ -166,6 +221,13 @@ static void uninstall(int number)
         signal(number, SIG_DFL);
 }
 
+/* Less than the supervisor has: it would kill. */
+static unsigned patience_s(void)
+{
+    const uint64_t watchdog_s = notify_watchdog_usec() / 1000000;
+    return watchdog_s > 0 && watchdog_s < START_S ? (unsigned)(watchdog_s * 3 / 4 + 1) : START_S;
+}
+
 static void install_all(void)
 {
     static uint8_t stack[STACK_SIZE];
@@ -175,7 +237,7 @@ static void install_all(void)
     FATAL_SIGNALS(INSTALL)
 #undef INSTALL
     install(SIGALRM);
-    alarm(START_S);
+    alarm(patience_s());
     atexit(at_exit);
 }
 
@@ -184,23 +246,30 @@ static void forget(void)
     if (way.env) {
         free(way.env[TOLD_AT]);
         free(way.env[BINARY_AT]);
+        free(way.env[CONFIG_AT]);
         free(way.env);
     }
     way.env = NULL;
 }
 
-/* Whether there is a way back: "9 /usr/sbin/wspushd". */
+static bool adopt(int fd)
+{
+    return fd > 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
+}
+
+/* Whether there is a way back: "9 10 /usr/sbin/wspushd". */
 static bool find_way(const char *offer, const char *told, char **argv)
 {
     char *path;
     const int before = (int)strtol(offer, &path, 10);
+    const int config = (int)strtol(path, &path, 10);
     way.argv = argv;
     way.pid = getpid();
-    way.env = make_environment(*path == ' ' ? path + 1 : path);
-    if (before <= 0 || !way.env || !tell(told))
+    way.env = make_environment(*path == ' ' ? path + 1 : path, config);
+    if (!adopt(before) || !adopt(config) || !way.env || !tell(told))
         return false;
-    fcntl(before, F_SETFD, FD_CLOEXEC);
     way.before = before;
+    way.config = config;
     return true;
 }
 
@@ -222,9 +291,9 @@ void rollback_arm(const struct master *master)
         return;
     alarm(0);
     char *text = handover_text(master, handover_first());
-    if (tell(text))
-        way.master = master;
+    tell(text);
     free(text);
+    way.master = master;
 }
 
 bool rollback_possible(void)
@@ -263,6 +332,10 @@ void rollback_end(void)
         forget();
         take_place_of(before);
     }
+    if (way.text && !write_config(way.text))
+        way.config = 0; /* stays open, and is not offered */
+    free(way.text);
+    way.text = NULL;
     handover_end();
 }
 
@@ -272,7 +345,21 @@ char *rollback_binary(void)
 {
     const char *told = getenv(BINARY_VARIABLE);
     char *path = told ? strdup(told) : realpath("/proc/self/exe", NULL);
+    if (told) /* else it is the descriptor's number, in older kernels */
+        prctl(PR_SET_NAME, basename(told));
     unsetenv(BINARY_VARIABLE);
+    return path;
+}
+
+const char *rollback_config(void)
+{
+    static char path[32];
+    const char *told = getenv(CONFIG_VARIABLE);
+    if (!told || !adopt((int)strtol(told, NULL, 10)))
+        return NULL;
+    way.config = (int)strtol(told, NULL, 10);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", way.config);
+    unsetenv(CONFIG_VARIABLE);
     return path;
 }
 

@@ -14,8 +14,10 @@
  * Each has its own program open and leaves it to the next as a descriptor, for the file may be gone
  * by then. In the environment:
  *
- *   WSPUSHD_BEFORE="9 /usr/sbin/wspushd"     to the new version: that descriptor, and the path
+ *   WSPUSHD_BEFORE="9 10 /usr/sbin/wspushd"  to the new version: that, a memfd with push.conf as
+ *                                            the old one took it, and the program's path
  *   WSPUSHD_BINARY="/usr/sbin/wspushd"       back: the path, for the next upgrade
+ *   WSPUSHD_CONFIG="10"                      back: push.conf, for the file may have changed since
  *   WSPUSHD_ROLLBACK="it ended by SIGSEGV"   back: why
  *
  * There is no way back where a worker of the new version has run on shared memory of another
@@ -27,6 +29,9 @@
 #include "master/master.h"
 
 /* ---- In the old version ---- */
+
+/* push.conf has been taken: this is what the version before is to come back with. */
+void rollback_keep(const char *path);
 
 /* Right before execve: leaves this program to the new version. `binary`: its path. */
 void rollback_offer(const char *binary);
@@ -59,6 +64,9 @@ void rollback_disown(void);
 
 /* The path of the program, malloc'ed; or NULL with errno. A deleted file has none of its own. */
 char *rollback_binary(void);
+
+/* Where it finds push.conf as it had it, or NULL where this is not the old one come back. */
+const char *rollback_config(void);
 
 /* Why the new version has failed, or NULL where this is not the old one come back. */
 const char *rollback_reason(void);

@@ -162,7 +162,9 @@ static int note_own_descriptors(struct master *master)
 static void replace(struct master *master, uint32_t i, bool warned)
 {
     struct charge *charge = &master->charge[i];
-    if (warned || clock_mono_ms() - charge->started_ms >= YOUNG_MS) {
+    const bool young = clock_mono_ms() - charge->started_ms < YOUNG_MS;
+    charge->young = young ? charge->young + 1 : 0;
+    if (warned || !young) {
         charge->backoff_ms = BACKOFF_FIRST_MS;
         start(master, i);
         return;
@@ -344,9 +346,26 @@ bool supervise_serving(const struct master *master)
 bool supervise_failing(const struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++)
-        if (master->charge[i].backoff_ms >= BACKOFF_FIRST_MS << EARLY_DEATHS_MAX)
+        if (master->charge[i].young >= EARLY_DEATHS_MAX)
             return true;
     return false;
+}
+
+bool supervise_proven(const struct master *master)
+{
+    const uint64_t now = clock_mono_ms();
+    for (uint32_t i = 0; i < master->workers; i++)
+        if (master->charge[i].pid == 0 || now - master->charge[i].started_ms < YOUNG_MS)
+            return false;
+    return supervise_serving(master);
+}
+
+void supervise_lost(struct master *master)
+{
+    for (uint32_t i = 0; i < master->slots; i++) {
+        master->charge[i].pid = 0;
+        atomic_store(&slot_of(master, i)->pid, 0);
+    }
 }
 
 bool supervise_drained(const struct master *master)

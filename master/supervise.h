@@ -51,8 +51,13 @@ bool supervise_reloaded(const struct master *master);
 /* Whether every worker that is to run does, and its loop has turned: clients are accepted. */
 bool supervise_serving(const struct master *master);
 
-/* Whether a worker has died young again and again. */
+/* Whether every worker serves and is not young any more; whether one has died young again and
+ * again. */
+bool supervise_proven(const struct master *master);
 bool supervise_failing(const struct master *master);
+
+/* All workers have been killed and reaped by others: none is running. */
+void supervise_lost(struct master *master);
 
 /* Whether every worker has drained; whether none is running. */
 bool supervise_drained(const struct master *master);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "master/change.h"
 #include "master/handover.h"
+#include "master/notify.h"
 #include "master/rollback.h"
 #include "master/stop.h"
 #include "master/supervise.h"
@@ -225,7 +226,14 @@ void upgrade_tried(struct master *master, int status)
 void upgrade_go_back(struct master *master)
 {
     log_error("upgrade_fails", "why=%s", log_quote(not_serving, strlen(not_serving)));
-    leave(master);
+    rollback_go(not_serving);
+    const char *why = strerror(errno); /* it goes on as it is, then */
+    log_error("no_way_back", "why=%s", log_quote(why, strlen(why)));
+    rollback_end();
+    supervise_lost(master);
+    supervise_restart(master);
+    change_note(not_serving);
+    change_end(master, CHANGE_FAILED);
 }
 
 static void differs(const char *key, bool reload)
@@ -278,6 +286,7 @@ static void exec_new(const struct master *master, int first)
         return;
     handover_keep(text);
     setenv(HANDOVER_VARIABLE, text, 1);
+    notify_alive();
     rollback_offer(master->invocation->binary);
     execv(master->invocation->binary, master->invocation->argv);
     const int error = errno;
@@ -287,7 +296,7 @@ static void exec_new(const struct master *master, int first)
     errno = error;
 }
 
-static void exec_after(struct master *master)
+void upgrade_exec(struct master *master)
 {
     handover_prepare(master, true);
     exec_new(master, master->segment.fd);
@@ -295,27 +304,6 @@ static void exec_after(struct master *master)
     master->upgrading = false;
     supervise_restart(master);
     refuse(master, strerror(error));
-}
-
-/* Where the new version could not go back, it goes on as it is. */
-static void exec_before(struct master *master)
-{
-    rollback_go(not_serving);
-    log_error("no_way_back", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
-    rollback_end();
-    master->upgrading = false;
-    supervise_restart(master);
-    change_note(not_serving);
-    change_end(master, CHANGE_FAILED);
-}
-
-/* No upgrade begins on probation: who leaves then is to make room for the version before. */
-void upgrade_exec(struct master *master)
-{
-    if (rollback_possible())
-        exec_before(master);
-    else
-        exec_after(master);
 }
 
 void upgrade_exec_anew(const struct master *master)

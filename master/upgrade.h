@@ -36,10 +36,11 @@ void upgrade_begin(struct master *master);
 /* The trial has ended with this wait status: step 2, or the end of it. */
 void upgrade_tried(struct master *master, int status);
 
-/* The last worker has left: step 3, or the end of 5. Returns only where execve fails. */
+/* The last worker has left: step 3. Returns only where execve fails. */
 void upgrade_exec(struct master *master);
 
-/* Not every worker of this new version serves: step 5. Only where rollback_possible. */
+/* Not every worker of this new version serves: step 5, where rollback_possible. Returns only where
+ * execve fails. */
 void upgrade_go_back(struct master *master);
 
 /* The drain of a restart is over: the new version begins anew. Returns only where execve fails. */

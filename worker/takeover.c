@@ -61,7 +61,7 @@ static bool is_own(const struct worker *worker, uint64_t word)
     return word_owner(word) == worker->id && word_state(word) != CONN_FREE;
 }
 
-/* Visits every record of this slot that is in use and not at rest, and a few that are. */
+/* Visits every record of this slot that is in use and was not at rest, and a few that were. */
 static void for_each(struct worker *worker, const struct unrest *unrest,
                      void (*visit)(struct worker *, struct conn *))
 {

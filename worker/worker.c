@@ -314,6 +314,7 @@ int worker_run(const struct worker_setup *setup)
     if (successor)
         takeover_finish(&worker);
     turn(&worker);
+    fault_meet_at("turned");
     loop(&worker);
     if (worker.leaving)
         parcel_write(&worker);

@@ -10,6 +10,7 @@ from harness.client import PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.process import alive, descriptors
 from harness.publisher import Publisher, check_received, pull_all
+from harness.server import write_conf
 from harness.wait import wait_for
 from test_layouts import FOREIGN, NEXT, expect_restart
 from test_upgrade import install, installed, upgrade  # noqa: F401: a fixture
@@ -26,6 +27,7 @@ ENDS = [("master fault:abort", "it ended by SIGABRT"),
         ("supervisor fault:segv", "it ended by SIGSEGV"),
         ("supervisor fault:end", "it ended by itself: see the log"),
         ("worker fault:abort", "not every worker of the new version served"),
+        ("turned fault:abort", "not every worker of the new version served"),
         ("worker fault:exit", "not every worker of the new version served")]
 
 
@@ -116,6 +118,21 @@ def test_nothing_is_left_open(faulty):
     for _ in range(4):
         assert ctl(server, "upgrade").status == REFUSED
     wait_for(lambda: descriptors(server.pid) <= before, f"{before} descriptors at most")
+
+
+def test_the_version_before_has_its_configuration_still(faulty):
+    """What the new version was to take may be why it failed."""
+    server = faulty("supervisor fault:abort", heartbeat=25)
+    write_conf(server.conf_path, {**server.config, "heartbeat": 7}, server.opcodes)
+    expect_refusal(server, "it ended by SIGABRT")
+    assert server.client("old").hello["heartbeat"] == 25
+    expect_refusal(server, "it ended by SIGABRT")
+    assert server.client("still-old").hello["heartbeat"] == 25
+    assert ctl(server, "reload").status == DONE
+    assert server.client("new").hello["heartbeat"] == 7
+    write_conf(server.conf_path, {**server.config, "heartbeat": 9}, server.opcodes)
+    expect_refusal(server, "it ended by SIGABRT")
+    assert server.client("reloaded").hello["heartbeat"] == 7
 
 
 def test_afterwards_it_can_be_upgraded_and_reloaded(faulty):

@@ -11,10 +11,13 @@ import time
 
 import pytest
 
+from harness.build import built
 from harness.net import can_connect, free_port
 from harness.process import die_with_us
 from harness.systemd import NotifySocket, passing
 from harness.wait import ROOT, SANITIZED, SLACK, TIMEOUT, WSPUSHD, wait_for
+from test_upgrade import install
+from test_wspushctl import DONE, REFUSED, ctl
 
 UNITS = ROOT / "scripts/systemd"
 
@@ -109,7 +112,7 @@ def test_the_watchdog_is_fed_twice_in_its_period(make_server, notify):
     env = {"NOTIFY_SOCKET": told.name, "WATCHDOG_USEC": "1000000"}
     make_server(start=False).start(env=env)
     began = time.monotonic()
-    while told.count("WATCHDOG") < 5:
+    while told.count("WATCHDOG") < 6:     # the first at once
         told.next()
     assert 2.0 < time.monotonic() - began < 4.0 * SLACK
     times = [when for when, message in told.messages if "WATCHDOG" in message]
@@ -237,6 +240,26 @@ def test_passed_sockets_are_used_instead_of_new_ones(make_server, listening, tmp
     assert os.path.exists(path), "the file is systemd's"
     assert can_connect(path) and can_connect(("127.0.0.1", port)), "systemd listens on"
     assert not can_connect(("127.0.0.1", own))
+
+
+def test_passed_sockets_outlive_an_upgrade_and_one_that_fails(make_server, listening, tmp_path):
+    tcp, admin = listening(("127.0.0.1", 0)), listening(("127.0.0.1", 0))
+    server = make_server(start=False, listen=[f"127.0.0.1:{tcp.getsockname()[1]}"],
+                         admin=f"127.0.0.1:{admin.getsockname()[1]}")
+    server.binary = tmp_path / "wspushd"
+    server.workers_may_change = True
+    server.expect_log("rolled_back|died|killed|ok$|can take over")
+    install(server)
+    server.start(env={"WSPUSHD_FAULT": "supervisor fault:abort"}, **passing([tcp, admin], binary=server.binary))
+    client = server.client("first")
+    for program, status in [("wspushd", DONE), ("wspushd", DONE), ("wspushd-faults", REFUSED),
+                            ("wspushd", DONE), ("wspushd-faults", REFUSED)]:
+        install(server, built(program))
+        assert ctl(server, "upgrade").status == status
+        assert server.client(program).hello["user"] == program
+    assert server.push("first", 110, data=1) == 1
+    assert client.recv_message().json() == 1
+    assert server.log().count("event=inherited") == 2 * 8, "by the first, and by all who took over"
 
 
 def test_clients_that_come_during_a_restart_wait_instead_of_being_refused(make_server, listening):

@@ -44,10 +44,10 @@ class NotifySocket:
         self._sock.close()
 
 
-def passing(sockets, names=(), pid=None):
+def passing(sockets, names=(), pid=None, binary=WSPUSHD):
     """Arguments for Server.start, so that it is started as systemd would: with sockets passed.
 
-    pid: what $LISTEN_PID says, where it is not to be the server's own.
+    pid: what $LISTEN_PID says, where it is not to be the server's own; binary: of the server.
     """
     numbers = [sock.fileno() for sock in sockets]
 
@@ -62,5 +62,5 @@ def passing(sockets, names=(), pid=None):
     script = (f"LISTEN_PID={pid or '$$'} LISTEN_FDS={len(sockets)} "
               f"LISTEN_FDNAMES={':'.join(names)}; export LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; "
               'exec "$0" "$@"')
-    return {"command": ["/bin/sh", "-c", script, str(WSPUSHD)], "preexec_fn": prepare,
+    return {"command": ["/bin/sh", "-c", script, str(binary)], "preexec_fn": prepare,
             "close_fds": False}
