@@ -85,18 +85,19 @@ static bool write_config(const char *text)
     return ftruncate(way.config, 0) == 0 && pwrite(way.config, text, len, 0) == (ssize_t)len;
 }
 
-/* The whole of a file, malloc'ed, or NULL. */
+/* The whole of a file without NULs, malloc'ed, perhaps empty; or NULL. */
 static char *read_file(const char *path)
 {
     char *text = NULL;
     size_t size = 0;
     FILE *file = fopen(path, "re");
-    if (file && getdelim(&text, &size, '\0', file) == -1) { /* it has no NUL: config.c */
+    if (!file)
+        return NULL;
+    if (getdelim(&text, &size, '\0', file) == -1) {
         free(text);
-        text = NULL;
+        text = ferror(file) ? NULL : strdup("");
     }
-    if (file)
-        fclose(file);
+    fclose(file);
     return text;
 }
 
