@@ -354,7 +354,10 @@ static struct config *load_with(struct config_load *load, const struct config_ov
             load->broken = true;
         cfg_free(root);
     }
-    free(text);
+    if (config)
+        config->text = text;
+    else
+        free(text);
     if (!config || (load->broken && load->problem_count == 0))
         config_problem(load, (struct config_origin){0}, NULL, "out of memory");
     return config;
@@ -427,6 +430,7 @@ void config_free(struct config *config)
         free(config->rule[i].key);
     }
     free(config->rule);
+    free(config->text);
     free(config->listen_at);
     config_redis_free(&config->redis_at);
     free(config->auth_order);

@@ -67,6 +67,7 @@ struct network {
 };
 
 struct config {
+    char *text; /* of the file, as it was read */
 #define FIELD_INT(key, ...)  uint32_t key;
 #define FIELD_BOOL(key, ...) bool key;
 #define FIELD_STR(key, ...)  char *key;

@@ -92,9 +92,8 @@ void handover_keep(const char *text)
 /* ---- After it ---- */
 
 static struct {
-    int first; /* the segment, or minus the number of the upgrade; 0: none, or closed */
-    bool resumed, restarted;
-    bool same;    /* layout */
+    int first;    /* the segment, or minus the number of the upgrade; 0: nothing was */
+    int old;      /* the segment, where it is of another layout; 0: it is not, or closed */
     size_t count; /* of what else was named */
     struct kept {
         int fd;
@@ -126,11 +125,11 @@ static int open_segment(struct master *master)
     const int layout = fd == -1 ? -1 : migrate_open(&master->segment, fd);
     if (layout == -1)
         return -1;
-    brought.same = layout == SEGMENT_LAYOUT;
-    if (brought.same) {
+    if (layout == SEGMENT_LAYOUT) {
         master->segment.fd = brought.first;
         close(fd);
     } else {
+        brought.old = brought.first;
         log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
                  master->segment.size);
     }
@@ -147,14 +146,12 @@ int handover_take_up(struct master *master)
     if (read_kept(at) == -1)
         return -1;
     unsetenv(HANDOVER_VARIABLE);
-    brought.resumed = true;
-    brought.restarted = brought.first < 0;
-    return brought.restarted ? 0 : open_segment(master);
+    return handover_restarted() ? 0 : open_segment(master);
 }
 
 void handover_carry_on(const struct master *master)
 {
-    if (!brought.restarted)
+    if (!handover_restarted())
         return;
     board_resume(master->segment.board, CHANGE_UPGRADE, (uint32_t)-brought.first);
     change_note("the layout of shared memory has changed: clients were told of a restart");
@@ -162,12 +159,12 @@ void handover_carry_on(const struct master *master)
 
 bool handover_resumed(void)
 {
-    return brought.resumed;
+    return brought.first != 0;
 }
 
 bool handover_restarted(void)
 {
-    return brought.restarted;
+    return brought.first < 0;
 }
 
 int handover_first(void)
@@ -177,7 +174,7 @@ int handover_first(void)
 
 bool handover_is_same(void)
 {
-    return brought.same;
+    return brought.first > 0 && brought.old == 0;
 }
 
 static int take(struct kept *kept)
@@ -222,7 +219,7 @@ void handover_close_others(void)
 
 void handover_end(void)
 {
-    if (brought.first > 0 && !brought.same)
-        close(brought.first);
-    brought.first = 0;
+    if (brought.old > 0)
+        close(brought.old);
+    brought.old = 0;
 }

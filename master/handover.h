@@ -46,10 +46,11 @@ void handover_carry_on(const struct master *master);
 bool handover_resumed(void);
 bool handover_restarted(void);
 
-/* The first number of the value, until handover_end. */
+/* The first number of the value; 0: there was none. */
 int handover_first(void);
 
-/* Whether the segment that was named is the one in use: it is of this version's layout. */
+/* Whether the segment that was named is of this version's layout, and so the one in use. Asked
+ * before handover_end. */
 bool handover_is_same(void);
 
 /* The inherited listening socket that is bound to `address`, or -1. */

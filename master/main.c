@@ -111,8 +111,6 @@ int main(int argc, char **argv)
         config_free(config);
         return EXIT_SUCCESS;
     }
-    if (!kept)
-        rollback_keep(invocation->file);
     log_set_source("master");
     if (log_open(config->log, (enum log_level)config->log_level) == -1) {
         fprintf(stderr, "wspushd: %s: %s\n", config->log, strerror(errno));

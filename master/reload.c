@@ -9,7 +9,6 @@
 #include "master/change.h"
 #include "master/move.h"
 #include "master/stop.h"
-#include "master/rollback.h"
 #include "master/supervise.h"
 
 #include <stdio.h>
@@ -151,7 +150,6 @@ static void take(struct master *master, struct config *fresh, struct listeners l
     config_free(master->config);
     master->config = fresh;
     config_kept_text(fresh, master->segment.header->kept, KEPT_MAX);
-    rollback_keep(master->invocation->file);
     master->reloads++;
     log_open(fresh->log, (enum log_level)fresh->log_level);
     log_info("reloading", "file=%s",

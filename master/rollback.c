@@ -7,6 +7,7 @@
 
 #include "master/handover.h"
 #include "master/notify.h"
+#include "master/supervise.h"
 #include "shm/words.h"
 
 #include <fcntl.h>
@@ -37,8 +38,8 @@ enum { TOLD_AT, BINARY_AT, CONFIG_AT, WHY_AT, OURS };
 static struct {
     int program; /* this one, for whom it may be the version before; 0: not known */
     int before;  /* the version before, on probation; 0: there is no way back */
-    int config;  /* memfd with push.conf as this one took it; on probation, as the one before did */
-    char *text;  /* as this one took it, on probation */
+    int config;  /* memfd for push.conf as this one took it, or the one before; 0: none */
+    bool back;   /* this is the version before, and has it there */
     pid_t pid;   /* of who goes */
     bool left;   /* or has tried to */
     char **argv;
@@ -51,16 +52,28 @@ extern char **environ;
 
 /* ---- In the old version ---- */
 
+/* A descriptor that was to go through execve goes no further. Whether it is one. */
+static bool take_back(int fd)
+{
+    return fd > 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
+}
+
 static int open_program(void)
 {
     const int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     return fd == -1 ? 0 : fd;
 }
 
-void rollback_offer(const char *binary)
+static bool write_config(const char *text)
+{
+    const size_t len = strlen(text);
+    return ftruncate(way.config, 0) == 0 && pwrite(way.config, text, len, 0) == (ssize_t)len;
+}
+
+void rollback_offer(const char *binary, const char *config)
 {
     char text[16 + PATH_MAX];
-    if (way.program == 0 || way.config == 0)
+    if (way.program == 0 || way.config == 0 || !write_config(config))
         return;
     snprintf(text, sizeof(text), "%d %d %s", way.program, way.config, binary);
     setenv(BEFORE_VARIABLE, text, 1);
@@ -71,61 +84,15 @@ void rollback_offer(const char *binary)
 void rollback_withdraw(void)
 {
     unsetenv(BEFORE_VARIABLE);
-    if (way.program > 0)
-        fcntl(way.program, F_SETFD, FD_CLOEXEC);
-    if (way.config > 0)
-        fcntl(way.config, F_SETFD, FD_CLOEXEC);
-}
-
-/* ---- What is kept for going back ---- */
-
-static bool write_config(const char *text)
-{
-    const size_t len = strlen(text);
-    return ftruncate(way.config, 0) == 0 && pwrite(way.config, text, len, 0) == (ssize_t)len;
-}
-
-/* The whole of a file without NULs, malloc'ed, perhaps empty; or NULL. */
-static char *read_file(const char *path)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return NULL;
-    if (getdelim(&text, &size, '\0', file) == -1) {
-        free(text);
-        text = ferror(file) ? NULL : strdup("");
-    }
-    fclose(file);
-    return text;
-}
-
-void rollback_keep(const char *path)
-{
-    char *text = read_file(path);
-    free(way.text);
-    way.text = NULL;
-    if (!text)
-        return;
-    if (rollback_possible()) {
-        way.text = text;
-        return;
-    }
-    if (way.config == 0)
-        way.config = memfd_create("push.conf", MFD_CLOEXEC);
-    if (way.config == -1 || !write_config(text))
-        way.config = 0;
-    free(text);
+    take_back(way.program);
+    take_back(way.config);
 }
 
 /* ---- Going back ---- */
 
 static void end_workers(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->slots; i++)
-        if (master->charge[i].pid > 0)
-            kill(master->charge[i].pid, SIGKILL);
+    supervise_kill(master);
     for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid > 0)
             waitpid(master->charge[i].pid, NULL, 0);
@@ -253,11 +220,6 @@ static void forget(void)
     way.env = NULL;
 }
 
-static bool adopt(int fd)
-{
-    return fd > 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
-}
-
 /* Whether there is a way back: "9 10 /usr/sbin/wspushd". */
 static bool find_way(const char *offer, const char *told, char **argv)
 {
@@ -267,11 +229,22 @@ static bool find_way(const char *offer, const char *told, char **argv)
     way.argv = argv;
     way.pid = getpid();
     way.env = make_environment(*path == ' ' ? path + 1 : path, config);
-    if (!adopt(before) || !adopt(config) || !way.env || !tell(told))
+    if (!take_back(before) || !take_back(config) || !way.env || !tell(told))
         return false;
     way.before = before;
     way.config = config;
     return true;
+}
+
+static int find_config(void)
+{
+    const char *told = getenv(CONFIG_VARIABLE);
+    int fd = told ? (int)strtol(told, NULL, 10) : 0;
+    way.back = take_back(fd);
+    if (!way.back)
+        fd = memfd_create("push.conf", MFD_CLOEXEC);
+    unsetenv(CONFIG_VARIABLE);
+    return fd == -1 ? 0 : fd;
 }
 
 void rollback_begin(char **argv)
@@ -282,6 +255,7 @@ void rollback_begin(char **argv)
     } else {
         forget();
         way.program = open_program();
+        way.config = find_config();
     }
     unsetenv(BEFORE_VARIABLE);
 }
@@ -333,10 +307,6 @@ void rollback_end(void)
         forget();
         take_place_of(before);
     }
-    if (way.text && !write_config(way.text))
-        way.config = 0; /* stays open, and is not offered */
-    free(way.text);
-    way.text = NULL;
     handover_end();
 }
 
@@ -355,13 +325,8 @@ char *rollback_binary(void)
 const char *rollback_config(void)
 {
     static char path[32];
-    const char *told = getenv(CONFIG_VARIABLE);
-    if (!told || !adopt((int)strtol(told, NULL, 10)))
-        return NULL;
-    way.config = (int)strtol(told, NULL, 10);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", way.config);
-    unsetenv(CONFIG_VARIABLE);
-    return path;
+    return way.back ? path : NULL;
 }
 
 const char *rollback_reason(void)

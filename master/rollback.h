@@ -30,11 +30,9 @@
 
 /* ---- In the old version ---- */
 
-/* push.conf has been taken: this is what the version before is to come back with. */
-void rollback_keep(const char *path);
-
-/* Right before execve: leaves this program to the new version. `binary`: its path. */
-void rollback_offer(const char *binary);
+/* Right before execve: leaves this program to the new version, with its path and the text of
+ * push.conf. */
+void rollback_offer(const char *binary, const char *config);
 
 /* execve has failed. */
 void rollback_withdraw(void);

@@ -384,7 +384,7 @@ bool supervise_gone(const struct master *master)
     return true;
 }
 
-void supervise_kill(struct master *master)
+void supervise_kill(const struct master *master)
 {
     for (uint32_t i = 0; i < master->slots; i++)
         if (master->charge[i].pid)

@@ -64,6 +64,6 @@ bool supervise_drained(const struct master *master);
 bool supervise_gone(const struct master *master);
 
 /* SIGKILL to whoever still runs. */
-void supervise_kill(struct master *master);
+void supervise_kill(const struct master *master);
 
 #endif

@@ -39,12 +39,12 @@ enum {
  * so it is asked for, too. */
 static const char other_layout[] = "the running server's shared memory has another layout";
 
+/* And one that can take over: in front of its version. */
+static const char can_take_over[] = "can take over: wspushd ";
+
 static const char not_serving[] = "not every worker of the new version served";
 
 static int trial_output; /* memfd(2) that a trial prints to */
-
-/* And one that can take over: in front of its version. */
-static const char can_take_over[] = "can take over: wspushd ";
 
 static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
 
@@ -191,15 +191,6 @@ static void restart(struct master *master)
     stop_begin_upgrade(master);
 }
 
-/* Step 2. */
-static void leave(struct master *master)
-{
-    master->upgrading = true;
-    supervise_command(master, SLOT_LEAVE);
-    if (supervise_gone(master))
-        upgrade_exec(master);
-}
-
 static bool has_passed(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(read_output(), can_take_over);
@@ -220,7 +211,10 @@ void upgrade_tried(struct master *master, int status)
         return;
     }
     log_info("upgrading", "");
-    leave(master);
+    master->upgrading = true;
+    supervise_command(master, SLOT_LEAVE);
+    if (supervise_gone(master))
+        upgrade_exec(master);
 }
 
 void upgrade_go_back(struct master *master)
@@ -287,7 +281,7 @@ static void exec_new(const struct master *master, int first)
     handover_keep(text);
     setenv(HANDOVER_VARIABLE, text, 1);
     notify_alive();
-    rollback_offer(master->invocation->binary);
+    rollback_offer(master->invocation->binary, master->config->text);
     execv(master->invocation->binary, master->invocation->argv);
     const int error = errno;
     rollback_withdraw();
