@@ -129,6 +129,11 @@ static inline uint32_t word_flags(uint64_t word)
 {
     return (uint32_t)word & 0xffff;
 }
+/* Whether the record is a connection of this owner. */
+static inline bool word_is_of(uint64_t word, uint32_t owner)
+{
+    return word_owner(word) == owner && word_state(word) != CONN_FREE;
+}
 static inline uint64_t word_make(uint32_t generation, uint32_t owner, enum conn_state state,
                                  uint32_t flags)
 {

@@ -98,8 +98,7 @@ static void cut_off(struct worker *worker)
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     for (uint32_t fd = 0; fd < high; fd++) {
         const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE &&
-            word_state(word) != CONN_MOVING)
+        if (word_is_of(word, worker->id) && word_state(word) != CONN_MOVING)
             client_end(worker, &worker->table[fd], CLOSED_DRAIN);
     }
 }

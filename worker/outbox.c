@@ -158,7 +158,7 @@ static uint32_t target_new(struct worker *worker, const struct conn *conn)
 void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
 {
     const uint64_t word = conn_word(conn);
-    if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
+    if (!word_is_of(word, worker->id))
         return; /* it has ended within this turn: the record may be another worker's by now */
     if (hold_lost(worker, conn))
         return;

@@ -109,8 +109,7 @@ static bool write_all(struct worker *worker, FILE *out)
     const struct parcel_head head = {worker->incarnation};
     fwrite(&head, sizeof(head), 1, out);
     for (uint32_t fd = 0; fd < high; fd++) {
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == worker->id && word_state(word) != CONN_FREE)
+        if (word_is_of(conn_word(&worker->table[fd]), worker->id))
             write_one(out, worker, &worker->table[fd]);
     }
     return fflush(out) == 0 && !ferror(out);

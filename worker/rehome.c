@@ -39,8 +39,7 @@ static void give_all(struct worker *worker)
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     for (uint32_t fd = 0; fd < high; fd++) {
         struct conn *conn = &worker->table[fd];
-        const uint64_t word = conn_word(conn);
-        if (word_owner(word) != worker->id || word_state(word) == CONN_FREE)
+        if (!word_is_of(conn_word(conn), worker->id))
             continue;
         const uint32_t owner = rehome_owner(worker, conn);
         if (owner == worker->id)

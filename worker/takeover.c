@@ -56,17 +56,12 @@ static void end_lost(struct worker *worker, struct conn *conn)
         end_with(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
 }
 
-static bool is_own(const struct worker *worker, uint64_t word)
-{
-    return word_owner(word) == worker->id && word_state(word) != CONN_FREE;
-}
-
 /* Visits every record of this slot that is in use and was not at rest, and a few that were. */
 static void for_each(struct worker *worker, const struct unrest *unrest,
                      void (*visit)(struct worker *, struct conn *))
 {
     for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1))
-        if (is_own(worker, conn_word(&worker->table[fd])))
+        if (word_is_of(conn_word(&worker->table[fd]), worker->id))
             visit(worker, &worker->table[fd]);
 }
 
@@ -135,7 +130,7 @@ static struct unrest recount(struct worker *worker)
     for (uint32_t fd = 0; fd < high; fd++) {
         const struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);
-        if (!is_own(worker, word))
+        if (!word_is_of(word, worker->id))
             continue;
         if (!is_at_rest(worker, conn, word) || poison_is_connection(worker, conn))
             unrest_note(&unrest, fd);
