@@ -211,24 +211,32 @@ double figure_gap_median(const struct result *result)
     return (double)(gap[below] + gap[above]) / 2 / BENCH_MS;
 }
 
-double figure_stall_of_worst(const struct result *result)
+/* The event after which a push waited longest, or NULL. */
+static const struct event_result *worst_event(const struct result *result)
 {
-    const struct event_result *worst = result->event;
+    const struct event_result *worst = NULL;
 
-    if (result->events == 0)
-        return NAN;
-    for (uint32_t i = 1; i < result->events; i++)
-        worst = result->event[i].worst > worst->worst ? &result->event[i] : worst;
-    return worst->stall == UINT64_MAX ? NAN : (double)worst->stall / BENCH_MS;
+    for (uint32_t i = 0; i < result->events; i++)
+        if (!worst || result->event[i].worst > worst->worst)
+            worst = &result->event[i];
+    return worst;
+}
+
+double event_stall(const struct event_result *event)
+{
+    return event->stall == UINT64_MAX ? NAN : (double)event->stall / BENCH_MS;
 }
 
 double figure_gap_worst(const struct result *result)
 {
-    uint64_t worst = 0;
+    const struct event_result *worst = worst_event(result);
+    return worst ? (double)worst->worst / BENCH_MS : NAN;
+}
 
-    for (uint32_t i = 0; i < result->events; i++)
-        worst = result->event[i].worst > worst ? result->event[i].worst : worst;
-    return result->events == 0 ? NAN : (double)worst / BENCH_MS;
+double figure_stall_of_worst(const struct result *result)
+{
+    const struct event_result *worst = worst_event(result);
+    return worst ? event_stall(worst) : NAN;
 }
 
 double figure_back_worst(const struct result *result)

@@ -45,4 +45,7 @@
 FIGURES(FIGURE_DECLARE)
 #undef FIGURE_DECLARE
 
+/* ms that the machine stood still in an event. NAN: not measured. */
+double event_stall(const struct event_result *event);
+
 #endif

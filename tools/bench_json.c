@@ -54,8 +54,7 @@ static json_t *events_json(const struct result *result)
         json_t *event = json_object();
         put_number(event, "at_s", (double)(from->at - result->began.at) / BENCH_S);
         put_number(event, "gap_ms", (double)from->worst / BENCH_MS);
-        put_number(event, "stall_ms",
-                   from->stall == UINT64_MAX ? NAN : (double)from->stall / BENCH_MS);
+        put_number(event, "stall_ms", event_stall(from));
         put_count(event, "closed", from->closed);
         put_count(event, "returned", from->returned);
         put_number(event, "back_ms", from->returned > 0 ? (double)from->back / BENCH_MS : NAN);
