@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from harness.build import install
 from harness.client import BYE
 from harness.server import write_conf
 from harness.wait import wait_for
-from test_upgrade import install, installed  # noqa: F401: a fixture
+from test_upgrade import installed  # noqa: F401: a fixture
 
 BOOT = re.compile(r"^[0-9a-f]{1,8}$")
 

@@ -10,14 +10,13 @@ up. `make soak` runs the same for longer:
 import os
 import random
 import resource
-import shutil
 import signal
 from collections import Counter
 
 import pytest
 
 from harness import admin
-from harness.build import built
+from harness.build import built, install
 from harness.chaos import MOST_WORKERS, REQUEST, STREAM, Chaos
 from harness.inspect import inspect
 from harness.process import age, alive, descriptors, memory, open_kinds
@@ -51,7 +50,7 @@ def node(make_server, own_redis, monkeypatch, tmp_path):
         server.expect_log(r"worker|died|killed|signal|upgrade_refused|rolled_back|upgrade_fails")
         server.expect_log(r"^\S+/push\.conf: ok$|^can take over")
         server.binary = tmp_path / "wspushd"
-        shutil.copy(WSPUSHD, server.binary)
+        install(server)
         server.workers_may_change = True
         return server.start(env={"WSPUSHD_FAULT": BOTCHED})
     return make

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from harness import admin
-from harness.build import built
+from harness.build import built, install
 from harness.client import BYE, PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.net import can_connect, free_port
@@ -16,7 +16,7 @@ from harness.server import write_conf
 from harness.wait import wait_for
 from test_slow import flood, number_of, slow_client
 from test_topics import join
-from test_upgrade import install, installed, upgrade  # noqa: F401
+from test_upgrade import installed, upgrade  # noqa: F401
 from test_wspushctl import DONE, ctl
 
 NEXT = "wspushd-next"         # knows how to take this layout over

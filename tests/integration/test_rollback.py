@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness.build import built
+from harness.build import built, install
 from harness.client import PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.process import alive, descriptors
@@ -13,7 +13,7 @@ from harness.publisher import Publisher, check_received, pull_all
 from harness.server import write_conf
 from harness.wait import wait_for
 from test_layouts import FOREIGN, NEXT, expect_restart
-from test_upgrade import install, installed, upgrade  # noqa: F401: a fixture
+from test_upgrade import installed, upgrade  # noqa: F401: a fixture
 from test_wspushctl import DONE, REFUSED, ctl
 
 FAULTS = "wspushd-faults"

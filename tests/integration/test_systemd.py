@@ -11,12 +11,11 @@ import time
 
 import pytest
 
-from harness.build import built
+from harness.build import built, install
 from harness.net import can_connect, free_port
 from harness.process import die_with_us
 from harness.systemd import NotifySocket, passing
 from harness.wait import ROOT, SANITIZED, SLACK, TIMEOUT, WSPUSHD, wait_for
-from test_upgrade import install
 from test_wspushctl import DONE, REFUSED, ctl
 
 UNITS = ROOT / "scripts/systemd"

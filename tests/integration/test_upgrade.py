@@ -1,11 +1,11 @@
 """SIGUSR2: another binary under the same pid, and no client notices."""
 
 import os
-import shutil
 import signal
 
 import pytest
 
+from harness.build import install
 from harness.client import PING, PONG, encode_binary
 from harness.frames import BINARY, frame
 from harness.process import descriptors
@@ -21,22 +21,11 @@ def installed(make_server, tmp_path):
     def make(start=True, **config):
         server = make_server(start=False, **config)
         server.binary = tmp_path / "wspushd"
-        shutil.copy(WSPUSHD, server.binary)
+        install(server)
         server.workers_may_change = True
         server.expect_log(r"^\S+/push\.conf:")  # what the new binary says when it is tried
         return server.start() if start else server
     return make
-
-
-def install(server, source=WSPUSHD):
-    """Puts another file in the place of the binary, as a package manager does."""
-    fresh = server.binary.with_suffix(".new")
-    if isinstance(source, str):
-        fresh.write_text(source)
-    else:
-        shutil.copy(source, fresh)
-    fresh.chmod(0o755)
-    os.rename(fresh, server.binary)
 
 
 def upgrade(server, source=WSPUSHD):

@@ -13,12 +13,13 @@ import time
 
 import pytest
 
+from harness.build import install
 from harness.client import BYE
 from harness.net import free_port
 from harness.process import alive, die_with_us
 from harness.server import write_conf
 from harness.wait import ROOT, TIMEOUT, WSPUSHD, wait_for
-from test_upgrade import install, installed  # noqa: F401: a fixture
+from test_upgrade import installed  # noqa: F401: a fixture
 
 WSPUSHCTL = WSPUSHD.with_name("wspushctl")
 

@@ -1,6 +1,8 @@
-"""Programs that only tests want, made by the Makefile beside the server under test."""
+"""Programs that only tests want, made by the Makefile beside the server under test; and what takes the
+place of a server's own."""
 
 import os
+import shutil
 import subprocess
 
 from .wait import ROOT, SANITIZED, WSPUSHD
@@ -16,3 +18,14 @@ def built(name):
                           check=False)
     assert done.returncode == 0, done.stdout
     return path
+
+
+def install(server, source=WSPUSHD):
+    """Puts another file in the place of the binary, as a package manager does."""
+    fresh = server.binary.with_suffix(".new")
+    if isinstance(source, str):
+        fresh.write_text(source)
+    else:
+        shutil.copy(source, fresh)
+    fresh.chmod(0o755)
+    os.rename(fresh, server.binary)

@@ -11,11 +11,11 @@ import os
 import random
 import re
 import select
-import shutil
 import signal
 import time
 
 from .books import Ledger, Reader
+from .build import install
 from .client import ACCEPTED, ERROR, SUB, SUBBED, Client, encode_binary
 from .frames import BINARY, CLOSE, close_payload, frame
 from .process import children
@@ -135,9 +135,7 @@ class Chaos:
 
     def upgrade(self, program):
         """To a good version, or to one that fails after its trial and gives way to the one before."""
-        fresh = self.server.binary.with_suffix(".new")
-        shutil.copy(program, fresh)
-        os.rename(fresh, self.server.binary)
+        install(self.server, program)
         self.server.signal(signal.SIGUSR2)
 
     def resize(self, workers):
