@@ -503,8 +503,8 @@ inline take_over()
     :: fd < FDS ->
         if
         :: !UNREST
-        :: UNREST && LOST(fd) && MAY_COME        /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
-        :: UNREST && LOST(fd) && !MAY_COME -> end_lost()     /* worker/takeover.c take_over: end_lost(worker, conn); */
+        :: UNREST && LOST(fd) && MAY_COME               /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+        :: UNREST && LOST(fd) && !MAY_COME -> end_lost()  /* worker/takeover.c take_over: end_lost(worker, conn); */
         :: UNREST && !LOST(fd) ->
             if
             :: state[fd] == CLOSING ->

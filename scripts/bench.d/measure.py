@@ -156,7 +156,7 @@ def gap(entries, server, connections, mode):
                    event.get("stall_ms") is not None and event["stall_ms"] <= UNDISTURBED_MS]
     backs = [event["back_ms"] for event in events if event["back_ms"] is not None]
     return {"times": len(events), "median_ms": median(waits), "worst_ms": max(waits, default=None),
-            "undisturbed": len(undisturbed) or None, "undisturbed_median_ms": median(undisturbed),
+            "undisturbed": len(undisturbed), "undisturbed_median_ms": median(undisturbed),
             "undisturbed_worst_ms": max(undisturbed, default=None),
             "back_ms": max(backs, default=None), "closed": sum(event["closed"] for event in events),
             "lost": int(sum(result["lost"] for result in results))} if events else None

@@ -118,8 +118,7 @@ class Page:
             return [(at(size), found[size][figure], *([found[size][worst]] if worst else []))
                     for size in sizes if found[size].get(figure)]
 
-        known = any((gap(self.gaps, "wspushd-2", size, "crash") or {}).get("undisturbed")
-                    for size in sizes)
+        known = bool(points("wspushd-2", "crash", *UNDISTURBED))
         ours = UNDISTURBED if known else ["median_ms", "worst_ms"]
         series = [(f"wspushd: {word}", points("wspushd-2", mode, *ours), colour, dashed)
                   for mode, _, word, colour, dashed in GAP_MODES]
@@ -196,8 +195,10 @@ class Page:
                          f"{found['closed']:,}", svg.number(found["back_ms"]),
                          f"{found['lost']:,}"])
         heads = ["", "connections", "", "times", "longest wait, median ms", "worst ms",
-                 "undisturbed", "median ms", "worst ms", "clients closed", "last one back after ms", "pushes lost"]
-        return "\n".join([_GAPS.format(**self.how, undisturbed=UNDISTURBED_MS), "![Gaps](benchmarks/gap.svg)\n",
+                 "undisturbed", "median ms", "worst ms", "clients closed",
+                 "last one back after ms", "pushes lost"]
+        return "\n".join([_GAPS.format(**self.how, undisturbed=UNDISTURBED_MS),
+                          "![Gaps](benchmarks/gap.svg)\n",
                           table(heads, rows), *self._growth()])
 
     def _growth(self):
@@ -254,8 +255,8 @@ arrived between an event and the next; *nothing happens* is the same without an 
 machine does by itself. How long that stood still in each is measured, too: by a process on each
 processor that goes before all others by its real-time priority, and only naps; when it wakes late,
 nobody can have run there. *Undisturbed* are the events in which no processor stood still for more than
-{undisturbed} ms at a time; the plot has those. All sizes in turn, {rounds} rounds of them, each with its part of the events;
-then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
+{undisturbed} ms at a time; the plot has those. All sizes in turn, {rounds} rounds of them, each with its
+part of the events; then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
 how many, and when the last of them, coming back at once, was connected again.
 """
 
