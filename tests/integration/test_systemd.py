@@ -20,6 +20,9 @@ from test_wspushctl import DONE, REFUSED, ctl
 
 UNITS = ROOT / "scripts/systemd"
 
+AUDITED_S = 13
+"""After a death, the audit of descriptors has ended by then."""
+
 # -D: the tracer is the grandchild, so that the server is ours, with the pid that we know.
 STRACE = ["strace", "-D", "-f", "-qq", "-e", "signal=none"]
 
@@ -139,6 +142,20 @@ def test_a_master_that_hangs_does_not_feed_it(make_server, notify):
     finally:
         server.signal(signal.SIGCONT)
     told.expect("WATCHDOG")
+
+
+def test_the_watchdog_is_fed_long_after_the_death_of_a_worker(make_server, notify):
+    """The audit of descriptors that follows a death (worker/descriptors.c) once took the master's
+    notify socket for a leak."""
+    told = notify()
+    env = {"NOTIFY_SOCKET": told.name, "WATCHDOG_USEC": "1000000"}
+    server = make_server(start=False).start(env=env)
+    server.workers_may_change = True
+    server.kill_worker(server.admin.workers()[1])
+    died = time.monotonic()
+    while time.monotonic() < died + AUDITED_S:
+        told.expect("WATCHDOG", timeout=1.5 * SLACK)
+    assert "descriptor_reclaimed" not in server.log()
 
 
 @pytest.mark.parametrize("name", ["relative", "/nobody/listens/here", "/" + "x" * 200, ""])
