@@ -79,7 +79,7 @@ include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests unit asan tsan model killpoints test soak check run install uninstall counts \
+.PHONY: FORCE all tests unit asan tsan model killpoints test soak check run install uninstall counts \
         perfcheck format clean help
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
@@ -130,6 +130,24 @@ $(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+# Which build this is: common/version.h.
+BUILD_NAME := $(shell scripts/build-name $(VERSION))
+$(BUILD)/build-name: FORCE
+	@mkdir -p $(@D)
+	@echo '$(BUILD_NAME)' | cmp -s - $@ || echo '$(BUILD_NAME)' >$@
+FORCE:
+
+$(BUILD)/obj/common/version.o: CPPFLAGS_ALL += -DWSPUSHD_BUILD='"$(BUILD_NAME)"'
+$(BUILD)/obj/common/version.o: $(BUILD)/build-name
+
+# The layout of what is in shared memory, as a fingerprint: shm/layout.h.
+$(BUILD)/obj/scripts/stored-structs.o: CFLAGS_ALL += -g -gdwarf-4
+$(BUILD)/layout: scripts/layout $(BUILD)/obj/scripts/stored-structs.o
+	$(Q)scripts/layout $(BUILD)/obj/scripts/stored-structs.o >$@
+
+$(BUILD)/obj/shm/layout.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=$$(cat $(BUILD)/layout)
+$(BUILD)/obj/shm/layout.o: $(BUILD)/layout
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

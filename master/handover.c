@@ -8,9 +8,11 @@
 #include "master/change.h"
 #include "master/inherit.h"
 #include "master/supervise.h"
+#include "shm/layout.h"
 #include "shm/migrate.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,16 +124,16 @@ static int read_kept(char *text)
 static int open_segment(struct master *master)
 {
     const int fd = fcntl(brought.first, F_DUPFD_CLOEXEC, 0);
-    const int layout = fd == -1 ? -1 : migrate_open(&master->segment, fd);
-    if (layout == -1)
+    uint64_t from;
+    if (fd == -1 || migrate_open(&master->segment, fd, &from) == -1)
         return -1;
-    if (layout == SEGMENT_LAYOUT) {
+    if (from == layout_fingerprint()) {
         master->segment.fd = brought.first;
         close(fd);
     } else {
         brought.old = brought.first;
-        log_info("migrated", "from=%d to=%d bytes=%zu", layout, SEGMENT_LAYOUT,
-                 master->segment.size);
+        log_info("migrated", "from=%016" PRIx64 " to=%016" PRIx64 " bytes=%zu", from,
+                 layout_fingerprint(), master->segment.size);
     }
     master->workers = segment_plan(&master->segment).active;
     return 1;

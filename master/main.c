@@ -3,6 +3,7 @@
  */
 #include "common/config.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "master/master.h"
 #include "master/rollback.h"
 #include "master/upgrade.h"
@@ -60,7 +61,7 @@ static int parse(int argc, char **argv, struct options *options)
             config_describe(stdout);
             return EXIT_SUCCESS;
         case 'V':
-            printf("wspushd %s\n", WSPUSHD_VERSION);
+            printf("wspushd %s\n", version_build());
             return EXIT_SUCCESS;
         case 'h':
             fputs(usage, stdout);

@@ -6,6 +6,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/version.h"
 #include "master/change.h"
 #include "master/handover.h"
 #include "master/inherit.h"
@@ -199,7 +200,7 @@ int master_run(struct config *config, const struct invocation *invocation)
     master.workers = master_workers(config);
     if (begin(&master) == -1)
         return 2;
-    log_info("started", "version=%s workers=%u capacity=%u", WSPUSHD_VERSION, master.workers,
+    log_info("started", "version=%s workers=%u capacity=%u", version_build(), master.workers,
              master.segment.header->shape.capacity);
     event_base_dispatch(master.base);
     log_info("stopped", "status=%d", master.status);

@@ -6,6 +6,7 @@
 #include "master/upgrade.h"
 
 #include "common/log.h"
+#include "common/version.h"
 #include "master/change.h"
 #include "master/handover.h"
 #include "master/notify.h"
@@ -249,10 +250,11 @@ int upgrade_check(const struct config *config)
 {
     const char *fd = getenv(trial_variable);
     struct segment segment;
+    uint64_t layout;
     if (!fd)
         return 0;
     allow_segment();
-    if (migrate_open(&segment, (int)strtol(fd, NULL, 10)) == -1) {
+    if (migrate_open(&segment, (int)strtol(fd, NULL, 10), &layout) == -1) {
         const bool foreign = errno == EPROTO;
         if (foreign)
             fprintf(stderr, "%s\n", other_layout);
@@ -266,7 +268,7 @@ int upgrade_check(const struct config *config)
         fprintf(stderr, "%s: %s\n", config->log, strerror(errno));
         return EXIT_NOTED;
     }
-    printf("%s%s\n", can_take_over, WSPUSHD_VERSION);
+    printf("%s%s\n", can_take_over, version_build());
     return 0;
 }
 

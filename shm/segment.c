@@ -6,8 +6,8 @@
  * that were written exist. Its size is sealed, so that no process can pull pages away from under
  * another one's mapping (SIGBUS).
  *
- * Refuses a shape that would not work rather than mend it, and to open what is not a segment of
- * this layout: a successor binary with other structs must notice.
+ * Refuses a shape that would not work instead of correcting it, and refuses to open what is not a
+ * segment of this layout: a successor binary with other structs must notice.
  */
 #include "shm/segment.h"
 
@@ -20,51 +20,9 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "shm/addresses.h"
-#include "shm/board.h"
-#include "shm/conn.h"
-#include "shm/ring.h"
-#include "shm/slot.h"
-#include "shm/stats.h"
-#include "shm/topics.h"
+#include "shm/layout.h"
+#include "shm/regions.h"
 #include "shm/users.h"
-
-/* The regions in their order: X(name, count, bytes of each), from a `const struct segment_shape
- * *shape`. */
-#define REGIONS(X)                                                                               \
-    X(HEADER, 1, sizeof(struct segment_header))                                                  \
-    X(BOARD, 1, sizeof(struct board))                                                            \
-    X(SLOTS, shape->workers, sizeof(struct slot))                                                \
-    X(STATS, shape->workers, sizeof(struct stats))                                               \
-    X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \
-    X(CONNS, shape->capacity, sizeof(struct conn))                                               \
-    X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
-    X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
-    X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
-    X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
-    X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \
-    X(TOPICS, shape->workers, shape->memberships * sizeof(struct topic))                         \
-    X(MEMBERS, shape->workers, shape->memberships * sizeof(struct topic_member))                 \
-    X(RING_DATA, shape->workers * shape->workers, shape->ring_size)                              \
-    X(LINK_IN, shape->workers, shape->link_in_size)                                              \
-    X(LINK_OUT, shape->workers, shape->link_out_size)
-
-enum region {
-#define REGION_ENUM(name, count, bytes) REGION_##name,
-    REGIONS(REGION_ENUM)
-#undef REGION_ENUM
-        REGION_COUNT
-};
-
-struct layout {
-    size_t offset[REGION_COUNT];
-    size_t size;
-};
-
-/* No sum or product in layout_of can overflow for shapes of 32-bit fields and few workers: the
- * largest region, of rings, is 2^12 times 2^31 bytes. */
-_Static_assert(sizeof(size_t) == 8, "a 64-bit address space");
-_Static_assert(WORKERS_MAX <= 1 << 6, "workers^2 times 2^32 bytes is far below 2^63");
 
 static size_t page_size(void)
 {
@@ -84,29 +42,11 @@ static bool shape_valid(const struct segment_shape *shape)
            buffer_size_valid(shape->link_out_size);
 }
 
-/* Of a valid shape. */
-static struct layout layout_of(const struct segment_shape *shape)
-{
-    const size_t page = page_size();
-    const size_t region_bytes[REGION_COUNT] = {
-#define REGION_BYTES(name, count, bytes) (size_t)(count) * (bytes),
-        REGIONS(REGION_BYTES)
-#undef REGION_BYTES
-    };
-    struct layout layout = {.size = 0};
-
-    for (size_t i = 0; i < REGION_COUNT; i++) {
-        layout.offset[i] = layout.size;
-        layout.size += (region_bytes[i] + page - 1) / page * page;
-    }
-    return layout;
-}
-
 /* Maps the regions that are used where they lie, and notes where all of them are. The bytes of
  * rings and links, most of the segment, are mapped by who uses them (segment_mirror). */
-static int map_regions(struct segment *segment, int fd, const struct layout *layout)
+static int map_regions(struct segment *segment, int fd, const struct regions *regions)
 {
-    const size_t mapped = layout->offset[REGION_RING_DATA];
+    const size_t mapped = regions->offset[REGION_RING_DATA];
     uint8_t *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (base == MAP_FAILED)
@@ -114,24 +54,24 @@ static int map_regions(struct segment *segment, int fd, const struct layout *lay
     *segment = (struct segment){
         .fd = fd,
         .base = base,
-        .size = layout->size,
+        .size = regions->offset[REGION_COUNT],
         .mapped = mapped,
-        .header = (void *)(base + layout->offset[REGION_HEADER]),
-        .board = (void *)(base + layout->offset[REGION_BOARD]),
-        .slot = (void *)(base + layout->offset[REGION_SLOTS]),
-        .stats = (void *)(base + layout->offset[REGION_STATS]),
-        .ring = (void *)(base + layout->offset[REGION_RINGS]),
-        .conn = (void *)(base + layout->offset[REGION_CONNS]),
-        .backlog = (void *)(base + layout->offset[REGION_BACKLOGS]),
-        .sent = (void *)(base + layout->offset[REGION_SENT]),
-        .heads = (void *)(base + layout->offset[REGION_HEADS]),
-        .addresses = (void *)(base + layout->offset[REGION_ADDRESSES]),
-        .topic_heads = (void *)(base + layout->offset[REGION_TOPIC_HEADS]),
-        .topic = (void *)(base + layout->offset[REGION_TOPICS]),
-        .member = (void *)(base + layout->offset[REGION_MEMBERS]),
-        .ring_data = layout->offset[REGION_RING_DATA],
-        .link_in = layout->offset[REGION_LINK_IN],
-        .link_out = layout->offset[REGION_LINK_OUT],
+        .header = (void *)(base + regions->offset[REGION_HEADER]),
+        .board = (void *)(base + regions->offset[REGION_BOARD]),
+        .slot = (void *)(base + regions->offset[REGION_SLOTS]),
+        .stats = (void *)(base + regions->offset[REGION_STATS]),
+        .ring = (void *)(base + regions->offset[REGION_RINGS]),
+        .conn = (void *)(base + regions->offset[REGION_CONNS]),
+        .backlog = (void *)(base + regions->offset[REGION_BACKLOGS]),
+        .sent = (void *)(base + regions->offset[REGION_SENT]),
+        .heads = (void *)(base + regions->offset[REGION_HEADS]),
+        .addresses = (void *)(base + regions->offset[REGION_ADDRESSES]),
+        .topic_heads = (void *)(base + regions->offset[REGION_TOPIC_HEADS]),
+        .topic = (void *)(base + regions->offset[REGION_TOPICS]),
+        .member = (void *)(base + regions->offset[REGION_MEMBERS]),
+        .ring_data = regions->offset[REGION_RING_DATA],
+        .link_in = regions->offset[REGION_LINK_IN],
+        .link_out = regions->offset[REGION_LINK_OUT],
     };
     return 0;
 }
@@ -171,7 +111,7 @@ static void write_header(const struct segment *segment, const struct segment_sha
 {
     *segment->header = (struct segment_header){
         .magic = SEGMENT_MAGIC,
-        .layout = SEGMENT_LAYOUT,
+        .layout = layout_fingerprint(),
         .boot_id = secrets->boot_id,
         .shape = *shape,
         .size = segment->size,
@@ -185,7 +125,7 @@ static void write_header(const struct segment *segment, const struct segment_sha
 int segment_create(struct segment *segment, const struct segment_shape *shape, const char *node)
 {
     struct secrets secrets;
-    struct layout layout;
+    struct regions regions;
     int fd;
 
     if (!shape_valid(shape) || strlen(node) >= NODE_NAME_MAX) {
@@ -194,11 +134,11 @@ int segment_create(struct segment *segment, const struct segment_shape *shape, c
     }
     if (getrandom(&secrets, sizeof(secrets), 0) == -1)
         return -1;
-    layout = layout_of(shape);
-    fd = make_sealed(layout.size);
+    regions = regions_of(shape);
+    fd = make_sealed(regions.offset[REGION_COUNT]);
     if (fd == -1)
         return -1;
-    if (map_regions(segment, fd, &layout) == -1)
+    if (map_regions(segment, fd, &regions) == -1)
         return give_up(fd);
     write_header(segment, shape, &secrets, node);
     return 0;
@@ -212,8 +152,9 @@ static bool plan_valid(struct plan plan, uint32_t slots)
 
 static bool header_valid(const struct segment_header *header)
 {
-    return header->magic == SEGMENT_MAGIC && header->layout == SEGMENT_LAYOUT &&
-           shape_valid(&header->shape) && header->size == layout_of(&header->shape).size &&
+    return header->magic == SEGMENT_MAGIC && header->layout == layout_fingerprint() &&
+           shape_valid(&header->shape) &&
+           header->size == regions_of(&header->shape).offset[REGION_COUNT] &&
            plan_valid(plan_unpack(atomic_load(&header->plan)), header->shape.workers) &&
            memchr(header->node, '\0', sizeof(header->node)) != NULL;
 }
@@ -221,7 +162,7 @@ static bool header_valid(const struct segment_header *header)
 int segment_open(struct segment *segment, int fd)
 {
     struct segment_header header;
-    struct layout layout;
+    struct regions regions;
     struct stat file;
     ssize_t got;
 
@@ -235,8 +176,8 @@ int segment_open(struct segment *segment, int fd)
         errno = EPROTO;
         return -1;
     }
-    layout = layout_of(&header.shape);
-    return map_regions(segment, fd, &layout);
+    regions = regions_of(&header.shape);
+    return map_regions(segment, fd, &regions);
 }
 
 void segment_close(struct segment *segment)
@@ -294,17 +235,12 @@ size_t segment_link_out_offset(const struct segment *segment, uint32_t worker)
 /* Gives the memory of element `i` of a region back. */
 static void punch(const struct segment *segment, enum region region, size_t i)
 {
-    const struct segment_shape *const shape = &segment->header->shape;
-    const size_t element_bytes[REGION_COUNT] = {
-#define ELEMENT_BYTES(name, count, bytes) (bytes),
-        REGIONS(ELEMENT_BYTES)
-#undef ELEMENT_BYTES
-    };
-    const size_t bytes = element_bytes[region];
+    const struct regions regions = regions_of(&segment->header->shape);
+    const size_t bytes = regions.element_bytes[region];
 
-    /* Where it cannot be done the memory stays, and is used as it is. */
+    /* If that cannot be done the memory stays, and is used as it is. */
     (void)!fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     (off_t)(layout_of(shape).offset[region] + i * bytes), (off_t)bytes);
+                     (off_t)(regions.offset[region] + i * bytes), (off_t)bytes);
 }
 
 void segment_release(const struct segment *segment, uint32_t worker)

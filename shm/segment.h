@@ -38,10 +38,7 @@
  * The law: every word has one writer, named where it is declared. Nothing is ever locked, so a
  * process that dies leaves nothing locked. tests/unit/test_segment.c holds the layout.
  *
- * To change a stored struct (what is in here, or in a worker's parcel): 1. change it and its
- * drawing;
- * 2. mend its _Static_asserts; 3. raise SEGMENT_LAYOUT, once for each release; 4. mend its _valid()
- * and the unit test that walks its states; 5. carry it over in migrate.c, and its test.
+ * README.md of this folder says what to do when a stored struct changes.
  */
 #ifndef WSPUSHD_SHM_SEGMENT_H
 #define WSPUSHD_SHM_SEGMENT_H
@@ -52,10 +49,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#ifndef SEGMENT_LAYOUT /* a test builds servers of other layouts */
-#define SEGMENT_LAYOUT 3
-#endif
 
 enum {
     WORKERS_MAX = 64,
@@ -83,7 +76,7 @@ struct segment_shape {
  * workers follow, and `kept`, which only a master reads. */
 struct segment_header {
     uint64_t magic;
-    uint32_t layout;
+    uint64_t layout;  /* layout_fingerprint() of the version that made it; here in every layout */
     uint32_t boot_id; /* random: tells this segment from every other, in connection names too */
     struct segment_shape shape;
     uint32_t own_fds;         /* descriptors below it are the server's own and stay open */

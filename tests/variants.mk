@@ -1,26 +1,25 @@
 # Servers for tests, each built like wspushd but for a few files, with a definition:
 #
 #   wspushd-faults   has bugs to order (common/fault.h)
-#   wspushd-next     is of a later layout, into which this one can be carried over (shm/migrate.h)
-#   wspushd-foreign  is of a later layout, into which it cannot
+#   wspushd-next     has another layout, into which this one can be carried over (shm/migrate.h)
+#   wspushd-foreign  has another layout, into which it cannot
 #
 # The master of each has bugs to order.
 
 VARIANTS := faults next foreign
-LAYOUT   := $(shell sed -n 's/^\#define SEGMENT_LAYOUT //p' shm/segment.h)
 
 faults_differs  := master/master worker/deliver worker/outbox_send worker/requests worker/worker
-next_differs    := shm/segment shm/migrate master/handover master/master
+next_differs    := shm/layout shm/migrate master/master
 foreign_differs := $(next_differs)
 faults_defines  := -DWSPUSHD_FAULTS
-next_defines    := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=1001 -DMIGRATE_SAME=$(LAYOUT)
-foreign_defines := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=1002
+next_defines    := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=0x1001 -DMIGRATE_FROM=$$(cat $(BUILD)/layout)
+foreign_defines := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=0x1002
 
 define variant
 $$(BUILD)/wspushd-$(1): $$(call objects,$$(filter-out $$($(1)_differs:=.c),$$(SERVER_SRC))) \
         $$($(1)_differs:%=$$(BUILD)/obj/%.$(1).o) $$(PAGES:%=$$(BUILD)/obj/%_files.o)
 $$(BUILD)/obj/%.$(1).o: CPPFLAGS_ALL += $$($(1)_defines)
-$$(BUILD)/obj/%.$(1).o: %.c Makefile tests/variants.mk
+$$(BUILD)/obj/%.$(1).o: %.c Makefile tests/variants.mk $$(BUILD)/layout
 	$$(compile)
 endef
 $(foreach each,$(VARIANTS),$(eval $(call variant,$(each))))

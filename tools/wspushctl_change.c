@@ -17,8 +17,15 @@ enum { DRAIN_MARGIN_S = 20 /* beyond drain_timeout: the master kills what is lef
 
 /* The server before the change. */
 struct former {
-    char version[64], boot[32];
+    char build[96], boot[32];
 };
+
+/* The name of the server's build; versions before 0.1.0's release had none. */
+static const char *build_of(const json_t *stats)
+{
+    const char *build = text_of(stats, "build");
+    return *build ? build : text_of(stats, "version");
+}
 
 /* The text of a report, one line each. */
 static void print_lines(FILE *out, const json_t *change)
@@ -37,8 +44,7 @@ static void print_success(const char *kind, const struct former *former, const j
     printf("%s%s %lld is done%s: ", paint(stdout, GREEN), kind, number_of(change, "number"),
            paint(stdout, PLAIN));
     if (strcmp(kind, "upgrade") == 0)
-        printf("wspushd %s serves, in the place of %s\n", text_of(stats, "version"),
-               former->version);
+        printf("wspushd %s serves, in place of %s\n", build_of(stats), former->build);
     else
         printf("%zu workers have the new push.conf\n",
                json_array_size(json_object_get(stats, "workers")));
@@ -119,7 +125,7 @@ static enum ctl_exit change(const struct ctl *ctl, const char *kind)
     enum ctl_exit status = ask(ctl, "/api/stats", 0, &document);
     if (status != CTL_DONE)
         return status;
-    snprintf(former.version, sizeof(former.version), "%s", text_of(document.json, "version"));
+    snprintf(former.build, sizeof(former.build), "%s", build_of(document.json));
     snprintf(former.boot, sizeof(former.boot), "%s", text_of(document.json, "boot"));
     document_free(&document);
     snprintf(path, sizeof(path), "/api/%s", kind);

@@ -4,6 +4,7 @@
 #include "worker/metrics.h"
 
 #include "common/clock.h"
+#include "common/version.h"
 #include "shm/backlog.h"
 #include "worker/address.h"
 #include "worker/admin_change.h"
@@ -81,9 +82,10 @@ char *metrics_prometheus(const struct worker *worker, size_t *len)
                 gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
                 (unsigned long long)sum[i]);
     fprintf(out,
-            "# HELP wspushd_build_info the version\n# TYPE wspushd_build_info gauge\n"
-            "wspushd_build_info{version=\"%s\"} 1\n",
-            WSPUSHD_VERSION);
+            "# HELP wspushd_build_info the version and the build\n"
+            "# TYPE wspushd_build_info gauge\n"
+            "wspushd_build_info{version=\"%s\",build=\"%s\"} 1\n",
+            WSPUSHD_VERSION, version_build());
     fclose(out);
     return text;
 }
@@ -140,6 +142,7 @@ json_t *metrics_json(const struct worker *worker)
         json_object_set_new(json, "why", json_string(why));
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
+    json_object_set_new(json, "build", json_string(version_build()));
     admin_changes_json(worker, json);
     return json;
 }

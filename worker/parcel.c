@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/parcel_format.h"
 #include "worker/rehome.h"
 
 #include <errno.h>
@@ -18,30 +19,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct parcel_head {
-    uint32_t incarnation; /* as records keep it */
-};
-
-struct parcel_entry {
-    struct conn_ref ref;
-    uint32_t in_len;
-    uint32_t frames;
-    uint32_t topics;
-    bool held; /* there is private memory */
-    struct ws_rx rx;
-};
-
-struct parcel_frame {
-    uint32_t size, sent;
-    uint32_t push;
-    uint64_t expires_ms, key;
-};
-
-struct parcel_topic {
-    uint32_t request; /* of the SUB that is to be answered; 0: none */
-    uint32_t len;
-};
 
 /* ---- Writing ---- */
 

@@ -3,16 +3,7 @@
  * gets its connections: their private memory (hold.h), and the memberships in topics of those that
  * go to another worker. It is written to a memfd that the slot names. After a kill there is none,
  * and connections with private memory are closed; after a reload or an upgrade nobody notices.
- *
- *   +------+------------------------------+------------------------------+ ...
- *   | head | entry | in | frames | topics | entry | in | frames | topics |
- *   +------+------------------------------+------------------------------+ ...
- *
- *   head    struct parcel_head: whose memory it was
- *   entry   struct parcel_entry: which connection, the state of its receiver, sizes
- *   in      the part of a message, or of a request head, that has come
- *   frames  struct parcel_frame and the bytes, for each frame of the backlog
- *   topics  struct parcel_topic and the name, for each membership that goes along
+ * parcel_format.h draws it.
  */
 #ifndef WSPUSHD_WORKER_PARCEL_H
 #define WSPUSHD_WORKER_PARCEL_H

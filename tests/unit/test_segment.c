@@ -4,6 +4,8 @@
  */
 #include "shm/segment.h"
 
+#include "shm/layout.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -318,7 +320,7 @@ static void foreign_headers_are_not_opened(void **state)
         assert_true(segment_valid(&segment));  \
     } while (0)
     EXPECT_FOREIGN(magic, SEGMENT_MAGIC + 1);
-    EXPECT_FOREIGN(layout, SEGMENT_LAYOUT + 1);
+    EXPECT_FOREIGN(layout, layout_fingerprint() + 1);
     EXPECT_FOREIGN(size, good.size + page);
     EXPECT_FOREIGN(size, good.size - page);
     EXPECT_FOREIGN(shape.workers, 0);
