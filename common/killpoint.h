@@ -66,7 +66,7 @@
     X(ADOPT_INDEXED, "it is in the index, nothing is subscribed")                          \
     X(ADOPT_ASKED, "the subscription is gathered, not in the stream")                      \
     X(GREETING_SET, "CONN_GREETING is set, HELLO has not left")                            \
-    X(GREETING_CLEARED, "HELLO has left, the state is SUBSCRIBING")                        \
+    X(HELLO_LEFT, "HELLO has left, the state is SUBSCRIBING")                              \
     X(LEAVE_TOPICS, "its topics are given up, it is in the index")                         \
     X(LEAVE_GONE, "the user counts as gone, and is in the index")                          \
     X(LEFT, "it is out of the index, UNSUBSCRIBE is not in the stream")                    \

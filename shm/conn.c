@@ -6,7 +6,7 @@
  * A record is wiped when it is claimed and not when it is released: whatever a dead process left
  * in a free record does not matter then.
  *
- * Looks at no socket and closes none, and does not know which moves the protocol allows.
+ * Looks at no socket and closes none.
  */
 #include "shm/conn.h"
 
@@ -17,14 +17,46 @@
 #include "common/hexid.h"
 #include "common/killpoint.h"
 
-static uint64_t with_state(uint64_t word, enum conn_state state)
+/* What each state allows. */
+enum {
+    ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
+             CONN_TRUSTED | CONN_COUNTED | CONN_GIVEN,
+    AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN,
+};
+#define TO(state) (1u << CONN_##state)
+struct state_rule {
+    uint32_t flags;  /* that may be set */
+    uint32_t next;   /* the states that may follow */
+    bool needs_user; /* which an echo connection has never */
+};
+/* SUBSCRIBING follows itself when a connection is adopted again after a death. What is OPEN or
+ * SUBSCRIBING is never released without being CLOSING before: whoever finds it half ended must not
+ * take it for one to be served. */
+static const struct state_rule rules[] = {
+    [CONN_FREE] = {0, TO(HANDSHAKE), false},
+    [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED | CONN_PROXY | CONN_ASKED,
+                        TO(MOVING) | TO(OPEN) | TO(CLOSING) | TO(FREE), false},
+    [CONN_MOVING] = {ALWAYS | CONN_INDEXED, TO(SUBSCRIBING) | TO(FREE), true},
+    [CONN_SUBSCRIBING] = {AT_HOME | CONN_GREETING, TO(SUBSCRIBING) | TO(OPEN) | TO(CLOSING), true},
+    [CONN_OPEN] = {AT_HOME | CONN_ECHO, TO(CLOSING), true},
+    [CONN_CLOSING] = {AT_HOME | CONN_ECHO | CONN_REFUSED, TO(FREE), false},
+};
+#undef TO
+
+bool conn_may_become(enum conn_state from, enum conn_state to)
 {
-    return word_make(word_generation(word), word_owner(word), state, word_flags(word));
+    return from <= CONN_CLOSING && to <= CONN_CLOSING && (rules[from].next >> to & 1) != 0;
 }
 
-void conn_set_state(struct conn *conn, enum conn_state state)
+bool conn_set_state(struct conn *conn, enum conn_state state)
 {
-    conn_publish(conn, with_state(conn_word(conn), state));
+    const uint64_t word = conn_word(conn);
+
+    if (!conn_may_become(word_state(word), state))
+        return false;
+    conn_publish(conn, word_make(word_generation(word), word_owner(word), state,
+                                 word_flags(word) & rules[state].flags));
+    return true;
 }
 
 struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint32_t now_s)
@@ -32,7 +64,7 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
     struct conn *conn = &table[fd];
     const uint32_t generation = word_generation(conn_word(conn));
 
-    assert(word_state(conn_word(conn)) == CONN_FREE);
+    assert(conn_may_become(word_state(conn_word(conn)), CONN_HANDSHAKE));
     /* Who sees anything of what follows sees, too, that the last connection is gone: pairs with the
      * fence in conn_copy. */
     atomic_thread_fence(memory_order_release);
@@ -48,7 +80,9 @@ void conn_release(struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
 
-    assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0);
+    /* Nothing that is kept by descriptor alone may outlive it. */
+    assert((word & CONN_INDEXED) == 0 && conn->topics == 0);
+    assert(conn_may_become(word_state(word), CONN_FREE));
     conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0));
 }
 
@@ -66,8 +100,9 @@ void conn_give(struct conn *conn, uint32_t owner)
 {
     const uint64_t word = conn_word(conn);
 
-    assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0);
-    conn_publish(conn, word_make(word_generation(word), owner, CONN_MOVING, word_flags(word)));
+    assert(conn_may_become(word_state(word), CONN_MOVING) && (word & CONN_INDEXED) == 0);
+    conn_publish(conn, word_make(word_generation(word), owner, CONN_MOVING,
+                                 word_flags(word) & rules[CONN_MOVING].flags));
 }
 
 void conn_hand_on(struct conn *conn, uint32_t owner)
@@ -150,25 +185,6 @@ bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct con
     *ref = (struct conn_ref){.fd = number[1], .generation = number[2]};
     return true;
 }
-
-/* What each state allows. */
-enum {
-    ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
-             CONN_TRUSTED | CONN_COUNTED | CONN_GIVEN,
-    AT_HOME = ALWAYS | CONN_INDEXED | CONN_CLOSE_IN | CONN_GREETING,
-};
-struct state_rule {
-    uint32_t flags;  /* that may be set */
-    bool needs_user; /* which an echo connection has never */
-};
-static const struct state_rule rules[] = {
-    [CONN_FREE] = {0, false},
-    [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED | CONN_PROXY | CONN_ASKED, false},
-    [CONN_MOVING] = {ALWAYS | CONN_INDEXED, true},
-    [CONN_SUBSCRIBING] = {AT_HOME, true},
-    [CONN_OPEN] = {AT_HOME | CONN_ECHO, true},
-    [CONN_CLOSING] = {AT_HOME | CONN_ECHO | CONN_REFUSED, false},
-};
 
 static bool user_valid(const struct conn *conn, uint32_t flags, bool needed)
 {

@@ -22,7 +22,8 @@
  *    | generation      | owner    | state    | flags         |
  *    +-----------------+----------+----------+---------------+
  *
- * The states, and who moves a record on:
+ * The states, and who moves a record on. conn_set_state() holds to the table of moves in conn.c, so
+ * that whatever happens to a connection within one turn, CLOSING is never OPEN again:
  *
  *     FREE --accept--> HANDSHAKE --user known, 101 sent--> MOVING --adopted--> SUBSCRIBING
  *      ^                   |                                 |   by the home       |
@@ -74,7 +75,8 @@ enum conn_flag {
     CONN_REFUSED = 1 << 7,   /* the answer to its request is 503: accepted above the limit */
     CONN_CLOSE_IN = 1 << 8,  /* the peer's close frame has come */
     CONN_WATCHED = 1 << 9,   /* registered in its owner's epoll set */
-    CONN_GREETING = 1 << 10, /* its HELLO is in this turn's outbox: OPEN once it is sent */
+    CONN_GREETING = 1 << 10, /* SUBSCRIBING: its HELLO is in this turn's outbox; OPEN once it is
+                                sent */
     CONN_PROXY = 1 << 11,    /* a PROXY header comes before its request */
     CONN_TRUSTED = 1 << 12,  /* what its peer says of the client is believed: trusted_proxies */
     CONN_COUNTED = 1 << 13,  /* its address is the client's own, and counted by its owner */
@@ -167,7 +169,14 @@ static inline void conn_clear(struct conn *conn, uint32_t flag)
 {
     conn_publish(conn, conn_word(conn) & ~(uint64_t)flag);
 }
-void conn_set_state(struct conn *conn, enum conn_state state);
+
+/* True if a record may go from one state to the other. */
+bool conn_may_become(enum conn_state from, enum conn_state to);
+
+/* Moves the record to another state, in one store, together with the flags that mean nothing there.
+ * Returns false, and changes nothing, if that move is not allowed: a connection that is CLOSING
+ * since its HELLO was made does not become OPEN. */
+bool conn_set_state(struct conn *conn, enum conn_state state);
 
 /* A worker's incarnation as records keep it: never 0, so that 0 in a record is nobody. */
 static inline uint16_t conn_incarnation(uint32_t incarnation)

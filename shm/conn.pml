@@ -146,7 +146,7 @@ inline client_unwatch()
 inline conn_release()
 {
     d_step {
-        assert(state[fd] != FREE && owner[fd] == w && !indexed[fd]);    /* shm/conn.c conn_release: assert(word_state(word) != CONN_FREE && (word & CONN_INDEXED) == 0); */
+        assert(state[fd] != FREE && owner[fd] == w && !indexed[fd]);    /* shm/conn.c conn_release: assert((word & CONN_INDEXED) == 0 && conn->topics == 0); */
         generation[fd]++;
         state[fd] = FREE;                               /* shm/conn.c conn_release: conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0)); */
         owner[fd] = 0;
@@ -207,7 +207,7 @@ inline client_close()
 
 #define DEREF   (state[fd] != FREE && owner[fd] == w && generation[fd] == gen)  /* shm/conn.c conn_deref: if (word_generation(word) != ref.generation || word_owner(word) != owner || word_state(word) == CONN_FREE) */
 #define ARRIVES (DEREF && state[fd] == MOVING)          /* worker/home.c home_adopt: const bool arrives = conn && word_state(conn_word(conn)) == CONN_MOVING; */
-#define AGAIN   (DEREF && state[fd] == SUBSCRIBING && LOST(fd))   /* worker/home.c home_adopt: const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING && conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation; */
+#define AGAIN   (DEREF && state[fd] == SUBSCRIBING && LOST(fd))   /* worker/home.c home_adopt: const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_lost(worker, conn); */
 
 inline home_adopt()
 {
@@ -318,7 +318,7 @@ inline welcome()
         accepted = generation[fd];
         handing[w] = fd + 1; handing_generation[w] = accepted;  /* worker/accept.c welcome: atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)), memory_order_release); */
         MAY_DIE;
-        assert(state[fd] == FREE);                      /* shm/conn.c conn_claim: assert(word_state(conn_word(conn)) == CONN_FREE); */
+        assert(state[fd] == FREE);                      /* shm/conn.c conn_claim: assert(conn_may_become(word_state(conn_word(conn)), CONN_HANDSHAKE)); */
         state[fd] = HANDSHAKE; owner[fd] = w;           /* shm/conn.c conn_claim: conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0)); */
         in_hand[fd] = 0;
         MAY_DIE;

@@ -183,8 +183,8 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
     const bool arrives = conn && word_state(conn_word(conn)) == CONN_MOVING;
     /* After a death: it is in the index, but the dead worker's 101 may never have left. */
-    const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING &&
-                       conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation;
+    const bool again =
+        conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_lost(worker, conn);
     if (!arrives && !again)
         return;
     outbox_reserve(worker, adoption->response_len);
@@ -245,9 +245,10 @@ void home_greet(struct worker *worker, struct conn *conn)
 void home_greeted(struct worker *worker, struct conn *conn)
 {
     (void)worker;
+    if (word_state(conn_word(conn)) != CONN_SUBSCRIBING)
+        return; /* it was closed behind its HELLO, in the same turn */
     conn->mark = 0;
-    conn_clear(conn, CONN_GREETING);
-    KILLPOINT(GREETING_CLEARED);
+    KILLPOINT(HELLO_LEFT);
     conn_set_state(conn, CONN_OPEN);
 }
 
@@ -261,10 +262,12 @@ static bool is_last(const struct worker *worker, const struct conn *conn)
  * that it was asked, or the connection, CLOSING and still in the index. */
 void home_leave(struct worker *worker, struct conn *conn)
 {
-    if (!conn_has(conn, CONN_INDEXED))
-        return;
+    /* Whether it is in the index or not: what is kept by its descriptor must not be the next one's.
+     */
     join_end(worker, conn);
     KILLPOINT(LEAVE_TOPICS);
+    if (!conn_has(conn, CONN_INDEXED))
+        return;
     if (is_last(worker, conn))
         subscriptions_leave(worker, conn->user, conn->user_len);
     KILLPOINT(LEAVE_GONE);

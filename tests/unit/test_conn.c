@@ -115,6 +115,50 @@ static void a_refused_life(void **state)
     expect(&table[9], 1, 0, CONN_FREE);
 }
 
+/* One row for each state: those that may follow it. Whatever else is asked changes nothing. */
+static void no_state_is_left_but_by_the_table(void **state)
+{
+    (void)state;
+    enum { F = 1, H = 2, M = 4, S = 8, O = 16, C = 32 };
+    static const uint32_t next[] = {
+        [CONN_FREE] = H,       [CONN_HANDSHAKE] = M | O | C | F,
+        [CONN_MOVING] = S | F, [CONN_SUBSCRIBING] = S | O | C,
+        [CONN_OPEN] = C,       [CONN_CLOSING] = F,
+    };
+
+    for (uint32_t from = CONN_FREE; from <= CONN_CLOSING; from++) {
+        for (uint32_t to = CONN_FREE; to <= CONN_CLOSING; to++) {
+            const bool may = next[from] >> to & 1;
+            const uint64_t before = word_make(7, 2, (enum conn_state)from, CONN_JSON);
+            atomic_store(&table[3].word, before);
+            if (conn_may_become((enum conn_state)from, (enum conn_state)to) != may)
+                fail_msg("from state %u to %u", from, to);
+            assert_int_equal(conn_set_state(&table[3], (enum conn_state)to), may);
+            if (!may)
+                assert_int_equal(conn_word(&table[3]), before);
+            else
+                assert_int_equal(word_state(conn_word(&table[3])), to);
+        }
+    }
+    assert_false(conn_may_become((enum conn_state)200, CONN_OPEN));
+    assert_false(conn_may_become(CONN_OPEN, (enum conn_state)200));
+}
+
+/* What was greeted and closed in one turn: the flush that sends its HELLO finds nothing to do. */
+static void a_close_takes_the_greeting_away(void **state)
+{
+    (void)state;
+    struct conn *const conn = &table[3];
+
+    set_user(conn, "u");
+    atomic_store(&conn->word, word_make(7, 2, CONN_SUBSCRIBING, CONN_INDEXED | CONN_GREETING));
+    assert_true(conn_valid(conn, WORKERS));
+    assert_true(conn_set_state(conn, CONN_CLOSING));
+    assert_int_equal(word_flags(conn_word(conn)), CONN_INDEXED);
+    assert_false(conn_set_state(conn, CONN_OPEN));
+    expect(conn, 7, 2, CONN_CLOSING);
+}
+
 static void a_claim_wipes_what_the_last_left(void **state)
 {
     (void)state;
@@ -192,6 +236,7 @@ static void a_connection_goes_to_another_worker(void **state)
     assert_int_equal(word_flags(conn_word(conn)), CONN_WRITING | CONN_DIRTY | CONN_GIVEN);
     conn_take(conn, 3);
     expect(conn, 0, 3, CONN_OPEN);
+    assert_true(conn_set_state(conn, CONN_CLOSING));
     conn_release(conn);
 }
 
@@ -218,12 +263,14 @@ static void only_an_indexed_record_is_copied(void **state)
     conn_claim(table, 11, 2, 7);
     set_user(&table[11], "alice");
     assert_false(conn_copy(&copy, &table[11]));
+    conn_give(&table[11], 2);
     conn_set_state(&table[11], CONN_SUBSCRIBING);
     conn_set(&table[11], CONN_INDEXED);
     assert_true(conn_copy(&copy, &table[11]));
     assert_int_equal(conn_word(&copy), conn_word(&table[11]));
     assert_memory_equal(&copy.mark, &table[11].mark, sizeof(copy) - sizeof(copy.word));
     conn_clear(&table[11], CONN_INDEXED);
+    assert_true(conn_set_state(&table[11], CONN_CLOSING));
     conn_release(&table[11]);
     assert_false(conn_copy(&copy, &table[11]));
 }
@@ -267,7 +314,7 @@ static void each_state_allows_its_flags(void **state)
         {CONN_INDEXED, M | S | O | C},
         {CONN_REFUSED, H | C},
         {CONN_CLOSE_IN, S | O | C},
-        {CONN_GREETING, S | O | C},
+        {CONN_GREETING, S},
         {CONN_PROXY, H},
         {CONN_TRUSTED, H | M | S | O | C},
         {CONN_COUNTED, H | M | S | O | C},
@@ -452,6 +499,8 @@ int main(void)
         cmocka_unit_test_setup(a_life_at_home, clear_table),
         cmocka_unit_test_setup(a_life_as_echo, clear_table),
         cmocka_unit_test_setup(a_refused_life, clear_table),
+        cmocka_unit_test_setup(no_state_is_left_but_by_the_table, clear_table),
+        cmocka_unit_test_setup(a_close_takes_the_greeting_away, clear_table),
         cmocka_unit_test_setup(a_claim_wipes_what_the_last_left, clear_table),
         cmocka_unit_test_setup(the_generation_wraps, clear_table),
         cmocka_unit_test_setup(stale_references_are_recognised, clear_table),

@@ -267,6 +267,7 @@ static void adopt(struct worker *worker, struct conn_ref ref)
     users_remove(&worker->users, ref.fd);
     addresses_remove(&worker->addresses, key);
     count(worker, -1);
+    conn_set_state(conn, CONN_CLOSING);
     conn_release(conn);
     stats_add(&segment.stats[worker->id].closed_peer, 1);
     close_fd(ref.fd);

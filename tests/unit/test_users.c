@@ -86,6 +86,7 @@ static void open_conn(uint32_t fd, uint32_t number)
 static void close_conn(uint32_t fd)
 {
     users_remove(&users, fd);
+    conn_set_state(&users.table[fd], CONN_CLOSING);
     conn_release(&users.table[fd]);
 }
 
@@ -155,7 +156,7 @@ static void one_user_with_many_devices(void **state)
     for (uint32_t fd = 100; fd > 0; fd -= 2) {
         users_remove(&users, fd);
         assert_false(conn_has(&users.table[fd], CONN_INDEXED));
-        conn_release(&users.table[fd]);
+        close_conn(fd);
         assert_true(users_valid(&users, OWNER));
     }
     assert_int_equal(users_first(&users, "u0", 2), 0);
@@ -461,7 +462,8 @@ static void finish_steps(void)
     for (uint32_t fd = 1; fd < CAPACITY; fd++) {
         struct conn *const conn = &users.table[fd];
         assert_true(conn_valid(conn, WORKERS));
-        if (word_state(conn_word(conn)) == CONN_HANDSHAKE)
+        const enum conn_state left_in = word_state(conn_word(conn));
+        if (left_in == CONN_HANDSHAKE || left_in == CONN_CLOSING)
             conn_release(conn);
         else if (is_open(fd) && !conn_has(conn, CONN_INDEXED))
             users_add(&users, fd);

@@ -1,0 +1,122 @@
+"""A connection that is closed in the turn in which its HELLO leaves stays closed: nobody gets its
+pushes afterwards, and all that lists or counts connections agrees that it is gone."""
+
+import os
+import signal
+import struct
+
+import pytest
+
+from harness.client import SUB, encode_binary
+from harness.frames import BINARY, CLOSE, TEXT, frame
+from harness.http import upgrade_head
+from harness.process import stat
+from harness.wait import wait_for
+
+PRIVATE = "user:eve:private"
+SUB_PRIVATE = frame(BINARY, encode_binary(SUB, b'{"topics":["%s"]}' % PRIVATE.encode()))
+
+
+def request(user):
+    return upgrade_head(f"/ws?user={user}")
+
+
+def close_code(got):
+    assert got.opcode == CLOSE, f"no close frame but {got}"
+    return struct.unpack(">H", got.payload[:2])[0] if got.payload else 1005
+
+
+def expect_hello_and_close(client, *codes):
+    """The two frames of the turn, and whatever the client sends then is thrown away."""
+    client.expect_upgrade()
+    client.expect_hello()
+    assert close_code(client.recv_frame()) in codes
+    client.offer_bytes(SUB_PRIVATE)
+    client.offer_bytes(frame(CLOSE, b"\x03\xe8"))
+    client.expect_end()
+    client.close()
+
+
+def expect_gone(server, user, devices):
+    """`user` has so many connections, and the private topic reaches nobody, whose descriptor
+    strangers may have by now."""
+    server.wait_connections(devices)
+    assert len(server.admin.user(user)) == devices
+    assert server.admin.stats()["topic_members"] == 0
+    strangers = [server.client(f"stranger{i}") for i in range(4)]
+    assert server.publish("topic:" + PRIVATE, {"op": 110, "data": "private"}) == 0
+    for stranger in strangers:
+        stranger.expect_silence()
+
+
+class Stopped:
+    """A server of one worker, which sees all that comes meanwhile in one turn."""
+
+    def __init__(self, server):
+        self.pid, = server.worker_pids()
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_for(lambda: stat(self.pid)[0] == "T", "the worker to be stopped")
+
+    def __exit__(self, *_):
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("last_words, code", [
+    (frame(CLOSE, b"\x03\xe8"), 1000),
+    (frame(TEXT, b"x"), 1003),
+    (b"\xff" * 8, 1002),
+], ids=["close frame", "text", "no frame"])
+def test_what_closes_along_with_the_handshake_closes_for_good(make_server, last_words, code):
+    server = make_server(workers=1, topics=["user:{user}:*"])
+    server.client("eve")  # so that HELLO need not wait for Redis
+    client = server.raw()
+    client.send_bytes(request("eve") + last_words)
+    expect_hello_and_close(client, code)
+    expect_gone(server, "eve", 1)
+
+
+def test_a_device_that_comes_and_is_replaced_in_one_turn_is_gone(make_server):
+    server = make_server(workers=1, topics=["user:{user}:*"], max_devices=1,
+                         device_policy="replace")
+    server.client("eve")
+    with Stopped(server):
+        middle, last = server.raw(), server.raw()
+        middle.send_bytes(request("eve"))
+        last.send_bytes(request("eve"))
+    expect_hello_and_close(middle, 4002)
+    last.expect_upgrade()
+    last.expect_hello()
+    expect_gone(server, "eve", 1)
+    last.expect_silence()
+
+
+def test_a_kick_that_comes_with_the_confirmation_of_the_login_is_final(own_redis, make_server):
+    redis = own_redis().start()
+    server = make_server(workers=1, redis_server=redis, topics=["user:{user}:*"])
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    client = server.raw()
+    client.send_bytes(request("eve"))
+    wait_for(lambda: server.admin.user("eve"), "the login")
+    server.admin.user("eve")  # another turn: the last one's SUBSCRIBE has left
+    with Stopped(server):
+        os.kill(redis.process.pid, signal.SIGCONT)
+        server.publish("ctl", {"kick": "eve"})
+    expect_hello_and_close(client, 4001)
+    expect_gone(server, "eve", 0)
+
+
+def test_a_kick_of_one_connection_along_with_its_login_is_final(own_redis, make_server):
+    redis = own_redis().start()
+    server = make_server(workers=1, redis_server=redis, topics=["user:{user}:*"])
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    client = server.raw()
+    client.send_bytes(request("eve"))
+    name = wait_for(lambda: server.admin.user("eve"), "the login")[0]["conn"]
+    server.admin.user("eve")
+    with Stopped(server):
+        os.kill(redis.process.pid, signal.SIGCONT)
+        server.publish("ctl", {"kick_conn": name, "code": 4100})
+    expect_hello_and_close(client, 4100)
+    expect_gone(server, "eve", 0)
