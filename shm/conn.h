@@ -178,10 +178,12 @@ bool conn_may_become(enum conn_state from, enum conn_state to);
  * since its HELLO was made does not become OPEN. */
 bool conn_set_state(struct conn *conn, enum conn_state state);
 
-/* A worker's incarnation as records keep it: never 0, so that 0 in a record is nobody. */
-static inline uint16_t conn_incarnation(uint32_t incarnation)
+/* A process as records keep it, by its worker's slot and incarnation: no two that live at one time
+ * have the same, so that `held` is never read in another worker's meaning. Never 0, so that 0 in a
+ * record is nobody. */
+static inline uint16_t conn_incarnation(uint32_t worker, uint32_t incarnation)
 {
-    return (uint16_t)(incarnation % UINT16_MAX + 1);
+    return (uint16_t)((incarnation * CONN_ON_THE_WAY + worker) % UINT16_MAX + 1);
 }
 
 /* Takes the free record of a descriptor that accept4(2) has just returned: HANDSHAKE, this owner,

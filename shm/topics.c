@@ -277,6 +277,14 @@ void topics_leave(struct topics *topics, uint32_t number)
     chains_end(&control->changes);
 }
 
+struct conn *topics_conn(const struct topics *topics, uint32_t number, uint32_t owner)
+{
+    const struct topic_member *const member = &topics->member[number];
+    const struct conn_ref ref = {member->fd, member->generation};
+
+    return conn_deref(topics->table, topics->conns, ref, owner);
+}
+
 void topics_request(struct topics *topics, uint32_t number, uint32_t request)
 {
     struct topic_member *const member = &topics->member[number];
@@ -310,15 +318,16 @@ static void rebuild_topics(struct topics *topics)
 }
 
 /* Whether a membership is of a connection that still has it. */
-static bool holds(const struct topics *topics, const struct topic_member *member, uint32_t owner)
+static bool member_lasts(const struct topics *topics, uint32_t number, uint32_t owner)
 {
-    uint64_t word;
+    const uint32_t topic = topic_of(&topics->member[number]);
+    const struct conn *conn;
 
-    if (topic_of(member) == 0 || topic_len(&topics->topic[topic_of(member)]) == 0)
+    if (topic == 0 || topic_len(&topics->topic[topic]) == 0)
         return false;
-    word = conn_word(&topics->table[member->fd]);
-    return word_owner(word) == owner && word_generation(word) == member->generation &&
-           (word_state(word) == CONN_SUBSCRIBING || word_state(word) == CONN_OPEN);
+    conn = topics_conn(topics, number, owner);
+    return conn && (word_state(conn_word(conn)) == CONN_SUBSCRIBING ||
+                    word_state(conn_word(conn)) == CONN_OPEN);
 }
 
 static void rebuild_members(struct topics *topics, uint32_t owner)
@@ -327,7 +336,7 @@ static void rebuild_members(struct topics *topics, uint32_t owner)
 
     for (uint32_t i = 1; i < control->member_end; i++) {
         struct topic_member *const member = &topics->member[i];
-        if (holds(topics, member, owner)) {
+        if (member_lasts(topics, i, owner)) {
             link_member(topics, i);
         } else {
             member_publish(member, 0);
@@ -373,10 +382,7 @@ static bool member_valid(const struct topics *topics, uint32_t owner, uint32_t n
 {
     const struct topic_member *const member = &topics->member[number];
 
-    if (member->fd >= topics->conns || word_owner(conn_word(&topics->table[member->fd])) != owner ||
-        word_generation(conn_word(&topics->table[member->fd])) != member->generation)
-        return false;
-    return has_in_chain(topics, member->fd, number);
+    return topics_conn(topics, number, owner) && has_in_chain(topics, member->fd, number);
 }
 
 /* Takes the topic's members off *left. */

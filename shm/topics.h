@@ -118,6 +118,10 @@ uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd);
 /* Ends a membership. */
 void topics_leave(struct topics *topics, uint32_t member);
 
+/* Returns the record of a member's connection, or NULL if `owner` does not have that connection any
+ * more: whoever has its descriptor since is no member. */
+struct conn *topics_conn(const struct topics *topics, uint32_t member, uint32_t owner);
+
 /* Notes that SUBBED with this number is due to the member; 0: that it is no more. */
 void topics_request(struct topics *topics, uint32_t member, uint32_t request);
 

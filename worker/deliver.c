@@ -199,24 +199,30 @@ static void finish(struct worker *worker, const struct delivery *delivery)
                 queued);
 }
 
-static bool is(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
+static bool is_named(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
 {
     const struct conn_ref self = conn_ref(worker->table, conn);
     return self.fd == ref.fd && self.generation == ref.generation;
 }
 
-/* Gives the push to one connection of this worker, unless it is one that must not have it. */
-static void give(struct worker *worker, struct delivery *delivery, struct conn *conn)
+/* True if a connection with this word is one that pushes may reach: this worker's, in its index,
+ * and not closing. */
+static bool is_reachable(const struct worker *worker, uint64_t word)
+{
+    return word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED &&
+           (word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING);
+}
+
+/* Gives the push to one connection, unless it is one that must not have it. */
+static void give_one(struct worker *worker, struct delivery *delivery, struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
-    const enum conn_state state = word_state(word);
     const bool json = word_flags(word) & CONN_JSON;
-    if (state != CONN_OPEN && state != CONN_SUBSCRIBING)
+    if (!is_reachable(worker, word) ||
+        (delivery->only.fd && !is_named(worker, conn, delivery->only)) ||
+        (delivery->except.fd && is_named(worker, conn, delivery->except)))
         return;
-    if ((delivery->only.fd && !is(worker, conn, delivery->only)) ||
-        (delivery->except.fd && is(worker, conn, delivery->except)))
-        return;
-    if (state == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark)) {
+    if (word_state(word) == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark)) {
         delivery->repeated++;
         return;
     }
@@ -235,7 +241,7 @@ static void give_user(struct worker *worker, struct delivery *delivery, const ch
 {
     for (uint32_t fd = users_first(&worker->users, user, len); fd;
          fd = users_next(&worker->users, fd))
-        give(worker, delivery, &worker->table[fd]);
+        give_one(worker, delivery, &worker->table[fd]);
 }
 
 /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a worker.
@@ -270,11 +276,8 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
     if (!begin(worker, &delivery, payload, len, mark))
         return;
-    for (uint32_t fd = 0; fd < high; fd++) {
-        const uint64_t word = conn_word(&worker->table[fd]);
-        if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED)
-            give(worker, &delivery, &worker->table[fd]);
-    }
+    for (uint32_t fd = 0; fd < high; fd++)
+        give_one(worker, &delivery, &worker->table[fd]);
     finish(worker, &delivery);
 }
 
@@ -290,8 +293,11 @@ void deliver_topic(struct worker *worker, const char *name, size_t name_len, con
     prepare(worker, &delivery, mark);
     if (!first && copies == 0)
         stats_add(&worker->stats->dropped_nobody, 1);
-    for (uint32_t i = first; i; i = topics->member[i].next)
-        give(worker, &delivery, &worker->table[topics->member[i].fd]);
+    for (uint32_t i = first; i; i = topics->member[i].next) {
+        struct conn *conn = topics_conn(topics, i, worker->id);
+        if (conn)
+            give_one(worker, &delivery, conn);
+    }
     finish(worker, &delivery);
 }
 

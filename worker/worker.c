@@ -235,7 +235,7 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
         .slot = &segment->slot[id],
         .stats = &segment->stats[id],
     };
-    worker->incarnation = conn_incarnation(atomic_load(&worker->slot->incarnation));
+    worker->incarnation = conn_incarnation(id, atomic_load(&worker->slot->incarnation));
     worker->users = (struct users){.control = &worker->slot->users,
                                    .heads = segment->heads + (size_t)id * worker->capacity,
                                    .table = worker->table,

@@ -53,7 +53,7 @@ struct worker {
     uint32_t id;
     uint32_t workers;     /* that share the work as long as this process lives */
     struct plan plan;     /* move.c: as of this turn */
-    uint16_t incarnation; /* as records keep it */
+    uint16_t incarnation; /* of this process, as records keep it: conn_incarnation() */
     struct slot *slot;
     struct stats *stats;
 
