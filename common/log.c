@@ -9,6 +9,9 @@
  * A log that cannot be written must not stop the server: what write(2) refuses is lost. Whatever
  * the caller passes, a line holds no control character, so nobody outside can forge a second line
  * or steer a terminal.
+ *
+ * If stderr is the journal, a line begins with its priority, which journald takes off again:
+ * `journalctl -p warning` then shows warnings and errors (sd-daemon(3), systemd.exec(5)).
  */
 #include "common/log.h"
 
@@ -16,7 +19,9 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,21 +36,41 @@ enum {
 
 static int log_fd = STDERR_FILENO;
 static enum log_level log_level = LOG_LEVEL_INFO;
+static bool log_is_journal;
 static char log_source[32] = "master";
 
+/* Names of the levels, and what they are to journald: SD_ERR, SD_WARNING, SD_INFO, SD_DEBUG. */
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"};
+
+/* True if stderr is connected to the journal: systemd names the socket in JOURNAL_STREAM, as
+ * "device:inode" (systemd.exec(5)). A process whose stderr was redirected since has another. */
+static bool stderr_is_journal(void)
+{
+    const char *const named = getenv("JOURNAL_STREAM");
+    struct stat file;
+    char actual[48];
+
+    if (named == NULL || fstat(STDERR_FILENO, &file) == -1)
+        return false;
+    snprintf(actual, sizeof actual, "%llu:%llu", (unsigned long long)file.st_dev,
+             (unsigned long long)file.st_ino);
+    return strcmp(named, actual) == 0;
+}
 
 int log_open(const char *path, enum log_level level)
 {
     log_level = level;
     if (path == NULL || *path == '\0') {
         log_fd = STDERR_FILENO;
+        log_is_journal = stderr_is_journal();
         return 0;
     }
 
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd == -1)
         return -1;
+    log_is_journal = false;
     if (log_fd == STDERR_FILENO) {
         log_fd = fd;
         return 0;
@@ -80,7 +105,8 @@ static size_t line_head(char *line, size_t room, enum log_level level, const cha
 
     gmtime_r(&seconds, &utc);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-    return written(snprintf(line, room, "time=%s.%03uZ level=%s from=%s event=%s", date,
+    return written(snprintf(line, room, "%stime=%s.%03uZ level=%s from=%s event=%s",
+                            log_is_journal ? level_priorities[level] : "", date,
                             (unsigned)(now % 1000), level_names[level], log_source, event),
                    room);
 }

@@ -17,7 +17,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /* Opens the log at `path`, or stderr when it is NULL or empty. Lines above
  * `level` are not written. Returns 0, or -1 with errno. May be called again: to
- * reopen after the file was rotated. */
+ * reopen after the file was rotated. If stderr is the journal, each line begins
+ * with its priority, "<4>" for a warning (sd-daemon(3)). */
 int log_open(const char *path, enum log_level level);
 
 /* Names the process in its lines: "master", "worker.1". Copies `name`. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -297,6 +298,71 @@ static void a_file_that_cannot_be_opened(void **state)
     assert_int_equal(lines(logged()), 1);
 }
 
+/* Makes a pipe stderr, logs to it, and reads what came; JOURNAL_STREAM is its "device:inode" with
+ * `shift` added. Leaves stderr and the log as they were. */
+static const char *logged_to_stderr(ino_t shift)
+{
+    const int terminal = dup(STDERR_FILENO);
+    int pipe_fd[2];
+    struct stat file;
+    char stream[64];
+
+    assert_int_equal(pipe(pipe_fd), 0);
+    assert_int_equal(fstat(pipe_fd[1], &file), 0);
+    snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)file.st_dev,
+             (unsigned long long)(file.st_ino + shift));
+    setenv("JOURNAL_STREAM", stream, 1);
+    dup2(pipe_fd[1], STDERR_FILENO);
+    log_open(NULL, LOG_LEVEL_DEBUG);
+    log_error("a", "%s", "");
+    log_warn("b", "%s", "");
+    log_info("c", "%s", "");
+    log_debug("d", "%s", "");
+    dup2(terminal, STDERR_FILENO);
+    close(terminal);
+    close(pipe_fd[1]);
+    const ssize_t got = read(pipe_fd[0], text, sizeof text - 1);
+    close(pipe_fd[0]);
+    unsetenv("JOURNAL_STREAM");
+    assert_true(got > 0);
+    text[got] = '\0';
+    return text;
+}
+
+/* The first three bytes of each line. */
+static const char *line_beginnings(const char *lines)
+{
+    static char begin[64];
+    size_t len = 0;
+
+    for (const char *at = lines; at && *at; at = strchr(at, '\n') + 1, len += 3)
+        memcpy(begin + len, at, 3);
+    begin[len] = '\0';
+    return begin;
+}
+
+static void the_journal_gets_priorities(void **state)
+{
+    (void)state;
+    assert_string_equal(line_beginnings(logged_to_stderr(0)), "<3><4><6><7>");
+}
+
+/* stderr was redirected: JOURNAL_STREAM names another file. */
+static void what_is_not_the_journal_gets_none(void **state)
+{
+    (void)state;
+    assert_string_equal(line_beginnings(logged_to_stderr(1)), "timtimtimtim");
+}
+
+static void a_file_gets_no_priorities(void **state)
+{
+    (void)state;
+    logged_to_stderr(0);
+    assert_int_equal(log_open(path, LOG_LEVEL_INFO), 0);
+    log_warn("filed", "%s", "");
+    assert_memory_equal(logged(), "time=", 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +383,9 @@ int main(void)
         cmocka_unit_test(a_limit_counts_what_it_left_out),
         cmocka_unit_test_setup(reopening_keeps_the_descriptor, empty_log),
         cmocka_unit_test_setup(a_file_that_cannot_be_opened, empty_log),
+        cmocka_unit_test(the_journal_gets_priorities),
+        cmocka_unit_test(what_is_not_the_journal_gets_none),
+        cmocka_unit_test_setup(a_file_gets_no_priorities, empty_log),
     };
     return cmocka_run_group_tests_name("log", tests, open_log, remove_log);
 }
