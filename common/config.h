@@ -60,6 +60,11 @@ struct redis_address {
     unsigned db;
 };
 
+/* Writes the URL without the password to `out`, for logs and answers:
+ * "redis://app@127.0.0.1:6379/0", "unix:///run/redis.sock?db=0". Cut where it does not fit. Returns
+ * `out`. */
+const char *config_redis_text(const struct redis_address *redis, char *out, size_t size);
+
 /* A network in CIDR form; IPv4 as ::ffff:a.b.c.d. */
 struct network {
     uint8_t address[16];

@@ -279,6 +279,20 @@ void config_redis_free(struct redis_address *redis)
     *redis = (struct redis_address){0};
 }
 
+const char *config_redis_text(const struct redis_address *redis, char *out, size_t size)
+{
+    const bool bare_v6 = !redis->is_unix && strchr(redis->host, ':');
+    const char *const user = redis->user ? redis->user : "";
+    const char *const at = *user ? "@" : "";
+
+    if (redis->is_unix)
+        snprintf(out, size, "unix://%s%s%s?db=%u", user, at, redis->host, redis->db);
+    else
+        snprintf(out, size, "redis://%s%s%s%s%s:%u/%u", user, at, bare_v6 ? "[" : "", redis->host,
+                 bare_v6 ? "]" : "", redis->port, redis->db);
+    return out;
+}
+
 bool config_parse_redis(const char *text, struct redis_address *out, char *why)
 {
     const bool tcp = starts_with(text, "redis://");

@@ -4,6 +4,7 @@
  */
 #include "master/master.h"
 
+#include "common/build_id.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/version.h"
@@ -17,6 +18,7 @@
 #include "master/upgrade.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -192,6 +194,37 @@ static int begin(struct master *master)
     return 0;
 }
 
+/* The addresses of `listen` as they are written, separated by commas. Returns `out`. */
+static const char *listen_text(const struct config *config, char *out, size_t size)
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < config->listen.count && len < size; i++)
+        len += (size_t)snprintf(out + len, size - len, "%s%s", i > 0 ? "," : "",
+                                config->listen.item[i]);
+    return out;
+}
+
+/* All that an operator asks first: which build, with which file, where it listens, which Redis. */
+static void log_started(const struct master *master)
+{
+    const struct config *config = master->config;
+    char listen[1024], redis[512], build[BUILD_ID_TEXT];
+    uint8_t id[BUILD_ID_SIZE];
+
+    build_id(id);
+    build_id_text(id, build);
+    listen_text(config, listen, sizeof(listen));
+    config_redis_text(&config->redis_at, redis, sizeof(redis));
+    log_info("started",
+             "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
+             version_build(), build, master->workers, master->segment.header->shape.capacity,
+             log_quote(master->invocation->file, strlen(master->invocation->file)),
+             log_quote(listen, strlen(listen)), log_quote(config->admin, strlen(config->admin)),
+             log_quote(redis, strlen(redis)));
+}
+
 int master_run(struct config *config, const struct invocation *invocation)
 {
     static struct master master;
@@ -200,8 +233,7 @@ int master_run(struct config *config, const struct invocation *invocation)
     master.workers = master_workers(config);
     if (begin(&master) == -1)
         return 2;
-    log_info("started", "version=%s workers=%u capacity=%u", version_build(), master.workers,
-             master.segment.header->shape.capacity);
+    log_started(&master);
     event_base_dispatch(master.base);
     log_info("stopped", "status=%d", master.status);
     return master.status;

@@ -19,6 +19,19 @@ enum {
 
 static struct event *look;
 
+/* Killed again at each look: one may have been started since. */
+static void kill_late_workers(struct master *master)
+{
+    static bool logged;
+
+    if (!logged)
+        log_error("stop_timeout", "seconds=%u why=\"workers did not end in time: killed\"",
+                  master->config->drain_timeout + MARGIN_MS / 1000);
+    logged = true;
+    supervise_kill(master);
+    master->status = 2;
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
@@ -26,11 +39,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     if (supervise_drained(master))
         supervise_command(master, SLOT_STOP);
-    if (spent > (uint64_t)master->config->drain_timeout * 1000 + MARGIN_MS) {
-        log_error("stop_timeout", "why=\"workers do not end\"");
-        supervise_kill(master);
-        master->status = 2;
-    }
+    if (spent > (uint64_t)master->config->drain_timeout * 1000 + MARGIN_MS)
+        kill_late_workers(master);
     if (!supervise_gone(master))
         return;
     reload_close(master);

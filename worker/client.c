@@ -7,13 +7,13 @@
 #include "worker/client.h"
 
 #include "common/killpoint.h"
-#include "common/log.h"
 #include "proto/ws.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
 #include "worker/outbox.h"
 #include "worker/requests.h"
+#include "worker/trace.h"
 #include "worker/upgrade.h"
 
 #include <errno.h>
@@ -88,13 +88,16 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     const int fd = fd_of(worker, conn);
     if (state == CONN_OPEN || state == CONN_SUBSCRIBING) {
         stats_add(closed_counter(worker->stats, reason), 1);
+        trace_closed(worker, conn, reason, 0);
         /* First of all: who finds it half ended must not take it for one to be served. */
         conn_set_state(conn, CONN_CLOSING);
     }
     KILLPOINT(END_COUNTED);
     home_leave(worker, conn);
     outbox_forget(worker, conn);
-    stats_add(&worker->stats->dropped_closed, hold_drop(worker, conn));
+    const uint64_t dropped = hold_drop(worker, conn);
+    stats_add(&worker->stats->dropped_closed, dropped);
+    trace_dropped(worker, conn, dropped, "closed");
     worker_count(worker, -1, 0);
     limits_lose(worker, conn);
     KILLPOINT(END_LEFT);
@@ -111,8 +114,7 @@ void client_close(struct worker *worker, struct conn *conn, uint16_t code, const
     if (state != CONN_OPEN && state != CONN_SUBSCRIBING)
         return;
     stats_add(closed_counter(worker->stats, reason), 1);
-    log_debug("closing", "fd=%d code=%u user=%s", fd_of(worker, conn), code,
-              log_quote(conn->user, conn->user_len));
+    trace_closed(worker, conn, reason, code);
     KILLPOINT(CLOSE_COUNTED);
     conn->seen = worker->now_s;
     conn_set_state(conn, CONN_CLOSING); /* first: see client_end */
@@ -135,7 +137,9 @@ static void end_slow(struct worker *worker, struct conn *conn)
         (void)!send(fd_of(worker, conn), frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     setsockopt(fd_of(worker, conn), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    stats_add(&worker->stats->dropped_slow, hold_drop(worker, conn));
+    const uint64_t dropped = hold_drop(worker, conn);
+    stats_add(&worker->stats->dropped_slow, dropped);
+    trace_dropped(worker, conn, dropped, "slow");
     client_end(worker, conn, CLOSED_SLOW);
 }
 
@@ -146,11 +150,13 @@ static bool is_too_much(const struct worker *worker, const struct hold *hold)
 }
 
 /* Makes the backlog fit its limit by dropping whole frames. */
-static void drop_oldest(struct worker *worker, struct hold *hold)
+static void drop_oldest(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
     bool push = false;
-    while (is_too_much(worker, hold) && hold_drop_oldest(hold, &push))
+    while (is_too_much(worker, hold) && hold_drop_oldest(hold, &push)) {
         stats_add(&worker->stats->dropped_slow, push);
+        trace_dropped(worker, conn, push, "slow");
+    }
 }
 
 void client_backlogged(struct worker *worker, struct conn *conn)
@@ -162,7 +168,7 @@ void client_backlogged(struct worker *worker, struct conn *conn)
             end_slow(worker, conn);
             return;
         }
-        drop_oldest(worker, hold);
+        drop_oldest(worker, conn, hold);
     }
     hold_show(worker, conn);
     /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
@@ -176,6 +182,7 @@ void client_caught_up(struct worker *worker, struct conn *conn)
 {
     if (conn_has(conn, CONN_WRITING))
         watch_for(worker, conn, false);
+    trace_caught_up(worker, conn);
     client_flushed(worker, conn);
 }
 

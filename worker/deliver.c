@@ -14,6 +14,7 @@
 #include "worker/outbox.h"
 #include "worker/report.h"
 #include "worker/subscribe.h"
+#include "worker/trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,13 +98,25 @@ static void malformed(struct worker *worker, enum push_error error, const struct
                  log_quote(payload, len < 64 ? len : 64), (unsigned long long)suppressed);
 }
 
+void deliver_too_large(struct worker *worker, const char *channel, size_t channel_len, size_t bytes)
+{
+    static struct log_limit limit;
+    uint64_t suppressed;
+    stats_add(&worker->stats->pushes_received, 1);
+    stats_add(&worker->stats->push_too_large, 1);
+    if (log_allow(&limit, 10, &suppressed))
+        log_warn("push_malformed",
+                 "reason=too_large bytes=%zu max_push=%u channel=%s suppressed=%llu", bytes,
+                 worker->config->max_push, log_quote(channel, channel_len),
+                 (unsigned long long)suppressed);
+}
+
 /* A push that is well formed, once for the node. */
-static void routed(struct worker *worker, const struct push *push)
+static void routed(struct worker *worker, const struct push *push, uint64_t mark)
 {
     stats_add(&worker->stats->pushes_routed, 1);
-    if (push->id.type != JSON_TYPE_NONE && worker->config->log_level == CONFIG_LOG_DEBUG)
-        log_debug("push", "id=%s op=%u bytes=%zu", id_text(push), push->message.op,
-                  push->message.len);
+    if (trace_on(worker))
+        trace_push(worker, push, push->id.type == JSON_TYPE_NONE ? "" : id_text(push), mark);
 }
 
 /* The connection that `name` speaks of, if it is one of this node's. */
@@ -148,7 +161,7 @@ static bool asks(const struct delivery *delivery)
 
 /* Decodes the push. Returns false where it is malformed. */
 static bool read_push(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
-                      size_t len)
+                      size_t len, uint64_t mark)
 {
     enum push_error error = decode(&delivery->push, payload, len);
     if (!error && delivery->users && delivery->push.users.type != JSON_TYPE_ARRAY)
@@ -157,7 +170,7 @@ static bool read_push(struct worker *worker, struct delivery *delivery, const ui
         if (error)
             malformed(worker, error, &delivery->push, payload, len);
         else
-            routed(worker, &delivery->push);
+            routed(worker, &delivery->push, mark);
     }
     return error == PUSH_OK;
 }
@@ -180,7 +193,7 @@ static void prepare(struct worker *worker, struct delivery *delivery, uint64_t m
 static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
                   size_t len, uint64_t mark)
 {
-    if (!read_push(worker, delivery, payload, len))
+    if (!read_push(worker, delivery, payload, len, mark))
         return false;
     prepare(worker, delivery, mark);
     return true;
@@ -246,9 +259,10 @@ static void give_user(struct worker *worker, struct delivery *delivery, const ch
 
 /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a worker.
  */
-static void nobody(struct worker *worker, const char *user, size_t len)
+static void nobody(struct worker *worker, const char *user, size_t len, uint64_t mark)
 {
     stats_add(&worker->stats->dropped_nobody, 1);
+    trace_nobody(worker, user, len, mark);
     if (users_first(&worker->users, user, len) == 0)
         subscriptions_leave(worker, user, len);
 }
@@ -265,7 +279,7 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
         return;
     give_user(worker, &delivery, user, user_len);
     if (delivery.recipients + delivery.repeated == 0)
-        nobody(worker, user, user_len);
+        nobody(worker, user, user_len, mark);
     finish(worker, &delivery);
 }
 
@@ -288,11 +302,14 @@ void deliver_topic(struct worker *worker, const char *name, size_t name_len, con
     const uint32_t topic = topics_find(topics, name, name_len);
     const uint32_t first = topic ? topics->topic[topic].first : 0;
     struct delivery delivery = {.copies = copies};
-    if (!read_push(worker, &delivery, payload, len) || (!first && copies > 0 && !asks(&delivery)))
+    if (!read_push(worker, &delivery, payload, len, mark) ||
+        (!first && copies > 0 && !asks(&delivery)))
         return; /* it has none here: then it is only passed on */
     prepare(worker, &delivery, mark);
-    if (!first && copies == 0)
+    if (!first && copies == 0) {
         stats_add(&worker->stats->dropped_nobody, 1);
+        trace_nobody(worker, name, name_len, mark);
+    }
     for (uint32_t i = first; i; i = topics->member[i].next) {
         struct conn *conn = topics_conn(topics, i, worker->id);
         if (conn)

@@ -22,6 +22,11 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
 void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, uint64_t mark,
                    int copies);
 
+/* A push is larger than max_push: counts it, and logs it at a limited rate. `channel`: "" where it
+ * is not known. */
+void deliver_too_large(struct worker *worker, const char *channel, size_t channel_len,
+                       size_t bytes);
+
 /* To this worker's members of a topic; likewise. */
 void deliver_topic(struct worker *worker, const char *name, size_t name_len, const uint8_t *payload,
                    size_t len, uint64_t mark, int copies);

@@ -16,6 +16,7 @@
 #include "worker/refuse.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
+#include "worker/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +239,7 @@ void home_greet(struct worker *worker, struct conn *conn)
     conn_set(conn, CONN_GREETING);
     KILLPOINT(GREETING_SET);
     stats_add(&worker->stats->opened, 1);
+    trace_opened(worker, conn, conn_has(conn, CONN_JSON) ? "json" : "binary");
     outbox_greet(worker, conn, frame);
     join_greeted(worker, conn);
 }

@@ -8,8 +8,8 @@
 #include "worker/link_streams.h"
 
 #include "common/killpoint.h"
-#include "common/log.h"
 #include "proto/resp.h"
+#include "worker/deliver.h"
 #include "worker/kernel.h"
 #include "worker/link.h"
 #include "worker/link_private.h"
@@ -183,9 +183,8 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
     if (need <= worker->link->in_size)
         return false;
     link_shared(worker)->skip_to = position + need;
-    stats_add(&worker->stats->pushes_received, 1);
-    stats_add(&worker->stats->push_too_large, 1);
-    log_warn("push_malformed", "reason=too_large bytes=%zu", need);
+    deliver_too_large(worker, "", 0,
+                      need); /* its channel is not looked for: it may not be there yet */
     return true;
 }
 

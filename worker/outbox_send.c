@@ -9,6 +9,7 @@
 #include "worker/hold.h"
 #include "worker/outbox_private.h"
 #include "worker/sending.h"
+#include "worker/trace.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -189,6 +190,21 @@ static void settle_target(struct worker *worker, struct conn *conn, struct progr
     }
 }
 
+/* What has become of each push of a list. */
+static void trace_items(const struct worker *worker, const struct conn *conn, uint32_t first,
+                        struct progress progress)
+{
+    const struct outbox *outbox = worker->outbox;
+    const char *outcome = "delivered";
+    for (uint32_t i = first; i; i = item_at(outbox, i)->next) {
+        const uint64_t mark = frame_at(outbox, item_at(outbox, i)->frame)->terms.mark;
+        if (i == progress.rest)
+            outcome = progress.gone ? "closed" : "queued";
+        if (mark)
+            trace_delivery(worker, conn, mark, outcome);
+    }
+}
+
 static void flush_target(struct worker *worker, uint32_t place)
 {
     const struct target target = *target_at(worker->outbox, place);
@@ -203,6 +219,8 @@ static void flush_target(struct worker *worker, uint32_t place)
     const struct progress progress = send_items(worker, (int)target.ref.fd, target.first,
                                                 first_to_wait(worker, conn, target.first));
     KILLPOINT(SEND_AFTER);
+    if (trace_on(worker))
+        trace_items(worker, conn, target.first, progress);
     if (progress.gone) {
         outbox_count_lost(worker, progress.rest);
         client_end(worker, conn, CLOSED_RESET);

@@ -131,13 +131,12 @@ static const struct {
 };
 
 /* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */
-static bool too_large(struct worker *worker, const struct resp_value *payload)
+static bool too_large(struct worker *worker, const struct resp_value *channel,
+                      const struct resp_value *payload)
 {
     if (payload->len <= worker->config->max_push)
         return false;
-    stats_add(&worker->stats->pushes_received, 1);
-    stats_add(&worker->stats->push_too_large, 1);
-    log_warn("push_malformed", "reason=too_large bytes=%zu", payload->len);
+    deliver_too_large(worker, channel->at, channel->len, payload->len);
     return true;
 }
 
@@ -150,7 +149,7 @@ static bool route_push(struct worker *worker, const struct resp_value *channel,
         return true;
     const char *name = channel->at + prefix_len;
     const size_t len = channel->len - prefix_len;
-    if (too_large(worker, payload))
+    if (too_large(worker, channel, payload))
         return true;
     for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
         const size_t kind = channels[i].len;

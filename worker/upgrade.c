@@ -29,6 +29,7 @@
 #include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
+#include "worker/trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -73,6 +74,7 @@ static void open_echo(struct worker *worker, struct conn *conn, const struct ope
     conn_set(conn, CONN_ECHO);
     conn_set_state(conn, CONN_OPEN);
     stats_add(&worker->stats->opened, 1);
+    trace_opened(worker, conn, "echo");
     outbox_add(worker, conn, outbox_bytes(worker, response, len));
     if (opening->len > opening->head_len)
         client_feed(worker, conn, opening->at + opening->head_len,

@@ -276,6 +276,34 @@ static void trust(void **state)
     config_free(config);
 }
 
+/* What logs and answers say of it: everything but the password. */
+static void urls_of_redis_without_the_password(void **state)
+{
+    static const struct {
+        const char *url, *shown;
+    } cases[] = {
+        {"redis://127.0.0.1", "redis://127.0.0.1:6379/0"},
+        {"redis://:secret@cache:6380/3", "redis://cache:6380/3"},
+        {"redis://app:secret@cache", "redis://app@cache:6379/0"},
+        {"redis://[::1]:6379", "redis://[::1]:6379/0"},
+        {"unix:///run/redis.sock", "unix:///run/redis.sock?db=0"},
+        {"unix://app:secret@/run/redis.sock?db=2", "unix://app@/run/redis.sock?db=2"},
+    };
+    char why[CONFIG_WHY_MAX], shown[128], cut[12];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct redis_address redis;
+
+        assert_true(config_parse_redis(cases[i].url, &redis, why));
+        assert_string_equal(config_redis_text(&redis, shown, sizeof shown), cases[i].shown);
+        assert_memory_equal(config_redis_text(&redis, cut, sizeof cut), cases[i].shown,
+                            sizeof cut - 1);
+        assert_int_equal(cut[sizeof cut - 1], '\0');
+        config_redis_free(&redis);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_client_without_a_name),
         cmocka_unit_test(urls_of_redis),
         cmocka_unit_test(no_urls_of_redis),
+        cmocka_unit_test(urls_of_redis_without_the_password),
         cmocka_unit_test(networks),
         cmocka_unit_test(trust),
     };
