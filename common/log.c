@@ -1,14 +1,11 @@
 /*
- * The log. A line is put together on the stack and leaves in one write(2) to a descriptor opened
+ * The log. A line is put together on the stack and leaves in one system call to a descriptor opened
  * with O_APPEND: the kernel keeps the lines of several processes apart, and nothing is buffered
  * that a crash could take along.
  *
- * All processes share one descriptor table, so the log's descriptor keeps its number for good:
- * reopening puts the new file in the old one's place with dup3, in one step for everybody.
- *
- * A log that cannot be written must not stop the server: what write(2) refuses is lost. Whatever
- * the caller passes, a line holds no control character, so nobody outside can forge a second line
- * or steer a terminal.
+ * A log that cannot be written must not stop the server: such lines are lost (log_sink.c), and the
+ * next line that can be written says how many. Whatever the caller passes, a line holds no control
+ * character, so nobody outside can forge a second line or steer a terminal.
  *
  * If stderr is the journal, a line begins with its priority, which journald takes off again:
  * `journalctl -p warning` then shows warnings and errors (sd-daemon(3), systemd.exec(5)).
@@ -16,7 +13,7 @@
 #include "common/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +23,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log_sink.h"
 
 enum {
     LINE_MAX_BYTES = 2048,
@@ -34,10 +32,13 @@ enum {
     QUOTE_BUFFERS = 8,
 };
 
-static int log_fd = STDERR_FILENO;
 static enum log_level log_level = LOG_LEVEL_INFO;
 static bool log_is_journal;
 static char log_source[32] = "master";
+
+/* Of the lines that this process has lost: how many a line has told of, and log_tick has counted.
+ */
+static uint64_t lost_reported, lost_counted;
 
 /* Names of the levels, and what they are to journald: SD_ERR, SD_WARNING, SD_INFO, SD_DEBUG. */
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -61,30 +62,17 @@ static bool stderr_is_journal(void)
 int log_open(const char *path, enum log_level level)
 {
     log_level = level;
-    if (path == NULL || *path == '\0') {
-        log_fd = STDERR_FILENO;
-        log_is_journal = stderr_is_journal();
-        return 0;
-    }
-
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    if (fd == -1)
+    if (log_sink_open(path) == -1)
         return -1;
-    log_is_journal = false;
-    if (log_fd == STDERR_FILENO) {
-        log_fd = fd;
-        return 0;
-    }
-
-    int placed = dup3(fd, log_fd, O_CLOEXEC);
-    int error = errno;
-    close(fd);
-    errno = error;
-    return placed == -1 ? -1 : 0;
+    log_is_journal = (path == NULL || *path == '\0') && stderr_is_journal();
+    return 0;
 }
 
 void log_set_source(const char *name)
 {
+    /* What was lost before is the parent's to tell. */
+    log_sink_forget(log_sink_lost());
+    lost_reported = lost_counted = 0;
     snprintf(log_source, sizeof log_source, "%s", name);
 }
 
@@ -126,23 +114,16 @@ static size_t whole_code_points(const char *text, size_t len)
     return len - start + 1 < wanted ? start - 1 : len;
 }
 
-void log_line(enum log_level level, const char *event, const char *fmt, ...)
+/* Puts a line together, with its newline; returns its length. */
+static size_t compose_line(char line[LINE_MAX_BYTES], enum log_level level, const char *event,
+                           const char *fmt, va_list args)
 {
-    char line[LINE_MAX_BYTES];
-    const size_t room = sizeof line - 1; /* one byte is for the newline */
-    const int error = errno;
-
-    if (level > log_level)
-        return;
-
+    const size_t room = LINE_MAX_BYTES - 1; /* one byte is for the newline */
     size_t len = line_head(line, room, level, event);
-    if (*fmt != '\0' && len < room - 1) {
-        va_list args;
 
+    if (*fmt != '\0' && len < room - 1) {
         line[len++] = ' ';
-        va_start(args, fmt);
         len += written(vsnprintf(line + len, room - len, fmt, args), room - len);
-        va_end(args);
     }
     if (len == room - 1)
         len = whole_code_points(line, len);
@@ -150,10 +131,60 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
         if ((uint8_t)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
     line[len++] = '\n';
+    return len;
+}
 
-    while (write(log_fd, line, len) == -1 && errno == EINTR)
-        ;
+/* Writes a line whatever the level; returns 0, or -1 if it is lost. */
+__attribute__((format(printf, 3, 4))) static int write_line(enum log_level level, const char *event,
+                                                            const char *fmt, ...)
+{
+    char line[LINE_MAX_BYTES];
+    va_list args;
+
+    va_start(args, fmt);
+    const size_t len = compose_line(line, level, event, fmt, args);
+    va_end(args);
+    return log_sink_write(line, len);
+}
+
+/* Says how many lines were lost since the last such line, if there are any. */
+static void report_lost_lines(void)
+{
+    const uint64_t lost = log_sink_lost();
+
+    if (lost == lost_reported)
+        return;
+    if (write_line(LOG_LEVEL_WARN, "log_lost", "lines=%" PRIu64, lost - lost_reported) == 0)
+        lost_reported = lost;
+    else
+        log_sink_forget(1); /* the report itself is not one of the lines */
+}
+
+void log_line(enum log_level level, const char *event, const char *fmt, ...)
+{
+    char line[LINE_MAX_BYTES];
+    const int error = errno;
+    va_list args;
+
+    if (level > log_level)
+        return;
+    report_lost_lines();
+    va_start(args, fmt);
+    const size_t len = compose_line(line, level, event, fmt, args);
+    va_end(args);
+    log_sink_write(line, len);
     errno = error;
+}
+
+uint64_t log_tick(void)
+{
+    const int error = errno;
+    const uint64_t before = lost_counted;
+
+    report_lost_lines();
+    lost_counted = log_sink_lost();
+    errno = error;
+    return lost_counted - before;
 }
 
 /* Reads one code point (RFC 3629); returns its length, or 0 where the bytes are not UTF-8. proto/

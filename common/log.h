@@ -1,7 +1,8 @@
 /*
  * The log: one line for each event, in logfmt, to stderr or to the file that
- * push.conf names. Each line is one write(2), so that the lines of several
- * processes never mix.
+ * push.conf names. Each line is one system call, so that the lines of several
+ * processes never mix. None waits for whatever reads the log: a line that cannot
+ * be written at once is lost, and the next one says how many were.
  *
  *   time=2026-11-22T20:45:19.123Z level=warn from=worker.1 event=push_malformed reason=bad_json
  * channel="push:user:4\n2"
@@ -34,6 +35,11 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
 #define log_warn(...)  log_line(LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+
+/* Call once a second: if lines were lost and can be written again, writes how many
+ * were, as log_lost. Returns how many this process has lost since the last call.
+ * Keeps errno. */
+uint64_t log_tick(void);
 
 /* Returns `len` bytes as a logfmt value: bare where that is safe, otherwise in
  * quotes, with control characters, quotes, backslashes and invalid UTF-8 escaped

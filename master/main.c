@@ -61,7 +61,7 @@ static int parse(int argc, char **argv, struct options *options)
             config_describe(stdout);
             return EXIT_SUCCESS;
         case 'V':
-            printf("wspushd %s\n", version_build());
+            printf("wspushd %s (build %s)\n", WSPUSHD_VERSION, version_build());
             return EXIT_SUCCESS;
         case 'h':
             fputs(usage, stdout);

@@ -4,7 +4,6 @@
  */
 #include "master/master.h"
 
-#include "common/build_id.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/version.h"
@@ -134,6 +133,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     supervise_watch(arg);
     notify_status(arg);
+    log_tick();
 }
 
 static int open_segment(struct master *master)
@@ -210,19 +210,16 @@ static const char *listen_text(const struct config *config, char *out, size_t si
 static void log_started(const struct master *master)
 {
     const struct config *config = master->config;
-    char listen[1024], redis[512], build[BUILD_ID_TEXT];
-    uint8_t id[BUILD_ID_SIZE];
+    char listen[1024], redis[512];
 
-    build_id(id);
-    build_id_text(id, build);
     listen_text(config, listen, sizeof(listen));
     config_redis_text(&config->redis_at, redis, sizeof(redis));
-    log_info("started",
-             "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
-             version_build(), build, master->workers, master->segment.header->shape.capacity,
-             log_quote(master->invocation->file, strlen(master->invocation->file)),
-             log_quote(listen, strlen(listen)), log_quote(config->admin, strlen(config->admin)),
-             log_quote(redis, strlen(redis)));
+    log_info(
+        "started", "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
+        WSPUSHD_VERSION, version_build(), master->workers, master->segment.header->shape.capacity,
+        log_quote(master->invocation->file, strlen(master->invocation->file)),
+        log_quote(listen, strlen(listen)), log_quote(config->admin, strlen(config->admin)),
+        log_quote(redis, strlen(redis)));
 }
 
 int master_run(struct config *config, const struct invocation *invocation)

@@ -86,6 +86,8 @@
     X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")         \
     X(reclaimed, "descriptors_reclaimed_total", "",                                                \
       "descriptors that a dead worker had left and nobody knew")                                   \
+    X(log_lost, "log_lines_lost_total", "",                                                        \
+      "lines of the workers' log that could not be written at once")                               \
     X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")
 
 struct stats {

@@ -5,6 +5,7 @@
 #include "worker/sweep.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "proto/ws.h"
 #include "worker/client.h"
 #include "worker/descriptors.h"
@@ -124,6 +125,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     link_tick(worker);
     node_tick(worker);
     descriptors_audit(worker);
+    stats_add(&worker->stats->log_lost, log_tick());
 }
 
 int sweep_open(struct worker *worker)

@@ -1,5 +1,6 @@
 """Starting, stopping, the command line and the addresses to listen on."""
 
+import fcntl
 import os
 import re
 import signal
@@ -154,7 +155,9 @@ def test_version_is_the_one_in_hello(server, user):
     _, text = run_wspushd("-V")
     version = re.search(r"\d+\.\d+\.\d+\S*", text)[0]
     assert server.client(user).hello["server"] == "wspushd/" + version
-    assert server.admin.stats()["version"] == version
+    stats = server.admin.stats()
+    assert stats["version"] == version and stats["build"].startswith(version)
+    assert text == f"wspushd {version} (build {stats['build']})\n"
 
 
 def test_t_accepts_a_good_file(conf):
@@ -390,3 +393,40 @@ def test_without_admin_there_is_none(make_server, redis):
     client.send_frame(ws.CLOSE, ws.close_payload(1000))
     client.expect_close(1000)
     server.stop()
+
+
+# A log that nobody reads.
+
+def read_what_there_is(fd, log):
+    try:
+        log += os.read(fd, 1 << 16)
+    except BlockingIOError:
+        pass
+    return log
+
+
+def test_log_that_nobody_reads_stops_nothing(make_server):
+    """stderr is a pipe whose reader has stopped: clients are served, a dead worker is replaced, TERM stops."""
+    server = make_server(start=False)
+    reader, writer = os.pipe() # close-on-exec
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    server.start(stderr=writer)
+    os.close(writer)
+    client = server.client("u")
+    lost = server.admin.counter("log_lines_lost_total")
+    for _ in range(60):
+        stranger = server.raw()
+        stranger.send_upgrade("\x01")
+        assert stranger.recv_response().status == 401
+        stranger.close()
+    wait_for(lambda: server.admin.counter("log_lines_lost_total") > lost, "lines to be lost")
+    server.workers_may_change = True
+    server.kill_worker(server.admin.workers()[0])
+    assert server.push("u", 110, data=1) == 1
+    assert client.recv_message().json() == 1
+    os.set_blocking(reader, False)
+    log = bytearray()
+    wait_for(lambda: b"event=log_lost lines=" in read_what_there_is(reader, log), "log_lost")
+    client.close()
+    server.stop()
+    os.close(reader)

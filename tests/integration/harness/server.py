@@ -123,10 +123,10 @@ class Server:
         self.rewrite()
         options.setdefault("preexec_fn", die_with_us)
         with open(self.log_path, "ab") as log:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             self.process = subprocess.Popen(
                 [*(command or [str(self.binary)]), "-c", str(self.conf_path), *self.arguments],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **(env or {})}, **options)
+                env={**os.environ, **(env or {})}, **{**streams, **options})
         self.ended = False
         Server.used.append(self)
         return self

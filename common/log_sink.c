@@ -1,0 +1,112 @@
+/*
+ * See log_sink.h. stderr may be a pipe or a socket whose reader has stopped: a container's log
+ * driver, a hung collector, journald. Then write(2) would wait for it, in a worker that serves
+ * clients or in the master that replaces workers. O_NONBLOCK is not ours to set on stderr, because
+ * whoever started the server shares its open file description. So
+ *
+ *   a pipe or a terminal   is opened again by way of /proc/self/fd, with O_NONBLOCK
+ *   a socket               is written to with MSG_DONTWAIT
+ *   a file                 is written to as it is: it does not wait for a reader
+ *
+ * A file on a network filesystem whose server has gone can still block; docs/operations.md says so.
+ * A pipe takes a line of up to PIPE_BUF bytes whole or not at all (pipe(7)).
+ *
+ * All processes share one descriptor table, so the log file's descriptor keeps its number for good:
+ * opening it again puts the new file in the old one's place with dup3, in one step for everybody.
+ */
+#include "common/log_sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int sink_fd = STDERR_FILENO;
+static int stderr_fd = -1; /* stderr as the log writes to it; -1: not looked at yet */
+static bool stderr_is_socket;
+static uint64_t lost_lines;
+
+/* Opens what stderr is again, so that its flags are the log's own. */
+static int reopen_stderr(void)
+{
+    const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    const int fd = open("/proc/self/fd/2", flags);
+    if (fd != -1)
+        return fd;
+    /* A pipe of another user cannot be opened. What shares it sees O_NONBLOCK, too, then. */
+    const int shared = fcntl(STDERR_FILENO, F_GETFL);
+    if (shared != -1)
+        fcntl(STDERR_FILENO, F_SETFL, shared | O_NONBLOCK);
+    return STDERR_FILENO;
+}
+
+static void look_at_stderr(void)
+{
+    struct stat file;
+    stderr_fd = STDERR_FILENO;
+    if (fstat(STDERR_FILENO, &file) == -1 || S_ISREG(file.st_mode))
+        return;
+    stderr_is_socket = S_ISSOCK(file.st_mode);
+    if (!stderr_is_socket)
+        stderr_fd = reopen_stderr();
+}
+
+static bool is_file_open(void)
+{
+    return sink_fd != STDERR_FILENO && sink_fd != stderr_fd;
+}
+
+int log_sink_open(const char *path)
+{
+    if (path == NULL || *path == '\0') {
+        if (stderr_fd == -1)
+            look_at_stderr();
+        sink_fd = stderr_fd;
+        return 0;
+    }
+    /* O_NONBLOCK: a FIFO without a reader is an error, and one with a slow reader does not block.
+     */
+    const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+    if (fd == -1)
+        return -1;
+    if (!is_file_open()) {
+        sink_fd = fd;
+        return 0;
+    }
+    const int placed = dup3(fd, sink_fd, O_CLOEXEC);
+    const int error = errno;
+    close(fd);
+    errno = error;
+    return placed == -1 ? -1 : 0;
+}
+
+static ssize_t write_at_once(const char *line, size_t len)
+{
+    if (sink_fd == stderr_fd && stderr_is_socket)
+        return send(sink_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return write(sink_fd, line, len);
+}
+
+int log_sink_write(const char *line, size_t len)
+{
+    ssize_t written;
+    do
+        written = write_at_once(line, len);
+    while (written == -1 && errno == EINTR);
+    if (written == (ssize_t)len)
+        return 0;
+    lost_lines++;
+    return -1;
+}
+
+uint64_t log_sink_lost(void)
+{
+    return lost_lines;
+}
+
+void log_sink_forget(uint64_t lines)
+{
+    lost_lines -= lines;
+}
