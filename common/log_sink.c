@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 static int sink_fd = STDERR_FILENO;
-static int stderr_fd = -1; /* stderr as the log writes to it; -1: not looked at yet */
+static int stderr_fd = STDERR_FILENO; /* stderr as the log writes to it */
 static bool stderr_is_socket;
 static uint64_t lost_lines;
 
@@ -42,15 +42,22 @@ static int reopen_stderr(void)
     return STDERR_FILENO;
 }
 
+static bool is_same_file(int fd, const struct stat *file)
+{
+    struct stat other;
+    return fstat(fd, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
 static void look_at_stderr(void)
 {
     struct stat file;
-    stderr_fd = STDERR_FILENO;
-    if (fstat(STDERR_FILENO, &file) == -1 || S_ISREG(file.st_mode))
+    if (fstat(STDERR_FILENO, &file) == -1 ||
+        (stderr_fd != STDERR_FILENO && is_same_file(stderr_fd, &file)))
         return;
+    if (stderr_fd != STDERR_FILENO)
+        close(stderr_fd); /* stderr has become another file */
     stderr_is_socket = S_ISSOCK(file.st_mode);
-    if (!stderr_is_socket)
-        stderr_fd = reopen_stderr();
+    stderr_fd = stderr_is_socket || S_ISREG(file.st_mode) ? STDERR_FILENO : reopen_stderr();
 }
 
 static bool is_file_open(void)
@@ -61,8 +68,7 @@ static bool is_file_open(void)
 int log_sink_open(const char *path)
 {
     if (path == NULL || *path == '\0') {
-        if (stderr_fd == -1)
-            look_at_stderr();
+        look_at_stderr();
         sink_fd = stderr_fd;
         return 0;
     }
