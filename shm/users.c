@@ -170,11 +170,16 @@ uint32_t users_next(const struct users *users, uint32_t fd)
     return search(users, conn->next, conn->hash, conn->user, conn->user_len);
 }
 
+/* Who was closing and still in the index has not left: what its owner does about the user's last
+ * connection is still to be done. */
 static bool belongs_in(const struct conn *conn)
 {
-    const enum conn_state state = word_state(conn_word(conn));
+    const uint64_t word = conn_word(conn);
+    const enum conn_state state = word_state(word);
 
-    return (state == CONN_SUBSCRIBING || state == CONN_OPEN) && conn->user_len > 0;
+    return (state == CONN_SUBSCRIBING || state == CONN_OPEN ||
+            (state == CONN_CLOSING && word & CONN_INDEXED)) &&
+           conn->user_len > 0;
 }
 
 void users_rebuild(struct users *users, uint32_t owner, uint32_t high)

@@ -55,9 +55,9 @@ void users_remove(struct users *users, uint32_t fd);
 uint32_t users_first(const struct users *users, const char *user, size_t len);
 uint32_t users_next(const struct users *users, uint32_t fd);
 
-/* Begins anew, whatever state the index is in. Of the records below `high` that `owner` owns,
- * those with a user that are SUBSCRIBING or OPEN get in, and CONN_INDEXED comes to say so of each;
- * all others get out. */
+/* Builds the index again, whatever state it is in. Of the records below `high` that `owner` owns,
+ * those with a user get in that are SUBSCRIBING or OPEN, or CLOSING and were in it, and
+ * CONN_INDEXED comes to say so of each; all others get out. */
 void users_rebuild(struct users *users, uint32_t owner, uint32_t high);
 
 /* Whether the last change was finished: what a successor asks. */

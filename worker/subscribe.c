@@ -60,15 +60,15 @@ bool subscriptions_live(const struct worker *worker)
 
 /* ---- Commands ---- */
 
-static void forget_gathered(struct worker *worker)
+static void forget_gathered(struct subscriptions *subs)
 {
-    worker->subs->channels = 0;
-    worker->subs->used = HEAD_ROOM;
-    slot_gone_clear(worker->slot);
+    subs->channels = 0;
+    subs->used = HEAD_ROOM;
 }
 
 /* Hands the gathered channels to the link as one command, in one piece: a death must not leave half
- * of it in the stream. */
+ * of it in the stream. Users are noted in the slot only while the command is an UNSUBSCRIBE that
+ * has them, so they are forgotten with it. */
 static void emit(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
@@ -84,16 +84,23 @@ static void emit(struct worker *worker)
     KILLPOINT(COMMAND_WRITTEN);
     stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
               subs->channels);
-    forget_gathered(worker);
+    forget_gathered(subs);
+    if (!subs->subscribe)
+        slot_gone_clear(worker->slot);
 }
 
-/* Room for one more channel in the command of this kind. */
-static char *bulk_room(struct worker *worker, bool subscribe)
+/* Makes sure that the gathered command is of this kind and has room for one more channel. */
+static void command_make_room(struct worker *worker, bool subscribe)
 {
     struct subscriptions *subs = worker->subs;
     if (subs->subscribe != subscribe || subs->channels == CHANNELS_MAX)
         emit(worker);
     subs->subscribe = subscribe;
+}
+
+/* Returns the end of the gathered channels, with memory for one more. */
+static char *bulk_room(struct subscriptions *subs)
+{
     if (subs->used + CHANNEL_MAX + RESP_BULK_OVERHEAD > subs->size) {
         subs->size = subs->size ? subs->size * 2 : 4096;
         subs->bulks = realloc(subs->bulks, subs->size);
@@ -111,7 +118,8 @@ static void channel(struct worker *worker, bool subscribe, const char *kind, con
     if (!link_writable(worker))
         return;
     const int prefix_len = snprintf(prefix, sizeof(prefix), "%s%s", worker->config->prefix, kind);
-    char *at = bulk_room(worker, subscribe);
+    command_make_room(worker, subscribe);
+    char *at = bulk_room(subs);
     subs->used += resp_bulk_joined(at, prefix, (size_t)prefix_len, rest, rest_len);
     subs->channels++;
     subs->fence |= subscribe;
@@ -179,11 +187,13 @@ void subscriptions_join(struct worker *worker, struct conn *conn, bool first)
     subs->fence = true;
 }
 
-/* Noted in the slot until the command is in the stream. */
+/* The user is noted in the slot until the command is in the stream. What was gathered before goes
+ * first where it must: with it go its notes, and this one must not be among them. */
 void subscriptions_leave(struct worker *worker, const char *user, size_t len)
 {
     if (!link_writable(worker))
         return;
+    command_make_room(worker, false);
     if (!slot_gone_add(worker->slot, user, len)) {
         emit(worker);
         slot_gone_clear(worker->slot);
@@ -248,7 +258,8 @@ void subscriptions_all(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
-    forget_gathered(worker);
+    forget_gathered(subs);
+    slot_gone_clear(worker->slot);
     for (uint32_t fd = 0; fd < high; fd++) {
         const struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);

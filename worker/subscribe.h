@@ -22,8 +22,8 @@ void subscriptions_join(struct worker *worker, struct conn *conn, bool first);
 /* The user's last connection is gone. */
 void subscriptions_leave(struct worker *worker, const char *user, size_t len);
 
-/* After a death, before anybody leaves: asks again for the end of subscriptions whose user is gone.
- */
+/* After a death, before anything else is asked of Redis: asks again for the end of subscriptions
+ * whose user is gone. A user whose connection is still in the index leaves when that ends. */
 void subscriptions_resume_gone(struct worker *worker);
 
 /* A channel of the node: prefix and name are joined. */

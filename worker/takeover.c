@@ -188,12 +188,12 @@ void takeover_finish(struct worker *worker)
     KILLPOINT(TAKEOVER_BEGUN);
     const struct unrest unrest = recount(worker);
     KILLPOINT(TAKEOVER_COUNTED);
+    subscriptions_resume_gone(worker);
     node_recover(worker);
     topic_recover(worker);
     KILLPOINT(TAKEOVER_TOPICS);
     home_resume_handing(worker);
     parcel_take(worker);
-    subscriptions_resume_gone(worker);
     finish_send(worker);
     for_each(worker, &unrest, take_over);
     KILLPOINT(TAKEOVER_WALKED);

@@ -19,6 +19,8 @@ from harness import admin
 from harness.books import Ledger, Reader
 from harness.client import PING, PONG, SUB, SUBBED, UNSUB, UNSUBBED, Client, Closed, encode_binary
 from harness.frames import BINARY, frame
+from harness.frames import PING as PING_FRAME
+from harness.http import upgrade_head
 from harness.inspect import inspect
 from harness.killpoints import BINARY as KILLABLE
 from harness.killpoints import Killpoints, names
@@ -568,6 +570,54 @@ def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_killable):
     for point, n in tries:
         step(f"by{n}{point}", point, n % 3 / 1000)
     assert server.admin.counter("worker_restarts") > len(tries) / 3
+
+
+@pytest.mark.parametrize("point", ["LEAVE_GONE", "LEFT"])
+@pytest.mark.parametrize("gathered", ["nothing", "a subscription"])
+def test_a_user_who_left_right_before_a_death_is_offline(make_killable, gathered, point):
+    """The worker dies in the turn in which alice's last connection ends: her UNSUBSCRIBE was gathered
+    in its memory, behind whatever else that turn has for Redis. PUBLISH must answer 0."""
+    server, points = make_killable(workers=1, heartbeat=300)
+    server.client("carol")
+    alice, bob = server.client("alice"), server.raw()
+    head = upgrade_head("/ws?user=bob")
+    bob.send_bytes(head[:-2])
+    wait_of_age(server)
+    worker = server.admin.workers()[0]
+    os.kill(worker["pid"], signal.SIGSTOP)
+    try:
+        if gathered == "a subscription":
+            bob.send_bytes(head[-2:])
+        alice.close()
+        points.arm(point)
+    finally:
+        os.kill(worker["pid"], signal.SIGCONT)
+    server.wait_replaced(worker)
+    assert points.armed(point) == 0
+    wait_for(lambda: server.admin.ready() and server.subscribers("alice") == 0, "alice to be offline")
+    assert server.push("alice", data=1) == 0
+
+
+def test_a_user_whose_connection_was_closing_is_offline_though_the_index_was_rebuilt(make_killable):
+    """A worker dies between the close of alice's connection and its way out of the index; the next one
+    while it takes another connection out of the index, so that a third rebuilds it."""
+    server, points = make_killable(workers=1, heartbeat=300)
+    half, alice = server.client("half"), server.client("alice")
+    others = [server.client(f"u{number}") for number in range(3)]
+    half.send_bytes(frame(BINARY, b"a message whose end never comes", fin=False) +
+                    frame(PING_FRAME))
+    half.recv_pong()
+    wait_of_age(server)
+    points.arm("USERS_UNLINKED")
+    points.arm("CLOSE_STATE")
+    server.publish("ctl", {"kick": "alice"})
+    wait_for(lambda: points.armed("CLOSE_STATE") == points.armed("USERS_UNLINKED") == 0, "both deaths")
+    wait_for(lambda: "event=took_over" in server.log(), "the third worker")
+    assert server.admin.counter("index_rebuilds_total") == 1
+    wait_for(lambda: server.subscribers("alice") == 0, "alice to be offline")
+    for number, client in enumerate(others):
+        assert server.push(f"u{number}", data=number) == 1
+        assert client.recv_message().json() == number
 
 
 def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_killable):

@@ -300,18 +300,22 @@ static void a_rebuild_takes_what_belongs_in(void **state)
     conn_claim(users.table, 8, OWNER, 1);
     conn_release(&users.table[8]);
     put(9, OWNER, CONN_OPEN, 0); /* not below `high` */
+    put(10, OWNER, CONN_CLOSING, 0);
 
     users_rebuild(&users, OWNER, 9);
     assert_true(users_valid(&users, OWNER));
-    assert_int_equal(users.control->count, 2);
+    assert_int_equal(users.control->count, 3);
     for (uint32_t fd = 1; fd <= 9; fd++) {
-        const bool in = fd == 1 || fd == 2 || fd == 6; /* 6 is none of ours */
+        const bool in = fd == 1 || fd == 2 || fd == 5 || fd == 6; /* 6 is another owner's */
         assert_int_equal(conn_has(&users.table[fd], CONN_INDEXED), in);
     }
-    assert_int_equal(
-        users_first(&users, "u1", 2) + users_next(&users, users_first(&users, "u1", 2)), 1 + 2);
+    uint32_t sum = 0;
+    for (uint32_t fd = users_first(&users, "u1", 2); fd != 0; fd = users_next(&users, fd))
+        sum += fd;
+    assert_int_equal(sum, 1 + 2 + 5);
     users_rebuild(&users, OWNER, UINT32_MAX);
-    assert_int_equal(users.control->count, 3);
+    assert_int_equal(users.control->count, 4);
+    assert_false(conn_has(&users.table[10], CONN_INDEXED));
     assert_true(users_valid(&users, OWNER));
     users_rebuild(&users, OTHER, CAPACITY);
     assert_int_equal(users.control->count, 1);
