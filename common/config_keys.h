@@ -52,6 +52,7 @@
     STR (prefix, "push:", RESTART, "what every channel's name begins with") \
     INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most memory that what waits for one slow client may take: its bytes, and 64 for each message") \
     ENUM(slow_policy, SLOW_CLOSE, SLOW_POLICIES, RELOAD, "what happens to a client at its queue_limit") \
+    INT (request_limit, 16777216, 65536, 1073741824, "bytes", RELOAD, "most memory of each worker that requests may take until Redis has answered them; a connection may take half of what is free; more are answered unavailable") \
     INT (send_buffer, 131072, 4096, 16777216, "bytes", RESTART, "SO_SNDBUF of a client's socket: what the kernel may hold for it") \
     INT (heartbeat, 25, 1, 3600, "seconds", RELOAD, "silence after which a client is pinged") \
     INT (heartbeat_timeout, 10, 1, 3600, "seconds", RELOAD, "silence after the ping that closes with 4009") \

@@ -8,6 +8,7 @@
 
 #include "common/killpoint.h"
 #include "proto/ws.h"
+#include "worker/answers.h"
 #include "worker/hold.h"
 #include "worker/home.h"
 #include "worker/limits.h"
@@ -95,6 +96,7 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     KILLPOINT(END_COUNTED);
     home_leave(worker, conn);
     outbox_forget(worker, conn);
+    answers_forget(worker, conn);
     const uint64_t dropped = hold_drop(worker, conn);
     stats_add(&worker->stats->dropped_closed, dropped);
     trace_dropped(worker, conn, dropped, "closed");

@@ -7,6 +7,7 @@
 
 #include "common/killpoint.h"
 #include "common/log.h"
+#include "worker/answers.h"
 #include "worker/backoff.h"
 #include "worker/descriptors.h"
 #include "worker/node.h"
@@ -14,20 +15,30 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 5000,
     LOGIN_TIMEOUT_S = 5, /* to connect */
-    OWED_MAX = 1 << 14   /* answers that may be outstanding; a power of two */
+    OWED_WEIGHT = 128,   /* bytes that an answer owed takes beside the command's own */
+    TRIM_ABOVE = 1 << 20 /* bytes of commands after which memory is given back to the system */
 };
 
+/* Most bytes of commands that Redis may owe answers to, beside the requests of clients: sessions,
+ * what the admin interface publishes, reports, probes. Requests have a limit of their own
+ * (answers.h), so that they never take the room of these. */
+static const uint64_t OWED_MAX = 8 << 20;
+
 struct owed {
+    STAILQ_ENTRY(owed) next;
     command_done *done;
     void *arg;
+    size_t weight;
 };
 
 struct command {
@@ -35,27 +46,36 @@ struct command {
     redisReader *reader;
     struct event *retry;
     uint32_t retry_ms;
-    bool opening;           /* the first attempt of this process is under way */
-    bool ready;             /* connected and logged in */
-    uint32_t logging_in;    /* answers to the login that are outstanding */
-    struct evbuffer *early; /* commands that wait for the end of the first attempt */
-    struct owed *owed;      /* a circular queue of OWED_MAX, oldest first */
-    uint32_t first, count;
+    bool opening;                       /* the first attempt of this process is under way */
+    bool ready;                         /* connected and logged in */
+    uint32_t logging_in;                /* answers to the login that are outstanding */
+    struct evbuffer *early;             /* commands that wait for the end of the first attempt */
+    STAILQ_HEAD(owed_queue, owed) owed; /* answers that Redis owes, oldest first */
+    uint32_t count;                     /* of them */
+    uint64_t bytes, most;               /* their weight, and the most since there was none */
 };
 
-static struct owed *owed_at(const struct command *command, uint32_t i)
+/* Nothing is owed: gives memory back that many commands have taken. The allocator keeps it
+ * otherwise. */
+static void give_back(struct command *command)
 {
-    return &command->owed[(command->first + i) & (OWED_MAX - 1)];
+    if (command->most > TRIM_ABOVE)
+        malloc_trim(0);
+    command->most = 0;
 }
 
 static void answer(struct worker *worker, const redisReply *reply)
 {
     struct command *command = worker->command;
-    const struct owed owed = *owed_at(command, 0);
-    command->first = (command->first + 1) & (OWED_MAX - 1);
+    struct owed *owed = STAILQ_FIRST(&command->owed);
+    STAILQ_REMOVE_HEAD(&command->owed, next);
     command->count--;
-    if (owed.done)
-        owed.done(worker, reply, owed.arg);
+    command->bytes -= owed->weight;
+    if (owed->done)
+        owed->done(worker, reply, owed->arg);
+    free(owed);
+    if (command->count == 0)
+        give_back(command);
 }
 
 /* Ends the connection, tells everyone who waits, and plans the next. */
@@ -82,6 +102,7 @@ static void fail(struct worker *worker, const char *why)
 
 /* ---- Commands ---- */
 
+/* Returns the number of bytes, or -1 if there is no memory. */
 static int append(struct evbuffer *out, int argc, const char **argv, const size_t *lens)
 {
     char *bytes = NULL;
@@ -90,7 +111,19 @@ static int append(struct evbuffer *out, int argc, const char **argv, const size_
         return -1;
     const int added = evbuffer_add(out, bytes, (size_t)len);
     redisFreeCommand(bytes);
-    return added;
+    return added == -1 ? -1 : len;
+}
+
+static void owe(struct command *command, size_t weight, command_done *done, void *arg)
+{
+    struct owed *owed = malloc(sizeof(*owed));
+    if (!owed)
+        abort();
+    *owed = (struct owed){.done = done, .arg = arg, .weight = weight};
+    STAILQ_INSERT_TAIL(&command->owed, owed, next);
+    command->count++;
+    command->bytes += weight;
+    command->most = command->bytes > command->most ? command->bytes : command->most;
 }
 
 bool command_ready(const struct worker *worker)
@@ -110,13 +143,14 @@ int command_send(struct worker *worker, int argc, const char **argv, const size_
                  command_done *done, void *arg)
 {
     struct command *command = worker->command;
-    if (!(command->ready || command->opening) || command->count >= OWED_MAX)
+    if (!(command->ready || command->opening) || command->bytes >= OWED_MAX + answers_owed(worker))
         return -1;
     struct evbuffer *out =
         command->ready ? bufferevent_get_output(command->socket) : command->early;
-    if (append(out, argc, argv, lens) == -1)
+    const int len = append(out, argc, argv, lens);
+    if (len == -1)
         return -1;
-    *owed_at(command, command->count++) = (struct owed){done, arg};
+    owe(command, (size_t)len + OWED_WEIGHT, done, arg);
     return 0;
 }
 
@@ -247,12 +281,12 @@ int command_open(struct worker *worker)
     if (!command)
         return -1;
     worker->command = command;
-    command->owed = malloc(OWED_MAX * sizeof(*command->owed));
+    STAILQ_INIT(&command->owed);
     command->early = evbuffer_new();
     command->retry = event_new(worker->base, -1, 0, on_retry, worker);
     command->retry_ms = RETRY_FIRST_MS;
     command->opening = true;
-    if (!command->owed || !command->early || !command->retry)
+    if (!command->early || !command->retry)
         return -1;
     return event_add(command->retry, &(struct timeval){0, 0});
 }

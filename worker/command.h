@@ -24,8 +24,8 @@ bool command_ready(const struct worker *worker);
 uint32_t command_owed(const struct worker *worker);
 
 /* Sends a command; while the link is made for the first time, as soon as it is there. `done` may be
- * NULL. Returns 0; or -1 where the link is down or too many answers are owed, and then `done` is
- * not called. */
+ * NULL. Returns 0; or -1 where the link is down or too many bytes wait for it, and then `done`
+ * is not called. */
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg);
 

@@ -361,7 +361,7 @@ static void refuse_each(struct worker *worker, struct conn *conn, uint32_t op, u
 {
     for (uint32_t verdict = BAD_TOPIC; verdict < VERDICT_COUNT; verdict++)
         if (verdicts & 1u << verdict)
-            request_refuse(worker, conn, verdict_error[verdict], op);
+            request_refuse(worker, conn, verdict_error[verdict], op, NULL);
 }
 
 /* Whether a request is to be answered although none of its names came to anything: one that was
@@ -372,7 +372,7 @@ void join_requested(struct worker *worker, struct conn *conn, const struct messa
 {
     struct json_value topics;
     if (!find_topics(request, &topics)) {
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op);
+        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
         return;
     }
     const uint32_t number = next_request(worker);
@@ -389,7 +389,7 @@ void leave_requested(struct worker *worker, struct conn *conn, const struct mess
 {
     struct json_value topics;
     if (!find_topics(request, &topics)) {
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op);
+        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
         return;
     }
     text_begin();

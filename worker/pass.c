@@ -1,28 +1,22 @@
 /*
  * See pass.h. Requests of one connection keep their order: they go over one link, which answers
- * in order.
+ * in order. A request that is passed on has its place among the answers until then (answers.h).
  */
 #include "worker/pass.h"
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/answers.h"
 #include "worker/command.h"
-#include "worker/outbox.h"
 #include "worker/requests.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* A request that Redis has not answered yet. */
-struct asked {
-    struct conn_ref ref;
-    uint32_t op;
-};
-
-static void accepted(struct worker *worker, struct conn *conn, uint32_t op, const redisReply *reply)
+static void accepted(struct worker *worker, struct place *place, const redisReply *reply)
 {
     char json[128];
+    const uint32_t op = answers_op(place);
     const bool id = reply->type == REDIS_REPLY_STRING && reply->len < 64;
     const int len = id ? snprintf(json, sizeof(json), "{\"op\":%u,\"id\":\"%s\"}", op, reply->str)
                        : snprintf(json, sizeof(json), "{\"op\":%u}", op);
@@ -30,32 +24,36 @@ static void accepted(struct worker *worker, struct conn *conn, uint32_t op, cons
                                     .form = PAYLOAD_JSON,
                                     .payload = (const uint8_t *)json,
                                     .len = (size_t)len};
-    outbox_reserve(worker, sizeof(json));
-    outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON)));
+    answers_fill(worker, place, &message);
 }
 
-static void log_refusal(const struct asked *asked, const redisReply *reply)
+static void not_accepted(struct worker *worker, struct place *place, const char *why)
+{
+    struct request_error error;
+    request_error(&error, ERROR_UNAVAILABLE, answers_op(place), why);
+    stats_add(&worker->stats->errors_sent, 1);
+    answers_fill(worker, place, &error.message);
+}
+
+static void log_refusal(const struct place *place, const redisReply *reply)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 10, NULL))
-        log_warn("request_refused_by_redis", "op=%u why=%s", asked->op,
+        log_warn("request_refused_by_redis", "op=%u why=%s", answers_op(place),
                  log_quote(reply->str, reply->len));
 }
 
 static void on_answer(struct worker *worker, const redisReply *reply, void *arg)
 {
-    struct asked *asked = arg;
-    struct conn *conn = conn_deref(worker->table, worker->capacity, asked->ref, worker->id);
-    const bool refused = reply && reply->type == REDIS_REPLY_ERROR;
-    if (refused)
-        log_refusal(asked, reply);
-    if (conn && word_state(conn_word(conn)) != CONN_CLOSING) {
-        if (reply && !refused)
-            accepted(worker, conn, asked->op, reply);
-        else
-            request_refuse(worker, conn, ERROR_UNAVAILABLE, asked->op);
+    struct place *place = arg;
+    if (!reply) {
+        not_accepted(worker, place, "Redis did not answer: it may have stored the request");
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        log_refusal(place, reply);
+        not_accepted(worker, place, "Redis refused the request");
+    } else {
+        accepted(worker, place, reply);
     }
-    free(asked);
 }
 
 /* The words of a command. */
@@ -74,6 +72,14 @@ static void add(struct words *words, const void *at, size_t len)
 static void add_text(struct words *words, const char *text)
 {
     add(words, text, strlen(text));
+}
+
+static size_t words_size(const struct words *words)
+{
+    size_t size = 0;
+    for (int i = 0; i < words->count; i++)
+        size += words->len[i];
+    return size;
 }
 
 /* The numbers of a request, as text. */
@@ -106,14 +112,10 @@ void pass_request(struct worker *worker, struct conn *conn, const struct opcode_
 {
     struct particulars particulars;
     struct words words = {.count = 0};
-    struct asked *asked = malloc(sizeof(*asked));
-    if (!asked)
-        abort();
-    *asked = (struct asked){conn_ref(worker->table, conn), request->op};
+    const struct conn_ref ref = conn_ref(worker->table, conn);
     snprintf(particulars.op, sizeof(particulars.op), "%u", request->op);
     snprintf(particulars.ts, sizeof(particulars.ts), "%llu", (unsigned long long)clock_wall_ms());
-    particulars.conn[conn_name(particulars.conn, worker->segment->header->boot_id, asked->ref)] =
-        '\0';
+    particulars.conn[conn_name(particulars.conn, worker->segment->header->boot_id, ref)] = '\0';
     if (rule->target == TARGET_STREAM) {
         stream_words(worker, &words, rule->key, conn, &particulars);
     } else {
@@ -122,8 +124,13 @@ void pass_request(struct worker *worker, struct conn *conn, const struct opcode_
         add_text(&words, rule->key);
     }
     add(&words, request->payload, request->len);
-    if (command_send(worker, words.count, words.at, words.len, on_answer, asked) == 0)
-        return;
-    free(asked);
-    request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op);
+    struct place *place = answers_owe(worker, conn, request->op, words_size(&words));
+    if (!place) {
+        request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op,
+                       "too many requests wait for Redis; try again");
+    } else if (command_send(worker, words.count, words.at, words.len, on_answer, place) == -1) {
+        answers_cancel(worker, place);
+        request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op,
+                       "Redis is not there; try again");
+    }
 }

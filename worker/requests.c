@@ -7,6 +7,7 @@
 #include "common/fault.h"
 #include "proto/json.h"
 #include "proto/utf8.h"
+#include "worker/answers.h"
 #include "worker/auth.h"
 #include "worker/client.h"
 #include "worker/join.h"
@@ -18,22 +19,40 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-static void reply(struct worker *worker, struct conn *conn, const struct message *message)
+enum { WHY_MAX = 160 }; /* bytes of the words in an ERROR */
+
+/* Returns the length of the text, cut between two characters if it is long. */
+static size_t cut_text(const char *text)
 {
-    outbox_reserve(worker, message->len);
-    outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON)));
+    size_t len = strnlen(text, WHY_MAX + 1);
+    if (len <= WHY_MAX)
+        return len;
+    for (len = WHY_MAX; len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80; len--)
+        ;
+    return len;
 }
 
-void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op)
+void request_error(struct request_error *error, enum error_code code, uint32_t op, const char *why)
 {
-    char json[256];
-    const int len = snprintf(json, sizeof(json), "{\"code\":\"%s\",\"op\":%u,\"message\":\"%s\"}",
-                             error_code_name(code), op, error_code_text(code));
-    const struct message error = {
-        .op = OP_ERROR, .form = PAYLOAD_JSON, .payload = (const uint8_t *)json, .len = (size_t)len};
+    const char *text = why ? why : error_code_text(code);
+    const int begun =
+        snprintf(error->json, sizeof(error->json),
+                 "{\"code\":\"%s\",\"op\":%u,\"message\":", error_code_name(code), op);
+    size_t len = (size_t)begun + json_quote(error->json + begun, text, cut_text(text));
+    error->json[len++] = '}';
+    error->message = (struct message){
+        .op = OP_ERROR, .form = PAYLOAD_JSON, .payload = (const uint8_t *)error->json, .len = len};
+}
+
+void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op,
+                    const char *why)
+{
+    struct request_error error;
+    request_error(&error, code, op, why);
     stats_add(&worker->stats->errors_sent, 1);
-    reply(worker, conn, &error);
+    answers_send(worker, conn, &error.message);
 }
 
 /* ---- The system's opcodes ---- */
@@ -43,14 +62,15 @@ typedef void request_handler(struct worker *worker, struct conn *conn,
 
 static void on_unknown(struct worker *worker, struct conn *conn, const struct message *request)
 {
-    request_refuse(worker, conn, ERROR_UNKNOWN_OPCODE, request->op);
+    request_refuse(worker, conn, ERROR_UNKNOWN_OPCODE, request->op, NULL);
 }
 
 static void on_ping(struct worker *worker, struct conn *conn, const struct message *request)
 {
     struct message pong = *request;
     pong.op = OP_PONG;
-    reply(worker, conn, &pong);
+    outbox_reserve(worker, pong.len);
+    outbox_add(worker, conn, outbox_message(worker, &pong, conn_has(conn, CONN_JSON)));
 }
 
 static void on_pong(struct worker *worker, struct conn *conn, const struct message *request)
@@ -68,14 +88,14 @@ static void on_auth(struct worker *worker, struct conn *conn, const struct messa
                                      .payload = (const uint8_t *)json,
                                      .len = sizeof(json) - 1};
     if (!rates_allow(worker, conn, OP_AUTH, RENEWALS_A_SECOND)) {
-        request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH);
+        request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH, NULL);
         return;
     }
     const int error = auth_renew(worker, conn, request);
     if (error < 0)
-        reply(worker, conn, &accepted);
+        answers_send(worker, conn, &accepted);
     else
-        request_refuse(worker, conn, (enum error_code)error, OP_AUTH);
+        request_refuse(worker, conn, (enum error_code)error, OP_AUTH, NULL);
 }
 
 static request_handler *const system_handlers[] = {
@@ -104,13 +124,13 @@ static void follow_rule(struct worker *worker, struct conn *conn, const struct o
                         const struct message *request)
 {
     if (rule->max > 0 && request->len > rule->max)
-        request_refuse(worker, conn, ERROR_TOO_LARGE, request->op);
+        request_refuse(worker, conn, ERROR_TOO_LARGE, request->op, NULL);
     else if (!payload_fits(rule, request))
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op);
+        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
     else if (rule->rate > 0 && !rates_allow(worker, conn, request->op, rule->rate))
-        request_refuse(worker, conn, ERROR_RATE_LIMITED, request->op);
+        request_refuse(worker, conn, ERROR_RATE_LIMITED, request->op, NULL);
     else if (rule->target == TARGET_ECHO)
-        reply(worker, conn, request);
+        answers_send(worker, conn, request);
     else if (rule->target != TARGET_DROP)
         pass_request(worker, conn, rule, request);
 }
@@ -148,7 +168,7 @@ static void in_binary(struct worker *worker, struct conn *conn, enum ws_opcode k
     if (kind != WS_BINARY)
         client_close(worker, conn, WS_CLOSE_UNSUPPORTED, "binary messages only", CLOSED_PROTOCOL);
     else if (!message_from_binary(&request, bytes, len))
-        request_refuse(worker, conn, ERROR_SHORT_MESSAGE, 0);
+        request_refuse(worker, conn, ERROR_SHORT_MESSAGE, 0, NULL);
     else
         dispatch(worker, conn, &request);
 }
@@ -172,7 +192,7 @@ static void in_json(struct worker *worker, struct conn *conn, enum ws_opcode kin
             abort();
     }
     if (message_from_json(&request, (const char *)bytes, len, decoded) == -1)
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, 0);
+        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, 0, NULL);
     else
         dispatch(worker, conn, &request);
 }

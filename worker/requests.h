@@ -14,7 +14,18 @@
 void request_received(struct worker *worker, struct conn *conn, enum ws_opcode kind,
                       const uint8_t *bytes, size_t len);
 
-/* Sends ERROR {"code":...,"op":...,"message":...} for a request with opcode `op`. */
-void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op);
+/* An ERROR, as text. */
+struct request_error {
+    struct message message; /* leads to `json` */
+    char json[1200];
+};
+
+/* Writes {"code":...,"op":...,"message":...} for a request with opcode `op`. `why` is UTF-8 and is
+ * cut if it is long; NULL: the code's own words. */
+void request_error(struct request_error *error, enum error_code code, uint32_t op, const char *why);
+
+/* Sends it when the requests before are answered. May end the connection. */
+void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op,
+                    const char *why);
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "worker/accept.h"
 #include "worker/admin.h"
+#include "worker/answers.h"
 #include "worker/auth.h"
 #include "worker/client.h"
 #include "worker/command.h"
@@ -171,6 +172,7 @@ static void turn(struct worker *worker)
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
     outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
+    answers_turn(worker);
     rings_read(worker);
     lobby_turn(worker);
     link_route(worker);
@@ -191,7 +193,8 @@ static void turn(struct worker *worker)
  * wakes us. */
 static bool has_work(const struct worker *worker)
 {
-    return rings_ready(worker) || rings_news(worker) != worker->news || move_busy(worker);
+    return rings_ready(worker) || rings_news(worker) != worker->news || move_busy(worker) ||
+           answers_busy(worker);
 }
 
 static void loop(struct worker *worker)
@@ -263,12 +266,14 @@ static int modules_open(struct worker *worker)
     worker->subs = subscriptions_new();
     worker->topic_work = topic_work_new();
     worker->join = join_new();
+    worker->answers = answers_new();
     worker->outbox = outbox_new(worker->config->max_push > worker->config->max_message
                                     ? worker->config->max_push
                                     : worker->config->max_message);
     worker->scratch = malloc(SCRATCH_SIZE);
     if (!worker->holds || !worker->rates || !worker->lobby || !worker->subs ||
-        !worker->topic_work || !worker->join || !worker->outbox || !worker->scratch)
+        !worker->topic_work || !worker->join || !worker->answers || !worker->outbox ||
+        !worker->scratch)
         return -1;
     return move_open(worker) || rings_open(worker) ? -1 : 0;
 }
@@ -316,6 +321,8 @@ int worker_run(const struct worker_setup *setup)
     turn(&worker);
     fault_meet_at("turned");
     loop(&worker);
+    answers_leave(&worker);
+    outbox_flush(&worker);
     if (worker.leaving)
         parcel_write(&worker);
     return rehome_leave(&worker);

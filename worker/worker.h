@@ -81,6 +81,7 @@ struct worker {
     struct topic_work *topic_work; /* topic.c */
     struct join *join;             /* join.c */
     struct command *command;       /* command.c: requests to Redis */
+    struct answers *answers;       /* answers.c: what clients are owed, in its order */
     struct accepting *accepting;   /* accept.c */
     struct lobby *lobby;           /* lobby.c: connections whose home has no room just now */
     struct questions *questions;   /* auth_session.c: sessions that Redis was asked for */
