@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,11 +299,10 @@ static void a_file_that_cannot_be_opened(void **state)
     assert_int_equal(lines(logged()), 1);
 }
 
-/* Makes a pipe stderr, logs to it, and reads what came; JOURNAL_STREAM is its "device:inode" with
- * `shift` added. Leaves stderr and the log as they were. */
+/* Logs to a pipe as stderr, and reads what came; JOURNAL_STREAM is its "device:inode" with `shift`
+ * added. In a child: a process looks at its stderr only once. */
 static const char *logged_to_stderr(ino_t shift)
 {
-    const int terminal = dup(STDERR_FILENO);
     int pipe_fd[2];
     struct stat file;
     char stream[64];
@@ -311,19 +311,22 @@ static const char *logged_to_stderr(ino_t shift)
     assert_int_equal(fstat(pipe_fd[1], &file), 0);
     snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)file.st_dev,
              (unsigned long long)(file.st_ino + shift));
-    setenv("JOURNAL_STREAM", stream, 1);
-    dup2(pipe_fd[1], STDERR_FILENO);
-    log_open(NULL, LOG_LEVEL_DEBUG);
-    log_error("a", "%s", "");
-    log_warn("b", "%s", "");
-    log_info("c", "%s", "");
-    log_debug("d", "%s", "");
-    dup2(terminal, STDERR_FILENO);
-    close(terminal);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        setenv("JOURNAL_STREAM", stream, 1);
+        dup2(pipe_fd[1], STDERR_FILENO);
+        log_open(NULL, LOG_LEVEL_DEBUG);
+        log_error("a", "%s", "");
+        log_warn("b", "%s", "");
+        log_info("c", "%s", "");
+        log_debug("d", "%s", "");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
     close(pipe_fd[1]);
     const ssize_t got = read(pipe_fd[0], text, sizeof text - 1);
     close(pipe_fd[0]);
-    unsetenv("JOURNAL_STREAM");
     assert_true(got > 0);
     text[got] = '\0';
     return text;
