@@ -64,7 +64,7 @@
     ENUM(device_policy, DEVICE_REJECT, DEVICE_POLICIES, RELOAD, "what happens to a connection above max_devices") \
     LIST(topics, {NULL}, RELOAD, "topics that clients may join: \"room:*\", \"user:{user}:*\"; empty: none") \
     INT (max_topics, 100, 1, 1000, "topics", RELOAD, "topics of one connection") \
-    LIST(origins, {NULL}, RELOAD, "origins that browsers may connect from; empty: the same origin; \"*\": any") \
+    LIST(origins, {NULL}, RELOAD, "origins that browsers may connect from besides the server's own: \"https://app.example.org\", \"https://*.example.org\"; \"*\": any") \
     BOOL(console, false, RELOAD, "serve a page to try the server by hand at / of the listener") \
     LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose PROXY header, X-Forwarded-For and login header are believed") \
     LIST(auth, {"none"}, RELOAD, "ways to log in, tried in order: jwt, session, header, none") \

@@ -171,16 +171,32 @@ static bool check_node(const char *value, char *why)
     return true;
 }
 
-/* RFC 6454 §6.2: scheme "://" host [ ":" port ], as a browser sends it. */
+/* True if the host has no star, or one that stands for its whole first label: "*.example.net". */
+static bool star_is_label(const char *host)
+{
+    const char *star = strchr(host, '*');
+
+    return !star || (star == host && host[1] == '.' && host[2] != '\0' && !strchr(host + 2, '*'));
+}
+
+/* RFC 6454 §6.2: scheme "://" host [ ":" port ], as a browser sends it; or what browsers send for a
+ * page without an origin of its own. */
 static bool check_origin(const char *value, char *why)
 {
+    static const char *const words[] = {"*", "null", "file://", NULL};
     const char *host = strstr(value, "://");
 
-    if (strcmp(value, "*") == 0)
+    if (config_word_find(words, value) >= 0)
         return true;
     if (!host || host == value || host[3] == '\0' || strpbrk(host + 3, "/?#@") || !visible(value))
         return config_refuse(why,
-                             "%s is no origin: write https://app.example.org, without a path, or *",
+                             "%s is not an origin: write https://app.example.org, without a path, "
+                             "or \"*\", \"null\", \"file://\"",
+                             config_quoted(value));
+    if (!star_is_label(host + 3))
+        return config_refuse(why,
+                             "%s: a * stands only for the whole first label, as in "
+                             "https://*.example.org, or alone for any origin",
                              config_quoted(value));
     return true;
 }

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "proto/json.h"
+#include "proto/origin.h"
 #include "proto/token.h"
 #include "proto/utf8.h"
 #include "worker/auth_methods.h"
@@ -139,31 +140,19 @@ int auth_renew(struct worker *worker, struct conn *conn, const struct message *r
 
 /* ---- Origins ---- */
 
-/* "https://example.com:8443" and a Host of "example.com:8443". */
-static bool same_origin(struct slice origin, const struct http_request *request)
-{
-    const struct slice *host = http_header_find(request, "Host", NULL);
-    const char *authority = memmem(origin.at, origin.len, "://", 3);
-    if (!host || !authority)
-        return false;
-    authority += 3;
-    const size_t len = (size_t)(origin.at + origin.len - authority);
-    return len == host->len && strncasecmp(authority, host->at, len) == 0;
-}
-
 bool auth_origin_allowed(const struct config *config, const struct http_request *request)
 {
     size_t count = 0;
     const struct slice *origin = http_header_find(request, "Origin", &count);
+    const struct slice *host = http_header_find(request, "Host", NULL);
     if (!origin)
         return true;
     if (count > 1)
         return false;
-    if (config->origins.count == 0)
-        return same_origin(*origin, request);
+    if (host && origin_is_host(*origin, *host))
+        return true;
     for (size_t i = 0; i < config->origins.count; i++)
-        if (strcmp(config->origins.item[i], "*") == 0 ||
-            slice_equal_nocase(*origin, config->origins.item[i]))
+        if (origin_matches(*origin, config->origins.item[i]))
             return true;
     return false;
 }

@@ -43,7 +43,8 @@ enum auth_verdict auth_try(struct worker *worker, struct conn *conn,
 /* Notes what the method tried last has said; `why` is one of our own texts. */
 void auth_note(const struct worker *worker, struct auth *auth, const char *why);
 
-/* Whether the request's Origin may connect: none, the same as Host, or on the list. */
+/* True if the request has no Origin, or one that may connect: the server's own, or one of
+ * `origins`. */
 bool auth_origin_allowed(const struct config *config, const struct http_request *request);
 
 /* Whether the bytes are a user name: 1 to 63 bytes of UTF-8 without control characters. */

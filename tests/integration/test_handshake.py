@@ -405,10 +405,18 @@ def test_no_origin_passes(server, user):
     admit(server, upgrade_head(target(user)))
 
 
-@pytest.mark.parametrize("origin", ["http://127.0.0.1:8080", "https://127.0.0.1:8080"])
-def test_same_origin_passes(server, user, origin):
-    """With https as well: TLS may end in a proxy before us."""
-    admit(server, origin_head(user, origin))
+@pytest.mark.parametrize("origin, host", [
+    ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+    ("https://127.0.0.1:8080", "127.0.0.1:8080"),             # TLS may end in a proxy before us
+    ("https://app.example.org", "app.example.org:443"),       # nginx: $host:$server_port
+    ("http://app.example.org", "app.example.org:80"),
+    ("https://app.example.org:443", "app.example.org"),
+    ("wss://app.example.org", "app.example.org:443"),         # a library on iOS
+    ("ws://127.0.0.1:8080", "127.0.0.1:8080"),
+    ("http://[::1]:8080", "[::1]:8080"),
+])
+def test_same_origin_passes(server, user, origin, host):
+    admit(server, origin_head(user, origin, host))
 
 
 @pytest.mark.parametrize("origin", [
@@ -420,14 +428,27 @@ def test_foreign_origin_is_403(server, user, origin):
     refuse(server, origin_head(user, origin), 403)
 
 
-def test_list_of_origins_replaces_the_same_origin(make_server):
-    server = make_server(origins=["https://app.example", "https://b.example:8443"])
-    admit(server, origin_head("u", "https://app.example"))
-    admit(server, origin_head("u", "https://b.example:8443"))
+def test_listed_origins_pass_besides_the_servers_own(make_server):
+    server = make_server(origins=["https://app.example", "https://b.example:8443", "https://c:443",
+                                  "https://*.example.net", "null", "file://"])
+    for origin in ("https://app.example", "https://b.example:8443", "https://c", "https://c:443",
+                   "wss://app.example", "https://x.example.net", "null", "file://",
+                   "http://127.0.0.1:8080"):  # its own: the console's page is served by the server
+        admit(server, origin_head("u", origin))
     admit(server, upgrade_head(target("u")))
     for origin in ("http://app.example", "https://app.example.evil.example", "https://b.example",
-                   "https://xapp.example", "http://127.0.0.1:8080"):
+                   "https://xapp.example", "https://example.net", "https://a.b.example.net",
+                   "http://x.example.net", "http://127.0.0.1:8081"):
         refuse(server, origin_head("u", origin), 403)
+
+
+def test_a_refused_origin_is_logged_with_what_would_allow_it(make_server):
+    server = make_server()
+    for _ in range(20):
+        refuse(server, origin_head("u", "https://app.example", "ws.example"), 403)
+    lines = [line for line in server.log().splitlines() if "event=origin_refused" in line]
+    assert 1 <= len(lines) <= 5, "one a second from each worker"
+    assert all(word in lines[0] for word in ("https://app.example", "ws.example", "origins"))
 
 
 def test_star_lets_every_origin_in(make_server):

@@ -147,10 +147,18 @@ static void strings_of_the_wrong_form(void **state)
         {"prefix = \"a b\"", "prefix: \"a b\" holds white space or control characters"},
         {"prefix = \"a\\n\"", "prefix: \"a\\n\" holds white space or control characters"},
         {"node = \"a b\"", "node: \"a b\": a node's name has at most 63 bytes and no white space"},
-        {"origins = \"app.example.org\"", "origins: app.example.org is no origin: write "
-                                          "https://app.example.org, without a path, or *"},
-        {"origins = \"https://a/\"", "origins: https://a/ is no origin: write "
-                                     "https://app.example.org, without a path, or *"},
+        {"origins = \"app.example.org\"", "origins: app.example.org is not an origin: write "
+                                          "https://app.example.org, without a path, "
+                                          "or \"*\", \"null\", \"file://\""},
+        {"origins = \"https://a/\"",
+         "origins: https://a/ is not an origin: write https://app.example.org, without a path, "
+         "or \"*\", \"null\", \"file://\""},
+        {"origins = \"https://a*.example.net\"",
+         "origins: https://a*.example.net: a * stands only for the whole first label, as in "
+         "https://*.example.org, or alone for any origin"},
+        {"origins = \"https://*\"",
+         "origins: https://*: a * stands only for the whole first label, as in "
+         "https://*.example.org, or alone for any origin"},
         {"topics = \"\"", "topics: \"\": a pattern has 1 to 128 bytes and no white space"},
         {"topics = {\"room:*\", \"a b\"}",
          "topics: \"a b\": a pattern has 1 to 128 bytes and no white space"},
