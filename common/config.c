@@ -382,7 +382,7 @@ struct config *config_load(const char *path, const struct config_override *overr
     return config;
 }
 
-char *config_admin(const char *path, FILE *errors)
+bool config_admin(const char *path, struct admin_access *out, FILE *errors)
 {
     struct config_load load = {.path = path};
 
@@ -390,13 +390,22 @@ char *config_admin(const char *path, FILE *errors)
     struct config *const config = load_with(&load, NULL, 0);
     config_loading = NULL;
 
-    char *const admin = config ? strdup(config->admin) : NULL;
-    if (!config)
+    *out = (struct admin_access){0};
+    if (config)
+        *out = (struct admin_access){strdup(config->admin), strdup(config->admin_token)};
+    else
         config_problems_print(&load, errors);
     config_free(config);
     config_problems_free(&load);
     free(load.opcode);
-    return admin;
+    return out->address && out->token;
+}
+
+void config_admin_free(struct admin_access *access)
+{
+    free(access->address);
+    free(access->token);
+    *access = (struct admin_access){0};
 }
 
 static void free_section(const struct config_section *section, void *base)

@@ -121,10 +121,16 @@ struct config *config_load(const char *path, const struct config_override *overr
                            FILE *errors);
 void config_free(struct config *config); /* takes; NULL is let pass */
 
-/* Where the admin interface of the server is that reads this file, for programs that talk to it:
- * the value of `admin`, whatever else is wrong with the file. Owned. NULL where the file cannot be
- * read; why is printed to `errors`. */
-char *config_admin(const char *path, FILE *errors);
+/* What a program needs to talk to the admin interface of the server that reads this file. */
+struct admin_access {
+    char *address; /* the value of `admin` */
+    char *token;   /* the value of `admin_token` */
+};
+
+/* Fills in both, owned, whatever else is wrong with the file. Returns false if the file cannot be
+ * read, after printing why to `errors`. */
+bool config_admin(const char *path, struct admin_access *out, FILE *errors);
+void config_admin_free(struct admin_access *access);
 
 /*
  * Before `fresh` takes the place of `old` in a running server: keys that need a restart keep the

@@ -67,6 +67,17 @@ static void check_insecure(struct config_load *load, const struct config *config
     }
 }
 
+static void check_admin(struct config_load *load, const struct config *config)
+{
+    if (config->admin_at.len == 0 || config->admin_at.loopback || *config->admin_token != '\0' ||
+        config->allow_insecure)
+        return;
+    REPORT(load, "admin",
+           "anybody who reaches %s may push to every user and stop the server: set admin_token, or "
+           "listen on 127.0.0.1 or a unix socket only, or set allow_insecure = true",
+           config_quoted(config->admin));
+}
+
 static void load_jwt_key(struct config_load *load, struct config *config)
 {
     char why[JWT_KEY_WHY_MAX];
@@ -169,6 +180,7 @@ bool config_check(struct config_load *load, struct config *config)
     (void)config_parse_redis(config->redis, &config->redis_at, why);
 
     check_listen(load, config);
+    check_admin(load, config);
     check_paths(load, config);
     check_auth(load, config);
     check_processes(load, config);

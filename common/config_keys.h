@@ -48,6 +48,8 @@
     INT (max_message, 65536, 128, 16777216, "bytes", RELOAD, "largest message from a client; larger ones close with 1009") \
     INT (max_push, 1048576, 1024, 16777216, "bytes", RESTART, "largest push from Redis; larger ones are dropped and counted") \
     STR (admin, "127.0.0.1:8081", RELOAD_ONLY, "address of the admin HTTP interface; empty: none") \
+    STR (admin_token, "", RELOAD, "secret that every request to the admin interface must carry, but /healthz and /readyz; empty: none") \
+    LIST(admin_hosts, {NULL}, RELOAD, "names by which the admin interface may be asked without admin_token, besides localhost and addresses") \
     STR (redis, "redis://127.0.0.1:6379/0", RELOAD, "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \
     STR (prefix, "push:", RESTART, "what every channel's name begins with") \
     INT (queue_limit, 262144, 1024, 1073741824, "bytes", RELOAD, "most memory that what waits for one slow client may take: its bytes, and 64 for each message") \
@@ -68,7 +70,7 @@
     BOOL(console, false, RELOAD, "serve a page to try the server by hand at / of the listener") \
     LIST(trusted_proxies, {"127.0.0.1/32"}, RELOAD, "networks whose PROXY header, X-Forwarded-For and login header are believed") \
     LIST(auth, {"none"}, RELOAD, "ways to log in, tried in order: jwt, session, header, none") \
-    BOOL(allow_insecure, false, RELOAD, "let auth none stand on a listener that is not loopback") \
+    BOOL(allow_insecure, false, RELOAD, "let auth none, and admin without admin_token, stand on a listener that is not loopback") \
     STR (node, "", RESTART, "this node's name in HELLO and in the log; empty: the host's name") \
     STR (log, "", RESTART, "file for the log, reopened on SIGUSR1; empty: stderr") \
     ENUM(log_level, CONFIG_LOG_INFO, LOG_LEVELS, RELOAD, "least weight of the lines that are logged") \

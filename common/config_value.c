@@ -78,6 +78,26 @@ static bool check_admin(const char *value, char *why)
                          config_quoted(value));
 }
 
+/* A token travels in a header field (RFC 6750 §2.1), where white space would end it. */
+static bool check_admin_token(const char *value, char *why)
+{
+    for (const char *at = value; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            return config_refuse(why,
+                                 "only visible ASCII can stand in a token, without white space");
+    return true;
+}
+
+static bool check_admin_host(const char *value, char *why)
+{
+    if (*value == '\0' || strpbrk(value, ":/?#@*[]") || !visible(value))
+        return config_refuse(why,
+                             "%s is not the name of a host: write admin.example.org, without a "
+                             "port",
+                             config_quoted(value));
+    return true;
+}
+
 static bool check_redis(const char *value, char *why)
 {
     struct redis_address redis;
@@ -262,16 +282,27 @@ static const struct {
     const char *key;
     bool (*check)(const char *value, char *why);
 } text_checks[] = {
-    {SECTION_ROOT, "listen", check_listen},       {SECTION_ROOT, "path", check_path},
-    {SECTION_ROOT, "echo_path", check_echo_path}, {SECTION_ROOT, "admin", check_admin},
-    {SECTION_ROOT, "redis", check_redis},         {SECTION_ROOT, "prefix", check_prefix},
-    {SECTION_ROOT, "origins", check_origin},      {SECTION_ROOT, "trusted_proxies", check_network},
-    {SECTION_ROOT, "auth", check_auth},           {SECTION_ROOT, "node", check_node},
-    {SECTION_HEADER, "name", check_token},        {SECTION_JWT, "algorithm", check_algorithm},
-    {SECTION_JWT, "cookie", check_token},         {SECTION_SESSION, "cookie", check_token},
-    {SECTION_SESSION, "header", check_token},     {SECTION_SESSION, "prefix", check_prefix},
-    {SECTION_OPCODE, "name", check_rule_name},    {SECTION_OPCODE, "to", check_target},
+    {SECTION_ROOT, "listen", check_listen},
+    {SECTION_ROOT, "path", check_path},
+    {SECTION_ROOT, "echo_path", check_echo_path},
+    {SECTION_ROOT, "admin", check_admin},
+    {SECTION_ROOT, "redis", check_redis},
+    {SECTION_ROOT, "prefix", check_prefix},
+    {SECTION_ROOT, "origins", check_origin},
+    {SECTION_ROOT, "trusted_proxies", check_network},
+    {SECTION_ROOT, "auth", check_auth},
+    {SECTION_ROOT, "node", check_node},
+    {SECTION_HEADER, "name", check_token},
+    {SECTION_JWT, "algorithm", check_algorithm},
+    {SECTION_JWT, "cookie", check_token},
+    {SECTION_SESSION, "cookie", check_token},
+    {SECTION_SESSION, "header", check_token},
+    {SECTION_SESSION, "prefix", check_prefix},
+    {SECTION_OPCODE, "name", check_rule_name},
+    {SECTION_OPCODE, "to", check_target},
     {SECTION_ROOT, "topics", check_topic},
+    {SECTION_ROOT, "admin_token", check_admin_token},
+    {SECTION_ROOT, "admin_hosts", check_admin_host},
 };
 
 static bool check_text(const struct config_section *section, const struct config_key *key,

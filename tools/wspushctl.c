@@ -4,12 +4,13 @@
  *   wspushctl.c ─┬▶ wspushctl_show     status, top, who
  *      │         ├▶ wspushctl_user     push, kick
  *      ▼         └▶ wspushctl_change   reload, upgrade, drain: asks, and waits for the outcome
- *   wspushctl_options        │
+ *   wspushctl_options,       │
+ *   wspushctl_token          │
  *                            └▶ wspushctl_ask ─▶ wspushctl_http (one request)
  *                                        └────▶ wspushctl_text (aligned, and safe to print)
  *
  * It knows nothing that the admin interface does not tell, and needs no file of the server but,
- * with -c, the one line of push.conf that says where that is.
+ * with -c, the two lines of push.conf that say where that is and what its token is.
  */
 #include "tools/wspushctl.h"
 
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #include "common/config.h"
+#include "tools/wspushctl_token.h"
 
 static const char default_address[] = "127.0.0.1:8081"; /* as config_keys.h has it */
 
@@ -79,31 +81,40 @@ static const struct ctl_command *find_command(const char *name)
     return NULL;
 }
 
-/* Where the admin interface is: as an option says, or push.conf, or by default. Owned; NULL after a
- * message. */
-static char *find_address(const struct ctl_options *options)
+/* Fills in where the admin interface is and its token, owned: as options say, or push.conf, or by
+ * default. Returns false after a message. */
+static bool find_access(const struct ctl_options *options, struct admin_access *access)
 {
-    if (options->admin)
-        return strdup(options->admin);
-    if (!options->conf)
-        return strdup(default_address);
-    char *address = config_admin(options->conf, stderr);
-    if (address && !*address) {
-        fprintf(stderr, "wspushctl: %s: it has no admin interface\n", options->conf);
-        free(address);
-        address = NULL;
+    *access = (struct admin_access){0};
+    if (options->conf && !config_admin(options->conf, access, stderr))
+        return false;
+    if (!options->conf || options->admin) {
+        free(access->address);
+        access->address = strdup(options->admin ? options->admin : default_address);
     }
-    return address;
+    if (!*access->address && !options->admin) {
+        fprintf(stderr, "wspushctl: %s: it has no admin interface\n", options->conf);
+        return false;
+    }
+    return ctl_token_find(options, &access->token);
+}
+
+static enum ctl_exit run_with(const struct ctl_command *command, struct ctl *ctl,
+                              const struct admin_access *access)
+{
+    const char *wrong = server_parse(&ctl->server, access->address);
+    if (wrong)
+        return wrong_usage(access->address, wrong);
+    ctl->server.token = access->token;
+    return command->run(ctl);
 }
 
 static enum ctl_exit run(const struct ctl_command *command, struct ctl *ctl)
 {
-    char *address = find_address(ctl->options);
-    if (!address)
-        return CTL_USAGE;
-    const char *wrong = server_parse(&ctl->server, address);
-    const enum ctl_exit status = wrong ? wrong_usage(address, wrong) : command->run(ctl);
-    free(address);
+    struct admin_access access;
+    const bool found = find_access(ctl->options, &access);
+    const enum ctl_exit status = found ? run_with(command, ctl, &access) : CTL_USAGE;
+    config_admin_free(&access);
     return fflush(stdout) == 0 || status != CTL_DONE ? status : CTL_UNREACHABLE;
 }
 

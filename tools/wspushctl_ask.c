@@ -149,5 +149,6 @@ bool ask_quietly(const struct ctl *ctl, const char *path, struct document *docum
     if (document->status == 200 && json_is_object(document->json))
         return true;
     document_free(document);
+    document->status = answer.status;
     return false;
 }

@@ -28,8 +28,9 @@ enum ctl_exit ask(const struct ctl *ctl, const char *path, int also, struct docu
 enum ctl_exit ask_to(const struct ctl *ctl, const char *path, const char *body, size_t len,
                      struct document *document);
 
-/* The same for a GET that is repeated until something has come about, so it says nothing: false
- * where there is no document now. *gone: nobody listens there any more. */
+/* The same for a GET that is repeated until something has come about, so it says nothing: false,
+ * and only document->status (0: no answer), if there is no document now. *gone: nobody listens
+ * there any more. */
 bool ask_quietly(const struct ctl *ctl, const char *path, struct document *document, bool *gone);
 
 /* Sleeps for EVERY_MS. */

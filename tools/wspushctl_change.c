@@ -11,7 +11,10 @@
 #include "common/clock.h"
 #include "tools/wspushctl_text.h"
 
-enum { DRAIN_MARGIN_S = 20 /* beyond drain_timeout: the master kills what is left before that */ };
+enum {
+    DRAIN_MARGIN_S = 20, /* beyond drain_timeout: the master kills what is left before that */
+    UNAUTHORIZED = 401
+};
 
 /* ---- Reload, upgrade ---- */
 
@@ -110,6 +113,11 @@ static enum ctl_exit await_change(const struct ctl *ctl, const char *kind,
         }
         if (over)
             return status;
+        if (now.status == UNAUTHORIZED) {
+            complain(
+                "the server now wants another admin token: see wspushctl status with that one");
+            return CTL_REFUSED;
+        }
         pause_a_moment();
     }
     complain("no outcome within %u s; it may still come: see wspushctl status",

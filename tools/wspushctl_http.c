@@ -147,11 +147,13 @@ static bool send_all(struct call *call, const void *bytes, size_t len)
     return true;
 }
 
-static bool send_question(struct call *call, const struct question *question)
+static bool send_question(struct call *call, const char *token, const struct question *question)
 {
     struct buffer out = {0};
     buffer_format(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n",
                   question->method, question->path);
+    if (token && *token)
+        buffer_format(&out, "Authorization: Bearer %s\r\n", token);
     if (strcmp(question->method, "GET") != 0)
         buffer_format(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
                       question->len);
@@ -232,7 +234,7 @@ bool http_ask(const struct server *server, const struct question *question, stru
         .answer = answer, .deadline_ms = clock_mono_ms() + question->limit_ms, .fd = -1};
     const bool done =
         (server->is_unix ? connect_unix(&call, server->host) : connect_tcp(&call, server)) &&
-        send_question(&call, question) && read_answer(&call);
+        send_question(&call, server->token, question) && read_answer(&call);
     if (call.fd != -1)
         close(call.fd);
     return done;

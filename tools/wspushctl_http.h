@@ -14,6 +14,7 @@ struct server {
     bool is_unix;
     char host[256]; /* or the socket's path; IPv6 without brackets */
     char port[8];
+    const char *token; /* for Authorization; NULL or empty: none. Borrowed */
 };
 
 /* Reads "host:port", "[::1]:port" or "unix:/path". Returns NULL, or what is wrong. */

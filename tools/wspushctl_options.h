@@ -16,7 +16,8 @@
 /* clang-format off */
 #define CTL_OPTIONS(TEXT, FLAG, NUMBER)                                                             \
     TEXT  (admin, 0, "admin", "ADDR", "the admin interface: host:port or unix:/path")               \
-    TEXT  (conf, 'c', "conf", "FILE", "take it from the key `admin` of this push.conf")             \
+    TEXT  (conf, 'c', "conf", "FILE", "take it, and the token, from `admin` and `admin_token` of this push.conf") \
+    TEXT  (token_file, 0, "token-file", "FILE", "file with the admin token (default: $WSPUSHD_ADMIN_TOKEN)") \
     FLAG  (json, 0, "json", "print what the server answers, as it is")                              \
     NUMBER(timeout, 0, "timeout", "SECONDS", 60, "how long reload, upgrade and drain may take (60)") \
     FLAG  (restart, 0, "restart", "drain: tell clients that the server comes back (1012)")          \

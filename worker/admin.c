@@ -2,12 +2,13 @@
  * See admin.h. Every answer is read from shared memory, so any worker can give it. Connections of
  * evhttp are noted in the slot, so that a successor closes those of a dead worker.
  *
- * A browser never does anything here from somebody else's page: a POST with a foreign Origin is
- * refused, for the interface has no login and often is on a developer's own loopback.
+ * One table says which paths there are, by which method, and which of them need not pass the guard
+ * (admin_guard.c).
  */
 #include "worker/admin.h"
 
 #include "worker/admin_change.h"
+#include "worker/admin_guard.h"
 #include "worker/admin_post.h"
 #include "worker/auth.h"
 #include "worker/dashboard.h"
@@ -26,7 +27,6 @@
 #include <string.h>
 
 enum {
-    FORBIDDEN = 403,
     BODY_MAX = 2 * 1024 * 1024, /* bytes of a request's body */
     TIMEOUT_S = 10              /* for a client to send its request */
 };
@@ -46,13 +46,16 @@ struct visitor {
 void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
                   size_t len)
 {
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
     struct evbuffer *buffer = evbuffer_new();
-    if (!buffer) {
-        evhttp_send_error(request, HTTP_INTERNAL, NULL);
-        return;
-    }
-    evbuffer_add(buffer, body, len);
-    evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
+    char length[24];
+    if (!buffer)
+        abort();
+    snprintf(length, sizeof(length), "%zu", len);
+    evhttp_add_header(headers, "Content-Type", type);
+    evhttp_add_header(headers, "Content-Length", length);
+    if (evhttp_request_get_command(request) != EVHTTP_REQ_HEAD)
+        evbuffer_add(buffer, body, len);
     evhttp_send_reply(request, status, NULL, buffer);
     evbuffer_free(buffer);
 }
@@ -62,7 +65,8 @@ void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     json_decref(json);
     if (!text) {
-        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        static const char failed[] = "{\"error\":\"the answer could not be written\"}";
+        admin_answer(request, HTTP_INTERNAL, "application/json", failed, sizeof(failed) - 1);
         return;
     }
     admin_answer(request, status, "application/json", text, strlen(text));
@@ -99,10 +103,9 @@ static void get_metrics(struct worker *worker, struct evhttp_request *request, c
     size_t len = 0;
     char *text = metrics_prometheus(worker, &len);
     (void)rest;
-    if (text)
-        admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
-    else
-        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+    if (!text)
+        abort(); /* out of memory */
+    admin_answer(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
     free(text);
 }
 
@@ -132,60 +135,63 @@ static void get_user(struct worker *worker, struct evhttp_request *request, cons
     free(user);
 }
 
-/* `whole`: nothing may follow the path. */
-static const struct {
+/* Methods of a path: GET along with HEAD, or POST; and whether text may follow the path, and
+ * whether anybody may ask, because the answer tells nothing and probes know neither name nor token.
+ */
+enum { GET = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, POST = EVHTTP_REQ_POST };
+enum { WHOLE = 0, PREFIX = 1, OPEN = 2 };
+
+struct path {
     const char *path;
     path_handler *handler;
-    enum evhttp_cmd_type method;
-    bool whole;
-} paths[] = {
-    {"/", dashboard_page, EVHTTP_REQ_GET, true},
-    {"/dashboard.", dashboard_part, EVHTTP_REQ_GET, false},
-    {"/healthz", get_healthz, EVHTTP_REQ_GET, true},
-    {"/readyz", get_readyz, EVHTTP_REQ_GET, true},
-    {"/metrics", get_metrics, EVHTTP_REQ_GET, true},
-    {"/api/stats", get_stats, EVHTTP_REQ_GET, true},
-    {"/api/users/", get_user, EVHTTP_REQ_GET, false},
-    {"/api/push", admin_push, EVHTTP_REQ_POST, true},
-    {"/api/kick", admin_kick, EVHTTP_REQ_POST, true},
-    {"/api/reload", admin_reload, EVHTTP_REQ_POST, true},
-    {"/api/upgrade", admin_upgrade, EVHTTP_REQ_POST, true},
-    {"/api/drain", admin_drain, EVHTTP_REQ_POST, true},
+    unsigned methods, flags;
 };
 
-/* Browsers send Origin with every POST. */
-static bool is_foreign(struct evhttp_request *request)
-{
-    struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
-    const char *origin = evhttp_find_header(headers, "Origin");
-    const char *host = evhttp_find_header(headers, "Host");
-    const char *authority = origin ? strstr(origin, "://") : NULL;
-    return origin && (!authority || !host || strcmp(authority + 3, host) != 0);
-}
+static const struct path paths[] = {
+    {"/", dashboard_page, GET, WHOLE},
+    {"/dashboard.", dashboard_part, GET, PREFIX},
+    {"/healthz", get_healthz, GET, WHOLE | OPEN},
+    {"/readyz", get_readyz, GET, WHOLE | OPEN},
+    {"/metrics", get_metrics, GET, WHOLE},
+    {"/api/stats", get_stats, GET, WHOLE},
+    {"/api/users/", get_user, GET, PREFIX},
+    {"/api/push", admin_push, POST, WHOLE},
+    {"/api/kick", admin_kick, POST, WHOLE},
+    {"/api/reload", admin_reload, POST, WHOLE},
+    {"/api/upgrade", admin_upgrade, POST, WHOLE},
+    {"/api/drain", admin_drain, POST, WHOLE},
+};
 
-static void on_request(struct evhttp_request *request, void *arg)
+/* Returns the row of a path, or NULL. */
+static const struct path *path_find(const char *path)
 {
-    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    const char *allowed = NULL;
     for (size_t i = 0; path && i < sizeof(paths) / sizeof(paths[0]); i++) {
         const size_t len = strlen(paths[i].path);
-        if (strncmp(path, paths[i].path, len) != 0 || (paths[i].whole && path[len]))
-            continue;
-        allowed = paths[i].method == EVHTTP_REQ_POST ? "POST" : "GET";
-        if (evhttp_request_get_command(request) != paths[i].method)
-            continue;
-        if (paths[i].method == EVHTTP_REQ_POST && is_foreign(request))
-            admin_answer_error(request, FORBIDDEN, "not from another origin's page");
-        else
-            paths[i].handler(arg, request, path + len);
+        if (strncmp(path, paths[i].path, len) == 0 && ((paths[i].flags & PREFIX) || !path[len]))
+            return &paths[i];
+    }
+    return NULL;
+}
+
+static void refuse_method(struct evhttp_request *request, unsigned methods)
+{
+    evhttp_add_header(evhttp_request_get_output_headers(request), "Allow",
+                      methods == POST ? "POST" : "GET, HEAD");
+    admin_answer_error(request, HTTP_BADMETHOD, "method not allowed");
+}
+
+static void on_request(struct evhttp_request *request, struct worker *worker)
+{
+    const char *text = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    const struct path *path = path_find(text);
+    if (!(path && (path->flags & OPEN)) && !admin_guard_admits(worker, request))
         return;
-    }
-    if (allowed) {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Allow", allowed);
-        admin_answer_error(request, HTTP_BADMETHOD, "method not allowed");
-    } else {
+    if (!path)
         admin_answer_error(request, HTTP_NOTFOUND, "no such path");
-    }
+    else if (!(evhttp_request_get_command(request) & path->methods))
+        refuse_method(request, path->methods);
+    else
+        path->handler(worker, request, text + strlen(path->path));
 }
 
 /* ---- Connections ---- */
@@ -244,6 +250,7 @@ int admin_open(struct worker *worker)
     evhttp_set_max_headers_size(admin->http, HEAD_MAX);
     evhttp_set_max_body_size(admin->http, BODY_MAX);
     evhttp_set_timeout(admin->http, TIMEOUT_S);
+    evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* refused by path, in JSON */
     evhttp_set_default_content_type(admin->http, "application/json");
     evhttp_set_bevcb(admin->http, new_visitor, worker);
     evhttp_set_gencb(admin->http, on_any, worker);

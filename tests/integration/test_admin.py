@@ -253,18 +253,6 @@ def test_other_methods_are_405(server, method, path):
     assert "GET" in response.header("Allow")
 
 
-def test_head_is_answered_without_a_body(server):
-    sock = open_socket(server.admin.address)
-    sock.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-    raw = b""
-    while data := sock.recv(4096):
-        raw += data
-    sock.close()
-    head, _, body = raw.partition(b"\r\n\r\n")
-    assert head.split(b" ")[1] in (b"200", b"405")
-    assert head.split(b" ")[1] == b"405" or body == b""
-
-
 @pytest.mark.parametrize("bytes_", [b"\r\n\r\n", b"garbage\r\n\r\n", b"\x00" * 100, b"GET\r\n\r\n",
                                     b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00" * 50,
                                     b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
@@ -297,7 +285,7 @@ def test_slow_http_clients_hold_nobody_up(server, user):
     crowd = [open_socket(server.admin.address, receive_buffer=4096) for _ in range(50)]
     try:
         for number, sock in enumerate(crowd):
-            halves = (b"GET /api/stats HTT", b"", b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 20)
+            halves = (b"GET /api/stats HTT", b"", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
             sock.sendall(halves[number % 3])
         for turn in range(10):
             start = time.monotonic()

@@ -388,7 +388,7 @@ def test_many_requests_on_one_connection(server, user):
     """More than a slot has places for descriptors: the connection is noted once."""
     client = server.client(user)
     body = json.dumps({"user": user, "op": 110, "data": 1}).encode()
-    request = (b"POST /api/push HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b"
+    request = (b"POST /api/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
                % (len(body), body))
     sock = open_socket(server.admin.address)
     raw = b""

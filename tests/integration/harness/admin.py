@@ -39,11 +39,13 @@ CONNECTION_FIELDS = {"conn", "address", "worker", "mode", "age", "queue", "backl
 
 
 class Admin:
-    def __init__(self, address, timeout=TIMEOUT):
-        self.address, self.timeout = address, timeout
+    def __init__(self, address, timeout=TIMEOUT, token=None):
+        self.address, self.timeout, self.token = address, timeout, token
 
-    def get(self, target, **kwargs):
-        return request(self.address, target, **{"timeout": self.timeout, **kwargs})
+    def get(self, target, headers=(), **kwargs):
+        if self.token:
+            headers = [("Authorization", "Bearer " + self.token), *headers]
+        return request(self.address, target, headers=headers, **{"timeout": self.timeout, **kwargs})
 
     def status(self, target):
         """The status of a GET; 0 where nobody answers."""

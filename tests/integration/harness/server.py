@@ -108,7 +108,7 @@ class Server:
 
     @property
     def admin(self):
-        return Admin(parse_address(self.config["admin"]))
+        return Admin(parse_address(self.config["admin"]), token=self.config.get("admin_token"))
 
     @property
     def pid(self):
