@@ -153,7 +153,12 @@ int inherit_take(const struct listen_address *address)
 
 bool inherit_owns(int fd)
 {
-    return fd >= FIRST_FD && fd < FIRST_FD + passed.count;
+    return fd >= FIRST_FD && fd < inherit_end();
+}
+
+int inherit_end(void)
+{
+    return FIRST_FD + passed.count;
 }
 
 int inherit_unnamed(int fd)

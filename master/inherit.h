@@ -27,6 +27,9 @@ bool inherit_is_bound(int fd, const struct listen_address *address);
 /* Whether a descriptor was passed: then its file is systemd's, who goes on listening. */
 bool inherit_owns(int fd);
 
+/* The number behind the last descriptor that was passed. Lower ones are passed or not listening. */
+int inherit_end(void);
+
 /* Whether all are in use: nobody would ever accept who connects to one that is not. Returns 0, or
  * -1 after logging which. */
 int inherit_check(void);

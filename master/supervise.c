@@ -10,6 +10,7 @@
 #include "common/open_fds.h"
 #include "master/handover.h"
 #include "master/move.h"
+#include "master/inherit.h"
 #include "master/obituary.h"
 #include "master/rollback.h"
 #include "master/spawn.h"
@@ -63,6 +64,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
                                        .admin_fd = master->listeners.admin,
                                        .master_fd = master->self_fd};
     _exit(worker_run(&setup));
+                                       .passed_end = inherit_end(),
 }
 
 static void start(struct master *master, uint32_t i)

@@ -154,6 +154,27 @@ void accept_hold(struct worker *worker, bool on)
         event_del(worker->accepting->resume);
 }
 
+/*
+ * shutdown(2) and not close(2): all processes share the descriptor table, so only one of them may
+ * close a socket, and the number may be another socket's a moment later. Every worker may shut it
+ * down. The kernel then refuses new clients, and the address is free: a TCP socket is not in LISTEN
+ * any more, which SO_REUSEADDR wants, and connect(2) to a unix socket gets ECONNREFUSED, by which
+ * the next master knows that the file is stale.
+ */
+void accept_shut_down(const struct worker *worker, int listener)
+{
+    if (listener >= worker->setup->passed_end)
+        shutdown(listener, SHUT_RDWR);
+}
+
+void accept_give_up(struct worker *worker)
+{
+    const struct worker_setup *setup = worker->setup;
+    accept_close(worker);
+    for (size_t i = 0; i < setup->listen_count; i++)
+        accept_shut_down(worker, setup->listen_fds[i]);
+}
+
 void accept_close(struct worker *worker)
 {
     set_listening(worker, false);

@@ -7,6 +7,7 @@
  */
 #include "worker/admin.h"
 
+#include "worker/accept.h"
 #include "worker/admin_change.h"
 #include "worker/admin_guard.h"
 #include "worker/admin_post.h"
@@ -18,9 +19,11 @@
 #include "worker/pending.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +239,35 @@ static struct bufferevent *new_visitor(struct event_base *base, void *arg)
     return bufferevent;
 }
 
+/* accept4(2) has failed. EINVAL: another worker has shut the socket down, because the master is
+ * dead. */
+static void on_accept_failed(struct evconnlistener *listener, void *arg)
+{
+    (void)arg;
+    if (EVUTIL_SOCKET_ERROR() == EINVAL)
+        evconnlistener_disable(listener);
+}
+
+static void catch_failure(struct evhttp_bound_socket *bound, void *arg)
+{
+    (void)arg;
+    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_failed);
+}
+
+static void stop_listening(struct evhttp_bound_socket *bound, void *arg)
+{
+    (void)arg;
+    evconnlistener_disable(evhttp_bound_socket_get_listener(bound));
+}
+
+void admin_give_up(struct worker *worker)
+{
+    if (!worker->admin->http)
+        return;
+    evhttp_foreach_bound_socket(worker->admin->http, stop_listening, NULL);
+    accept_shut_down(worker, worker->setup->admin_fd);
+}
+
 int admin_open(struct worker *worker)
 {
     struct admin *admin = calloc(1, sizeof(*admin));
@@ -247,6 +279,7 @@ int admin_open(struct worker *worker)
     admin->http = evhttp_new(worker->base);
     if (!admin->http || evhttp_accept_socket(admin->http, worker->setup->admin_fd) == -1)
         return -1;
+    evhttp_foreach_bound_socket(admin->http, catch_failure, NULL);
     evhttp_set_max_headers_size(admin->http, HEAD_MAX);
     evhttp_set_max_body_size(admin->http, BODY_MAX);
     evhttp_set_timeout(admin->http, TIMEOUT_S);

@@ -12,6 +12,9 @@
 /* Begins to listen where push.conf says, if it does. Returns 0, or -1. */
 int admin_open(struct worker *worker);
 
+/* Stops listening, for all workers: the master is dead. */
+void admin_give_up(struct worker *worker);
+
 /* Answer with bytes; with a document, which is taken; or with {"error":"..."}. */
 void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
                   size_t len);

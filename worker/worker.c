@@ -154,7 +154,8 @@ static void on_latch(evutil_socket_t fd, short what, void *arg)
     latch_drain(worker->slot);
 }
 
-/* Nobody could ever stop or replace this worker any more. */
+/* Nobody could ever stop or replace this worker any more. The addresses are given up at once, so
+ * that the next master can bind them while the clients are still being told to come back. */
 static void on_master_gone(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
@@ -164,6 +165,8 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
     event_del(worker->master_event);
 }
 
+    accept_give_up(worker);
+    admin_give_up(worker);
 static void turn(struct worker *worker)
 {
     worker_note_time(worker);

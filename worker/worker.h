@@ -39,8 +39,9 @@ struct worker_setup {
         *base; /* the slot's own, with no event in it yet: its descriptors belong to the slot too */
     const int *listen_fds; /* one for each of config->listen_at */
     size_t listen_count;
-    int admin_fd;  /* -1: none */
-    int master_fd; /* pidfd of the master: readable when it is dead; -1: not watched */
+    int admin_fd;   /* -1: none */
+    int passed_end; /* listening sockets below it were passed by systemd, which keeps them open */
+    int master_fd;  /* pidfd of the master: readable when it is dead; -1: not watched */
 };
 
 struct worker {

@@ -5,11 +5,13 @@ import binascii
 import itertools
 import os
 import signal
+import struct
 
 import pytest
 
 from harness import frames as ws
 from harness.client import BYE
+from harness.net import free_port
 from harness.process import alive
 from harness.wait import SLACK, wait_for
 
@@ -168,6 +170,24 @@ def test_clients_of_a_dead_master_are_told_to_come_back(make_server):
         client.expect_close(1012)
     assert server.wait_exit() == -signal.SIGKILL
     wait_for(lambda: not any(map(alive, workers)), "the workers to be gone")
+
+
+def test_addresses_of_a_dead_master_are_free_while_its_clients_are_told(make_server, tmp_path):
+    """Its clients do not close, so that its workers are still there when the next server begins."""
+    server = make_server(drain_timeout=10, admin=f"unix:{tmp_path}/admin.sock",
+                         listen=[f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/ws.sock"])
+    server.expect_log("master_died")
+    clients = [server.client(f"u{n}", address=server.addresses[n % 2]) for n in range(6)]
+    orphans = server.worker_pids()
+    os.kill(server.pid, signal.SIGKILL)
+    server.process.wait()
+    for client in clients:
+        assert client.recv_message().op == BYE
+        assert client.recv_frame().payload[:2] == struct.pack(">H", 1012)
+    server.start()
+    assert any(map(alive, orphans)), "the next server has waited until the workers had ended"
+    for address in server.addresses:
+        assert server.client("next", address=address).hello
 
 
 def test_without_a_window_everybody_may_come_at_once(make_server):
