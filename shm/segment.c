@@ -117,6 +117,7 @@ static void write_header(const struct segment *segment, const struct segment_sha
         .size = segment->size,
         .hash_seed = secrets->hash_seed,
         .started_ms = clock_wall_ms(),
+        .began_ms = clock_mono_ms(),
         .plan = plan_pack((struct plan){.active = shape->workers, .other = shape->workers}),
     };
     strcpy(segment->header->node, node); /* segment_create has measured it */

@@ -83,6 +83,7 @@ struct segment_header {
     uint64_t size;            /* bytes of the whole segment */
     uint64_t hash_seed;       /* of the user index: random, so that nobody can make users collide */
     uint64_t started_ms;      /* when it was made: wall clock, ms */
+    uint64_t began_ms;        /* the same by CLOCK_MONOTONIC, which nobody sets */
     _Atomic uint64_t plan;    /* plan.h: plan_pack */
     char node[NODE_NAME_MAX]; /* NUL-terminated */
     char kept[KEPT_MAX];      /* config_kept_text: what an upgrade may not change */

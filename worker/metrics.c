@@ -134,7 +134,7 @@ json_t *metrics_json(const struct worker *worker)
     all_gauges(worker, sum);
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "node", header->node, "boot", boot,
                              "version", WSPUSHD_VERSION, "uptime",
-                             (json_int_t)((clock_wall_ms() - header->started_ms) / 1000), "workers",
+                             (json_int_t)((clock_mono_ms() - header->began_ms) / 1000), "workers",
                              workers_json(worker), "counters", counters_json(worker));
     const char *why = "";
     json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));

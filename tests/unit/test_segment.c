@@ -153,6 +153,7 @@ static void a_new_segment_is_zero_but_for_its_header(void **state)
     assert_string_equal(segment.header->node, "node");
     assert_int_equal(segment.header->size, segment.size);
     assert_in_range(segment.header->started_ms, before, clock_wall_ms());
+    assert_in_range(segment.header->began_ms, 1, clock_mono_ms());
     assert_int_equal(segment_plan(&segment).active, shape.workers);
     assert_int_equal(segment_plan(&segment).phase, PLAN_REST);
     uint8_t *const all = map_all(&segment);
