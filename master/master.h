@@ -51,6 +51,8 @@ struct master {
     int self_fd;                /* pidfd of the master, for the workers to watch */
     int signal_fd;
     struct event *tick;
+    uint64_t looked_ms; /* monotonic: the last tick; supervise.c */
+    uint64_t awake_ms;  /* monotonic: end of the last pause (common/pause.h); supervise.c */
     struct event *reap; /* fires when the dead are to be reaped: supervise.c */
     bool stopping;
     uint32_t reloads; /* so far: reload.c */

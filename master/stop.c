@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/pause.h"
 #include "master/notify.h"
 #include "master/reload.h"
 #include "master/rollback.h"
@@ -18,6 +19,7 @@ enum {
 };
 
 static struct event *look;
+static uint64_t looked_ms;
 
 /* Killed again at each look: one may have been started since. */
 static void kill_late_workers(struct master *master)
@@ -35,8 +37,9 @@ static void kill_late_workers(struct master *master)
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
-    const uint64_t spent = clock_mono_ms() - master->stop_ms;
     (void)fd, (void)what;
+    master->stop_ms += pause_since(&looked_ms, clock_mono_ms()); /* does not count */
+    const uint64_t spent = looked_ms - master->stop_ms;
     if (supervise_drained(master))
         supervise_command(master, SLOT_STOP);
     if (spent > (uint64_t)master->config->drain_timeout * 1000 + MARGIN_MS)

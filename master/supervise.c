@@ -8,9 +8,11 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/open_fds.h"
+#include "common/pause.h"
 #include "master/handover.h"
-#include "master/move.h"
 #include "master/inherit.h"
+#include "master/move.h"
+#include "master/notify.h"
 #include "master/obituary.h"
 #include "master/rollback.h"
 #include "master/spawn.h"
@@ -62,9 +64,9 @@ static _Noreturn void work(const struct master *master, uint32_t i)
                                        .listen_fds = master->listeners.fd,
                                        .listen_count = master->listeners.count,
                                        .admin_fd = master->listeners.admin,
+                                       .passed_end = inherit_end(),
                                        .master_fd = master->self_fd};
     _exit(worker_run(&setup));
-                                       .passed_end = inherit_end(),
 }
 
 static void start(struct master *master, uint32_t i)
@@ -307,15 +309,34 @@ static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
     kill(charge->pid, SIGCONT);
 }
 
+/* If the master has not run, the workers may not have run either: their time begins again. systemd
+ * counts the time, too, and is told at once. */
+static void note_pause(struct master *master, uint64_t now)
+{
+    const uint64_t paused_ms = pause_since(&master->looked_ms, now);
+    if (paused_ms == 0)
+        return;
+    master->awake_ms = now;
+    notify_alive();
+    log_warn("paused", "ms=%llu", (unsigned long long)paused_ms);
+}
+
+/* Milliseconds since the worker's last turn, of those in which the master has run. */
+static uint64_t silence_of(const struct master *master, uint32_t i, uint64_t now)
+{
+    const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
+    const uint64_t from = heartbeat > master->awake_ms ? heartbeat : master->awake_ms;
+    return now > from ? now - from : 0;
+}
+
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
+    note_pause(master, now);
     for (uint32_t i = 0; i < master->slots; i++) {
-        const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
-        if (master->charge[i].pid == 0 || heartbeat >= now ||
-            now - heartbeat <= (uint64_t)master->config->watchdog * 1000)
-            continue;
-        end_hung(&master->charge[i], i, now - heartbeat);
+        const uint64_t silent_ms = silence_of(master, i, now);
+        if (master->charge[i].pid != 0 && silent_ms > (uint64_t)master->config->watchdog * 1000)
+            end_hung(&master->charge[i], i, silent_ms);
     }
 }
 

@@ -33,7 +33,7 @@ bool supervise_knows(const struct master *master, int fd, uint32_t high);
 /* SIGCHLD: replaces whoever has died. */
 void supervise_deaths(struct master *master);
 
-/* Once a second: kills workers whose heartbeat has stopped. */
+/* Once a second: kills workers whose heartbeat has stopped while the master ran. */
 void supervise_watch(struct master *master);
 
 /* Starts every worker that is not running: after an upgrade that failed. */

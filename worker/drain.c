@@ -22,7 +22,8 @@ enum {
 };
 
 static uint64_t leave_began_ms;
-static uint64_t drain_ends_ms;
+static uint64_t drain_began_ms;
+static uint64_t drain_patience_ms;
 static struct turns turns; /* of this worker's clients */
 static uint64_t told;      /* of them, how many have theirs */
 
@@ -86,7 +87,8 @@ static void begin(struct worker *worker)
 {
     const uint64_t patience = (uint64_t)worker->config->drain_timeout * 1000;
     worker->draining = true;
-    drain_ends_ms = worker->now_ms + (patience < PATIENCE_MS ? patience : PATIENCE_MS);
+    drain_began_ms = worker->now_ms;
+    drain_patience_ms = patience < PATIENCE_MS ? patience : PATIENCE_MS;
     turns = board_turns(worker->segment->board, worker->id, worker->workers, users(worker));
     accept_close(worker);
     drain_all(worker);
@@ -120,7 +122,8 @@ void drain_turn(struct worker *worker)
         drain_all(worker);
     if (drained)
         return;
-    const bool over = worker->now_ms >= drain_ends_ms || worker->stopping;
+    const bool over =
+        worker_waited_ms(worker, drain_began_ms) >= drain_patience_ms || worker->stopping;
     if (over)
         cut_off(worker);
     if (over || atomic_load_explicit(&slot->connections, memory_order_relaxed) == 0)

@@ -266,9 +266,9 @@ void link_tick(struct worker *worker)
     const enum link_state state = link_state(worker);
     if (state == LINK_DOWN || move_holds_link(worker))
         return;
-    if (state != LINK_UP && worker->now_ms - link->began_ms > LOGIN_TIMEOUT_MS) {
+    if (state != LINK_UP && worker_waited_ms(worker, link->began_ms) > LOGIN_TIMEOUT_MS) {
         link_fail(worker, "Redis does not answer");
-    } else if (state == LINK_UP && worker->now_ms - link->heard_ms > SILENCE_TIMEOUT_MS) {
+    } else if (state == LINK_UP && worker_waited_ms(worker, link->heard_ms) > SILENCE_TIMEOUT_MS) {
         if (atomic_load_explicit(&link_shared(worker)->gap_since, memory_order_relaxed) == 0)
             atomic_store_explicit(&link_shared(worker)->gap_since, link->heard_ms,
                                   memory_order_relaxed);

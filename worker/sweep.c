@@ -1,6 +1,9 @@
 /*
  * See sweep.h. A connection that has been silent for `heartbeat` seconds is pinged; one that stays
  * silent for `heartbeat_timeout` more is closed with 4009. Any byte counts as a sign of life.
+ *
+ * Time limits count only while this process runs (worker_waited_s), because the peer may have kept
+ * them while nobody read its bytes. Pings count all time: proxies on the way do, too.
  */
 #include "worker/sweep.h"
 
@@ -33,7 +36,7 @@ static void end(struct worker *worker, struct conn *conn)
 
 static void check_handshake(struct worker *worker, struct conn *conn)
 {
-    if (worker->now_s - conn->since < worker->config->handshake_timeout)
+    if (worker_waited_s(worker, conn->since) < worker->config->handshake_timeout)
         return;
     stats_add(&worker->stats->refused_timeout, 1);
     end(worker, conn);
@@ -42,34 +45,51 @@ static void check_handshake(struct worker *worker, struct conn *conn)
 /* Its old owner died before it could tell us more: see home_resume_handing. */
 static void check_moving(struct worker *worker, struct conn *conn)
 {
-    if (worker->now_s - conn->since < worker->config->handshake_timeout)
+    if (worker_waited_s(worker, conn->since) < worker->config->handshake_timeout)
         return;
     home_count(worker, conn);
     end(worker, conn);
 }
 
-static void check_open(struct worker *worker, struct conn *conn)
+/* True if the connection was pinged and has had `heartbeat_timeout` to answer. Of whole seconds:
+ * more than n - 1 have passed if the difference is n. */
+static bool ping_unanswered(const struct worker *worker, const struct conn *conn, uint32_t silent)
 {
     const struct config *config = worker->config;
-    /* Of whole seconds: more than n - 1 have passed where the difference is n. */
-    const uint32_t silent = worker->now_s - conn->seen;
+    return conn_has(conn, CONN_PINGED) && silent > config->heartbeat + config->heartbeat_timeout &&
+           worker_waited_s(worker, conn->seen) > config->heartbeat_timeout;
+}
+
+/* The answer is due `heartbeat_timeout` after the ping, however long the silence was by then: a
+ * worker that was paused, or began after a pause, is late with its pings. */
+static void ping_client(struct worker *worker, struct conn *conn)
+{
+    const uint32_t due = worker->now_s - worker->config->heartbeat - 1;
+    if (conn->seen < due)
+        conn->seen = due;
+    conn_set(conn, CONN_PINGED);
+    outbox_reserve(worker, 0);
+    outbox_add(worker, conn, outbox_frame(worker, WS_PING, NULL, 0));
+}
+
+static void check_open(struct worker *worker, struct conn *conn)
+{
+    /* Another worker, whose clock may be ahead of ours, may have heard it last. */
+    const uint32_t silent = worker->now_s > conn->seen ? worker->now_s - conn->seen : 0;
     if (conn->expires && clock_wall_ms() / 1000 >= conn->expires) {
         client_close(worker, conn, WS_CLOSE_EXPIRED, ws_close_text(WS_CLOSE_EXPIRED),
                      CLOSED_EXPIRED);
-    } else if (silent > config->heartbeat + config->heartbeat_timeout &&
-               conn_has(conn, CONN_PINGED)) {
+    } else if (ping_unanswered(worker, conn, silent)) {
         client_close(worker, conn, WS_CLOSE_NO_HEARTBEAT, ws_close_text(WS_CLOSE_NO_HEARTBEAT),
                      CLOSED_HEARTBEAT);
-    } else if (silent > config->heartbeat && !conn_has(conn, CONN_PINGED)) {
-        conn_set(conn, CONN_PINGED);
-        outbox_reserve(worker, 0);
-        outbox_add(worker, conn, outbox_frame(worker, WS_PING, NULL, 0));
+    } else if (silent > worker->config->heartbeat && !conn_has(conn, CONN_PINGED)) {
+        ping_client(worker, conn);
     }
 }
 
 static void check_closing(struct worker *worker, struct conn *conn)
 {
-    if (worker->now_s - conn->seen >= LINGER_S)
+    if (worker_waited_s(worker, conn->seen) >= LINGER_S)
         end(worker, conn);
 }
 

@@ -8,6 +8,7 @@
 #include "common/fault.h"
 #include "common/keyslot.h"
 #include "common/log.h"
+#include "common/pause.h"
 #include "worker/accept.h"
 #include "worker/admin.h"
 #include "worker/answers.h"
@@ -128,8 +129,10 @@ bool worker_ready(const struct worker *worker, uint32_t home)
 
 void worker_note_time(struct worker *worker)
 {
-    worker->now_ms = clock_mono_ms();
+    const uint64_t paused_ms = pause_since(&worker->now_ms, clock_mono_ms());
     worker->now_s = (uint32_t)(worker->now_ms / 1000);
+    if (paused_ms > 0)
+        worker->awake_ms = worker->now_ms;
 }
 
 /* First thing in every event of the loop: awake, and the time is now. */
@@ -162,11 +165,11 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     log_error("master_died", "");
     worker->orphaned = true;
+    accept_give_up(worker);
+    admin_give_up(worker);
     event_del(worker->master_event);
 }
 
-    accept_give_up(worker);
-    admin_give_up(worker);
 static void turn(struct worker *worker)
 {
     worker_note_time(worker);
@@ -259,6 +262,7 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
                                      .seed = segment->header->hash_seed};
     limits_open(worker);
     worker_note_time(worker);
+    worker->awake_ms = worker->now_ms;
 }
 
 static int modules_open(struct worker *worker)

@@ -60,6 +60,7 @@ struct worker {
 
     uint64_t now_ms; /* monotonic, of this turn */
     uint32_t now_s;
+    uint64_t awake_ms;  /* monotonic: since when this process has run without a pause (pause.h) */
     bool draining;      /* drain.c */
     bool leaving;       /* drain.c: a successor is to take over, nothing is closed */
     bool stopping;      /* drain.c: leave the loop */
@@ -114,6 +115,21 @@ uint32_t worker_node_home(const struct worker *worker);
 
 /* Notes what time it is: in callbacks that the loop itself does not enter. */
 void worker_note_time(struct worker *worker);
+
+/* How long a peer has been waited for that was last heard at `since` (monotonic, ms or whole
+ * seconds). Time before this process began, or in which it did not run, does not count: nobody was
+ * heard then, and there may be bytes that nobody has read yet. */
+static inline uint64_t worker_waited_ms(const struct worker *worker, uint64_t since)
+{
+    const uint64_t from = since > worker->awake_ms ? since : worker->awake_ms;
+    return worker->now_ms > from ? worker->now_ms - from : 0;
+}
+static inline uint32_t worker_waited_s(const struct worker *worker, uint32_t since)
+{
+    const uint32_t awake = (uint32_t)(worker->awake_ms / 1000);
+    const uint32_t from = since > awake ? since : awake;
+    return worker->now_s > from ? worker->now_s - from : 0;
+}
 
 /* This worker's connections, counted in its slot. */
 void worker_count(struct worker *worker, int connections, int ready_users);
