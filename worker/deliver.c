@@ -10,6 +10,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "worker/hold.h"
 #include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/report.h"
@@ -237,6 +238,11 @@ static void give_one(struct worker *worker, struct delivery *delivery, struct co
         return;
     if (word_state(word) == CONN_OPEN && conn_mark_seen(conn->mark, delivery->terms.mark)) {
         delivery->repeated++;
+        return;
+    }
+    if (hold_lost(worker, conn)) { /* it is ended, or adopted again: then HELLO is still to come */
+        stats_add(&worker->stats->dropped_closed, 1);
+        delivery->recipients++;
         return;
     }
     fault_meet(delivery->push.message.payload, delivery->push.message.len);

@@ -135,6 +135,15 @@ frame_id outbox_push(struct worker *worker, const struct message *message, bool 
 
 /* ---- For whom ---- */
 
+/* Returns the connection's target, or 0 if this turn has nothing for it. */
+static uint32_t target_of(const struct worker *worker, const struct conn *conn)
+{
+    const struct hold *hold = hold_find(worker, conn);
+    if (hold)
+        return hold->outbox;
+    return conn->incarnation == worker->incarnation ? conn->held : 0;
+}
+
 uint32_t *outbox_place(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
@@ -176,10 +185,10 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
     target->last = i;
 }
 
-bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame)
+bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame)
 {
     const struct outbox *outbox = worker->outbox;
-    const uint32_t place = *outbox_place(worker, conn);
+    const uint32_t place = target_of(worker, conn);
     return place && item_at(outbox, target_at(outbox, place)->last)->frame == frame;
 }
 
@@ -189,7 +198,7 @@ static void add_before_pushes(struct worker *worker, struct conn *conn, frame_id
     struct outbox *outbox = worker->outbox;
     uint32_t before = 0; /* the item behind which it comes */
     outbox_add(worker, conn, frame);
-    const uint32_t place = *outbox_place(worker, conn);
+    const uint32_t place = target_of(worker, conn);
     if (place == 0)
         return; /* the connection is lost */
     struct target *target = target_at(outbox, place);
@@ -234,14 +243,13 @@ void outbox_count_lost(struct worker *worker, uint32_t i)
 
 void outbox_forget(struct worker *worker, struct conn *conn)
 {
-    uint32_t *place = outbox_place(worker, conn);
-    if (*place == 0)
+    const uint32_t place = target_of(worker, conn);
+    if (place == 0)
         return;
-    struct outbox *outbox = worker->outbox;
-    struct target *target = target_at(outbox, *place);
+    struct target *target = target_at(worker->outbox, place);
     outbox_count_lost(worker, target->first);
     *target = (struct target){0};
-    *place = 0;
+    *outbox_place(worker, conn) = 0;
 }
 
 void outbox_reset(struct outbox *outbox)

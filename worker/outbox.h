@@ -53,7 +53,7 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame);
 void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame);
 
 /* Whether the frame is the last that the connection gets in this turn so far. */
-bool outbox_ends_with(struct worker *worker, struct conn *conn, frame_id frame);
+bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame);
 
 /* Sends everything. A connection that fails is closed, one that is too slow is treated by policy.
  */

@@ -54,7 +54,8 @@ static inline struct target *target_at(const struct outbox *outbox, uint32_t i)
 }
 
 /* Where the connection's place in the outbox is kept: in its hold if it has one, else in its
- * record. */
+ * record, which speaks of this process from then on. Not for a connection whose bytes are lost
+ * (hold_lost): that nobody would know of it any more. */
 uint32_t *outbox_place(struct worker *worker, struct conn *conn);
 
 /* Counts the pushes from item i on: their connection is gone. */
