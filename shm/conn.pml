@@ -9,7 +9,11 @@
  *   - No record and no descriptor leaks: the model ends only when each client has come and gone, and
  *     nothing is left. What nobody could ever end is an end state that spin reports.
  *   - Whenever a worker is about to sleep, each of its connections is registered in its epoll set, each
- *     that has a user and is not about to end stands in its index, and the count is right.
+ *     that has a user and is not about to end stands in its index, and the count is right. What is
+ *     CLOSING stays it: whatever closes a connection behind its HELLO in one turn (its own close frame, a
+ *     kick, a newer device), the flush does not make it OPEN.
+ *   - Each member of a topic is a connection that this worker has and that is not about to end: no
+ *     membership passes with a descriptor to the next connection.
  *   - The answer that a ring brings goes to the connection that it was written for, and only who gave a
  *     connection away may say that it is lost.
  *   - No connection that was given away waits for the sweep to end it: its new owner hears of it by a
@@ -28,7 +32,7 @@
  * release and close(2), unless it dies: that is how the audit of worker/descriptors.c tells what
  * belongs to nobody, and what the model trusts it in (`in_hand`).
  *
- * Left out: topics; the change of the number of workers (shm/plan.h); what the client is sent. So the
+ * Left out: what topics are for (worker/topic.pml); the change of the number of workers (shm/plan.h); what the client is sent. So the
  * model does not see that a worker that dies between send(2) and hold_settle leaves an answer that its
  * successor sends again.
  *
@@ -51,12 +55,15 @@ byte generation[FDS];
 byte owner[FDS];
 bit watched[FDS];
 bit indexed[FDS];
+bit greeting[FDS];
 byte dirty[FDS];            /* 1: bytes are in its owner's memory; 2: they died with it (hold_lost) */
 
 /* The slots, and the rings between them. */
 byte handing[WORKERS];      /* descriptor + 1 */
 byte handing_generation[WORKERS];
 byte connections[WORKERS];
+byte members[WORKERS * FDS];    /* by descriptor: the generation + 1 of a topic's member */
+#define MEMBER(w, fd) members[(w) * FDS + (fd)]
 chan ring[WORKERS * WORKERS] = [4] of { mtype, byte, byte };
 #define RING(from, to) ring[(from) * WORKERS + (to)]
 
@@ -151,6 +158,7 @@ inline conn_release()
         state[fd] = FREE;                               /* shm/conn.c conn_release: conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0)); */
         owner[fd] = 0;
         watched[fd] = 0;
+        greeting[fd] = 0;
         dirty[fd] = 0;
         in_hand[fd] = w + 1
     }
@@ -162,8 +170,22 @@ inline close_own()
     sys_close()
 }
 
+/* One of the states that may follow. What the state does not allow of the flags goes with it. */
+inline close_record()
+{
+    d_step {
+        assert(state[fd] == SUBSCRIBING || state[fd] == OPEN);
+        state[fd] = CLOSING;
+        /* mutant open_again: skip */
+        greeting[fd] = false                            /* shm/conn.c conn_set_state: word_flags(word) & rules[state].flags)); */
+    }
+}
+
 inline home_leave()
 {
+    /* mutant member_left_behind: skip; */
+    MEMBER(w, fd) = 0;                                  /* worker/home.c home_leave: join_end(worker, conn); */
+    MAY_DIE;
     indexed[fd] = false;                                /* worker/home.c home_leave: users_remove(&worker->users, (uint32_t)(conn - worker->table)); */
     MAY_DIE
 }
@@ -175,12 +197,13 @@ inline client_end()
         if
         :: state[fd] == OPEN || state[fd] == SUBSCRIBING ->
             /* mutant end_without_word: skip; */
-            state[fd] = CLOSING;                        /* worker/client.c client_end: conn_set_state(conn, CONN_CLOSING); */
+            close_record();                             /* worker/client.c client_end: conn_set_state(conn, CONN_CLOSING); */
             MAY_DIE
         :: else
         fi;
         /* mutant release_indexed: skip; */
         home_leave();                                   /* worker/client.c client_end: home_leave(worker, conn); */
+        outbox = outbox & ~(1 << fd);                   /* worker/client.c client_end: outbox_forget(worker, conn); */
         connections[w]--;                               /* worker/client.c client_end: worker_count(worker, -1, 0); */
         MAY_DIE
     };
@@ -196,9 +219,9 @@ inline client_close()
 {
     atomic {
         /* mutant leave_before_word: home_leave(); */
-        state[fd] = CLOSING;                            /* worker/client.c client_close: conn_set_state(conn, CONN_CLOSING); */
+        close_record();                                 /* worker/client.c client_close: conn_set_state(conn, CONN_CLOSING); */
         MAY_DIE;
-        /* mutant leave_before_word: state[fd] = CLOSING; */
+        /* mutant leave_before_word: close_record(); */
         home_leave();                                   /* worker/client.c client_close: home_leave(worker, conn); */
     }
 }
@@ -229,6 +252,19 @@ inline home_adopt()
             :: indexed[fd]
             fi;
             MAY_DIE;
+#if FDS > 1
+            if                                          /* worker/home.c home_adopt: replace_oldest(worker, conn); */
+            :: state[1 - fd] == SUBSCRIBING || state[1 - fd] == OPEN ->
+                if
+                :: indexed[fd] && indexed[1 - fd] && owner[1 - fd] == w ->
+                    fd = 1 - fd;
+                    client_close();
+                    fd = 1 - fd
+                :: true
+                fi
+            :: else
+            fi;
+#endif
             dirty[fd] = 0;                              /* worker/outbox_send.c settle_target: hold_settle(worker, conn); */
             MAY_DIE
         }
@@ -341,6 +377,10 @@ inline read_open()
     atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/client.c read_open: hold_mark(worker, conn); */
     if
     :: client_end()                                     /* worker/client.c receive: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
+    :: client_close(); dirty[fd] = 0                    /* worker/client.c answer_close: client_close(worker, conn, event->close_code, "", CLOSED_PEER); */
+    :: MEMBER(w, fd) = generation[fd] + 1;              /* worker/join.c join: member = topics_join(topics, topic, fd); */
+        MAY_DIE;
+        dirty[fd] = 0
     :: dirty[fd] = 0                                    /* worker/client.c client_feed: hold_settle(worker, conn); */
     fi
 }
@@ -398,6 +438,37 @@ inline client_event()
 }
 
 /* Whether who gave a connection, or who will succeed him, sees to it that its new owner hears of it. */
+/* HELLO is made; and it has left. In between may come what the same turn brings. */
+#define MAY_GREET(fd) (IN_USE(w, fd) && state[fd] == SUBSCRIBING && indexed[fd] && !greeting[fd])
+
+inline home_greet()
+{
+    atomic {
+        greeting[fd] = true;                            /* worker/home.c home_greet: conn_set(conn, CONN_GREETING); */
+        MAY_DIE;
+        outbox = outbox | (1 << fd)                     /* worker/home.c home_greet: outbox_greet(worker, conn, frame); */
+    }
+}
+
+inline hello_left()
+{
+    atomic {
+        outbox = outbox & ~(1 << fd);
+        if
+        :: greeting[fd] ->                              /* worker/sending.c sending_note: if (conn_has(conn, CONN_GREETING)) */
+            if
+            /* mutant open_again: :: true -> state[fd] = OPEN; */
+            :: state[fd] == SUBSCRIBING ->              /* worker/home.c home_greeted: if (word_state(conn_word(conn)) != CONN_SUBSCRIBING) */
+                MAY_DIE;
+                d_step { state[fd] = OPEN; greeting[fd] = false }   /* worker/home.c home_greeted: conn_set_state(conn, CONN_OPEN); */
+            :: else
+            fi
+        :: else
+        fi;
+        MAY_DIE
+    }
+}
+
 #define GIVER          (giver[fd] - 1)
 #define IS_HANDED(fd)  (handing[GIVER] == fd + 1 && handing_generation[GIVER] == generation[fd])
 #define IS_TOLD(fd)    (RING(GIVER, w)??[ADOPT, eval(fd), eval(generation[fd])] || RING(GIVER, w)??[ORPHAN, eval(fd), eval(generation[fd])])
@@ -412,6 +483,7 @@ inline time_is_up()
         MAY_DIE;
         client_end()                                    /* worker/sweep.c check_moving: end(worker, conn); */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c check_open: client_close(worker, conn, */
+                                                        /* worker/control.c kick: client_close(worker, conn, */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c flush_target: client_end(worker, conn, CLOSED_RESET); */
     fi
 }
@@ -502,8 +574,15 @@ inline take_over()
     do
     :: fd < FDS ->
         if
+        /* mutant greeted_for_ever: :: false -> skip */
+        :: UNREST -> greeting[fd] = false               /* worker/takeover.c take_over: conn_clear(conn, CONN_GREETING); */
+        :: else
+        fi;
+        if
         :: !UNREST
-        :: UNREST && LOST(fd) && MAY_COME               /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+        :: UNREST && LOST(fd) && MAY_COME ->            /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+            /* mutant claimed_by_a_push: dirty[fd] = 1 */
+            skip                                        /* worker/outbox.c outbox_ends_with: const uint32_t place = target_of(worker, conn); */
         :: UNREST && LOST(fd) && !MAY_COME -> end_lost()  /* worker/takeover.c take_over: end_lost(worker, conn); */
         :: UNREST && !LOST(fd) ->
             if
@@ -571,10 +650,12 @@ inline all_is_well()
             :: IN_USE(w, fd) && state[fd] != MOVING ->
                 assert(REGISTERED(w, fd) == generation[fd] + 1 && watched[fd]);
                 assert(dirty[fd] == 0 && i > 0 && client[fd] == whose[fd]);
+                assert(!(greeting[fd] && state[fd] == SUBSCRIBING) || (outbox >> fd & 1));
                 assert((indexed[fd] || state[fd] == HANDSHAKE || state[fd] == CLOSING) && (state[fd] != CLOSING || !indexed[fd]));
                 i--
             :: else
             fi;
+            assert(!MEMBER(w, fd) || (IN_USE(w, fd) && MEMBER(w, fd) == generation[fd] + 1 && (state[fd] == SUBSCRIBING || state[fd] == OPEN)));
             fd++
         :: else -> break
         od;
@@ -586,12 +667,14 @@ inline all_is_well()
 #define EVENTS(n)                                                                       \
     :: atomic { REGISTERED(w, n) -> fd = n; gen = REGISTERED(w, n) - 1 }; client_event()  \
     :: atomic { IN_USE(w, n) -> fd = n }; time_is_up()                                  \
-    :: atomic { IN_USE(w, n) && state[n] == SUBSCRIBING && indexed[n] -> state[n] = OPEN }  /* worker/home.c home_greeted: conn_set_state(conn, CONN_OPEN); */ \
+    :: atomic { MAY_GREET(n) -> fd = n }; home_greet()                                  \
+    :: atomic { outbox >> n & 1 -> fd = n }; hello_left()                               \
     :: atomic { w == 0 && UNKNOWN(n) -> fd = n }; look()
 
 proctype worker(byte w)
 {
     byte fd, gen, accepted, home, from, mine, i, unrest;
+    byte outbox;                /* those whose HELLO is in it, one bit each */
     bit found;
     mtype what;
 
@@ -609,7 +692,8 @@ dead:
         :: else -> break
         od;
         fd = 0; gen = 0; accepted = 0; home = 0; from = 0; mine = 0; i = 0; found = 0; what = 0;
-        unrest = 0
+        unrest = 0;
+        outbox = 0
     };
     takeover();                                         /* worker/worker.c worker_run: takeover_finish(&worker); */
 first:
