@@ -61,7 +61,7 @@ static bool text_sane(struct config_load *load, const char *text, size_t len)
 /* The text of push.conf; NULL after a report. Owned. */
 static char *load_text(struct config_load *load)
 {
-    FILE *const file = fopen(load->path, "re");
+    FILE *const file = fopen(load->copy, "re");
     char *text = NULL;
     size_t len = 0;
 
@@ -366,7 +366,13 @@ static struct config *load_with(struct config_load *load, const struct config_ov
 struct config *config_load(const char *path, const struct config_override *override, size_t count,
                            FILE *errors)
 {
-    struct config_load load = {.path = path};
+    return config_load_copy(path, path, override, count, errors);
+}
+
+struct config *config_load_copy(const char *path, const char *copy,
+                                const struct config_override *override, size_t count, FILE *errors)
+{
+    struct config_load load = {.path = path, .copy = copy};
 
     config_loading = &load;
     struct config *config = load_with(&load, override, count);
@@ -384,7 +390,7 @@ struct config *config_load(const char *path, const struct config_override *overr
 
 bool config_admin(const char *path, struct admin_access *out, FILE *errors)
 {
-    struct config_load load = {.path = path};
+    struct config_load load = {.path = path, .copy = path};
 
     config_loading = &load;
     struct config *const config = load_with(&load, NULL, 0);

@@ -119,6 +119,11 @@ struct config_override {
  */
 struct config *config_load(const char *path, const struct config_override *override, size_t count,
                            FILE *errors);
+
+/* The same for a copy of the file that was at `path`: mistakes name `path`, and files in it are
+ * relative to that. */
+struct config *config_load_copy(const char *path, const char *copy,
+                                const struct config_override *override, size_t count, FILE *errors);
 void config_free(struct config *config); /* takes; NULL is let pass */
 
 /* What a program needs to talk to the admin interface of the server that reads this file. */
@@ -148,6 +153,10 @@ void config_kept_text(const struct config *config, char *out, size_t size);
  * reload would change it, and not only a restart. Returns whether there was any. */
 bool config_differs(const struct config *config, const char *text,
                     void (*differs)(const char *key, bool reload));
+
+/* Prints what is not wrong but dangerous: secrets in files that everybody may read, a token that
+ * can be guessed. `path`: of push.conf. */
+void config_warn(const struct config *config, const char *path, FILE *out);
 
 /* The rule of an application opcode, or NULL. Binary search. */
 const struct opcode_rule *config_rule(const struct config *config, uint32_t op);

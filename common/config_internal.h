@@ -6,6 +6,7 @@
  *   config_value.c     one value: its type, its bounds, its form
  *   config_address.c   addresses, URLs and networks
  *   config_check.c     what only several keys together can get wrong
+ *   config_warn.c      what is not wrong but dangerous
  *   config_problem.c   the mistakes, collected and printed by line
  *   config_table.c     the table of config_keys.h and the sections as data
  *   config_reload.c    what a reload may change
@@ -110,7 +111,8 @@ struct config_opcode_seen {
 
 /* One config_load under way. */
 struct config_load {
-    const char *path;
+    const char *path;     /* of push.conf, as it is named in messages; files are relative to it */
+    const char *copy;     /* where its text is read; path, or a copy */
     const char *override; /* the one that is being applied, or NULL */
     bool broken;          /* the syntax; what follows from missing keys is not reported then */
     struct config_origin origin[CONFIG_KEYS_MAX]; /* of the root's keys */

@@ -7,6 +7,8 @@
 #include "common/config_internal.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -427,11 +429,45 @@ int config_parse_bool(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *resul
     return 0;
 }
 
+/* Whether the key names a file. */
+static bool is_path_key(const struct config_key *key)
+{
+    static const struct {
+        enum config_section_id section;
+        const char *key;
+    } path_keys[] = {{SECTION_ROOT, "log"}, {SECTION_JWT, "key_file"}};
+
+    for (size_t i = 0; i < sizeof path_keys / sizeof path_keys[0]; i++) {
+        const struct config_section *section = &config_sections[path_keys[i].section];
+
+        if (config_key_find(section, path_keys[i].key, strlen(path_keys[i].key)) == key)
+            return true;
+    }
+    return false;
+}
+
+/* Returns the path as seen from the folder of push.conf, in a static buffer, or the path itself if
+ * it is absolute, empty or too long. The working directory is somebody's shell or systemd's "/". */
+static const char *path_beside(const char *conf, const char *path)
+{
+    static char text[PATH_MAX];
+    const char *const slash = strrchr(conf, '/');
+    const int folder = slash ? (int)(slash + 1 - conf) : 0;
+
+    if (*path == '/' || *path == '\0' ||
+        snprintf(text, sizeof text, "%.*s%s", folder, conf, path) >= (int)sizeof text)
+        return path;
+    return text;
+}
+
+/* libconfuse copies the text. */
 int config_parse_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     const char **const text = result;
+    const struct config_key *const key = check_option(cfg, opt, value);
 
-    (void)check_option(cfg, opt, value);
     *text = value;
+    if (key && is_path_key(key) && !config_loading->override)
+        *text = path_beside(config_loading->path, value);
     return 0;
 }

@@ -139,16 +139,52 @@ static bool has_form(const EVP_PKEY *key, enum form form)
     return form == RSA_KEY ? EVP_PKEY_is_a(key, "RSA") : is_p256(key);
 }
 
+/* Keeps OpenSSL from asking for a pass phrase on the terminal: of a private key, which is refused.
+ */
+static int refuse_pass_phrase(char *buffer, int size, int writing, void *context)
+{
+    (void)buffer, (void)size, (void)writing, (void)context;
+    return -1;
+}
+
+/* Counts the PEM blocks of keys, whatever their form ("-----BEGIN PUBLIC KEY-----"). */
+static int count_keys(const char *text)
+{
+    static const char end[] = "KEY-----";
+    int count = 0;
+    while ((text = strstr(text, "-----BEGIN ")) != NULL) {
+        const size_t len = strcspn(text, "\r\n");
+        count += len >= sizeof(end) - 1 &&
+                 memcmp(text + len - (sizeof(end) - 1), end, sizeof(end) - 1) == 0;
+        text += len;
+    }
+    return count;
+}
+
+static struct jwt_key *refuse_pem(const char *text, char *why)
+{
+    if (strstr(text, "PRIVATE KEY-----"))
+        return refuse(why,
+                      "holds no public key in PEM but a private key, which this server must not "
+                      "have: openssl pkey -in FILE -pubout writes its public half");
+    return refuse(why, "holds no public key in PEM (-----BEGIN PUBLIC KEY-----)");
+}
+
 static struct jwt_key *public_key(const struct algorithm *algorithm, const char *text, size_t len,
                                   char *why)
 {
     BIO *const bio = BIO_new_mem_buf(text, (int)len);
-    EVP_PKEY *const pem = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *const pem = bio ? PEM_read_bio_PUBKEY(bio, NULL, refuse_pass_phrase, NULL) : NULL;
     struct jwt_key *key = NULL;
     BIO_free(bio);
     ERR_clear_error();
     if (!pem)
-        return refuse(why, "holds no public key in PEM (-----BEGIN PUBLIC KEY-----)");
+        return refuse_pem(text, why);
+    if (count_keys(text) > 1) {
+        EVP_PKEY_free(pem);
+        return refuse(why, "holds %d keys in PEM, and only one can be used: leave one",
+                      count_keys(text));
+    }
     if (!has_form(pem, algorithm->form))
         refuse(why, "%s wants %s", algorithm->name,
                algorithm->form == RSA_KEY ? "an RSA key" : "a key on the curve P-256");
@@ -202,6 +238,11 @@ void jwt_key_free(struct jwt_key *key)
 const char *jwt_key_algorithm(const struct jwt_key *key)
 {
     return key->algorithm->name;
+}
+
+bool jwt_key_is_secret(const struct jwt_key *key)
+{
+    return key->secret != NULL;
 }
 
 /* ---- Checking ---- */

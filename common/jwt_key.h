@@ -33,6 +33,9 @@ void jwt_key_free(struct jwt_key *key); /* takes; NULL is let pass */
 /* The name of its algorithm: "HS256". */
 const char *jwt_key_algorithm(const struct jwt_key *key);
 
+/* True if it is a shared secret, with which tokens can be made, and not a public key. */
+bool jwt_key_is_secret(const struct jwt_key *key);
+
 /* Whether `signature` is this key's over the bytes. */
 bool jwt_key_verify(const struct jwt_key *key, const void *bytes, size_t len,
                     const uint8_t *signature, size_t signature_len);

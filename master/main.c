@@ -100,14 +100,15 @@ int main(int argc, char **argv)
     if (done >= 0)
         return done;
     const char *kept = rollback_config();
-    struct config *config = config_load(kept ? kept : invocation->file, invocation->override,
-                                        invocation->overrides, stderr);
+    struct config *config = config_load_copy(invocation->file, kept ? kept : invocation->file,
+                                             invocation->override, invocation->overrides, stderr);
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
         const int unfit = upgrade_check(config);
         if (unfit)
             return unfit;
+        config_warn(config, invocation->file, stderr);
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;
