@@ -91,9 +91,12 @@
     X(SEND_PARTLY, "a part of the frames was sent, the rest has no backlog")               \
     X(SEND_WAITS, "the rest is in the backlog, EPOLLOUT is not armed")                     \
     X(BACKLOG_SENT, "a part of the backlog was sent, and is still in it")                  \
+    /* worker/redis_resolve.c, redis_connect.c */                                          \
+    X(LOOKUP_STARTED, "a process looks a name up, its pidfd is not noted")                 \
+    X(REDIS_SOCKET, "a socket for Redis is open, nobody knows it")                         \
     /* worker/link.c, link_streams.c, subscribe.c, route.c */                              \
-    X(LINK_SOCKET, "a socket for Redis is open, nobody knows it")                          \
-    X(LINK_NOTED, "the slot names it, it is not connected")                                \
+    X(LINK_SOCKET, "a connected socket is no longer noted, the slot does not name it")     \
+    X(LINK_NOTED, "the slot names it, nothing is sent")                                    \
     X(LINK_CONNECTED, "the login is in the stream, nothing is asked for")                  \
     X(LINK_ASKING, "everything is being asked for")                                        \
     X(LINK_RECEIVED, "recv(2) has bytes, the stream does not count them")                  \
@@ -112,7 +115,7 @@
     X(BATCH_COUNTED, "a batch is counted, its PING is not in the stream")                  \
     X(BATCH_CONFIRMED, "a batch is confirmed, who waited is not greeted")                  \
     X(LINK_UP, "the link is UP, nobody is told")                                           \
-    X(COMMANDS_SOCKET, "the socket for requests is open, and not noted")                   \
+    X(COMMANDS_SOCKET, "the socket for requests is connected, nothing is sent")            \
     /* worker/node.c, topic.c, join.c */                                                   \
     X(NODE_PRESENT, "`present` has changed, the node's home does not know")                \
     X(NODE_DOUBTFUL, "the node's channels are in doubt")                                   \

@@ -11,7 +11,7 @@
 #include "worker/backoff.h"
 #include "worker/descriptors.h"
 #include "worker/node.h"
-#include "worker/resolve.h"
+#include "worker/redis_connect.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -20,11 +20,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 5000,
-    LOGIN_TIMEOUT_S = 5, /* to connect */
     OWED_WEIGHT = 128,   /* bytes that an answer owed takes beside the command's own */
     TRIM_ABOVE = 1 << 20 /* bytes of commands after which memory is given back to the system */
 };
@@ -44,6 +44,7 @@ struct owed {
 struct command {
     struct bufferevent *socket; /* NULL: no connection */
     redisReader *reader;
+    struct redis_connect *connect;
     struct event *retry;
     uint32_t retry_ms;
     bool opening;                       /* the first attempt of this process is under way */
@@ -233,46 +234,42 @@ static void on_read(struct bufferevent *socket, void *arg)
 static void on_event(struct bufferevent *socket, short what, void *arg)
 {
     struct worker *worker = arg;
-    if (what & BEV_EVENT_CONNECTED) {
-        bufferevent_set_timeouts(socket, NULL, NULL);
-        log_in(worker);
-    } else if (what & BEV_EVENT_EOF) {
+    (void)socket;
+    if (what & BEV_EVENT_EOF)
         fail(worker, "Redis closed the connection");
-    } else if (what & BEV_EVENT_TIMEOUT) {
-        fail(worker, "Redis does not answer");
-    } else {
+    else
         fail(worker, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
-    }
 }
 
-static void connect_to(struct worker *worker, const struct sockaddr *addr, socklen_t len,
-                       const char *why)
+static void on_connected(struct worker *worker, int fd, const char *text)
 {
     struct command *command = worker->command;
-    const struct timeval timeout = {LOGIN_TIMEOUT_S, 0};
+    if (fd == -1) {
+        fail(worker, text);
+        return;
+    }
+    KILLPOINT(COMMANDS_SOCKET);
     command->reader = redisReaderCreate();
     command->socket =
-        bufferevent_socket_new(worker->base, -1, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (!addr || !command->reader || !command->socket) {
-        fail(worker, why ? why : "out of memory");
+        bufferevent_socket_new(worker->base, fd, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    if (!command->socket) {
+        descriptors_forget(worker, fd);
+        close(fd);
+    }
+    if (!command->reader || !command->socket) {
+        fail(worker, "out of memory");
         return;
     }
     bufferevent_setcb(command->socket, on_read, NULL, on_event, worker);
-    bufferevent_set_timeouts(command->socket, &timeout, &timeout);
     bufferevent_enable(command->socket, EV_READ | EV_WRITE);
-    const int connecting = bufferevent_socket_connect(command->socket, addr, (int)len);
-    KILLPOINT(COMMANDS_SOCKET);
-    if (connecting == -1 || descriptors_note(worker, bufferevent_getfd(command->socket)) == -1) {
-        /* The event that bufferevent may still have queued goes with it. */
-        fail(worker, "cannot connect");
-    }
+    log_in(worker);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    resolve(worker, &worker->config->redis_at, connect_to);
+    redis_connect_begin(worker->command->connect, &worker->config->redis_at);
 }
 
 int command_open(struct worker *worker)
@@ -283,10 +280,11 @@ int command_open(struct worker *worker)
     worker->command = command;
     STAILQ_INIT(&command->owed);
     command->early = evbuffer_new();
+    command->connect = redis_connect_new(worker, on_connected);
     command->retry = event_new(worker->base, -1, 0, on_retry, worker);
     command->retry_ms = RETRY_FIRST_MS;
     command->opening = true;
-    if (!command->early || !command->retry)
+    if (!command->early || !command->connect || !command->retry)
         return -1;
     return event_add(command->retry, &(struct timeval){0, 0});
 }

@@ -1,7 +1,7 @@
 /*
  * See descriptors.h. A descriptor that is unknown twice, AUDIT_APART_S apart, with the same inode
  * and under the same number, with its record unchanged, belongs to nobody: whoever opens one makes
- * it known within microseconds, or, for a resolver's socket, closes it within less time than that.
+ * it known within microseconds.
  *
  * A look goes through the whole descriptor table, a slice of it each second, so that it never stops
  * the loop for long. A number whose record is in use needs no system call.

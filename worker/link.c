@@ -12,17 +12,16 @@
 #include "common/log.h"
 #include "proto/resp.h"
 #include "worker/backoff.h"
+#include "worker/descriptors.h"
 #include "worker/link_private.h"
 #include "worker/link_streams.h"
 #include "worker/move.h"
 #include "worker/node.h"
-#include "worker/resolve.h"
+#include "worker/redis_connect.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,7 @@
 enum {
     RETRY_FIRST_MS = 50,        /* the first delay before another connect */
     RETRY_LAST_MS = 5000,       /* the longest */
-    LOGIN_TIMEOUT_MS = 5000,    /* to connect and log in */
+    LOGIN_TIMEOUT_MS = 5000,    /* to log in */
     SILENCE_MS = 10000,         /* then Redis is asked for a sign of life */
     SILENCE_TIMEOUT_MS = 15000, /* then the link counts as dead */
 };
@@ -60,13 +59,6 @@ bool link_writable(const struct worker *worker)
 }
 
 /* ---- Ends ---- */
-
-static void connecting_free(struct link *link)
-{
-    if (link->connecting)
-        event_free(link->connecting);
-    link->connecting = NULL;
-}
 
 /* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
  * topics everywhere. Others see the number grow before they see the link down. */
@@ -109,7 +101,7 @@ void link_fail(struct worker *worker, const char *why)
     struct slot_link *slot_link = link_shared(worker);
     const enum link_state state = link_state(worker);
     const int fd = link_fd(worker);
-    connecting_free(link);
+    redis_connect_cancel(link->connect);
     link_streams_end(worker);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         link_note_gap(worker);
@@ -156,24 +148,33 @@ static void log_in(struct worker *worker)
     write_command(worker, 3, (const char *[]){"CLIENT", "SETNAME", name});
 }
 
-static void connected(struct worker *worker, int fd)
+/* The note in the slot's list goes first: a descriptor that both name would be closed twice after a
+ * death. */
+static void take_socket(struct worker *worker, int fd)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof(peer);
+    descriptors_forget(worker, fd);
+    KILLPOINT(LINK_SOCKET);
+    link_streams_forget(worker); /* a worker may have died between a connection's end and this */
+    link_shared(worker)->address = address_of(worker);
+    atomic_store_explicit(&link_shared(worker)->fd, fd, memory_order_release);
+    KILLPOINT(LINK_NOTED);
+    getpeername(fd, (struct sockaddr *)&peer, &len);
+    worker->link->is_unix = peer.ss_family == AF_UNIX;
+    stats_add(&worker->stats->link_connects, 1);
+}
+
+static void on_connected(struct worker *worker, int fd, const char *text)
 {
     struct link *link = worker->link;
-    int error = 0;
-    socklen_t len = sizeof(error);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-    if (error) {
-        link_fail(worker, strerror(error));
+    if (fd == -1) {
+        link_fail(worker, text);
         return;
     }
-    if (!link->is_unix) {
-        const int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    }
-    connecting_free(link);
+    take_socket(worker, fd);
     link_streams_begin(worker, fd);
-    link->heard_ms = worker->now_ms;
+    link->began_ms = link->heard_ms = worker->now_ms;
     log_in(worker);
     KILLPOINT(LINK_CONNECTED);
     link->asking = true;
@@ -183,44 +184,10 @@ static void connected(struct worker *worker, int fd)
     set_state(worker, LINK_SUBSCRIBING);
 }
 
-static void on_connected(evutil_socket_t fd, short what, void *arg)
-{
-    (void)what;
-    connected(arg, fd);
-}
-
-static void connect_to(struct worker *worker, const struct sockaddr *addr, socklen_t len,
-                       const char *why)
-{
-    struct link *link = worker->link;
-    const int fd =
-        addr ? socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) : -1;
-    if (fd == -1) {
-        link_fail(worker, addr ? strerror(errno) : why);
-        return;
-    }
-    KILLPOINT(LINK_SOCKET);
-    link_streams_forget(worker); /* a worker may have died between a connection's end and this */
-    link_shared(worker)->address = address_of(worker);
-    atomic_store_explicit(&link_shared(worker)->fd, fd, memory_order_release);
-    KILLPOINT(LINK_NOTED);
-    link->is_unix = addr->sa_family == AF_UNIX;
-    stats_add(&worker->stats->link_connects, 1);
-    if (connect(fd, addr, len) == 0) {
-        connected(worker, fd);
-    } else if (errno == EINPROGRESS) {
-        link->connecting = event_new(worker->base, fd, EV_WRITE, on_connected, worker);
-        event_add(link->connecting, NULL);
-    } else {
-        link_fail(worker, strerror(errno));
-    }
-}
-
 static void begin(struct worker *worker)
 {
     set_state(worker, LINK_CONNECTING);
-    worker->link->began_ms = worker->now_ms;
-    resolve(worker, &worker->config->redis_at, connect_to);
+    redis_connect_begin(worker->link->connect, &worker->config->redis_at);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -264,8 +231,8 @@ void link_tick(struct worker *worker)
 {
     const struct link *link = worker->link;
     const enum link_state state = link_state(worker);
-    if (state == LINK_DOWN || move_holds_link(worker))
-        return;
+    if (state == LINK_DOWN || link_fd(worker) <= 0 || move_holds_link(worker))
+        return; /* redis_connect.c has time limits of its own */
     if (state != LINK_UP && worker_waited_ms(worker, link->began_ms) > LOGIN_TIMEOUT_MS) {
         link_fail(worker, "Redis does not answer");
     } else if (state == LINK_UP && worker_waited_ms(worker, link->heard_ms) > SILENCE_TIMEOUT_MS) {
@@ -315,10 +282,11 @@ int link_open(struct worker *worker)
     if (!link)
         return -1;
     worker->link = link;
+    link->connect = redis_connect_new(worker, on_connected);
     link->retry = event_new(worker->base, -1, 0, on_retry, worker);
     link->retry_ms = RETRY_FIRST_MS;
     link->began_ms = link->heard_ms = worker->now_ms;
-    if (!link->retry || link_streams_open(worker) == -1)
+    if (!link->connect || !link->retry || link_streams_open(worker) == -1)
         return -1;
     go_on(worker);
     return 0;

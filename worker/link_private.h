@@ -12,8 +12,9 @@
 /* What this process keeps of the link; the rest is in the slot (struct slot_link). */
 struct link {
     /* link.c */
-    struct event *connecting, *retry;
-    uint64_t began_ms; /* when this connect began */
+    struct redis_connect *connect;
+    struct event *retry;
+    uint64_t began_ms; /* when this connection was made */
     uint32_t retry_ms;
     uint64_t others_up; /* workers whose link was up at the last look: one bit each */
     bool asking;        /* a new connection: everything is being asked for */

@@ -426,13 +426,13 @@ def make_killable(make_server, tmp_path_factory):
 
 
 @pytest.fixture
-def make_load(make_killable):
-    """Makes a server with the load's clients."""
+def make_load(make_killable, redis):
+    """Makes a server with the load's clients; it finds Redis by name, so that it looks it up."""
     swarms = []
 
     def make():
         server, points = make_killable(
-            workers=WORKERS, topics=["*"], max_push=16384, watchdog=20, max_connections=2000,
+            redis=f"redis://localhost:{redis.port}/0", workers=WORKERS, topics=["*"], max_push=16384, watchdog=20, max_connections=2000,
             send_buffer=16384, max_per_address=1000, heartbeat=300, trusted_proxies=[],
             opcodes=[opcode(100, name="echo", to="echo"),
                      opcode(110, name="ask", to="stream:" + STREAM)])

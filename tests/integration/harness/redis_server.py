@@ -19,8 +19,9 @@ def publish_command(channel, message):
 
 
 class RedisServer:
-    def __init__(self, directory, port=None, password=None):
+    def __init__(self, directory, port=None, password=None, host="127.0.0.1"):
         self.directory = directory
+        self.host = host
         self.port = port or free_port()
         self.password = password
         self.socket_path = str(directory / "redis.sock")
@@ -31,14 +32,14 @@ class RedisServer:
     @property
     def url(self):
         login = f":{self.password}@" if self.password else ""
-        return f"redis://{login}127.0.0.1:{self.port}/0"
+        return f"redis://{login}{self.host}:{self.port}/0"
 
     @property
     def address(self):
-        return ("127.0.0.1", self.port)
+        return (self.host, self.port)
 
     def start(self):
-        arguments = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
+        arguments = ["redis-server", "--port", str(self.port), "--bind", self.host,
                      "--unixsocket", self.socket_path, "--dir", str(self.directory),
                      "--save", "", "--appendonly", "no", "--maxclients", "2000"]
         if self.password:
