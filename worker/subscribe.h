@@ -49,7 +49,7 @@ void subscriptions_all(struct worker *worker);
 /* End of a turn: hands the commands to the link. */
 void subscriptions_turn(struct worker *worker);
 
-/* Redis has answered PING `batch`: greets who waited for it. */
+/* Redis has confirmed a batch: greets the connections that waited for it. */
 void subscriptions_confirmed(struct worker *worker, uint64_t batch);
 
 /* After a death: what the connection waits for, if it does, is asked for again. */
@@ -58,7 +58,7 @@ void subscriptions_recover(struct worker *worker, struct conn *conn);
 /* Asks Redis for an answer, as a sign of life. */
 void subscriptions_fence(struct worker *worker);
 
-/* Greets whoever waits only for the node's channels. */
+/* Greets the connections that wait for the channels of the node alone. */
 void subscriptions_release(struct worker *worker);
 
 #endif
