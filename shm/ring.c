@@ -3,8 +3,14 @@
  * `head` by the consumer), and what it stands for was written before: so each end can die at any
  * instruction, and whoever attaches next finds whole entries and nothing else.
  *
- * Trusts what it reads: both ends are this program. Never blocks and wakes nobody; it only says
- * when somebody is to be woken. An entry larger than ring_entry_max never fits.
+ * Never blocks and wakes nobody; it only says when somebody is to be woken. An entry larger than
+ * ring_entry_max never fits.
+ *
+ * Both ends are this program, but a process that goes wrong can write anywhere in the segment. So
+ * neither end believes a position that cannot be: for the consumer nothing has come then, and for
+ * the producer there is no room. Each end knows its own position and puts its own word right
+ * (ring_check), so nothing is lost while both ends live. If one of them has died, its successor
+ * cannot tell which of two positions is wrong; then the ring is emptied (ring_skip).
  */
 #include "shm/ring.h"
 
@@ -20,10 +26,10 @@ static unsigned tail_origin(uint64_t tail)
     return tail & 1;
 }
 
-/* The producer's own word: no order is needed. */
+/* What the producer has stored: not the word itself, which others may have written over. */
 static uint64_t own_tail(const struct ring *ring)
 {
-    return atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
+    return ring->own_tail;
 }
 
 /* Pairs with the release in ring_publish: entries before it are whole. */
@@ -49,6 +55,12 @@ static struct ring_entry *entry_at(const struct ring *ring, uint64_t position)
     return (struct ring_entry *)(void *)(ring->data + (position & (ring->size - 1)));
 }
 
+/* True if the tail can follow the head: no more lies between them than the ring holds. */
+static bool in_order(const struct ring *ring, uint64_t head, uint64_t tail)
+{
+    return head % 8 == 0 && tail - head <= ring->size;
+}
+
 void ring_attach(struct ring *ring, struct ring_control *control, uint8_t *data, uint32_t size)
 {
     *ring = (struct ring){.control = control, .data = data, .size = size};
@@ -61,11 +73,16 @@ void ring_attach(struct ring *ring, struct ring_control *control, uint8_t *data,
     ring->next_head = committed(ring);
     ring->seen_head = ring->next_head;
     ring->seen_tail = ring->next_head;
+    ring->own_tail = tail;
+    ring->own_head = ring->next_head;
+    if (!in_order(ring, ring->next_head, ring->next_tail))
+        ring->damage++;
 }
 
 static bool fits_behind(const struct ring *ring, uint64_t head, uint32_t size)
 {
-    return entry_room(size) <= ring->size - (ring->next_tail - head);
+    return in_order(ring, head, ring->next_tail) &&
+           entry_room(size) <= ring->size - (ring->next_tail - head);
 }
 
 bool ring_fits(const struct ring *ring, uint32_t size)
@@ -121,6 +138,7 @@ bool ring_publish(struct ring *ring)
     /* Pairs with the acquire in published (and ring_attach): entries and origin come first. */
     atomic_store_explicit(&ring->control->tail, ring->next_tail | other, memory_order_release);
     KILLPOINT(RING_PUBLISHED);
+    ring->own_tail = ring->next_tail | other;
     return true;
 }
 
@@ -160,6 +178,15 @@ bool ring_published_before(const struct ring *ring, uint64_t origin)
     return origin <= ring->past_origin;
 }
 
+/* True if there is an entry at the consumer's position, and it ends where the next can begin. */
+static bool is_whole(const struct ring *ring)
+{
+    const uint64_t left = ring->seen_tail - ring->next_head;
+
+    return left >= sizeof(struct ring_entry) &&
+           entry_room(entry_at(ring, ring->next_head)->size) <= left;
+}
+
 const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
 {
     const struct ring_entry *entry;
@@ -169,6 +196,14 @@ const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
             ring->seen_tail = published(ring);
             if (ring->next_head == ring->seen_tail)
                 return NULL;
+            if (!in_order(ring, ring->next_head, ring->seen_tail)) {
+                ring->seen_tail = ring->next_head; /* not believed: as if nothing had come */
+                return NULL;
+            }
+        }
+        if (!is_whole(ring)) {
+            ring_skip(ring);
+            return NULL;
         }
         entry = entry_at(ring, ring->next_head);
         ring->next_head += entry_room(entry->size);
@@ -186,6 +221,7 @@ bool ring_commit(struct ring *ring)
         /* Pairs with the acquire in committed: the entries are not read after this. */
         atomic_store_explicit(&control->head, ring->next_head, memory_order_release);
         KILLPOINT(RING_COMMITTED);
+        ring->own_head = ring->next_head;
         /* Pairs with the fence in latch_rest, which the producer passes before it looks a last time
          * for room: see ring_room_made. */
         atomic_thread_fence(memory_order_seq_cst);
@@ -195,7 +231,48 @@ bool ring_commit(struct ring *ring)
 
 bool ring_ready(const struct ring *ring)
 {
-    return published(ring) != committed(ring);
+    const uint64_t tail = published(ring), head = committed(ring);
+
+    return tail != head && in_order(ring, head, tail);
+}
+
+bool ring_doubtful(const struct ring *ring)
+{
+    return !in_order(ring, committed(ring), published(ring));
+}
+
+/* Puts a word right that only this end writes. */
+static void restore(struct ring *ring, _Atomic uint64_t *word, uint64_t value)
+{
+    if (atomic_load_explicit(word, memory_order_relaxed) == value)
+        return;
+    atomic_store_explicit(word, value, memory_order_release);
+    ring->damage++;
+}
+
+void ring_check_producer(struct ring *ring)
+{
+    restore(ring, &ring->control->tail, ring->own_tail);
+}
+
+void ring_check_consumer(struct ring *ring)
+{
+    restore(ring, &ring->control->head, ring->own_head);
+}
+
+void ring_skip(struct ring *ring)
+{
+    ring->next_head = published(ring);
+    ring->seen_tail = ring->next_head;
+    ring->damage++;
+}
+
+uint32_t ring_take_damage(struct ring *ring)
+{
+    const uint32_t damage = ring->damage;
+
+    ring->damage = 0;
+    return damage;
 }
 
 bool ring_valid(const struct ring *ring)
@@ -203,7 +280,7 @@ bool ring_valid(const struct ring *ring)
     const uint64_t tail = published(ring);
     uint64_t at = committed(ring);
 
-    if (at % 8 != 0 || tail - at > ring->size)
+    if (!in_order(ring, at, tail))
         return false;
     while (at != tail) {
         /* Checked before it is read: the header, then all of it. */

@@ -77,9 +77,12 @@ struct ring {
     uint64_t past_origin; /* origin of the last that a dead predecessor published */
     uint64_t seen_head;   /* the head, some time ago */
     uint64_t full_head;   /* the head that left no room, when that was wished for */
+    uint64_t own_tail;    /* the tail as this end stored it, with bit 0 */
     /* Used by the consumer. */
     uint64_t next_head; /* end of the entries taken, committed or not */
     uint64_t seen_tail; /* the tail, some time ago */
+    uint64_t own_head;  /* the head as this end stored it */
+    uint32_t damage;    /* how often a word was found wrong since ring_take_damage */
 };
 
 /* Takes up an end where the last process left it. */
@@ -124,6 +127,21 @@ bool ring_commit(struct ring *ring);
 
 /* Either: whether there are entries published and not committed. */
 bool ring_ready(const struct ring *ring);
+
+/* Producer, consumer: each looks at the words that only it writes, and puts right what somebody
+ * else has written over. Once a turn, while nothing is reserved and unpublished, or taken and
+ * uncommitted. */
+void ring_check_producer(struct ring *ring);
+void ring_check_consumer(struct ring *ring);
+
+/* True if head and tail cannot both be right. If that lasts, neither end can put it right. */
+bool ring_doubtful(const struct ring *ring);
+
+/* Consumer: gives up everything that is in the ring. To be followed by ring_commit. */
+void ring_skip(struct ring *ring);
+
+/* Returns how often this end has found a word wrong since the last call. */
+uint32_t ring_take_damage(struct ring *ring);
 
 /* Whether positions are in order and the published entries follow one another exactly. Asked while
  * the consumer rests. */

@@ -74,6 +74,8 @@
     X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")   \
     X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                    \
     X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")         \
+    X(ring_damages, "ring_damages_total", "",                                                      \
+      "words and entries of rings that something had written over")                                \
     X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                    \
     X(handed_over, "handed_over_total", "", "connections given to their user's home worker")       \
     X(rehomed, "rehomed_total", "", "connections given to another worker by a new number of them") \

@@ -6,6 +6,7 @@
 #include "worker/rings.h"
 
 #include "common/killpoint.h"
+#include "common/log.h"
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
@@ -14,6 +15,8 @@
 #include "worker/topic.h"
 
 #include <string.h>
+
+enum { DOUBT_MS = 3000 /* a worker has a turn at least once a second */ };
 
 /* Workers to be woken at the end of the turn: one bit each. */
 static uint64_t to_wake;
@@ -67,10 +70,49 @@ static void on_probe(struct worker *worker, const struct ring_entry *entry, uint
     atomic_store_explicit(&worker->slot->probed, worker->now_ms, memory_order_relaxed);
 }
 
-static ring_handler *const handlers[] = {
-#define RING_HANDLER(name, handler) [RING_##name] = handler,
-    RING_MESSAGES(RING_HANDLER)
-#undef RING_HANDLER
+/* ---- Whether an entry is what its type says ---- */
+
+static bool is_adoption(const struct worker *worker, const struct ring_entry *entry)
+{
+    const struct adoption *adoption = (const struct adoption *)entry->bytes;
+    (void)worker;
+    return entry->size >= sizeof(*adoption) && adoption->rest_len <= SCRATCH_SIZE &&
+           entry->size - sizeof(*adoption) == (uint64_t)adoption->response_len + adoption->rest_len;
+}
+
+static bool is_conn_ref(const struct worker *worker, const struct ring_entry *entry)
+{
+    (void)worker;
+    return entry->size == sizeof(struct conn_ref);
+}
+
+static bool is_topic_push(const struct worker *worker, const struct ring_entry *entry)
+{
+    (void)worker;
+    return entry->size > 0 && entry->size >= 1u + entry->bytes[0];
+}
+
+static bool is_interest(const struct worker *worker, const struct ring_entry *entry)
+{
+    const struct interest *interest = (const struct interest *)entry->bytes;
+    return entry->size >= sizeof(*interest) && entry->size - sizeof(*interest) == interest->len &&
+           interest->len > 0 && interest->word < INTEREST_WORD_COUNT &&
+           interest->from < worker->workers;
+}
+
+static bool is_any(const struct worker *worker, const struct ring_entry *entry)
+{
+    (void)worker, (void)entry;
+    return true;
+}
+
+static const struct {
+    ring_handler *handle;
+    bool (*check)(const struct worker *worker, const struct ring_entry *entry);
+} messages[] = {
+#define RING_MESSAGE(name, handler, check) [RING_##name] = {handler, check},
+    RING_MESSAGES(RING_MESSAGE)
+#undef RING_MESSAGE
 };
 
 int rings_open(struct worker *worker)
@@ -98,14 +140,59 @@ bool rings_ready(const struct worker *worker)
     return false;
 }
 
+/* Somebody has written over the memory of the ring: says so. */
+static void ring_damaged(struct worker *worker, uint32_t from, uint32_t to, uint32_t times)
+{
+    static struct log_limit limit;
+    uint64_t suppressed;
+    stats_add(&worker->stats->ring_damages, times);
+    if (log_allow(&limit, 1, &suppressed))
+        log_error("ring_damaged", "ring=%u-%u times=%u suppressed=%llu", from, to, times,
+                  (unsigned long long)suppressed);
+}
+
+/* What neither end can put right, for one of them has died, is given up after a while in which a
+ * living end would have. */
+static void give_up_if_doubtful(struct worker *worker, uint32_t from)
+{
+    static uint64_t since_ms[WORKERS_MAX];
+    struct ring *ring = &worker->in[from];
+    if (!ring_doubtful(ring)) {
+        since_ms[from] = 0;
+    } else if (since_ms[from] == 0) {
+        since_ms[from] = worker->now_ms;
+    } else if (worker->now_ms - since_ms[from] >= DOUBT_MS) {
+        ring_skip(ring);
+        if (ring_commit(ring))
+            rings_poke(worker, from);
+    }
+}
+
+/* Looks at the words of the rings from and to another worker: a process that went wrong may have
+ * written over them. */
+static void check_rings(struct worker *worker, uint32_t other)
+{
+    ring_check_consumer(&worker->in[other]);
+    ring_check_producer(&worker->out[other]);
+    give_up_if_doubtful(worker, other);
+    const uint32_t in = ring_take_damage(&worker->in[other]);
+    const uint32_t out = ring_take_damage(&worker->out[other]);
+    if (in)
+        ring_damaged(worker, other, worker->id, in);
+    if (out)
+        ring_damaged(worker, worker->id, other, out);
+}
+
 static void handle(struct worker *worker, uint32_t from, const struct ring_entry *entry,
                    uint64_t end)
 {
     words_push(&worker->slot->words, from + 1, end);
     if (poison_is(worker, from + 1, end))
         poison_skipped(worker, from + 1, end, entry->bytes, entry->size);
-    else if (entry->type < RING_MESSAGE_COUNT)
-        handlers[entry->type](worker, entry, conn_mark(RING_SOURCE(from), end));
+    else if (entry->type < RING_MESSAGE_COUNT && messages[entry->type].check(worker, entry))
+        messages[entry->type].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
+    else
+        ring_damaged(worker, from, worker->id, 1);
 }
 
 /* Handles at most so many entries of one ring, sends, commits. Returns how many there were. */
@@ -144,6 +231,7 @@ void rings_read(struct worker *worker)
     for (uint32_t i = 0; i < worker->workers; i++) {
         if (i == worker->id)
             continue;
+        check_rings(worker, i);
         ring_end_wish(&worker->out[i]);
         read_all(worker, i);
     }

@@ -6,19 +6,20 @@
 
 #include "worker/worker.h"
 
-/* X(NAME, handler): each handler gets the entry's bytes and the mark that pushes in it bear. */
-#define RING_MESSAGES(X)                                                                     \
-    X(ADOPT, on_adopt)       /* struct adoption: a connection comes home */                  \
-    X(ORPHAN, on_orphan)     /* struct conn_ref: one that may never have come is to end */   \
-    X(ALL, on_all)           /* a push as Redis sent it, for every connection */             \
-    X(USERS, on_users)       /* a push as Redis sent it, for the users in its envelope */    \
-    X(TOPIC, on_topic)       /* a push to a topic: length and bytes of its name, the push */ \
-    X(INTEREST, on_interest) /* struct interest: who wants a topic, who gets it */           \
-    X(CTL, on_ctl)           /* a command of push:ctl as Redis sent it */                    \
-    X(PROBE, on_probe)       /* the probe of /readyz */
+/* X(NAME, handler, check): each handler gets the entry's bytes and the mark that pushes in it bear,
+ * if the check finds that the entry is as long as its own lengths say. */
+#define RING_MESSAGES(X)                                                                           \
+    X(ADOPT, on_adopt, is_adoption)       /* struct adoption: a connection comes home */           \
+    X(ORPHAN, on_orphan, is_conn_ref)     /* struct conn_ref: end it if it has not arrived */      \
+    X(ALL, on_all, is_any)                /* a push as Redis sent it, for every connection */      \
+    X(USERS, on_users, is_any)            /* a push as Redis sent it, for users in its envelope */ \
+    X(TOPIC, on_topic, is_topic_push)     /* a push to a topic: length and bytes of its name */    \
+    X(INTEREST, on_interest, is_interest) /* struct interest: a topic is wanted, or comes */       \
+    X(CTL, on_ctl, is_any)                /* a command of push:ctl as Redis sent it */             \
+    X(PROBE, on_probe, is_any)            /* the probe of /readyz */
 
 enum ring_message {
-#define RING_ENUM(name, handler) RING_##name,
+#define RING_ENUM(name, handler, check) RING_##name,
     RING_MESSAGES(RING_ENUM)
 #undef RING_ENUM
         RING_MESSAGE_COUNT

@@ -261,6 +261,149 @@ static void broken_rings_are_not_valid(void **state)
     assert_false(ring_valid(&consumer));
 }
 
+/* ---- Words that something has written over ---- */
+
+static const uint64_t impossible[] = {3, (uint64_t)1 << 40, (uint64_t)1 << 62,
+                                      -((uint64_t)1 << 20)};
+
+static void expect_entries(uint64_t first, uint64_t last)
+{
+    for (uint64_t number = first; number <= last; number++) {
+        const struct ring_entry *entry = ring_take(&consumer, NULL);
+        assert_non_null(entry);
+        assert_true(is_entry(entry, number));
+    }
+    assert_null(ring_take(&consumer, NULL));
+}
+
+static void a_head_that_cannot_be_is_put_right_by_the_consumer(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
+        fill_with_hundreds();
+        atomic_store(&control->head, atomic_load(&control->head) + impossible[i]);
+        assert_false(put(&producer, 2, 100));
+        assert_false(ring_want_room(&producer, 100));
+        ring_check_consumer(&consumer);
+        assert_int_equal(ring_take_damage(&consumer), 1);
+        for (const struct ring_entry *entry; (entry = ring_take(&consumer, NULL));)
+            assert_true(is_entry(entry, 1));
+        assert_true(ring_commit(&consumer));
+        ring_end_wish(&producer);
+        assert_true(put(&producer, 2, 100));
+        ring_publish(&producer);
+        expect_entries(2, 2);
+        ring_commit(&consumer);
+        assert_int_equal(ring_take_damage(&consumer) + ring_take_damage(&producer), 0);
+    }
+}
+
+static void a_tail_that_cannot_be_is_put_right_by_the_producer(void **state)
+{
+    (void)state;
+    uint64_t number = 0;
+    static const uint64_t far[] = {(uint64_t)1 << 20, (uint64_t)1 << 40, UINT64_MAX / 2};
+    for (size_t i = 0; i < sizeof(far) / sizeof(far[0]); i++) {
+        assert_true(put(&producer, ++number, 50));
+        ring_publish(&producer);
+        atomic_store(&control->tail, atomic_load(&control->tail) + far[i]);
+        assert_true(ring_doubtful(&consumer));
+        assert_false(ring_ready(&consumer)); /* or the consumer would never sleep */
+        assert_null(ring_take(&consumer, NULL));
+        ring_check_producer(&producer);
+        assert_int_equal(ring_take_damage(&producer), 1);
+        expect_entries(number, number);
+        ring_commit(&consumer);
+    }
+}
+
+static void an_entry_that_does_not_end_in_the_ring_empties_it(void **state)
+{
+    (void)state;
+    static const uint32_t wrong[] = {300, 1000, 1u << 20, UINT32_MAX};
+    uint64_t number = 0;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const uint64_t at = atomic_load(&control->tail) & (size - 1) & ~(uint64_t)7;
+        put(&producer, ++number, 20);
+        put(&producer, ++number, 20);
+        ring_publish(&producer);
+        ((struct ring_entry *)(void *)(bytes + at))->size = wrong[i];
+        assert_null(ring_take(&consumer, NULL));
+        assert_int_equal(ring_take_damage(&consumer), 1);
+        ring_commit(&consumer);
+        put(&producer, ++number, 20);
+        ring_publish(&producer);
+        expect_entries(number, number);
+        ring_commit(&consumer);
+    }
+}
+
+/* A death, and a word that is wrong: nobody knows which. */
+static void what_a_successor_cannot_put_right_is_skipped(void **state)
+{
+    (void)state;
+    static const bool tail_is_wrong[] = {false, true, false, true};
+    for (size_t i = 0; i < sizeof(tail_is_wrong) / sizeof(tail_is_wrong[0]); i++) {
+        put(&producer, 1, 20);
+        ring_publish(&producer);
+        atomic_fetch_add(tail_is_wrong[i] ? &control->tail : &control->head, (uint64_t)1 << 33);
+        if (i < 2)
+            ring_attach(&consumer, control, bytes, size);
+        if (i > 0)
+            ring_attach(&producer, control, bytes, size);
+        ring_check_producer(&producer);
+        ring_check_consumer(&consumer);
+        if (ring_doubtful(&consumer)) {
+            ring_skip(&consumer);
+            ring_commit(&consumer);
+        } else {
+            while (ring_take(&consumer, NULL))
+                ring_commit(&consumer);
+        }
+        assert_true(put(&producer, 7, 20));
+        ring_publish(&producer);
+        expect_entries(7, 7);
+        ring_commit(&consumer);
+        ring_take_damage(&consumer);
+        ring_take_damage(&producer);
+    }
+}
+
+/* Whatever is written over, nobody reads outside of the ring (ASan looks on), and in the end both
+ * ends agree again. */
+static void random_damage_is_confined(void **state)
+{
+    (void)state;
+    for (uint32_t round = 0; round < 20000; round++) {
+        uint8_t *const words = (uint8_t *)control;
+        for (uint32_t k = draw(4); k > 0; k--)
+            words[draw(sizeof(*control))] = (uint8_t)draw(256);
+        for (uint32_t k = draw(8); k > 0; k--)
+            bytes[draw(size)] = (uint8_t)draw(256);
+        if (draw(10) == 0)
+            ring_attach(draw(2) ? &consumer : &producer, control, bytes, size);
+        for (uint32_t k = draw(6); k > 0; k--)
+            put(&producer, 1, draw(400));
+        ring_publish(&producer);
+        ring_check_producer(&producer);
+        ring_check_consumer(&consumer);
+        if (ring_doubtful(&consumer))
+            ring_skip(&consumer);
+        for (const struct ring_entry *e; (e = ring_take(&consumer, NULL));)
+            assert_true(e->size <= size);
+        ring_commit(&consumer);
+        ring_check_producer(&producer);
+        if (ring_doubtful(&consumer)) {
+            ring_skip(&consumer);
+            ring_commit(&consumer);
+        }
+        assert_true(put(&producer, 7, 20));
+        ring_publish(&producer);
+        expect_entries(7, 7);
+        ring_commit(&consumer);
+    }
+}
+
 /* The model: entry i, for every i, has a length; four counters say how far each step has come. */
 enum { MODEL_ENTRIES = 200000 };
 static uint32_t model_len[MODEL_ENTRIES + 1];
@@ -363,6 +506,14 @@ int main(void)
         cmocka_unit_test(a_quiet_ring_stays_in_its_first_pages),
         cmocka_unit_test(a_ring_that_is_not_empty_does_not_skip),
         cmocka_unit_test_setup_teardown(broken_rings_are_not_valid, begin, end),
+        cmocka_unit_test_setup_teardown(a_head_that_cannot_be_is_put_right_by_the_consumer, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_tail_that_cannot_be_is_put_right_by_the_producer, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(an_entry_that_does_not_end_in_the_ring_empties_it, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(what_a_successor_cannot_put_right_is_skipped, begin, end),
+        cmocka_unit_test_setup_teardown(random_damage_is_confined, begin, end),
         cmocka_unit_test_setup_teardown(it_agrees_with_the_model, begin, end),
     };
     return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
