@@ -108,6 +108,19 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     close(fd);
 }
 
+/* Drops the pushes that wait for a connection that is being closed, so that the close frame comes
+ * right behind what is partly sent: a client that does not learn why it was closed comes back. */
+static void backlog_drop_pushes(struct worker *worker, struct conn *conn)
+{
+    struct hold *hold = hold_find(worker, conn);
+    if (!hold || hold->count == 0)
+        return;
+    const uint64_t dropped = hold_drop_pushes(hold);
+    stats_add(&worker->stats->dropped_closed, dropped);
+    trace_dropped(worker, conn, dropped, "closed");
+    hold_show(worker, conn);
+}
+
 void client_close(struct worker *worker, struct conn *conn, uint16_t code, const char *text,
                   enum closed_reason reason)
 {
@@ -123,6 +136,9 @@ void client_close(struct worker *worker, struct conn *conn, uint16_t code, const
     KILLPOINT(CLOSE_STATE);
     home_leave(worker, conn);
     KILLPOINT(CLOSE_LEFT);
+    if (state == CONN_SUBSCRIBING && !conn_has(conn, CONN_GREETING))
+        outbox_drop_pushes(worker, conn); /* none comes before HELLO */
+    backlog_drop_pushes(worker, conn);
     outbox_add(worker, conn, outbox_close(worker, code, text));
 }
 
@@ -145,32 +161,37 @@ static void end_slow(struct worker *worker, struct conn *conn)
     client_end(worker, conn, CLOSED_SLOW);
 }
 
-/* One frame that alone is larger than the limit may wait. */
-static bool is_too_much(const struct worker *worker, const struct hold *hold)
+/* Makes the backlog fit its limit by dropping whole pushes. Returns false if it cannot: what is
+ * left must not be dropped. */
+static bool drop_oldest(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
-    return hold_weight(hold) > worker->config->queue_limit && hold->count > 1;
+    uint64_t dropped = 0;
+    while (hold_exceeds(hold, worker->config->queue_limit)) {
+        if (!hold_drop_oldest(hold))
+            break;
+        dropped++;
+    }
+    stats_add(&worker->stats->dropped_slow, dropped);
+    trace_dropped(worker, conn, dropped, "slow");
+    return !hold_exceeds(hold, worker->config->queue_limit);
 }
 
-/* Makes the backlog fit its limit by dropping whole frames. */
-static void drop_oldest(struct worker *worker, const struct conn *conn, struct hold *hold)
+/* Whether the backlog may stay, which it is made to fit if the policy says so. */
+static bool backlog_fits(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
-    bool push = false;
-    while (is_too_much(worker, hold) && hold_drop_oldest(hold, &push)) {
-        stats_add(&worker->stats->dropped_slow, push);
-        trace_dropped(worker, conn, push, "slow");
-    }
+    if (!hold_exceeds(hold, worker->config->queue_limit))
+        return true;
+    return worker->config->slow_policy == SLOW_DROP_OLDEST && drop_oldest(worker, conn, hold);
 }
 
 void client_backlogged(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
-    if (is_too_much(worker, hold)) {
-        if (worker->config->slow_policy == SLOW_CLOSE ||
-            word_state(conn_word(conn)) == CONN_CLOSING) {
-            end_slow(worker, conn);
-            return;
-        }
-        drop_oldest(worker, conn, hold);
+    if (word_state(conn_word(conn)) == CONN_CLOSING)
+        backlog_drop_pushes(worker, conn);
+    if (!backlog_fits(worker, conn, hold)) {
+        end_slow(worker, conn);
+        return;
     }
     hold_show(worker, conn);
     /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */

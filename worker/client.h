@@ -45,8 +45,9 @@ void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_
  * upgraded connection. */
 void client_end(struct worker *worker, struct conn *conn, enum closed_reason reason);
 
-/* Sends a close frame behind what is queued, takes the connection out of the user index, and
- * waits for the peer to close: CLOSING. */
+/* Sends a close frame, takes the connection out of the user index, and waits for the peer to close:
+ * CLOSING. The pushes of its backlog are dropped, but for one that is partly sent; what else waits
+ * there goes before the close frame. */
 void client_close(struct worker *worker, struct conn *conn, uint16_t code, const char *text,
                   enum closed_reason reason);
 

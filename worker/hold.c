@@ -152,59 +152,67 @@ void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes)
                 *hold_at(hold, i) = *hold_at(hold, i - 1);
     *hold_at(hold, i) = frame;
     hold->bytes += frame.chunk->len - frame.sent;
+    hold->pushes += frame.push;
     note_expiry(hold, frame.chunk);
+}
+
+/* Takes the frame out of the books; its place in the queue is the caller's to close. */
+static void frame_drop(struct hold *hold, const struct waiting *waiting)
+{
+    hold->bytes -= waiting->chunk->len - waiting->sent;
+    hold->pushes -= waiting->push;
+    chunk_unref(waiting->chunk);
 }
 
 void hold_shift(struct hold *hold)
 {
-    const struct waiting *waiting = hold_at(hold, 0);
-    hold->bytes -= waiting->chunk->len - waiting->sent;
-    chunk_unref(waiting->chunk);
+    frame_drop(hold, hold_at(hold, 0));
     hold->first = (hold->first + 1) & (hold->size - 1);
     hold->count--;
 }
 
-bool hold_drop_oldest(struct hold *hold, bool *push)
+/* The frames before it, which stay, move up by one place. They are few: what is partly sent, and
+ * what is no push. */
+bool hold_drop_oldest(struct hold *hold)
 {
-    if (hold->count == 0)
+    uint32_t i = 0;
+    while (i < hold->count && (!hold_at(hold, i)->push || hold_at(hold, i)->sent > 0))
+        i++;
+    if (i == hold->count)
         return false;
-    const struct waiting oldest = *hold_at(hold, 0);
-    if (oldest.sent == 0) {
-        *push = oldest.push;
-        hold_shift(hold);
-        return true;
-    }
-    if (hold->count == 1)
-        return false;
-    /* The oldest is partly sent and must stay: it takes the place of the next. */
-    struct waiting *next = hold_at(hold, 1);
-    *push = next->push;
-    hold->bytes -= next->chunk->len;
-    chunk_unref(next->chunk);
-    *next = oldest;
+    frame_drop(hold, hold_at(hold, i));
+    for (; i > 0; i--)
+        *hold_at(hold, i) = *hold_at(hold, i - 1);
     hold->first = (hold->first + 1) & (hold->size - 1);
     hold->count--;
     return true;
 }
 
-static bool is_gone(const struct waiting *waiting, uint64_t now_ms, uint64_t key)
+/* Which frames sift() removes. */
+struct sieve {
+    uint64_t now_ms; /* those that expire by then */
+    uint64_t key;    /* those with this key; 0: none */
+    bool pushes;     /* all pushes */
+};
+
+static bool is_caught(const struct waiting *waiting, struct sieve sieve)
 {
     const struct chunk *chunk = waiting->chunk;
-    return waiting->sent == 0 && ((chunk->expires_ms && chunk->expires_ms <= now_ms) ||
-                                  (chunk->key && chunk->key == key));
+    return waiting->sent == 0 &&
+           ((chunk->expires_ms && chunk->expires_ms <= sieve.now_ms) ||
+            (chunk->key && chunk->key == sieve.key) || (waiting->push && sieve.pushes));
 }
 
-/* Lets only those stay that are not gone, in their order. */
-static uint32_t sift(struct hold *hold, uint64_t now_ms, uint64_t key)
+/* Removes what the sieve catches and of which nothing was sent; the others keep their order. */
+static uint32_t sift(struct hold *hold, struct sieve sieve)
 {
     const uint32_t count = hold->count;
     uint32_t kept = 0;
     hold->expires_ms = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct waiting waiting = *hold_at(hold, i);
-        if (is_gone(&waiting, now_ms, key)) {
-            hold->bytes -= waiting.chunk->len;
-            chunk_unref(waiting.chunk);
+        if (is_caught(&waiting, sieve)) {
+            frame_drop(hold, &waiting);
             continue;
         }
         note_expiry(hold, waiting.chunk);
@@ -216,12 +224,31 @@ static uint32_t sift(struct hold *hold, uint64_t now_ms, uint64_t key)
 
 uint32_t hold_expire(struct hold *hold, uint64_t now_ms)
 {
-    return hold->expires_ms && hold->expires_ms <= now_ms ? sift(hold, now_ms, 0) : 0;
+    return hold->expires_ms && hold->expires_ms <= now_ms
+               ? sift(hold, (struct sieve){.now_ms = now_ms})
+               : 0;
 }
 
 uint32_t hold_replace(struct hold *hold, uint64_t key)
 {
-    return sift(hold, 0, key);
+    return sift(hold, (struct sieve){.key = key});
+}
+
+uint32_t hold_drop_pushes(struct hold *hold)
+{
+    return sift(hold, (struct sieve){.pushes = true});
+}
+
+bool hold_exceeds(const struct hold *hold, uint64_t limit)
+{
+    const uint64_t weight = hold_weight(hold);
+    uint32_t i = 0;
+    if (weight <= limit || hold->pushes != 1)
+        return weight > limit;
+    while (!hold_at(hold, i)->push)
+        i++;
+    const struct waiting *push = hold_at(hold, i);
+    return weight - HOLD_FRAME_WEIGHT - (push->chunk->len - push->sent) > limit;
 }
 
 uint32_t hold_empty(struct hold *hold)

@@ -56,6 +56,7 @@ struct hold {
     /* What goes: a queue of frames, oldest first. */
     struct waiting *queue;
     uint32_t first, count, size; /* a circular array; size is a power of two or 0 */
+    uint32_t pushes;             /* how many of them are pushes */
     uint32_t bytes;              /* unsent bytes of all of them */
     uint32_t shown;              /* the same as others see it: shm/backlog.h */
     uint64_t expires_ms;         /* none of them expires before; 0: none ever does */
@@ -92,9 +93,12 @@ void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes);
 /* Removes the oldest frame and drops its reference. */
 void hold_shift(struct hold *hold);
 
-/* Removes the oldest frame that is not partly sent. Returns whether there was one, and in *push
- * whether it was a push. */
-bool hold_drop_oldest(struct hold *hold, bool *push);
+/* Removes the oldest push of which nothing was sent. Other frames are never dropped: they tell the
+ * client what it cannot learn in any other way. Returns false if there is no such push. */
+bool hold_drop_oldest(struct hold *hold);
+
+/* Removes all pushes of which nothing was sent. Returns how many. */
+uint32_t hold_drop_pushes(struct hold *hold);
 
 /* Removes the frames whose time is over and of which nothing was sent. Returns how many. */
 uint32_t hold_expire(struct hold *hold, uint64_t now_ms);
@@ -113,6 +117,10 @@ static inline uint64_t hold_weight(const struct hold *hold)
 {
     return hold->bytes + (uint64_t)hold->count * HOLD_FRAME_WEIGHT;
 }
+
+/* True if the backlog takes more than `limit`, not counting one push, which may wait however large
+ * it is. */
+bool hold_exceeds(const struct hold *hold, uint64_t limit);
 
 /* Lets others see how many bytes wait: call when the queue has changed. */
 void hold_show(struct worker *worker, const struct conn *conn);

@@ -164,6 +164,15 @@ static uint32_t target_new(struct worker *worker, const struct conn *conn)
     return place;
 }
 
+static void target_append(const struct outbox *outbox, struct target *target, uint32_t i)
+{
+    if (target->last)
+        item_at(outbox, target->last)->next = i;
+    else
+        target->first = i;
+    target->last = i;
+}
+
 void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
 {
     const uint64_t word = conn_word(conn);
@@ -177,12 +186,7 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
         *place = target_new(worker, conn);
     const uint32_t i = array_add(&outbox->items, sizeof(struct item));
     *item_at(outbox, i) = (struct item){.frame = frame};
-    struct target *target = target_at(outbox, *place);
-    if (target->last)
-        item_at(outbox, target->last)->next = i;
-    else
-        target->first = i;
-    target->last = i;
+    target_append(outbox, target_at(outbox, *place), i);
 }
 
 bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame)
@@ -239,6 +243,25 @@ void outbox_count_lost(struct worker *worker, uint32_t i)
     for (; i; i = item_at(outbox, i)->next)
         if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
             stats_add(&worker->stats->dropped_closed, 1);
+}
+
+void outbox_drop_pushes(struct worker *worker, struct conn *conn)
+{
+    const struct outbox *outbox = worker->outbox;
+    const uint32_t place = hold_lost(worker, conn) ? 0 : *outbox_place(worker, conn);
+    if (place == 0)
+        return;
+    struct target *target = target_at(outbox, place);
+    uint32_t i = target->first;
+    *target = (struct target){.ref = target->ref};
+    for (uint32_t next; i; i = next) {
+        next = item_at(outbox, i)->next;
+        item_at(outbox, i)->next = 0;
+        if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
+            stats_add(&worker->stats->dropped_closed, 1);
+        else
+            target_append(outbox, target, i);
+    }
 }
 
 void outbox_forget(struct worker *worker, struct conn *conn)

@@ -65,6 +65,9 @@ uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2]);
 /* The socket of a connection with a backlog has room again. */
 void outbox_resume(struct worker *worker, struct conn *conn);
 
+/* Drops the pushes that this turn has for a connection that is closed before its HELLO. */
+void outbox_drop_pushes(struct worker *worker, struct conn *conn);
+
 /* Forgets what this turn has for a connection that ends. */
 void outbox_forget(struct worker *worker, struct conn *conn);
 

@@ -20,8 +20,10 @@
 #include <stdlib.h>
 
 enum {
-    PERIOD_MAX = 4, /* seconds in which each record is looked at */
-    LINGER_S = 2    /* how long a peer may take to close after our close frame */
+    PERIOD_MAX = 4,   /* seconds in which each record is looked at */
+    LINGER_S = 2,     /* how long a peer may take to close after our close frame */
+    CLOSE_LATE_S = 10 /* the same while the kernel has no room for that frame: whoever reads slowly
+                         is to learn why they are closed */
 };
 
 struct sweep {
@@ -89,7 +91,8 @@ static void check_open(struct worker *worker, struct conn *conn)
 
 static void check_closing(struct worker *worker, struct conn *conn)
 {
-    if (worker_waited_s(worker, conn->seen) >= LINGER_S)
+    const uint32_t patience = conn_has(conn, CONN_WRITING) ? CLOSE_LATE_S : LINGER_S;
+    if (worker_waited_s(worker, conn->seen) >= patience)
         end(worker, conn);
 }
 

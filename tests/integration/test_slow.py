@@ -1,13 +1,16 @@
 """Clients that do not read: what waits for them is bounded, and they delay nobody."""
 
 import signal
+import time
 
 import pytest
 
 from harness import admin
-from harness.client import PING, PONG, Closed, decode_binary
+from harness.client import (ACCEPTED, BYE, ERROR, GAP, PING, PONG, SUB, SUBBED,
+                            Closed, decode_binary, encode_binary)
 from harness.frames import BINARY, CLOSE, frame
 from harness.process import memory
+from harness.server import opcode
 from harness.wait import SANITIZED, sanitizer_options, wait_for
 
 SMALL = {"send_buffer": 16384, "queue_limit": 65536}
@@ -209,6 +212,133 @@ def test_drop_oldest_of_large_pushes_never_tears_a_frame(make_server):
         last = number_of(message)
         assert message.payload[8:] == bytes([last % 251]) * 100_000
     client.expect_silence()
+
+
+# Frames that are no pushes.
+
+def test_drop_oldest_drops_pushes_alone(make_server):
+    """What tells the client something once and for all waits, however many pushes are dropped: the
+    answers to its requests, and that it may have missed pushes (GAP)."""
+    server = make_server(slow_policy="drop_oldest", workers=1, topics=["*"],
+                         opcodes=[opcode(111, name="note", to="list:notes")], **SMALL)
+    client = slow_client(server, "slow")
+    flood(server, "slow", 1000)
+    wait_counted(server, 0, 1000)
+    client.send_message(111, b"1")
+    client.send_message(112, b"nobody knows this one")
+    client.send_message(SUB, b'{"topics":["t"]}')
+    client.send_message(PING, b"so all three were answered")
+    wait_for(lambda: server.redis.client.llen("notes") == 1, "the request to be stored")
+    server.redis.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    wait_for(lambda: server.admin.counter("gaps_total") > 0, "the gap")
+    wait_for(lambda: flood(server, "slow", 1, 1000) == [1], "the subscription")
+    flood(server, "slow", 1000, 1001)
+    wait_counted(server, 0, 2001)
+    got, others = [], []
+    while len(others) < 5 or not got or got[-1] != 2000:
+        message = client.recv_message()
+        got += [number_of(message)] if message.op == 110 else []
+        others += [message.op] if message.op != 110 else []
+    assert sorted(others) == sorted([ACCEPTED, ERROR, SUBBED, PONG, GAP])
+    assert got == sorted(set(got))
+    lost = 2001 - len(got)
+    assert lost > 0
+    wait_for(lambda: server.admin.counter(admin.DROPPED, reason="slow") == lost,
+             f"{lost} drops to be counted")
+
+
+def test_drop_oldest_closes_a_client_whose_answers_alone_are_too_much(make_server):
+    server = make_server(slow_policy="drop_oldest", opcodes=[opcode(100, name="echo", to="echo")],
+                         **SMALL)
+    client = slow_client(server, "slow")
+    flood(server, "slow", 100)
+    request = frame(BINARY, encode_binary(100, b"x" * 4000))
+    try:
+        for _ in range(5000):
+            client.send_bytes(request, timeout=5)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    wait_for(lambda: server.admin.counter(admin.CLOSED, reason="slow") == 1, "4008")
+    wait_for(lambda: server.push("slow", 110, data=1) == 0, "the user to be offline")
+
+
+# A close frame comes before the pushes that wait.
+
+def expect_told(client, code, total):
+    """Whole pushes in order, then the close frame with the code; returns how many were lost."""
+    got, seen = client.drain()
+    pushes = [number_of(m) for m in got if m.op == 110]
+    assert seen == code
+    assert pushes == list(range(len(pushes)))
+    assert len(pushes) < total
+    return total - len(pushes)
+
+
+def kick(server, user):
+    server.publish("ctl", {"kick": user})
+
+
+def replace(server, user):
+    server.client(user)
+
+
+@pytest.mark.parametrize("size", [1000, 200_000])
+@pytest.mark.parametrize("code, close", [(4001, kick), (4002, replace)])
+def test_a_slow_client_is_told_why_it_is_closed(make_server, code, close, size):
+    """It has a backlog, of which one push may be partly sent. Whoever is not told 4001 comes back."""
+    server = make_server(send_buffer=16384, queue_limit=64 << 20, max_push=1 << 20, max_devices=1,
+                         device_policy="replace")
+    client = slow_client(server, "slow")
+    total = 4_000_000 // size
+    server.redis.publish_many((server.channel("user:slow"), b"\0\0\0\x6e%08d" % n + b"." * size)
+                              for n in range(total))
+    wait_counted(server, 0, total)
+    close(server, "slow")
+    wait_for(lambda: server.admin.counter(admin.DROPPED, reason="closed") > 0, "the backlog to be dropped")
+    lost = expect_told(client, code, total)
+    wait_for(lambda: server.admin.counter(admin.DROPPED, reason="closed") == lost,
+             f"{lost} drops to be counted")
+    wait_for(lambda: server.admin.counter(admin.DELIVERED) == total - lost, "the rest as delivered")
+
+
+def test_a_slow_client_is_told_that_its_token_has_expired(make_server, keys):
+    server = make_server(send_buffer=16384, queue_limit=64 << 20, auth=["jwt"], jwt=keys.section(),
+                         heartbeat=4, heartbeat_timeout=4, handshake_timeout=4)
+    token = keys.token("slow", exp=int(time.time()) + 3)
+    client = server.raw(receive_buffer=4096)
+    client.send_upgrade(extra=[("Authorization", "Bearer " + token)])
+    client.expect_upgrade()
+    client.expect_hello()
+    flood(server, "slow", 4000)
+    wait_for(lambda: server.admin.counter(admin.CLOSED, reason="expired") == 1, "its token to expire")
+    expect_told(client, 4003, 4000)
+
+
+def test_a_slow_client_is_told_that_service_ends(make_server):
+    """BYE, which is no push, comes before the close frame."""
+    server = make_server(send_buffer=16384, queue_limit=64 << 20, drain_timeout=20)
+    client = slow_client(server, "slow")
+    flood(server, "slow", 4000)
+    wait_counted(server, 0, 4000)
+    server.signal(signal.SIGTERM)
+    got, code = client.drain()
+    pushes = [number_of(m) for m in got if m.op == 110]
+    assert (got[-1].op, code) == (BYE, 1001)
+    assert pushes == list(range(len(pushes))) and len(pushes) < 4000
+    assert server.wait_exit() == 0
+
+
+def test_a_client_that_reads_again_after_five_seconds_is_told_too(make_server):
+    """The kernel had no room for the close frame until then."""
+    server = make_server(send_buffer=16384, queue_limit=64 << 20)
+    client = slow_client(server, "slow")
+    flood(server, "slow", 4000)
+    wait_counted(server, 0, 4000)
+    kick(server, "slow")
+    begin = time.monotonic()
+    wait_for(lambda: time.monotonic() - begin > 5, "five seconds of patience")
+    assert server.admin.connections() == 1
+    expect_told(client, 4001, 4000)
 
 
 # Memory.
