@@ -49,19 +49,41 @@ void latch_drain(const struct slot *slot)
         return;
 }
 
-int slot_aux_add(struct slot *slot, int fd, uint64_t inode)
+uint32_t slot_aux_count(const struct slot *slot, enum slot_aux_use use)
 {
+    uint32_t count = 0;
+    for (size_t i = 0; i < SLOT_AUX_MAX; i++)
+        count += atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) != 0 &&
+                 atomic_load_explicit(&slot->aux[i].use, memory_order_relaxed) == use;
+    return count;
+}
+
+/* There is a free entry while no use has more than its places. */
+static struct slot_aux *free_aux(struct slot *slot)
+{
+    size_t i = 0;
+    while (i < SLOT_AUX_MAX && atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) != 0)
+        i++;
+    return i < SLOT_AUX_MAX ? &slot->aux[i] : NULL;
+}
+
+int slot_aux_add(struct slot *slot, enum slot_aux_use use, int fd, uint64_t inode)
+{
+    static const uint32_t places[] = {
+#define SLOT_AUX_PLACES(name, count) count,
+        SLOT_AUX_USES(SLOT_AUX_PLACES)
+#undef SLOT_AUX_PLACES
+    };
+    struct slot_aux *aux = slot_aux_count(slot, use) < places[use] ? free_aux(slot) : NULL;
     assert(fd > 0);
-    for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
-        if (atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) == 0) {
-            /* Released in this order: who sees the number sees the inode that belongs to it. */
-            atomic_store_explicit(&slot->aux[i].inode, inode, memory_order_release);
-            KILLPOINT(AUX_INODE);
-            atomic_store_explicit(&slot->aux[i].fd, fd, memory_order_release);
-            return 0;
-        }
-    }
-    return -1;
+    if (!aux)
+        return -1;
+    /* Released in this order: who sees the number sees the inode and the use that belong to it. */
+    atomic_store_explicit(&aux->use, use, memory_order_relaxed);
+    atomic_store_explicit(&aux->inode, inode, memory_order_release);
+    KILLPOINT(AUX_INODE);
+    atomic_store_explicit(&aux->fd, fd, memory_order_release);
+    return 0;
 }
 
 void slot_aux_remove(struct slot *slot, int fd)
@@ -164,7 +186,8 @@ bool slot_valid(const struct slot *slot, uint32_t capacity)
         return false;
     for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
         const int32_t fd = atomic_load(&slot->aux[i].fd);
-        if (fd < 0 || !fd_valid(fd, capacity))
+        if (fd < 0 || !fd_valid(fd, capacity) ||
+            atomic_load(&slot->aux[i].use) >= SLOT_AUX_USE_COUNT)
             return false;
     }
     return true;

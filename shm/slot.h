@@ -116,14 +116,31 @@ struct slot_send {
     uint32_t reserved;
 };
 
-/* A descriptor that is no connection of the table: admin HTTP, the command link. The inode tells it
- * from another that has got the same number since, so that an entry may outlive its descriptor. */
+/* What a noted descriptor is used for, and how many a worker may have noted for each use: visitors
+ * may be as many as they like, and never take a link's place.
+ * X(NAME, places) */
+#define SLOT_AUX_USES(X)                                         \
+    X(LINK, 16)    /* requests to Redis, look-ups of its name */ \
+    X(VISITOR, 80) /* connections of the admin interface (visitors.h) */
+enum slot_aux_use {
+#define SLOT_AUX_USE_ENUM(name, places) SLOT_AUX_##name,
+    SLOT_AUX_USES(SLOT_AUX_USE_ENUM)
+#undef SLOT_AUX_USE_ENUM
+        SLOT_AUX_USE_COUNT
+};
+enum {
+#define SLOT_AUX_PLACES(name, places) +places
+    SLOT_AUX_MAX = 0 SLOT_AUX_USES(SLOT_AUX_PLACES)
+#undef SLOT_AUX_PLACES
+};
+
+/* A descriptor that is not a connection of the table. The inode tells it from another that has got
+ * the same number since, so that an entry may outlive its descriptor. */
 struct slot_aux {
-    _Atomic int32_t fd; /* 0: unused */
-    uint32_t reserved;
+    _Atomic int32_t fd;     /* 0: the entry is free. Stored last */
+    _Atomic uint32_t use;   /* enum slot_aux_use */
     _Atomic uint64_t inode; /* st_ino of fstat(2) */
 };
-enum { SLOT_AUX_MAX = 64 };
 
 /* A change of the number of workers, as this slot's worker takes part in it (plan.h). What it says
  * of gaps goes with the connections that it gives, and is read in TAKE by all. */
@@ -211,9 +228,12 @@ bool latch_wake(const struct slot *slot);
 /* Empties the eventfd: call when it is readable. */
 void latch_drain(const struct slot *slot);
 
-/* Notes a descriptor (never 0) to be closed after a death. Returns 0, or -1 where there is no room.
- */
-int slot_aux_add(struct slot *slot, int fd, uint64_t inode);
+/* Notes a descriptor (never 0) to be closed after a death. Returns 0, or -1 if all places of that
+ * use are taken. */
+int slot_aux_add(struct slot *slot, enum slot_aux_use use, int fd, uint64_t inode);
+
+/* Returns how many descriptors are noted for a use. */
+uint32_t slot_aux_count(const struct slot *slot, enum slot_aux_use use);
 
 /* Forgets it. */
 void slot_aux_remove(struct slot *slot, int fd);

@@ -1,6 +1,5 @@
 /*
- * See admin.h. Every answer is read from shared memory, so any worker can give it. Connections of
- * evhttp are noted in the slot, so that a successor closes those of a dead worker.
+ * See admin.h. Every answer is read from shared memory, so any worker can give it.
  *
  * One table says which paths there are, by which method, and which of them need not pass the guard
  * (admin_guard.c).
@@ -13,17 +12,14 @@
 #include "worker/admin_post.h"
 #include "worker/auth.h"
 #include "worker/dashboard.h"
-#include "worker/descriptors.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
 #include "worker/pending.h"
+#include "worker/visitors.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <event2/http.h>
-#include <event2/listener.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,12 +32,6 @@ enum {
 
 struct admin {
     struct evhttp *http;
-};
-
-/* A connection that evhttp is about to accept. */
-struct visitor {
-    struct worker *worker;
-    struct bufferevent *bufferevent;
 };
 
 /* ---- Answers ---- */
@@ -199,18 +189,6 @@ static void on_request(struct evhttp_request *request, struct worker *worker)
 
 /* ---- Connections ---- */
 
-/* evhttp tells of a connection before it gives it its descriptor: looked at a moment later. */
-static void on_visitor(evutil_socket_t none, short what, void *arg)
-{
-    struct visitor *visitor = arg;
-    const int fd = bufferevent_getfd(visitor->bufferevent);
-    (void)none, (void)what;
-    if (fd > 0)
-        descriptors_note(visitor->worker, fd); /* where there is no room, the audit finds it */
-    bufferevent_decref(visitor->bufferevent);
-    free(visitor);
-}
-
 /* A request may still wait for Redis. */
 static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
 {
@@ -225,46 +203,11 @@ static void on_any(struct evhttp_request *request, void *arg)
     on_request(request, arg);
 }
 
-static struct bufferevent *new_visitor(struct event_base *base, void *arg)
-{
-    struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
-    struct visitor *visitor = malloc(sizeof(*visitor));
-    if (!bufferevent || !visitor) {
-        free(visitor);
-        return bufferevent;
-    }
-    *visitor = (struct visitor){arg, bufferevent};
-    bufferevent_incref(bufferevent);
-    event_base_once(base, -1, EV_TIMEOUT, on_visitor, visitor, NULL);
-    return bufferevent;
-}
-
-/* accept4(2) has failed. EINVAL: another worker has shut the socket down, because the master is
- * dead. */
-static void on_accept_failed(struct evconnlistener *listener, void *arg)
-{
-    (void)arg;
-    if (EVUTIL_SOCKET_ERROR() == EINVAL)
-        evconnlistener_disable(listener);
-}
-
-static void catch_failure(struct evhttp_bound_socket *bound, void *arg)
-{
-    (void)arg;
-    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_failed);
-}
-
-static void stop_listening(struct evhttp_bound_socket *bound, void *arg)
-{
-    (void)arg;
-    evconnlistener_disable(evhttp_bound_socket_get_listener(bound));
-}
-
 void admin_give_up(struct worker *worker)
 {
     if (!worker->admin->http)
         return;
-    evhttp_foreach_bound_socket(worker->admin->http, stop_listening, NULL);
+    visitors_close();
     accept_shut_down(worker, worker->setup->admin_fd);
 }
 
@@ -277,15 +220,13 @@ int admin_open(struct worker *worker)
     if (worker->setup->admin_fd < 0 || worker->id >= worker->plan.active)
         return 0; /* nothing to do: there is none, or this is a guest (move.h) */
     admin->http = evhttp_new(worker->base);
-    if (!admin->http || evhttp_accept_socket(admin->http, worker->setup->admin_fd) == -1)
+    if (!admin->http || visitors_open(worker, admin->http, worker->setup->admin_fd) == -1)
         return -1;
-    evhttp_foreach_bound_socket(admin->http, catch_failure, NULL);
     evhttp_set_max_headers_size(admin->http, HEAD_MAX);
     evhttp_set_max_body_size(admin->http, BODY_MAX);
     evhttp_set_timeout(admin->http, TIMEOUT_S);
     evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* refused by path, in JSON */
     evhttp_set_default_content_type(admin->http, "application/json");
-    evhttp_set_bevcb(admin->http, new_visitor, worker);
     evhttp_set_gencb(admin->http, on_any, worker);
     return 0;
 }

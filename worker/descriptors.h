@@ -1,26 +1,31 @@
 /*
- * Descriptors that are no connections of the table, and those that nobody has any more.
+ * Descriptors that are not connections of the table, noted in the slot: a dead worker's successor
+ * closes what was noted, and the audit (audit.h) keeps off it.
  *
- * All processes share one descriptor table, so what a dead process had opened stays open until
- * somebody closes it. What can be noted is noted in the slot, for the successor. Between a system
- * call that makes a descriptor and the note, and between freeing a record and closing, there are
- * moments in which a death leaves a descriptor that nobody knows. The audit finds those: open,
- * known to nobody, and still so some seconds later.
+ * Whoever opens a descriptor in a worker and has it open beyond the turn of the loop notes it. The
+ * Redis link and the parcel have words of their own in the slot.
  */
 #ifndef WSPUSHD_WORKER_DESCRIPTORS_H
 #define WSPUSHD_WORKER_DESCRIPTORS_H
 
 #include "worker/worker.h"
 
-/* Notes a descriptor in the slot, and takes the note back. Returns 0, or -1 where too many are
- * noted. */
+/* Notes a descriptor that a link to Redis uses. Returns 0, or -1 if SLOT_AUX_LINK has no place
+ * left. */
 int descriptors_note(struct worker *worker, int fd);
+
+/* Notes an admin connection. Returns how many are noted now, this one included, or -1 if
+ * SLOT_AUX_VISITOR has no place left. */
+int descriptors_note_visitor(struct worker *worker, int fd);
+
+/* Returns how many admin connections are noted and open. */
+uint32_t descriptors_visitors(struct worker *worker);
+
+/* Takes a note back. Not necessary: a note whose descriptor has been closed means nothing, and is
+ * dropped when its place is needed. */
 void descriptors_forget(struct worker *worker, int fd);
 
 /* After a death: closes what the dead worker had noted. */
 void descriptors_close_noted(struct worker *worker);
-
-/* Once a second, in the node's home: after deaths, looks for what nobody knows. */
-void descriptors_audit(struct worker *worker);
 
 #endif

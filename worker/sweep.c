@@ -10,8 +10,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/ws.h"
+#include "worker/audit.h"
 #include "worker/client.h"
-#include "worker/descriptors.h"
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
@@ -147,8 +147,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     sweep_slice(worker);
     link_tick(worker);
     node_tick(worker);
-    descriptors_audit(worker);
     stats_add(&worker->stats->log_lost, log_tick());
+    audit_tick(worker);
 }
 
 int sweep_open(struct worker *worker)

@@ -6,7 +6,8 @@
  *
  * Every pass is counted. Where the test has stored n in `left`, the n-th pass from then on is the
  * worker's last: the store of 0 that disarms the point is its last deed, so that its successor
- * lives.
+ * lives. Where it has stored STOP, the first worker that passes stops (SIGSTOP) until the test lets
+ * it go on.
  *
  * The signal is sent by raw system calls: glibc may remember another process's id, for the worker
  * was made by a raw clone(2).
@@ -29,6 +30,8 @@ struct point {
     _Atomic uint32_t left; /* 0: not armed */
 };
 
+enum { STOP = INT32_MAX };
+
 static struct point *map_points(void)
 {
     static struct point nobody_looks[KILLPOINT_COUNT];
@@ -40,6 +43,11 @@ static struct point *map_points(void)
     if (fd != -1)
         close(fd);
     return at == MAP_FAILED ? nobody_looks : at;
+}
+
+static void stop(void)
+{
+    syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
 }
 
 static _Noreturn void die(void)
@@ -58,6 +66,10 @@ void killpoint_pass(enum killpoint which)
     struct point *point = &points[which];
     atomic_fetch_add(&point->passes, 1);
     uint32_t left = atomic_load(&point->left);
+    if (left == STOP && atomic_compare_exchange_strong(&point->left, &left, 0)) {
+        stop();
+        return;
+    }
     while (left > 0)
         if (atomic_compare_exchange_weak(&point->left, &left, left - 1)) {
             if (left == 1)

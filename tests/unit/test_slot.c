@@ -97,25 +97,46 @@ static uint32_t noted(int fd)
 
 static void descriptors_are_noted_and_forgotten(void **state)
 {
+    const int places = 16; /* SLOT_AUX_LINK */
     (void)state;
-    for (int fd = 1; fd <= SLOT_AUX_MAX; fd++) {
-        assert_int_equal(slot_aux_add(&slot, fd, 1000u + (uint32_t)fd), 0);
+    for (int fd = 1; fd <= places; fd++) {
+        assert_int_equal(slot_aux_count(&slot, SLOT_AUX_LINK), fd - 1);
+        assert_int_equal(slot_aux_add(&slot, SLOT_AUX_LINK, fd, 1000u + (uint32_t)fd), 0);
         assert_int_equal(noted(fd), 1);
         assert_true(slot_aux_has(&slot, fd, 1000u + (uint32_t)fd));
         assert_false(slot_aux_has(&slot, fd, 1000));
         assert_true(slot_valid(&slot, CAPACITY));
     }
-    assert_int_equal(slot_aux_add(&slot, 100, 7), -1);
+    assert_int_equal(slot_aux_add(&slot, SLOT_AUX_LINK, 100, 7), -1);
     assert_int_equal(noted(100), 0);
     slot_aux_remove(&slot, 100); /* was never noted */
-    slot_aux_remove(&slot, 17);
-    assert_int_equal(noted(17), 0);
-    assert_int_equal(noted(0), 1);
-    assert_int_equal(slot_aux_add(&slot, 100, 7), 0);
+    slot_aux_remove(&slot, 7);
+    assert_int_equal(noted(7), 0);
+    assert_int_equal(noted(0), SLOT_AUX_MAX - places + 1);
+    assert_int_equal(slot_aux_add(&slot, SLOT_AUX_LINK, 100, 7), 0);
     assert_int_equal(noted(100), 1);
     for (int fd = 1; fd <= 100; fd++)
         slot_aux_remove(&slot, fd);
     assert_int_equal(noted(0), SLOT_AUX_MAX);
+}
+
+/* Admin clients once took all places, and a link to Redis found none. */
+static void no_use_takes_the_places_of_another(void **state)
+{
+    int visitors = 0, links = 0;
+    (void)state;
+    while (slot_aux_add(&slot, SLOT_AUX_VISITOR, 1 + visitors, 5) == 0)
+        visitors++;
+    while (slot_aux_add(&slot, SLOT_AUX_LINK, 101 + links, 5) == 0)
+        links++;
+    assert_true(visitors > 0 && links > 0);
+    assert_int_equal(visitors + links, SLOT_AUX_MAX);
+    assert_int_equal(slot_aux_count(&slot, SLOT_AUX_VISITOR), visitors);
+    assert_int_equal(slot_aux_count(&slot, SLOT_AUX_LINK), links);
+    slot_aux_remove(&slot, 1);
+    assert_int_equal(slot_aux_add(&slot, SLOT_AUX_LINK, 300, 5), -1);
+    assert_int_equal(slot_aux_add(&slot, SLOT_AUX_VISITOR, 300, 5), 0);
+    assert_true(slot_valid(&slot, CAPACITY));
 }
 
 static void users_who_are_gone_are_noted_until_there_is_no_room(void **state)
@@ -208,6 +229,7 @@ static void each_part_of_a_slot_is_checked(void **state)
     EXPECT(false, link.out.base, 1);
     EXPECT(false, aux[SLOT_AUX_MAX - 1].fd, -1);
     EXPECT(false, aux[0].fd, CAPACITY);
+    EXPECT(false, aux[0].use, SLOT_AUX_USE_COUNT);
     EXPECT(false, words.doing, DOING_SWEEPING + 1);
     EXPECT(false, fault.frames, FAULT_FRAMES + 1);
     EXPECT(false, grave[1].incarnation, 1);
@@ -225,6 +247,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wake_up_before_the_sleep_is_kept, begin, end),
         cmocka_unit_test_setup_teardown(a_full_eventfd_is_readable_all_the_same, begin, end),
         cmocka_unit_test_setup_teardown(descriptors_are_noted_and_forgotten, begin, end),
+        cmocka_unit_test_setup_teardown(no_use_takes_the_places_of_another, begin, end),
         cmocka_unit_test_setup_teardown(users_who_are_gone_are_noted_until_there_is_no_room, begin,
                                         end),
         cmocka_unit_test(states_have_names),

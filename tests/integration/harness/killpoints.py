@@ -8,6 +8,8 @@ from .wait import ROOT, WSPUSHD
 
 BINARY = WSPUSHD.parent / "killpoints" / "wspushd"
 _ENTRY = struct.Struct("=II")
+STOP = 0x7fffffff
+"""tests/chaos/killpoint.c"""
 
 
 def names():
@@ -35,6 +37,10 @@ class Killpoints:
     def arm(self, name, nth=1):
         """The nth pass from now on is a worker's last; 0 disarms it."""
         self._map[self._at(name) + 4:self._at(name) + 8] = struct.pack("=I", nth)
+
+    def arm_stop(self, name):
+        """The first worker that passes it from now on stops there; SIGCONT lets it go on."""
+        self.arm(name, STOP)
 
     def armed(self, name):
         return _ENTRY.unpack_from(self._map, self._at(name))[1]
