@@ -10,6 +10,7 @@ import pytest
 from harness.client import SUB, encode_binary
 from harness.frames import BINARY, CLOSE, TEXT, frame
 from harness.http import upgrade_head
+from harness.inspect import inspect
 from harness.process import stat
 from harness.wait import wait_for
 
@@ -75,6 +76,26 @@ def test_what_closes_along_with_the_handshake_closes_for_good(make_server, last_
     client.send_bytes(request("eve") + last_words)
     expect_hello_and_close(client, code)
     expect_gone(server, "eve", 1)
+
+
+def test_no_topic_stays_without_members(make_server):
+    """What the connection joined is given up at its worker, at the topic's home, and in Redis."""
+    server = make_server(workers=2, topics=["*"])
+    user = next(f"u{i}" for i in range(99) if server.home_of(f"user:u{i}") == 0)
+    server.client(user)
+    names = [name for name in (f"t{i}" for i in range(99)) if server.home_of("topic:" + name) == 1]
+    for name in names[:4]:
+        client = server.raw()
+        client.send_bytes(request(user) + frame(CLOSE, b"\x03\xe8"))
+        client.expect_upgrade()
+        client.expect_hello()
+        client.offer_bytes(frame(BINARY, encode_binary(SUB, b'{"topics":["%s"]}' % name.encode())))
+        wait_for(lambda: (client.pull(), client.ended or len(client.frames) > 1)[1], "the answer")
+        client.close()
+    server.wait_connections(1)
+    wait_for(lambda: inspect(server)["topics"] == 0, "every topic to be given up")
+    assert inspect(server)["faults"] == []
+    assert server.redis.client.pubsub_channels(server.channel("topic:*")) == []
 
 
 def test_a_device_that_comes_and_is_replaced_in_one_turn_is_gone(make_server):
