@@ -484,7 +484,7 @@ inline time_is_up()
         client_end()                                    /* worker/sweep.c check_moving: end(worker, conn); */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c check_open: client_close(worker, conn, */
                                                         /* worker/control.c kick: client_close(worker, conn, */
-    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c flush_target: client_end(worker, conn, CLOSED_RESET); */
+    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c settle_target: client_end(worker, conn, CLOSED_RESET); */
     fi
 }
 

@@ -124,7 +124,7 @@ static void backlog_drop_pushes(struct worker *worker, struct conn *conn)
 void client_close(struct worker *worker, struct conn *conn, uint16_t code, const char *text,
                   enum closed_reason reason)
 {
-    outbox_reserve(worker, 0); /* which may end the connection */
+    outbox_reserve(worker, 0);
     const enum conn_state state = word_state(conn_word(conn));
     if (state != CONN_OPEN && state != CONN_SUBSCRIBING)
         return;
@@ -259,20 +259,19 @@ static void data_received(struct worker *worker, struct conn *conn, const struct
     free(message);
 }
 
-static bool still_reading(const struct worker *worker, const struct conn *conn, struct conn_ref ref)
+/* True if what the client sends is still listened to: until our close frame. */
+static bool is_listened_to(const struct conn *conn)
 {
-    const uint64_t word = conn_word(conn);
-    return word_generation(word) == ref.generation && word_owner(word) == worker->id &&
-           (word_state(word) == CONN_OPEN || word_state(word) == CONN_SUBSCRIBING);
+    const enum conn_state state = word_state(conn_word(conn));
+    return state == CONN_OPEN || state == CONN_SUBSCRIBING;
 }
 
 /* Hands on the events in the bytes. Returns whether the connection still reads. */
 static bool take_events(struct worker *worker, struct conn *conn, struct ws_rx *rx, uint8_t *bytes,
                         size_t len)
 {
-    const struct conn_ref ref = conn_ref(worker->table, conn);
     const struct ws_limits limits = {.max_message = worker->config->max_message, .masked = true};
-    for (size_t used = 0; used < len;) {
+    for (size_t used = 0; used < len && is_listened_to(conn);) {
         struct ws_event event;
         const ssize_t n = ws_rx_next(rx, &limits, bytes + used, len - used, &event);
         if (n < 0) {
@@ -284,10 +283,8 @@ static bool take_events(struct worker *worker, struct conn *conn, struct ws_rx *
             data_received(worker, conn, &event);
         else if (event.kind == WS_EVENT_CONTROL)
             control_received(worker, conn, &event);
-        if (!still_reading(worker, conn, ref))
-            return false;
     }
-    return true;
+    return is_listened_to(conn);
 }
 
 void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)

@@ -57,7 +57,7 @@ static void say_bye(struct worker *worker, struct conn *conn)
 
 static void drain_one(struct worker *worker, struct conn *conn)
 {
-    outbox_reserve(worker, 128); /* which may end the connection */
+    outbox_reserve(worker, 128);
     const uint16_t code = for_good(worker) ? WS_CLOSE_GOING_AWAY : WS_CLOSE_RESTART;
     const uint64_t word = conn_word(conn);
     if (word_state(word) == CONN_HANDSHAKE)

@@ -202,8 +202,7 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
         KILLPOINT(ADOPT_ASKED);
         replace_oldest(worker, conn);
     }
-    if (adoption->rest_len > 0 &&
-        conn_deref(worker->table, worker->capacity, ref, worker->id) == conn) {
+    if (adoption->rest_len > 0) {
         memcpy(worker->scratch, adoption->bytes + adoption->response_len, adoption->rest_len);
         client_feed(worker, conn, worker->scratch, adoption->rest_len);
     }

@@ -78,18 +78,14 @@ static void text_name(const char *name, size_t len)
     text_add(quoted + first, quoted_len + !first);
 }
 
-/* Ends the text and sends it. Returns whether the connection is still there. */
-static bool text_send(struct worker *worker, struct conn *conn, uint32_t op)
+/* Ends the text and sends it. */
+static void text_send(struct worker *worker, struct conn *conn, uint32_t op)
 {
-    const struct conn_ref ref = conn_ref(worker->table, conn);
     text_add("]}", 2);
     const struct message message = {
         .op = op, .form = PAYLOAD_JSON, .payload = (const uint8_t *)text.at, .len = text.len};
-    outbox_reserve(worker, text.len); /* which may end the connection */
-    if (conn_deref(worker->table, worker->capacity, ref, worker->id) != conn)
-        return false;
+    outbox_reserve(worker, text.len);
     outbox_add(worker, conn, outbox_message(worker, &message, conn_has(conn, CONN_JSON)));
-    return true;
 }
 
 /* ---- SUBBED ---- */
@@ -128,9 +124,9 @@ static void answer_if_live(struct worker *worker, uint32_t fd, uint32_t request)
     struct conn *conn = &worker->table[fd];
     const uint64_t word = conn_word(conn);
     const bool greeted = word_state(word) == CONN_OPEN || word_flags(word) & CONN_GREETING;
-    if (word_owner(word) != worker->id || !greeted || !gather(worker, conn, request) ||
-        !text_send(worker, conn, OP_SUBBED))
+    if (word_owner(word) != worker->id || !greeted || !gather(worker, conn, request))
         return;
+    text_send(worker, conn, OP_SUBBED);
     KILLPOINT(SUBBED_MADE);
     for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn) {
         if (at(worker, i)->request != request)

@@ -234,7 +234,15 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
         (struct waiting){.chunk = chunk_new(worker->outbox->arena + hello->offset, hello->size)},
         true);
     home_greeted(worker, conn);
-    client_backlogged(worker, conn);
+    outbox_settle_later(worker, conn, false);
+}
+
+void outbox_settle_later(struct worker *worker, const struct conn *conn, bool gone)
+{
+    struct array *array = &worker->outbox->unsettled;
+    const uint32_t i = array_add(array, sizeof(struct unsettled));
+    ((struct unsettled *)array->at)[i] =
+        (struct unsettled){.ref = conn_ref(worker->table, conn), .gone = gone};
 }
 
 void outbox_count_lost(struct worker *worker, uint32_t i)

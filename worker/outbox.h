@@ -26,7 +26,8 @@ enum { NO_FRAME = UINT32_MAX };
 struct outbox *outbox_new(size_t payload_max);
 
 /* Makes room for the frames of one message of `len` bytes, in both modes, or for a few small
- * ones: call before encoding. Flushes what is there if it must. */
+ * ones: call before encoding. Sends what is there if it must, and ends no connection: the caller
+ * may have any in hand. What failed meanwhile, or waits for too much, ends with the turn. */
 void outbox_reserve(struct worker *worker, size_t len);
 
 /* What distinguishes a push from other frames. */
@@ -55,8 +56,8 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame);
 /* Whether the frame is the last that the connection gets in this turn so far. */
 bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame);
 
-/* Sends everything. A connection that fails is closed, one that is too slow is treated by policy.
- */
+/* Sends everything. A connection that fails is closed, one that is too slow is treated by policy:
+ * so the caller has none in hand. */
 void outbox_flush(struct worker *worker);
 
 /* The same, and returns in how many backlogs one of these frames (or NO_FRAME) waits then. */

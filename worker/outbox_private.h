@@ -25,6 +25,12 @@ struct target {
     uint32_t first, last;
 };
 
+/* A connection that was sent to in the middle of something. */
+struct unsettled {
+    struct conn_ref ref;
+    bool gone; /* it has failed */
+};
+
 /* A growing array: item 0 of items and targets is never used, so that 0 means none. */
 struct array {
     void *at;
@@ -35,8 +41,12 @@ struct outbox {
     uint8_t *arena;
     size_t used, size;
     struct array frames, items, targets;
-    bool early; /* being flushed before the turn's end, in the middle of something */
+    struct array unsettled; /* what follows from a send waits until nobody has it in hand */
+    bool early;             /* being flushed before the turn's end, in the middle of something */
 };
+
+/* Leaves what follows from a send to the end of the next flush that is not early. */
+void outbox_settle_later(struct worker *worker, const struct conn *conn, bool gone);
 
 static inline struct frame *frame_at(const struct outbox *outbox, frame_id id)
 {

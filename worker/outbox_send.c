@@ -2,6 +2,11 @@
  * See outbox.h: the flush, and what the kernel did not take. The flush walks the targets by index,
  * because sending can end a connection, and ending one can give others something to send: targets
  * added meanwhile are reached by the same walk.
+ *
+ * An early flush only makes room, in the middle of anything: a request may be half handled, and its
+ * connection be the one that fails. So it sends, and puts into backlogs what the kernel does not
+ * take. Whether a connection ends of that, is clean or to be watched for room, is settled by the
+ * next flush at its place in the turn.
  */
 #include "common/fault.h"
 #include "common/killpoint.h"
@@ -176,18 +181,41 @@ static uint32_t first_to_wait(const struct worker *worker, const struct conn *co
 }
 
 /* What is left of a list goes to the backlog. */
-static void settle_target(struct worker *worker, struct conn *conn, struct progress progress)
+static void keep_rest(struct worker *worker, struct conn *conn, struct progress progress)
 {
-    if (progress.rest) {
-        KILLPOINT(SEND_PARTLY);
-        hold_mark(worker, conn);
-        spill(worker, hold_get(worker, conn), progress.rest, progress.part);
-        KILLPOINT(SEND_WAITS);
+    if (!progress.rest)
+        return;
+    KILLPOINT(SEND_PARTLY);
+    hold_mark(worker, conn);
+    spill(worker, hold_get(worker, conn), progress.rest, progress.part);
+    KILLPOINT(SEND_WAITS);
+}
+
+/* What follows from a send. May end the connection. */
+static void settle_target(struct worker *worker, struct conn *conn, bool gone)
+{
+    const struct hold *hold = hold_find(worker, conn);
+    if (gone) {
+        client_end(worker, conn, CLOSED_RESET);
+    } else if (hold && hold->count > 0) {
         client_backlogged(worker, conn);
     } else {
         hold_settle(worker, conn);
         client_flushed(worker, conn);
     }
+}
+
+/* The connections that were sent to early and are still there. */
+static void settle_early_ones(struct worker *worker)
+{
+    struct array *array = &worker->outbox->unsettled;
+    for (uint32_t i = 0; i < array->count; i++) {
+        const struct unsettled unsettled = ((const struct unsettled *)array->at)[i];
+        struct conn *conn = conn_deref(worker->table, worker->capacity, unsettled.ref, worker->id);
+        if (conn)
+            settle_target(worker, conn, unsettled.gone);
+    }
+    array->count = 0;
 }
 
 /* What has become of each push of a list. */
@@ -223,28 +251,42 @@ static void flush_target(struct worker *worker, uint32_t place)
         trace_items(worker, conn, target.first, progress);
     if (progress.gone) {
         outbox_count_lost(worker, progress.rest);
-        client_end(worker, conn, CLOSED_RESET);
     } else {
         sending_note(worker, conn, mark);
         KILLPOINT(SEND_MARKED);
-        settle_target(worker, conn, progress);
+        keep_rest(worker, conn, progress);
     }
+    if (worker->outbox->early)
+        outbox_settle_later(worker, conn, progress.gone);
+    else
+        settle_target(worker, conn, progress.gone);
     sending_end(worker);
+}
+
+/* Walks the targets from *i on. */
+static void flush_targets(struct worker *worker, uint32_t *i)
+{
+    struct slot_words *words = &worker->slot->words;
+    for (; *i < worker->outbox->targets.count; ++*i) {
+        const struct conn_ref ref = target_at(worker->outbox, *i)->ref;
+        words_connection(words, ref.fd, ref.generation);
+        fault_meet_flush();
+        flush_target(worker, *i);
+    }
 }
 
 static void flush_all(struct worker *worker)
 {
-    const struct outbox *outbox = worker->outbox;
     struct slot_words *words = &worker->slot->words;
     /* A flush comes in between where room is needed: then what was in hand is taken up again. */
     const enum doing doing = (enum doing)words->doing;
     const uint32_t fd = words->fd, generation = words->generation;
+    uint32_t next = 1;
     words_doing(words, DOING_FLUSHING);
-    for (uint32_t i = 1; i < outbox->targets.count; i++) {
-        const struct conn_ref ref = target_at(outbox, i)->ref;
-        words_connection(words, ref.fd, ref.generation);
-        fault_meet_flush();
-        flush_target(worker, i);
+    flush_targets(worker, &next);
+    if (!worker->outbox->early && worker->outbox->unsettled.count > 0) {
+        settle_early_ones(worker);
+        flush_targets(worker, &next);
     }
     words_doing(words, doing);
     words_connection(words, fd, generation);

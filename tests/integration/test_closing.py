@@ -4,6 +4,7 @@ pushes afterwards, and all that lists or counts connections agrees that it is go
 import os
 import signal
 import struct
+import time
 
 import pytest
 
@@ -111,6 +112,24 @@ def test_a_device_that_comes_and_is_replaced_in_one_turn_is_gone(make_server):
     last.expect_hello()
     expect_gone(server, "eve", 1)
     last.expect_silence()
+
+
+def test_a_device_that_is_replaced_as_it_arrives_is_not_listened_to(make_server):
+    """It was accepted first and asks last, so that it is the oldest when it comes home."""
+    server = make_server(workers=1, topics=["user:{user}:*"], max_devices=1,
+                         device_policy="replace")
+    slow = server.raw()
+    head = request("eve")
+    slow.send_bytes(head[:40])
+    server.wait_connections(1)
+    next_second = time.monotonic() + 1.1
+    wait_for(lambda: time.monotonic() > next_second, "a second to pass")
+    server.client("eve")
+    slow.send_bytes(head[40:] + SUB_PRIVATE)
+    slow.expect_upgrade()
+    slow.expect_close(4002, skip_data=True)
+    assert server.admin.counter("topic_joins_total") == 0
+    expect_gone(server, "eve", 1)
 
 
 def test_a_kick_that_comes_with_the_confirmation_of_the_login_is_final(own_redis, make_server):
