@@ -4,7 +4,7 @@
  *
  * The request is held against a table of rules, in the order of the table; the first that it does
  * not meet names the error. A header that must be there once is refused when it is there twice,
- * because which of the two a proxy has looked at cannot be known. Connection and
+ * because which of the two a proxy has looked at cannot be known. Upgrade, Connection and
  * Sec-WebSocket-Protocol are lists and may be spread over several fields (RFC 9110 §5.3).
  *
  * Paths, origins, users and extensions are not looked at here.
@@ -16,7 +16,12 @@
 
 #include "proto/base64.h"
 
-enum { KEY_SIZE = 16, KEY_TEXT = BASE64_ENCODED(KEY_SIZE), ACCEPT_MAX = BASE64_DECODED(KEY_TEXT) };
+enum {
+    KEY_SIZE = 16,
+    KEY_TEXT = BASE64_ENCODED(KEY_SIZE),
+    KEY_LAST = 21, /* the last character before "==": 4 of its 6 bits are padding */
+    ACCEPT_MAX = BASE64_DECODED(KEY_TEXT)
+};
 
 /* The value of a header that is there exactly once, or NULL. */
 static const struct slice *only_header(const struct http_request *request, const char *name)
@@ -24,6 +29,18 @@ static const struct slice *only_header(const struct http_request *request, const
     size_t count;
     const struct slice *const value = http_header_find(request, name, &count);
     return count == 1 ? value : NULL;
+}
+
+/* True if one of the fields of this name, which together are one list, has the token. */
+static bool fields_have(const struct http_request *request, const char *name, const char *token)
+{
+    size_t from = 0;
+    const struct slice *value;
+    while ((value = http_header_next(request, name, &from)) != NULL) {
+        if (http_list_has(*value, token))
+            return true;
+    }
+    return false;
 }
 
 static bool method_is_get(const struct http_request *request, struct handshake *out)
@@ -41,16 +58,8 @@ static bool upgrade_is_asked(const struct http_request *request, struct handshak
 static bool upgrade_is_websocket(const struct http_request *request, struct handshake *out)
 {
     (void)out;
-    const struct slice *const upgrade = only_header(request, "Upgrade");
-    if (upgrade == NULL || !http_list_has(*upgrade, "websocket"))
-        return false;
-    size_t from = 0;
-    const struct slice *connection;
-    while ((connection = http_header_next(request, "Connection", &from)) != NULL) {
-        if (http_list_has(*connection, "upgrade"))
-            return true;
-    }
-    return false;
+    return fields_have(request, "Upgrade", "websocket") &&
+           fields_have(request, "Connection", "upgrade");
 }
 
 static bool host_is_given(const struct http_request *request, struct handshake *out)
@@ -67,11 +76,26 @@ static bool version_is_13(const struct http_request *request, struct handshake *
     return version != NULL && slice_equal(*version, "13");
 }
 
+/* True if the text is 16 bytes in base64. The bits behind the last byte may be set, as they are in
+ * RFC 6455's own example (§4.1, "AQIDBAUGBwgJCgsMDQ4PEC=="): the key is hashed as text, and never
+ * decoded. So the last character is looked at by itself, with another in its place. */
+static bool is_key(struct slice key)
+{
+    char text[KEY_TEXT], last[] = {'?', 'A', '=', '='};
+    uint8_t bytes[ACCEPT_MAX];
+    if (key.len != KEY_TEXT)
+        return false;
+    memcpy(text, key.at, KEY_TEXT);
+    last[0] = text[KEY_LAST];
+    text[KEY_LAST] = 'A';
+    return base64_decode(bytes, text, KEY_TEXT) == KEY_SIZE &&
+           base64_decode(bytes, last, sizeof(last)) == 1;
+}
+
 static bool key_is_valid(const struct http_request *request, struct handshake *out)
 {
     const struct slice *const key = only_header(request, "Sec-WebSocket-Key");
-    uint8_t bytes[ACCEPT_MAX];
-    if (key == NULL || key->len != KEY_TEXT || base64_decode(bytes, key->at, key->len) != KEY_SIZE)
+    if (key == NULL || !is_key(*key))
         return false;
     out->key = *key;
     return true;

@@ -175,6 +175,7 @@ static void split_target(struct http_request *request)
         path = authority + 3;
         while (path < end && *path != '/' && *path != '?')
             path++;
+        request->authority = (struct slice){authority + 3, (size_t)(path - authority) - 3};
     }
     const char *const mark = memchr(path, '?', (size_t)(end - path));
     const char *const path_end = mark != NULL ? mark : end;
@@ -239,7 +240,7 @@ ssize_t http_parse_request(struct http_request *request, const char *buf, size_t
     struct cursor in = cursor_within(buf, len, max);
     int step = DONE;
 
-    request->path = request->query = none;
+    request->path = request->query = request->authority = none;
     if (in.at < in.end && (*in.at == '\r' || *in.at == '\n'))
         step = take_line_end(&in);
     if (step == DONE)
@@ -257,6 +258,7 @@ ssize_t http_parse_response(struct http_request *response, int *status, const ch
     static const struct slice none = {"", 0};
     struct cursor in = cursor_within(buf, len, max);
     response->method = response->target = response->path = response->query = none;
+    response->authority = none;
     int step = take_status_line(&in, response, status);
     if (step == DONE)
         step = take_headers(&in, response);

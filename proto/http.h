@@ -24,7 +24,8 @@ struct http_header {
 
 struct http_request {
     struct slice method, target, path, query; /* query without '?'; empty where none */
-    int minor;                                /* HTTP/1.minor */
+    struct slice authority; /* of a target in absolute form; then Host does not count. Else empty */
+    int minor;              /* HTTP/1.minor */
     size_t header_count;
     struct http_header header[HTTP_HEADERS_MAX];
 };
@@ -56,6 +57,10 @@ ssize_t http_parse_request(struct http_request *request, const char *buf, size_t
 const struct slice *http_header_find(const struct http_request *request, const char *name,
                                      size_t *count);
 
+/* The host that the request is for, with its port: the target's, and Host only if the target has
+ * none (RFC 9112 §3.2.2); empty if there is neither. */
+struct slice http_host(const struct http_request *request);
+
 /* For fields that may be repeated: the next value of header `name` at or after index *from (0 to
  * begin), which is moved behind it; NULL where there is no further. */
 const struct slice *http_header_next(const struct http_request *request, const char *name,
@@ -68,7 +73,8 @@ bool http_list_has(struct slice value, const char *token);
 bool http_list_next(struct slice *rest, struct slice *element);
 
 /* The value of cookie `name` in a Cookie header (RFC 6265 §5.4), without surrounding quotes; false
- * where none. */
+ * if there is none. Of several the first that is not empty counts: browsers send one for each path
+ * and domain, and an application that logs out may leave an empty one there. */
 bool http_cookie(struct slice cookies, const char *name, struct slice *value);
 
 /* The value of `name` in a query, still percent-encoded; false where none. */

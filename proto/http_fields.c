@@ -73,6 +73,14 @@ const struct slice *http_header_find(const struct http_request *request, const c
     return first;
 }
 
+struct slice http_host(const struct http_request *request)
+{
+    const struct slice *const host = http_header_find(request, "Host", NULL);
+    if (request->authority.len > 0)
+        return request->authority;
+    return host ? *host : (struct slice){"", 0};
+}
+
 /* Where the first comma outside of a quoted string is, or the end. */
 static size_t element_len(struct slice list)
 {
@@ -134,6 +142,7 @@ static void take_pair(struct slice *rest, char separator, struct slice *name, st
 
 bool http_cookie(struct slice cookies, const char *name, struct slice *value)
 {
+    bool found = false;
     while (cookies.len > 0) {
         struct slice key, text;
         bool has_value;
@@ -144,9 +153,11 @@ bool http_cookie(struct slice cookies, const char *name, struct slice *value)
         if (text.len >= 2 && text.at[0] == '"' && text.at[text.len - 1] == '"')
             text = (struct slice){text.at + 1, text.len - 2};
         *value = text;
-        return true;
+        found = true;
+        if (text.len > 0)
+            break;
     }
-    return false;
+    return found;
 }
 
 bool http_query_find(struct slice query, const char *name, struct slice *value)

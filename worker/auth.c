@@ -65,12 +65,15 @@ enum auth_verdict auth_try(struct worker *worker, struct conn *conn,
 
 bool auth_cookie(const struct http_request *request, const char *name, struct slice *value)
 {
+    bool found = false;
     size_t from = 0;
     const struct slice *cookies;
-    while ((cookies = http_header_next(request, "Cookie", &from)) != NULL)
-        if (http_cookie(*cookies, name, value))
-            return true;
-    return false;
+    while ((cookies = http_header_next(request, "Cookie", &from)) != NULL) {
+        found = http_cookie(*cookies, name, value) || found;
+        if (found && value->len > 0)
+            break;
+    }
+    return found;
 }
 
 /* ---- Names ---- */
@@ -144,12 +147,11 @@ bool auth_origin_allowed(const struct config *config, const struct http_request 
 {
     size_t count = 0;
     const struct slice *origin = http_header_find(request, "Origin", &count);
-    const struct slice *host = http_header_find(request, "Host", NULL);
     if (!origin)
         return true;
     if (count > 1)
         return false;
-    if (host && origin_is_host(*origin, *host))
+    if (origin_is_host(*origin, http_host(request)))
         return true;
     for (size_t i = 0; i < config->origins.count; i++)
         if (origin_matches(*origin, config->origins.item[i]))

@@ -143,7 +143,7 @@ static bool find_session(const struct config *config, const struct http_request 
 {
     const struct slice *header =
         *config->session.header ? http_header_find(request, config->session.header, NULL) : NULL;
-    if (header)
+    if (header && header->len > 0)
         *value = *header;
     else if (!*config->session.cookie || !auth_cookie(request, config->session.cookie, value))
         return false;

@@ -189,25 +189,19 @@ static bool trusts(const void *config, const uint8_t address[16])
     return config_trusts_address(config, address);
 }
 
-static struct slice field_or_empty(const struct http_request *request, const char *name)
-{
-    const struct slice *value = http_header_find(request, name, NULL);
-    return value ? *value : (struct slice){"", 0};
-}
-
 /* Answers 403, and tells the operator what would let the page in: browsers show its author no more
  * than that the connection failed. */
 static void refuse_origin(struct worker *worker, struct conn *conn,
                           const struct http_request *request)
 {
     static struct log_limit limit;
-    const struct slice origin = field_or_empty(request, "Origin");
-    const struct slice host = field_or_empty(request, "Host");
+    const struct slice *origin = http_header_find(request, "Origin", NULL);
+    const struct slice host = http_host(request);
     if (log_allow(&limit, 1, NULL))
         log_warn("origin_refused",
                  "origin=%s host=%s why=\"neither the host's own origin nor in origins of "
                  "push.conf\"",
-                 log_quote(origin.at, origin.len), log_quote(host.at, host.len));
+                 log_quote(origin->at, origin->len), log_quote(host.at, host.len));
     refuse(worker, conn, refused_origin, &worker->stats->refused_origin);
 }
 

@@ -32,6 +32,20 @@ def test_session_names_its_user(server, store, user, stored):
     admit(server, [("X-Session", user)], user)
 
 
+def test_half_a_surrogate_pair_beside_the_user_stops_no_login(server, store, user):
+    store(user, r'{"name":"x\ud83d","user":"%s"}' % user)
+    admit(server, sid(user), user)
+
+
+def test_an_empty_cookie_or_header_does_not_hide_the_next(server, store, user):
+    """Browsers send the cookies of longer paths first, also one that a logout has left empty."""
+    store(user, user)
+    admit(server, [("Cookie", f"sid=; sid={user}")], user)
+    admit(server, [("Cookie", "sid="), ("Cookie", f"sid={user}")], user)
+    admit(server, [("X-Session", ""), ("Cookie", f"sid={user}")], user)
+    refuse(server, [("Cookie", "sid=; sid=")], says="there is no session")
+
+
 def test_session_with_a_number_for_its_user(server, store):
     store("number", '{"user":42}')
     admit(server, sid("number"), "42")

@@ -199,6 +199,28 @@ def test_bad_frame_behind_the_head_closes_with_its_code(server, user):
     client.expect_close(1002, skip_data=True)
 
 
+def test_two_upgrade_fields_are_one_list(server, user):
+    """RFC 9110 §5.3: as a proxy may split them."""
+    admit(server, upgrade_head(target(user), replace={"Upgrade": "h2c"}, extra=[("Upgrade", "websocket")]))
+
+
+@pytest.mark.parametrize("key", ["AQIDBAUGBwgJCgsMDQ4PEC==", "dGhlIHNhbXBsZSBub25jZR=="])
+def test_key_with_bits_behind_its_last_byte_is_let_in(server, user, key):
+    """The first is RFC 6455's own example (§4.1). A key is hashed as it stands."""
+    client = server.raw()
+    client.send_bytes(upgrade_head(target(user), replace={"Sec-WebSocket-Key": key}))
+    client.expect_upgrade(key)
+
+
+def test_of_an_absolute_target_the_host_counts_and_not_the_field(server, user):
+    """RFC 9112 §3.2.2."""
+    absolute = "http://app.example.org" + target(user)
+    for origin, status in (("https://app.example.org", 101), ("http://field.example", 403)):
+        client = server.raw()
+        client.send_bytes(upgrade_head(absolute, host="field.example", extra=[("Origin", origin)]))
+        assert client.recv_response().status == status
+
+
 # What is refused.
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"])

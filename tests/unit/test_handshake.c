@@ -65,7 +65,12 @@ static void each_rule_broken(void **state)
         {GET HOST "Upgrade: websockets\r\nConnection: Upgrade\r\n" KEY VERSION,
          HANDSHAKE_BAD_UPGRADE},
         {GET HOST "Upgrade:\r\nConnection: Upgrade\r\n" KEY VERSION, HANDSHAKE_BAD_UPGRADE},
-        {ALL "Upgrade: websocket\r\n", HANDSHAKE_BAD_UPGRADE},
+        {ALL "Upgrade: websocket\r\n", HANDSHAKE_OK}, /* two fields are one list */
+        {ALL "Upgrade: h2c\r\n", HANDSHAKE_OK},
+        {GET HOST "Upgrade: h2c\r\nUpgrade: x, WebSocket\r\nConnection: Upgrade\r\n" KEY VERSION,
+         HANDSHAKE_OK},
+        {GET HOST "Upgrade: h2c\r\nUpgrade: x\r\nConnection: Upgrade\r\n" KEY VERSION,
+         HANDSHAKE_BAD_UPGRADE},
         {GET HOST "Upgrade: WebSocket\r\nConnection: keep-alive,upgrade\r\n" KEY VERSION,
          HANDSHAKE_OK},
         {GET HOST "Upgrade: h2c, websocket\r\nConnection: Upgrade\r\n" KEY VERSION, HANDSHAKE_OK},
@@ -86,6 +91,13 @@ static void each_rule_broken(void **state)
         {GET HOST UPGRADE KEY "Sec-WebSocket-Version: 13, 8\r\n", HANDSHAKE_VERSION},
         {GET HOST UPGRADE KEY "Sec-WebSocket-Version: 013\r\n", HANDSHAKE_VERSION},
 
+        {GET HOST UPGRADE VERSION "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==\r\n",
+         HANDSHAKE_OK}, /* RFC 6455 §4.1: bits behind the last byte are set */
+        {GET HOST UPGRADE VERSION "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PE/==\r\n", HANDSHAKE_OK},
+        {GET HOST UPGRADE VERSION "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PE*==\r\n",
+         HANDSHAKE_BAD_KEY},
+        {GET HOST UPGRADE VERSION "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PE===\r\n",
+         HANDSHAKE_BAD_KEY},
         {GET HOST UPGRADE VERSION, HANDSHAKE_BAD_KEY},
         {ALL KEY, HANDSHAKE_BAD_KEY},
         {GET HOST UPGRADE VERSION "Sec-WebSocket-Key:\r\n", HANDSHAKE_BAD_KEY},

@@ -97,20 +97,20 @@ static void a_browsers_request(void **state)
 static void targets_are_split(void **state)
 {
     static const struct {
-        const char *target, *path, *query;
+        const char *target, *path, *query, *authority;
     } cases[] = {
-        {"/", "/", ""},
-        {"/a/b", "/a/b", ""},
-        {"/a?", "/a", ""},
-        {"/a?b?c", "/a", "b?c"},
-        {"/a?u=http://x/y", "/a", "u=http://x/y"},
-        {"/://b", "/://b", ""},
-        {"http://h/ws?u=1", "/ws", "u=1"},
-        {"wss://h:80/", "/", ""},
-        {"http://h", "/", ""},
-        {"http://h?u=1/2", "/", "u=1/2"},
-        {"*", "*", ""},
-        {"h:443", "h:443", ""},
+        {"/", "/", "", ""},
+        {"/a/b", "/a/b", "", ""},
+        {"/a?", "/a", "", ""},
+        {"/a?b?c", "/a", "b?c", ""},
+        {"/a?u=http://x/y", "/a", "u=http://x/y", ""},
+        {"/://b", "/://b", "", ""},
+        {"http://h/ws?u=1", "/ws", "u=1", "h"},
+        {"wss://h:80/", "/", "", "h:80"},
+        {"http://h", "/", "", "h"},
+        {"http://h?u=1/2", "/", "u=1/2", "h"},
+        {"*", "*", "", ""},
+        {"h:443", "h:443", "", ""},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -121,6 +121,26 @@ static void targets_are_split(void **state)
         assert_slice(request.target, cases[i].target);
         assert_slice(request.path, cases[i].path);
         assert_slice(request.query, cases[i].query);
+        assert_slice(request.authority, cases[i].authority);
+    }
+}
+
+static void hosts(void **state)
+{
+    static const struct {
+        const char *head, *host;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\nHost: a:1\r\n\r\n", "a:1"},
+        {"GET http://b:2/ HTTP/1.1\r\nHost: a:1\r\n\r\n", "b:2"},
+        {"GET http://b HTTP/1.1\r\n\r\n", "b"},
+        {"GET / HTTP/1.1\r\n\r\n", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_request request;
+        const size_t len = strlen(cases[i].head);
+        assert_int_equal(http_parse_request(&request, cases[i].head, len, MAX), len);
+        assert_slice(http_host(&request), cases[i].host);
     }
 }
 
@@ -354,6 +374,7 @@ int main(void)
         cmocka_unit_test(every_prefix_asks_for_more),
         cmocka_unit_test(a_browsers_request),
         cmocka_unit_test(targets_are_split),
+        cmocka_unit_test(hosts),
         cmocka_unit_test(bad_heads_fail_at_their_byte),
         cmocka_unit_test(every_byte_in_every_element),
         cmocka_unit_test(no_control_hides_in_a_value),
