@@ -90,6 +90,7 @@ struct config {
     } header;
     struct {
         char *key_file, *algorithm, *cookie, *query, *audience, *issuer;
+        uint32_t leeway; /* seconds */
     } jwt;
     struct {
         char *cookie, *header, *prefix;

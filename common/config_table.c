@@ -44,6 +44,10 @@ CONFIG_KEYS(NO_WORDS, NO_WORDS, NO_WORDS, ENUM_WORDS, NO_WORDS)
 #define SECTION_STR(section, key, initial, help)                                                   \
     {ROW(offsetof(struct config, section.key), key, KEY_STR, RELOAD, help), .text = (initial)}
 
+#define SECTION_INT(section, key, initial, low, high, unit_, help)                                 \
+    {ROW(offsetof(struct config, section.key), key, KEY_INT, RELOAD, help), .number = (initial),   \
+     .least = (low), .most = (high), .unit = (unit_)}
+
 static const struct config_key header_keys[] = {
     SECTION_STR(header, name, "X-Auth-User", "header in which a trusted proxy names the user"),
 };
@@ -55,6 +59,7 @@ static const struct config_key jwt_keys[] = {
     SECTION_STR(jwt, query, "", "query parameter that may hold the token; empty: none"),
     SECTION_STR(jwt, audience, "", "what aud must hold; empty: not checked"),
     SECTION_STR(jwt, issuer, "", "what iss must be; empty: not checked"),
+    SECTION_INT(jwt, leeway, 0, 0, 60, "seconds", "how far the login service's clock may be off when exp and nbf are checked"),
 };
 
 static const struct config_key session_keys[] = {

@@ -57,6 +57,11 @@ bool json_next(struct json_walk *walk, struct json_value *name, struct json_valu
 /* Whether a JSON_TYPE_STRING says exactly `text` (escapes decoded). */
 bool json_string_is(const struct json_value *string, const char *text);
 
+/* Turns each escape of half a surrogate pair into \u0000, in place. RFC 8259 §8.2 allows them,
+ * programs that cut text write them, and the scanner refuses them; a document of which only some
+ * members matter can be read so, and a name that holds one is still refused, for its NUL. */
+void json_mask_surrogates(char *text, size_t len);
+
 /* Decodes a valid JSON_TYPE_STRING into `out` (at least string->len bytes); returns the length. May
  * hold NUL bytes. */
 size_t json_unescape(char *out, const struct json_value *string);

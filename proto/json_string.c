@@ -186,6 +186,22 @@ bool json_string_is(const struct json_value *string, const char *text)
     return *text == '\0';
 }
 
+void json_mask_surrogates(char *text, size_t len)
+{
+    const char *const end = text + len;
+    char *at = text;
+    while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
+        uint32_t code;
+        const char *const after = read_escape(at, end, &code);
+        const char *const unit = after ? after : read_unit(at, end, &code);
+        if (!after && unit)
+            memcpy(at + 2, "0000", 4);
+        else if (!unit)
+            return; /* no JSON at all, which the scanner will say */
+        at = text + (unit - text);
+    }
+}
+
 size_t json_unescape(char *out, const struct json_value *string)
 {
     const char *at = string->at + 1, *end = string->at + string->len - 1;

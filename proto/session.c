@@ -37,11 +37,12 @@ static ssize_t read_user(char *out, size_t max, const struct json_value *user)
     return copy(out, max, name, json_unescape(name, user));
 }
 
-ssize_t session_user(char *out, size_t max, const char *text, size_t len)
+ssize_t session_user(char *out, size_t max, char *text, size_t len)
 {
     struct json_value name, value, user = {0};
     if (!is_json(text, len))
         return copy(out, max, text, len);
+    json_mask_surrogates(text, len);
     struct json_walk walk = json_walk_object(text, len);
     while (json_next(&walk, &name, &value)) {
         if (!json_string_is(&name, "user"))

@@ -8,7 +8,8 @@
 #include <sys/types.h>
 
 /* Writes the user of a session to `out`, at most `max` bytes; whether it is a user's name is for
- * the caller to check. Returns its length, or -1 where the session names none, or a longer one. */
-ssize_t session_user(char *out, size_t max, const char *text, size_t len);
+ * the caller to check. May change the text. Returns the length, or -1 if the session names no user,
+ * or a longer one. */
+ssize_t session_user(char *out, size_t max, char *text, size_t len);
 
 #endif

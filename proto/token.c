@@ -96,6 +96,7 @@ enum token_error token_read(struct token *token, const char *text, size_t len,
     const ssize_t payload = take_part(&rest, false, claims);
     if (payload < 0)
         return TOKEN_MALFORMED;
+    json_mask_surrogates((char *)claims, (size_t)payload); /* a name that was cut, beside sub */
     token->signed_part = (struct slice){text, (size_t)(rest.at - text) - 1};
     const ssize_t signature = take_part(&rest, true, claims + payload);
     if (signature < 0)
@@ -119,22 +120,24 @@ static bool read_date(const struct json_value *value, uint64_t *date)
     return true;
 }
 
-static enum token_error check_times(const struct token *token, uint64_t now, uint32_t *expires)
+static enum token_error check_times(const struct token *token, const struct token_rules *rules,
+                                    uint32_t *expires)
 {
     uint64_t date = 0;
     *expires = 0;
     if (token->exp.type != JSON_TYPE_NONE) {
         if (!read_date(&token->exp, &date))
             return TOKEN_BAD_CLAIM;
-        if (date <= now)
+        date += rules->leeway;
+        if (date <= rules->now)
             return TOKEN_EXPIRED;
-        *expires = (uint32_t)date;
+        *expires = date < UINT32_MAX ? (uint32_t)date : UINT32_MAX;
     }
     if (token->nbf.type == JSON_TYPE_NONE)
         return TOKEN_OK;
     if (!read_date(&token->nbf, &date))
         return TOKEN_BAD_CLAIM;
-    return date > now ? TOKEN_NOT_YET : TOKEN_OK;
+    return date > rules->now + rules->leeway ? TOKEN_NOT_YET : TOKEN_OK;
 }
 
 /* aud is one name or an array of them (RFC 7519 §4.1.3). */
@@ -155,7 +158,7 @@ static bool has_audience(const struct json_value *aud, const char *audience)
 enum token_error token_check(const struct token *token, const struct token_rules *rules,
                              uint32_t *expires)
 {
-    const enum token_error error = check_times(token, rules->now, expires);
+    const enum token_error error = check_times(token, rules, expires);
     if (error)
         return error;
     if (*rules->audience && !has_audience(&token->aud, rules->audience))

@@ -47,7 +47,8 @@ struct token {
 
 /* What the claims are to be held against. */
 struct token_rules {
-    uint64_t now;         /* Unix second */
+    uint64_t now;    /* Unix second */
+    uint32_t leeway; /* seconds by which exp may be over, and nbf not yet come (RFC 7519 §4.1.4) */
     const char *audience; /* that aud must hold; "": not checked */
     const char *issuer;   /* that iss must be; "": not checked */
 };
@@ -58,7 +59,8 @@ enum token_error token_read(struct token *token, const char *text, size_t len,
                             const char *algorithm, uint8_t *buffer);
 
 /* Checks the claims of a token whose signature is right. *expires gets the second at which it ends,
- * cut to 32 bits; 0 where it never does. */
+ * with
+ * the leeway, cut to 32 bits; 0 if it never does. */
 enum token_error token_check(const struct token *token, const struct token_rules *rules,
                              uint32_t *expires);
 

@@ -35,8 +35,8 @@ const char *auth_check_token(const struct worker *worker, const char *text, size
 {
     const struct config *config = worker->config;
     const struct jwt_key *key = config->jwt_key;
-    const struct token_rules rules = {clock_wall_ms() / 1000, config->jwt.audience,
-                                      config->jwt.issuer};
+    const struct token_rules rules = {clock_wall_ms() / 1000, config->jwt.leeway,
+                                      config->jwt.audience, config->jwt.issuer};
     uint8_t buffer[TOKEN_MAX];
     char user[TOKEN_MAX];
     struct token token;

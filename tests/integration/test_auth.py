@@ -11,7 +11,7 @@ from harness.client import ACCEPTED, AUTH, ERROR
 from harness.http import upgrade_head
 from harness.login import (ALGORITHMS, BAD_NAMES, admit, assert_one_line_each, bearer, encode_part,
                            raw_token, refuse, sign)
-from harness.server import run_wspushd
+from harness.server import Raw, run_wspushd
 from harness.wait import SLACK
 
 
@@ -117,6 +117,28 @@ def test_times_are_checked(server, keys):
     admit(server, bearer(sign({"sub": "42", "exp": time.time() + 60.5})))
     for claims in ({"exp": "tomorrow"}, {"exp": [now + 60]}, {"nbf": "0"}, {"exp": True}):
         refuse(server, bearer(sign({"sub": "42", **claims})), says="a claim has the wrong type")
+
+
+def test_leeway_forgives_a_clock_that_is_off(servers, keys):
+    server = servers(auth=["jwt"], jwt=Raw(f'{{ key_file = "{keys.file["HS256"]}" leeway = 60 }}'))
+    now = int(time.time())
+    admit(server, bearer(keys.token(exp=now - 30)))
+    admit(server, bearer(keys.token(nbf=now + 30)))
+    refuse(server, bearer(keys.token(exp=now - 61)), says="it has expired")
+    refuse(server, bearer(keys.token(nbf=now + 120)), says="it is not valid yet")
+
+
+def test_leeway_has_its_bounds(tmp_path, keys):
+    conf = tmp_path / "push.conf"
+    conf.write_text(f'listen = "127.0.0.1:8080"\njwt {{ leeway = 61 }}\n')
+    status, printed = run_wspushd("-t", "-c", conf)
+    assert status == 1 and "jwt.leeway: 61 is above 60 seconds" in printed
+
+
+def test_half_a_surrogate_pair_beside_sub_stops_no_login(server):
+    r"""A name that was cut in the middle of an emoji: {"name":"x\ud83d","sub":"42"}."""
+    admit(server, bearer(sign(br'{"name":"x\ud83d","sub":"42","more":["\udc00"]}')), "42")
+    refuse(server, bearer(sign(br'{"sub":"42\ud83d"}')), says="not a user name")
 
 
 def test_token_without_an_end_is_let_in(server):

@@ -35,9 +35,19 @@ static void json_names_the_user(void **state)
     (void)state;
     assert_user("{\"user\":\"42\"}", "42");
     assert_user(" \n{\"role\":{\"user\":\"no\"},\"user\":\"\\u6211\",\"x\":[1,2]}", "我");
+    assert_user("{\"name\":\"cut\\ud83d\",\"user\":\"42\"}", "42");
     assert_user("{\"user\":42}", "42");
     assert_user("{\"user\":18446744073709551615}", "18446744073709551615");
     assert_user("{\"user\":\"a\\nb\"}", "a\nb"); /* the caller's to refuse */
+}
+
+/* The user's own name must be whole: what stands for the half is no part of any user's name. */
+static void half_a_pair_in_the_name(void **state)
+{
+    char text[] = "{\"user\":\"4\\ud800\"}", name[NAME_MAX_LEN];
+    (void)state;
+    assert_int_equal(session_user(name, sizeof(name), text, strlen(text)), 2);
+    assert_memory_equal(name, "4\0", 2);
 }
 
 static void sessions_without_a_user(void **state)
@@ -57,7 +67,6 @@ static void sessions_without_a_user(void **state)
         "{\"user\":\"42\"",
         "{\"user\":\"42\"} x",
         "{\"user\":\"1\",\"user\":\"2\"}",
-        "{\"user\":\"\\ud800\"}",
         "{\"user\":\"\xff\"}",
     };
     (void)state;
@@ -98,8 +107,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_text_is_the_user),  cmocka_unit_test(json_names_the_user),
-        cmocka_unit_test(sessions_without_a_user), cmocka_unit_test(names_that_are_too_long),
-        cmocka_unit_test(depth_ends_somewhere),
+        cmocka_unit_test(half_a_pair_in_the_name), cmocka_unit_test(sessions_without_a_user),
+        cmocka_unit_test(names_that_are_too_long), cmocka_unit_test(depth_ends_somewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

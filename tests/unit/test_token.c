@@ -94,7 +94,7 @@ static void rfc_7515_example(void **state)
     assert_int_equal(read_text(&token, text), TOKEN_OK);
     assert_true(json_string_is(&token.iss, "joe"));
     assert_int_equal(token.signature_len, 32);
-    const struct token_rules before = {1300819379, "", ""}, after = {1300819380, "", ""};
+    const struct token_rules before = {1300819379, 0, "", ""}, after = {1300819380, 0, "", ""};
     assert_int_equal(token_check(&token, &before, &expires), TOKEN_NO_SUBJECT);
     assert_int_equal(expires, 1300819380);
     assert_int_equal(token_check(&token, &after, &expires), TOKEN_EXPIRED);
@@ -171,7 +171,7 @@ static void claims(void **state)
         {"{\"sub\":[\"42\"]}", TOKEN_NO_SUBJECT, 0},
         {"{}", TOKEN_NO_SUBJECT, 0},
     };
-    const struct token_rules rules = {NOW, "", ""};
+    const struct token_rules rules = {NOW, 0, "", ""};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct token token;
@@ -181,6 +181,55 @@ static void claims(void **state)
         if (error != cases[i].error || (error == TOKEN_OK && expires != cases[i].expires))
             fail_msg("%s: %s, %u", cases[i].payload, token_error_text(error), expires);
     }
+}
+
+static void leeway(void **state)
+{
+    static const struct {
+        const char *payload;
+        enum token_error error;
+        uint32_t expires;
+    } cases[] = {
+        {"{\"sub\":\"u\",\"exp\":1699999941}", TOKEN_OK, NOW + 1},
+        {"{\"sub\":\"u\",\"exp\":1699999940}", TOKEN_EXPIRED, 0},
+        {"{\"sub\":\"u\",\"exp\":1e999}", TOKEN_OK, UINT32_MAX},
+        {"{\"sub\":\"u\",\"nbf\":1700000060}", TOKEN_OK, 0},
+        {"{\"sub\":\"u\",\"nbf\":1700000061}", TOKEN_NOT_YET, 0},
+    };
+    const struct token_rules rules = {NOW, 60, "", ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct token token;
+        uint32_t expires = 0;
+        assert_int_equal(read_token(&token, HS256, cases[i].payload), TOKEN_OK);
+        const enum token_error error = token_check(&token, &rules, &expires);
+        if (error != cases[i].error || (error == TOKEN_OK && expires != cases[i].expires))
+            fail_msg("%s: %s, %u", cases[i].payload, token_error_text(error), expires);
+    }
+}
+
+/* As a login service writes a name that it has cut in the middle of a character. */
+static void half_pairs_beside_the_user(void **state)
+{
+    static const char *const payloads[] = {
+        "{\"name\":\"x\\ud83d\",\"sub\":\"42\"}",
+        "{\"sub\":\"42\",\"a\":[{\"\\udc00\":\"\\ud800\\ud800\"}]}",
+        "{\"sub\":\"4\\u0032\",\"x\":\"\\\\ud83d\\ud83d\\\"\"}",
+    };
+    const struct token_rules rules = {NOW, 0, "", ""};
+    struct token token;
+    uint32_t expires;
+    char user[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+        assert_int_equal(read_token(&token, HS256, payloads[i]), TOKEN_OK);
+        assert_int_equal(token_check(&token, &rules, &expires), TOKEN_OK);
+        assert_int_equal(json_unescape(user, &token.sub), 2);
+        assert_memory_equal(user, "42", 2);
+    }
+    assert_int_equal(read_token(&token, HS256, "{\"sub\":\"4\\ud83d\"}"), TOKEN_OK);
+    assert_int_equal(json_unescape(user, &token.sub), 2);
+    assert_memory_equal(user, "4\0", 2); /* which is no user's name */
 }
 
 static void audience_and_issuer(void **state)
@@ -202,7 +251,7 @@ static void audience_and_issuer(void **state)
         {"{\"sub\":\"u\",\"aud\":\"push\",\"iss\":\"Me\"}", TOKEN_ISSUER},
         {"{\"sub\":\"u\",\"aud\":\"push\",\"iss\":[\"me\"]}", TOKEN_ISSUER},
     };
-    const struct token_rules rules = {NOW, "push", "me"};
+    const struct token_rules rules = {NOW, 0, "push", "me"};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct token token;
@@ -299,10 +348,16 @@ static void depth_ends_somewhere(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parts_of_a_token),         cmocka_unit_test(rfc_7515_example),
-        cmocka_unit_test(headers_that_are_refused), cmocka_unit_test(claims),
-        cmocka_unit_test(audience_and_issuer),      cmocka_unit_test(a_claim_twice_is_malformed),
-        cmocka_unit_test(texts_that_are_no_tokens), cmocka_unit_test(tokens_cut_at_every_byte),
+        cmocka_unit_test(parts_of_a_token),
+        cmocka_unit_test(rfc_7515_example),
+        cmocka_unit_test(headers_that_are_refused),
+        cmocka_unit_test(claims),
+        cmocka_unit_test(leeway),
+        cmocka_unit_test(half_pairs_beside_the_user),
+        cmocka_unit_test(audience_and_issuer),
+        cmocka_unit_test(a_claim_twice_is_malformed),
+        cmocka_unit_test(texts_that_are_no_tokens),
+        cmocka_unit_test(tokens_cut_at_every_byte),
         cmocka_unit_test(depth_ends_somewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
