@@ -39,6 +39,7 @@
 /* clang-format off */
 #define CONFIG_KEYS(INT, BOOL, STR, ENUM, LIST)                                                    \
     LIST(listen, {"0.0.0.0:8080"}, RELOAD_ONLY, "addresses to accept clients on: \"host:port\", \"[::]:port\" or \"unix:/path\"; \"... proxy\": behind the PROXY protocol") \
+    STR (listen_mode, "", RELOAD, "permissions of the unix sockets in listen, in octal: \"0660\"; empty: as the umask leaves them") \
     STR (path, "/ws", RELOAD, "path of the WebSocket endpoint") \
     STR (echo_path, "", RELOAD, "path of a plain WebSocket echo without opcodes; empty: none") \
     INT (workers, 0, 0, 64, "processes", RELOAD_ONLY, "worker processes; 0: one for each core") \
@@ -48,6 +49,7 @@
     INT (max_message, 65536, 128, 16777216, "bytes", RELOAD, "largest message from a client; larger ones close with 1009") \
     INT (max_push, 1048576, 1024, 16777216, "bytes", RESTART, "largest push from Redis; larger ones are dropped and counted") \
     STR (admin, "127.0.0.1:8081", RELOAD_ONLY, "address of the admin HTTP interface; empty: none") \
+    STR (admin_mode, "", RELOAD, "permissions of admin's unix socket, in octal: \"0600\"; empty: as the umask leaves them") \
     STR (admin_token, "", RELOAD, "secret that every request to the admin interface must carry, but /healthz and /readyz; empty: none") \
     LIST(admin_hosts, {NULL}, RELOAD, "names by which the admin interface may be asked without admin_token, besides localhost and addresses") \
     STR (redis, "redis://127.0.0.1:6379/0", RELOAD, "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \

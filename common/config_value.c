@@ -80,6 +80,18 @@ static bool check_admin(const char *value, char *why)
                          config_quoted(value));
 }
 
+/* Permissions as chmod(1) takes them: 3 or 4 octal digits, without the special bits. */
+static bool check_mode(const char *value, char *why)
+{
+    const size_t len = strlen(value);
+
+    if (len == 0 ||
+        ((len == 3 || (len == 4 && *value == '0')) && value[strspn(value, "01234567")] == '\0'))
+        return true;
+    return config_refuse(why, "%s is not a mode: write it in octal, like \"0660\"",
+                         config_quoted(value));
+}
+
 /* A token travels in a header field (RFC 6750 §2.1), where white space would end it. */
 static bool check_admin_token(const char *value, char *why)
 {
@@ -305,6 +317,8 @@ static const struct {
     {SECTION_ROOT, "topics", check_topic},
     {SECTION_ROOT, "admin_token", check_admin_token},
     {SECTION_ROOT, "admin_hosts", check_admin_host},
+    {SECTION_ROOT, "listen_mode", check_mode},
+    {SECTION_ROOT, "admin_mode", check_mode},
 };
 
 static bool check_text(const struct config_section *section, const struct config_key *key,

@@ -63,18 +63,34 @@ static void remove_stale(const struct listen_address *address)
     close(fd);
 }
 
-/* Opens what nobody has open yet. Returns the descriptor, or -1 after logging why. */
-static int open_new(const struct listen_address *address, uint32_t send_buffer)
+/* What sockets of one kind (listen, admin) are given. */
+struct manner {
+    uint32_t send_buffer; /* bytes; 0: the kernel's default */
+    const char *mode;     /* of a unix socket, in octal; empty: as the umask leaves it */
+};
+
+/* Gives a unix socket's file its mode. Returns 0, or -1 with errno. */
+static int set_mode(const struct listen_address *address, const char *mode)
+{
+    const char *path = ((const struct sockaddr_un *)&address->addr)->sun_path;
+    if (!address->is_unix || !*mode)
+        return 0;
+    return chmod(path, (mode_t)strtoul(mode, NULL, 8));
+}
+
+/* Opens what nobody has open yet. Returns the descriptor, or -1 after logging why. A file's mode is
+ * set before anybody can connect. */
+static int open_new(const struct listen_address *address, const struct manner *manner)
 {
     const int fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd != -1) {
-        set_options(fd, address, send_buffer);
+        set_options(fd, address, manner->send_buffer);
         if (address->addr.ss_family == AF_INET6)
             set(fd, IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY", 1);
         if (address->is_unix)
             remove_stale(address);
         if (bind(fd, (const struct sockaddr *)&address->addr, address->len) == 0 &&
-            listen(fd, BACKLOG) == 0)
+            set_mode(address, manner->mode) == 0 && listen(fd, BACKLOG) == 0)
             return fd;
     }
     const char *why = strerror(errno);
@@ -100,19 +116,27 @@ static bool has(const struct listeners *listeners, int fd)
     return false;
 }
 
-/* The socket of `old` that is bound to the address and not yet used, or -1. */
+/* True if the file of a unix socket is gone: nobody can connect any more. One that systemd has
+ * passed is systemd's to make again. */
+static bool is_unreachable(int fd, const struct listen_address *address)
+{
+    const char *path = ((const struct sockaddr_un *)&address->addr)->sun_path;
+    return address->is_unix && !inherit_owns(fd) && access(path, F_OK) == -1 && errno == ENOENT;
+}
+
+/* The socket of `old` that is bound to the address, reachable, and not yet used; or -1. */
 static int use_on(const struct listeners *listeners, const struct listeners *old,
                   const struct listen_address *address)
 {
     for (size_t i = 0; i <= old->count; i++)
         if (nth(old, i) != -1 && !has(listeners, nth(old, i)) &&
-            inherit_is_bound(nth(old, i), address))
+            inherit_is_bound(nth(old, i), address) && !is_unreachable(nth(old, i), address))
             return nth(old, i);
     return -1;
 }
 
 static int open_one(const struct listeners *listeners, const struct listeners *old,
-                    const struct listen_address *address, uint32_t send_buffer)
+                    const struct listen_address *address, const struct manner *manner)
 {
     int fd = old ? use_on(listeners, old, address) : -1;
     if (fd == -1)
@@ -120,23 +144,29 @@ static int open_one(const struct listeners *listeners, const struct listeners *o
     if (fd == -1)
         fd = handover_listener(address);
     if (fd == -1)
-        return open_new(address, send_buffer);
-    set_options(fd, address, send_buffer);
+        return open_new(address, manner);
+    set_options(fd, address, manner->send_buffer);
+    if (!inherit_owns(fd) && set_mode(address, manner->mode) == -1)
+        log_warn("listen_mode", "address=%s why=%s",
+                 log_quote(address->text, strlen(address->text)),
+                 log_quote(strerror(errno), strlen(strerror(errno))));
     return fd;
 }
 
 static int open_all(struct listeners *listeners, const struct config *config,
                     const struct listeners *old)
 {
+    const struct manner clients = {config->send_buffer, config->listen_mode};
+    const struct manner admin = {0, config->admin_mode};
     for (size_t i = 0; i < listeners->count; i++) {
-        const int fd = open_one(listeners, old, &config->listen_at[i], config->send_buffer);
+        const int fd = open_one(listeners, old, &config->listen_at[i], &clients);
         if (fd == -1)
             return -1;
         listeners->fd[i] = fd;
     }
     if (config->admin_at.len == 0)
         return 0;
-    listeners->admin = open_one(listeners, old, &config->admin_at, 0);
+    listeners->admin = open_one(listeners, old, &config->admin_at, &admin);
     return listeners->admin == -1 ? -1 : 0;
 }
 
@@ -168,13 +198,25 @@ int listeners_open(struct listeners *listeners, const struct config *config,
     return -1;
 }
 
-/* Removes the file that a unix socket is bound to. */
-static void remove_file(int fd)
+/* The path that a unix socket is bound to; false if it is of another kind. */
+static bool path_of(int fd, struct sockaddr_un *addr)
 {
-    struct sockaddr_un addr = {0};
-    socklen_t len = sizeof(addr) - 1; /* so that a path ends with a NUL */
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) == 0 && addr.sun_family == AF_UNIX)
-        unlink(addr.sun_path);
+    socklen_t len = sizeof(*addr) - 1; /* so that a path ends with a NUL */
+    *addr = (struct sockaddr_un){0};
+    return fd != -1 && getsockname(fd, (struct sockaddr *)addr, &len) == 0 &&
+           addr->sun_family == AF_UNIX;
+}
+
+/* Removes the file of a unix socket, unless one of `fresh` has it now. */
+static void remove_file(int fd, const struct listeners *fresh)
+{
+    struct sockaddr_un addr, other;
+    if (!path_of(fd, &addr))
+        return;
+    for (size_t i = 0; fresh && i <= fresh->count; i++)
+        if (path_of(nth(fresh, i), &other) && strcmp(addr.sun_path, other.sun_path) == 0)
+            return;
+    unlink(addr.sun_path);
 }
 
 void listeners_close(struct listeners *old, const struct listeners *fresh)
@@ -184,7 +226,7 @@ void listeners_close(struct listeners *old, const struct listeners *fresh)
         if (fd == -1 || (fresh && has(fresh, fd)) || handover_brought(fd))
             continue;
         if (!inherit_owns(fd))
-            remove_file(fd);
+            remove_file(fd, fresh);
         close(fd);
     }
     free(old->fd);

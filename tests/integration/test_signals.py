@@ -348,6 +348,47 @@ def test_admin_on_a_unix_socket(make_server, tmp_path):
     assert server.admin.connections() == 1
 
 
+def test_help_and_version_have_their_words():
+    for short, word in (("-h", "--help"), ("-V", "--version")):
+        assert run_wspushd(word) == run_wspushd(short)
+        assert run_wspushd(word)[0] == 0
+    assert run_wspushd("--nonsense")[0] == 1
+
+
+def test_a_unix_sockets_mode_is_settable(make_server, tmp_path):
+    server = make_server(listen=[f"unix:{tmp_path}/ws.sock"], listen_mode="0660",
+                         admin=f"unix:{tmp_path}/admin.sock", admin_mode="600")
+    assert stat.S_IMODE((tmp_path / "ws.sock").stat().st_mode) == 0o660
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600
+    server.workers_may_change = True
+    server.config.update(listen_mode="0666", admin_mode="")
+    server.rewrite()
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "event=reloaded" in server.log(), "the reload")
+    assert stat.S_IMODE((tmp_path / "ws.sock").stat().st_mode) == 0o666
+    assert stat.S_IMODE((tmp_path / "admin.sock").stat().st_mode) == 0o600, "as it was"
+
+
+@pytest.mark.parametrize("mode", ["660x", "888", "1777", "60", "rw-rw----"])
+def test_a_mode_that_is_none_is_named(conf, mode):
+    status, text = run_wspushd("-t", "-c", conf(listen_mode=mode))
+    assert status == 1 and "listen_mode" in text and "octal" in text
+
+
+def test_a_removed_unix_socket_is_made_again_by_a_reload(make_server, tmp_path):
+    path, admin = tmp_path / "ws.sock", tmp_path / "admin.sock"
+    server = make_server(listen=[f"unix:{path}", f"127.0.0.1:{free_port()}"], admin=f"unix:{admin}")
+    server.workers_may_change = True
+    client = server.client("there", address=str(path))
+    path.unlink(), admin.unlink()
+    server.signal(signal.SIGHUP)
+    wait_for(lambda: "event=reloaded" in server.log(), "the reload")
+    serves(server, str(path))
+    assert server.push("there", 110, data=1) == 1 and client.recv_message().json() == 1
+    server.stop()
+    assert not path.exists() and not admin.exists()
+
+
 def test_stale_unix_socket_of_a_killed_server_is_replaced(make_server, tmp_path):
     path = tmp_path / "ws.sock"
     server = make_server(listen=[f"unix:{path}"])
