@@ -30,7 +30,9 @@ void document_free(struct document *document)
 
 void document_print(struct document *document)
 {
-    puts(buffer_string(&document->text));
+    const char *text = buffer_string(&document->text);
+    printf("%s%s", text,
+           document->text.len > 0 && text[document->text.len - 1] == '\n' ? "" : "\n");
 }
 
 long long number_of(const json_t *object, const char *name)

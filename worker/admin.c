@@ -53,16 +53,23 @@ void admin_answer(struct evhttp_request *request, int status, const char *type, 
     evbuffer_free(buffer);
 }
 
+/* The line feed lets a shell's prompt come on a line of its own. */
 void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
 {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    static const char failed[] = "{\"error\":\"the answer could not be written\"}\n";
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (!out)
+        abort();
+    const bool written =
+        json && json_dumpf(json, out, JSON_COMPACT) == 0 && fputc('\n', out) != EOF;
+    fclose(out);
     json_decref(json);
-    if (!text) {
-        static const char failed[] = "{\"error\":\"the answer could not be written\"}";
+    if (written)
+        admin_answer(request, status, "application/json", text, len);
+    else
         admin_answer(request, HTTP_INTERNAL, "application/json", failed, sizeof(failed) - 1);
-        return;
-    }
-    admin_answer(request, status, "application/json", text, strlen(text));
     free(text);
 }
 

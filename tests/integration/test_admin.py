@@ -320,6 +320,14 @@ def test_websocket_port_is_no_admin_port(server):
         assert request(server.address, path).status in (404, 426)
 
 
+def test_answers_end_with_a_line_feed(server, user):
+    """So that a shell's prompt stands on a line of its own."""
+    for path in ("/healthz", "/api/stats", "/api/users/" + user, "/nothing"):
+        assert server.admin.get(path).body.endswith(b"}\n")
+    answer = server.admin.get("/api/push", method="POST", body=b'{"user":"nobody","op":110}')
+    assert answer.body.endswith(b"}\n") and answer.body.count(b"\n") == 1
+
+
 def test_answers_are_json_with_their_type(server, user):
     for path in ("/api/stats", "/api/users/" + user):
         response = server.admin.get(path)

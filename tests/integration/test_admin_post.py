@@ -394,7 +394,7 @@ def test_many_requests_on_one_connection(server, user):
     raw = b""
     for turn in range(100):
         sock.sendall(request)
-        while raw.count(b"200 OK") <= turn or not raw.endswith(b"}"):
+        while raw.count(b"200 OK") <= turn or not raw.endswith(b"}\n"):
             raw += sock.recv(65536)
         assert client.recv_message().json() == 1
     sock.close()

@@ -66,7 +66,7 @@ def test_shell(node):
     assert client.recv_message().json() == PUSH
     client.send_message(SUB, b'{"topics":["room:7"]}')
     assert client.recv_message().op == SUBBED
-    to_user, to_topic = shell(post.replace("curl -s", "curl -s -w '\\n'"), node).splitlines()
+    to_user, to_topic = shell(post, node).splitlines()
     assert json.loads(to_user).items() >= {"user": "42", "delivered": 1}.items()
     assert json.loads(to_topic).items() >= {"topic": "room:7", "delivered": 1}.items()
     for _ in range(2):
