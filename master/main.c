@@ -24,8 +24,8 @@ static const char usage[] =
     "  -o KEY=VALUE  overrides a key of it; a list's items are separated by commas\n"
     "  -t            checks the configuration, prints what is wrong with it, and exits\n"
     "  -k            prints every key with its default, bounds and meaning\n"
-    "  -V            prints the version\n"
-    "  -h            prints this\n"
+    "  -V, --version prints the version\n"
+    "  -h, --help    prints this\n"
     "\n"
     "signals: TERM, INT drain and stop; QUIT the same to be started again; HUP reload push.conf;\n"
     "         USR1 reopen the log; USR2 replace the binary without closing a connection\n"
@@ -41,8 +41,10 @@ struct options {
 static int parse(int argc, char **argv, struct options *options)
 {
     struct invocation *invocation = &options->invocation;
+    static const struct option words[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
     int option;
-    while ((option = getopt(argc, argv, "c:o:tkVh")) != -1) {
+    while ((option = getopt_long(argc, argv, "c:o:tkVh", words, NULL)) != -1) {
         switch (option) {
         case 'c':
             invocation->file = optarg;

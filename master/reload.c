@@ -21,6 +21,7 @@ static struct {
     struct event *look;
     struct listeners old; /* accepted from until the last old worker has left */
     bool moving;
+    bool kept;       /* a key kept its value, and the file has another */
     bool stop_waits; /* for the end of a move that has no way back */
     enum ending ending;
 } state = {.old.admin = -1};
@@ -40,9 +41,11 @@ static void log_mistakes(char *text)
 static void log_kept(const char *key)
 {
     char line[128];
-    log_warn("reload_kept", "key=%s why=\"it needs a restart\"", key);
+    log_warn("reload_kept",
+             "key=%s why=\"it needs a restart, and until then an upgrade is refused\"", key);
     snprintf(line, sizeof(line), "%s: keeps its value until a restart", key);
     change_note(line);
+    state.kept = true;
 }
 
 static struct config *read_again(const struct master *master)
@@ -173,7 +176,11 @@ void reload(struct master *master)
         change_end(master, CHANGE_REFUSED);
         return;
     }
+    state.kept = false;
     config_keep(fresh, master->config, log_kept);
+    if (state.kept)
+        change_note(
+            "until that restart, an upgrade will be refused (unless the file is changed back)");
     if (!has_slots(master, fresh, why))
         refuse(master, fresh, why);
     else if (listeners_open(&listeners, fresh, &master->listeners) == -1)
