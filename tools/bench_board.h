@@ -91,6 +91,8 @@ struct swarm_board {
     struct histogram connects;             /* due to ready */
     struct event_mark event[EVENTS_MAX];
     char error[160]; /* why the last attempt to connect failed */
+    _Atomic uint32_t
+        denied; /* the status of an answer that no further attempt will change; 0: none */
     SWARM_COUNTS(BOARD_COUNT)
 };
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "proto/http.h"
+#include "proto/json.h"
 #include "proto/message.h"
 #include "tools/bench_account.h"
 #include "tools/bench_clock.h"
@@ -218,13 +219,36 @@ static void greeted(struct swarm *swarm, struct client *client)
     send_message(swarm, client, OP_SUB, message, (size_t)len);
 }
 
-/* Whether it is a 101 to our key. */
-static const char *check_answer(const struct http_request *answer, int status)
+/* True if the same request will get the same answer: a 4xx (RFC 9110 §15.5) but those that ask for
+ * patience. */
+static bool is_final(int status)
 {
-    static char refused[64];
+    return status / 100 == 4 && status != 408 && status != 409 && status != 425 && status != 429;
+}
+
+/* The server's own words, the member "message" of a body that has come along with the head; or "".
+ */
+static const char *words_of(const char *body, size_t len)
+{
+    static char text[96];
+    struct json_value name, value;
+    struct json_walk walk = json_walk_object(body, len);
+    text[0] = '\0';
+    while (json_next(&walk, &name, &value))
+        if (json_string_is(&name, "message") && value.type == JSON_TYPE_STRING)
+            snprintf(text, sizeof(text), ": %.*s", (int)value.len - 2, value.at + 1);
+    return text;
+}
+
+/* Whether it is a 101 to our key. */
+static const char *check_answer(const struct http_request *answer, int status, const char *body,
+                                size_t len)
+{
+    static char refused[160];
 
     if (status != 101) {
-        snprintf(refused, sizeof(refused), "the server answered with status %d", status);
+        snprintf(refused, sizeof(refused), "the server answered with status %d%s", status,
+                 words_of(body, len));
         return refused;
     }
     const struct slice *accept = http_header_find(answer, "Sec-WebSocket-Accept", NULL);
@@ -247,9 +271,13 @@ static size_t read_answer(struct swarm *swarm, struct client *client, const uint
         buffer_append(&client->answer, buf, len);
         return 0;
     }
-    const char *wrong = used < 0 ? "the answer is not HTTP/1.1" : check_answer(&answer, status);
+    const char *wrong =
+        used < 0 ? "the answer is not HTTP/1.1"
+                 : check_answer(&answer, status, (const char *)buf + used, len - (size_t)used);
     if (wrong != NULL) {
         client_end(swarm, client, wrong);
+        if (used > 0 && is_final(status))
+            atomic_store_explicit(&swarm->board->denied, (uint32_t)status, memory_order_release);
         return 0;
     }
     client->state = CLIENT_GREETING;

@@ -147,6 +147,17 @@ static bool connects_only(const struct mode *mode)
     return strcmp(mode->name, "connect") == 0;
 }
 
+/* Returns why a swarm's clients are refused for good, or NULL. */
+static const char *find_denial(const struct bench *bench)
+{
+    for (uint32_t i = 0; i < bench->swarms; i++) {
+        const struct swarm_board *swarm = &bench->board->swarm[i];
+        if (atomic_load_explicit(&swarm->denied, memory_order_acquire) != 0)
+            return swarm->error;
+    }
+    return NULL;
+}
+
 /* Connects the clients below `wanted`, and waits until all of them are ready. */
 static bool connect_clients(struct run *run, uint32_t wanted)
 {
@@ -163,6 +174,9 @@ static bool connect_clients(struct run *run, uint32_t wanted)
         if (sums.ready != ready)
             moved_at = now;
         ready = sums.ready;
+        const char *denied = find_denial(&run->bench);
+        if (denied != NULL)
+            return complain("the clients are refused, and would be again: %s", denied);
         if (stopped || now - moved_at > run->bench.options->patience * BENCH_MS) {
             const char *error = board->swarm[0].error;
             return complain("only %llu of %u clients became ready: %s", (unsigned long long)ready,

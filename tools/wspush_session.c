@@ -248,8 +248,10 @@ static void describe_end(struct buffer *out, struct conn_end *end)
         buffer_format(out, ": %u %s", end->code, ws_close_text(end->code));
     else if (end->kind == END_BROKEN)
         buffer_format(out, ": %u", end->code);
-    if (end->text.len > 0)
-        buffer_format(out, ": %s", buffer_string(&end->text));
+    const char *said = buffer_string(&end->text);
+    const bool again = end->kind == END_BY_PEER && strcmp(said, ws_close_text(end->code)) == 0;
+    if (end->text.len > 0 && !again)
+        buffer_format(out, ": %s", said);
 }
 
 static uint64_t retry_delay(struct session *session)

@@ -123,6 +123,17 @@ def test_clients_log_in_by_token(target, tmp_path):
     assert "no secret" in run_bench(url, jwt_key="/dev/null", status=1, **options)
 
 
+def test_a_refusal_that_stays_is_told_at_once(target, tmp_path):
+    """And not after --patience, which is 20 s."""
+    key = tmp_path / "key"
+    key.write_text("0123456789abcdef0123456789abcdef\n")
+    _, url, options = target(auth=["jwt"], jwt=section(key_file=key))
+    began = time.monotonic()
+    told = run_bench(url, status=2, **options)
+    assert time.monotonic() - began < 10, "at once, also on a slow machine"
+    assert "401" in told and "there is no token" in told
+
+
 @pytest.mark.parametrize("more", [{}, {"rate": 300}, {"request_op": 111}])
 def test_requests_are_answered_and_stored(target, redis, more):
     server, url, options = target()

@@ -106,6 +106,12 @@ def test_a_final_close_is_printed_and_not_retried(wspush, peer, code, meaning, s
     assert server.connections == 1
 
 
+def test_a_reason_that_says_what_the_code_says_is_printed_once(wspush, peer):
+    client = wspush(peer(closing(4001, "kicked")).url())
+    assert client.wait() == 4
+    assert "closed by the server: 4001 kicked; not reconnecting" in client.err.decode()
+
+
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 3000, 4008, 4009, 4100])
 def test_other_closes_are_retried_after_a_random_delay(wspush, peer, code):
     server = peer(closing(code))
