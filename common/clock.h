@@ -9,6 +9,7 @@
 
 /* Milliseconds and whole seconds of CLOCK_MONOTONIC: the same for all processes
  * of the machine, and through execve. clock_gettime(2). */
+uint64_t clock_mono_us(void); /* microseconds */
 uint64_t clock_mono_ms(void);
 uint32_t clock_mono_s(void);
 

@@ -88,10 +88,12 @@ struct slot_link {
     _Atomic uint32_t sending;   /* 1 while in send(2) */
     _Atomic uint32_t behind; /* 1 while commands wait that the out stream has no room for: they die
                                 with the worker */
-    _Atomic uint64_t failed_at; /* ms (monotonic) of the last failure */
-    _Atomic uint32_t failures;  /* how often it went down */
-    _Atomic uint32_t healed;    /* of them, those after which it got UP again (worker/gap.h) */
-    uint32_t home_told;         /* failures of the node's home's link that the clients know of */
+    _Atomic uint64_t failed_at;   /* ms (monotonic) of the last failure */
+    _Atomic uint32_t failures;    /* how often it went down */
+    _Atomic uint32_t healed;      /* of them, those after which it got UP again (worker/gap.h) */
+    uint32_t home_told;           /* failures of the node's home's link that the clients know of */
+    _Atomic uint64_t received_us; /* us (monotonic) when the bytes that are to be routed next came:
+                                     a successor finds there how long they have waited */
 };
 
 /* Users whose last connection is gone and whose UNSUBSCRIBE is not in the link's stream yet: a

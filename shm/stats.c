@@ -24,3 +24,31 @@ uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct st
     }
     return sum;
 }
+
+_Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op)
+{
+    for (size_t i = 0; i < STATS_OPCODES_MAX; i++) {
+        struct stats_requests *const entry = &stats->requests[i];
+        const uint32_t taken = atomic_load_explicit(&entry->op, memory_order_relaxed);
+
+        if (taken == 0) /* its count is 0, so it does not matter which of the two a reader sees */
+            atomic_store_explicit(&entry->op, op, memory_order_relaxed);
+        if (taken == 0 || taken == op)
+            return &entry->count;
+    }
+    return &stats->requests_other;
+}
+
+uint64_t stats_requests_of(const struct stats *stats, uint32_t op)
+{
+    for (size_t i = 0; i < STATS_OPCODES_MAX; i++) {
+        const struct stats_requests *const entry = &stats->requests[i];
+        const uint32_t taken = atomic_load_explicit(&entry->op, memory_order_relaxed);
+
+        if (taken == op)
+            return atomic_load_explicit(&entry->count, memory_order_relaxed);
+        if (taken == 0)
+            break;
+    }
+    return 0;
+}

@@ -1,7 +1,8 @@
 /*
  * Statistics: one block for each worker, written only by that worker, added up by whoever reads.
  * The table below is the only list of them: the struct, the names in /metrics and /api/stats and
- * their help all come from it.
+ * their help all come from it. Behind them are two families whose labels are no fixed list:
+ * requests by opcode, and the latency of pushes by bucket.
  */
 #ifndef WSPUSHD_SHM_STATS_H
 #define WSPUSHD_SHM_STATS_H
@@ -92,11 +93,64 @@
       "lines of the workers' log that could not be written at once")                               \
     X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")
 
+/*
+ * The upper bounds of the buckets of a push's latency, from the recv(2) of its last byte from Redis
+ * to the end of the flush that gave it to the kernel: X(microseconds, the bound in seconds). What
+ * is above the last bound is in one bucket more.
+ */
+#define LATENCY_BOUNDS(X) \
+    X(50, "0.00005")      \
+    X(100, "0.0001")      \
+    X(200, "0.0002")      \
+    X(500, "0.0005")      \
+    X(1000, "0.001")      \
+    X(2000, "0.002")      \
+    X(5000, "0.005")      \
+    X(10000, "0.01")      \
+    X(20000, "0.02")      \
+    X(50000, "0.05")      \
+    X(100000, "0.1")      \
+    X(200000, "0.2")      \
+    X(500000, "0.5")      \
+    X(1000000, "1")
+
+enum {
+#define LATENCY_ENUM(us, seconds) LATENCY_TO_##us,
+    LATENCY_BOUNDS(LATENCY_ENUM)
+#undef LATENCY_ENUM
+        LATENCY_ABOVE,
+    LATENCY_BUCKETS /* how many there are */
+};
+
+/* Which bucket a latency falls into. */
+static inline uint32_t latency_bucket(uint64_t us)
+{
+#define LATENCY_WITHIN(bound, seconds) \
+    if (us <= (bound))                 \
+        return LATENCY_TO_##bound;
+    LATENCY_BOUNDS(LATENCY_WITHIN)
+#undef LATENCY_WITHIN
+    return LATENCY_ABOVE;
+}
+
+/* Requests of one opcode. An entry is taken when the first of its requests comes, and stays. */
+struct stats_requests {
+    _Atomic uint32_t op; /* 0: the entry is free. ERROR is no request */
+    _Atomic uint64_t count;
+};
+enum { STATS_OPCODES_MAX = 128 };
+
 struct stats {
     _Alignas(64) _Atomic uint64_t first; /* keeps the struct's alignment; always 0 */
 #define STATS_FIELD(field, family, labels, help) _Atomic uint64_t field;
     STATS(STATS_FIELD)
 #undef STATS_FIELD
+    _Atomic uint64_t latency[LATENCY_BUCKETS];         /* pushes, by bucket; each is in one */
+    _Atomic uint64_t latency_us;                       /* the sum of their latencies */
+    struct stats_requests requests[STATS_OPCODES_MAX]; /* taken from the front */
+    _Atomic uint64_t requests_other; /* of opcodes that nobody knows, or that found no entry */
+    _Atomic uint64_t cpu_shown; /* the most CPU time of the whole server, in ticks, that this worker
+                                   has told anybody: it is never to go back (worker/processes.c) */
 };
 
 /* Relaxed: a single writer, and readers who only want a recent number. */
@@ -113,6 +167,13 @@ struct stats_row {
 };
 extern const struct stats_row stats_table[];
 extern const size_t stats_table_len;
+
+/* The counter of an opcode's requests in the caller's own block; takes an entry if it has none, and
+ * returns requests_other if there is no room. */
+_Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op);
+
+/* How many requests with this opcode the block counts. */
+uint64_t stats_requests_of(const struct stats *stats, uint32_t op);
 
 /* A row's sum over `workers` blocks. */
 uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct stats_row *row);

@@ -11,6 +11,7 @@
 #include "proto/resp.h"
 #include "worker/deliver.h"
 #include "worker/kernel.h"
+#include "worker/latency.h"
 #include "worker/link.h"
 #include "worker/link_private.h"
 #include "worker/move.h"
@@ -151,7 +152,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     const uint32_t room = link->in_size - stream_level(&slot_link->in);
     if (room == 0)
         return; /* link_route stops the event when it cannot go on */
-    uint8_t *at = link->in + (stream_end(&slot_link->in) & (link->in_size - 1));
+    const uint64_t from = stream_end(&slot_link->in);
+    const bool all_routed = link->hungry || stream_level(&slot_link->in) == 0;
+    uint8_t *at = link->in + (from & (link->in_size - 1));
     atomic_store_explicit(&slot_link->receiving, 1, memory_order_release);
     const ssize_t n = recv(fd, at, room < READ_MAX ? room : READ_MAX, MSG_DONTWAIT);
     KILLPOINT(LINK_RECEIVED);
@@ -160,9 +163,12 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     KILLPOINT(LINK_COUNTED);
     atomic_store_explicit(&slot_link->receiving, 0, memory_order_release);
     stats_add(&worker->stats->link_recvs, 1);
-    if (n > 0)
+    if (n > 0) {
+        worker_note_time(worker);
         link->heard_ms = worker->now_ms;
-    else if (n == 0)
+        link->hungry = false;
+        latency_received(worker, from, all_routed);
+    } else if (n == 0)
         link_fail(worker, "Redis closed the connection");
     else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         link_fail(worker, strerror(errno));
@@ -205,8 +211,11 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         return 0;
     }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
-    if (n == 0)
-        return too_large(worker, position, need) ? available : 0;
+    if (n == 0) {
+        const bool skip_all = too_large(worker, position, need);
+        worker->link->hungry = !skip_all;
+        return skip_all ? available : 0;
+    }
     if (n < 0) {
         link_fail(worker, "Redis sent what is no RESP");
         return 0;
@@ -228,6 +237,7 @@ static bool route_some(struct worker *worker, uint32_t most)
     const struct link *link = worker->link;
     struct stream *in = &link_shared(worker)->in;
     const uint64_t start = stream_start(in);
+    const uint64_t delivered = latency_begin(worker, start);
     uint32_t done = 0, n = 0;
     worker_in_hand(worker, 1 + LINK_SOURCE);
     do {
@@ -237,6 +247,7 @@ static bool route_some(struct worker *worker, uint32_t most)
     } while (n > 0 && --most > 0 && link_fd(worker) > 0 && done < stream_level(in));
     KILLPOINT(LINK_ROUTED);
     outbox_flush(worker);
+    latency_sent(worker, delivered);
     if (link_fd(worker) <= 0)
         return false; /* the link has failed, and the stream was begun anew */
     KILLPOINT(LINK_FLUSHED);

@@ -8,6 +8,8 @@
 #include "shm/backlog.h"
 #include "worker/address.h"
 #include "worker/admin_change.h"
+#include "worker/metrics_list.h"
+#include "worker/metrics_node.h"
 #include "worker/node.h"
 
 #include <linux/sockios.h>
@@ -16,24 +18,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* What is now, rather than what has been: X(name, help, value of a slot) */
-#define GAUGES(X)                                                                                  \
-    X("connections", "connections of all states", atomic_load(&slot->connections))                 \
-    X("users_connected", "connections with a user", atomic_load(&slot->ready_users))               \
-    X("topic_members", "memberships of connections in topics", atomic_load(&slot->topics.members)) \
-    X("redis_links_up", "workers whose subscription link is up",                                   \
-      (uint32_t)(atomic_load(&slot->link.state) == LINK_UP))                                       \
-    X("redis_unread_bytes", "bytes from Redis that are not routed yet",                            \
-      stream_level(&slot->link.in))                                                                \
-    X("worker_restarts", "deaths of worker processes", atomic_load(&slot->restarts))
-
-enum { GAUGE_COUNT = 6 };
-
 static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 {
     size_t i = 0;
 #define GAUGE_ADD(name, help, value) sum[i++] += (value);
-    GAUGES(GAUGE_ADD)
+    SLOT_GAUGES(GAUGE_ADD)
 #undef GAUGE_ADD
 }
 
@@ -48,7 +37,7 @@ static const struct {
     const char *name, *help;
 } gauges[] = {
 #define GAUGE_NAME(name, help, value) {name, help},
-    GAUGES(GAUGE_NAME)
+    SLOT_GAUGES(GAUGE_NAME)
 #undef GAUGE_NAME
 };
 _Static_assert(sizeof(gauges) / sizeof(gauges[0]) == GAUGE_COUNT, "as many as the table has");
@@ -81,11 +70,7 @@ char *metrics_prometheus(const struct worker *worker, size_t *len)
         fprintf(out, "# HELP wspushd_%s %s\n# TYPE wspushd_%s gauge\nwspushd_%s %llu\n",
                 gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
                 (unsigned long long)sum[i]);
-    fprintf(out,
-            "# HELP wspushd_build_info the version and the build\n"
-            "# TYPE wspushd_build_info gauge\n"
-            "wspushd_build_info{version=\"%s\",build=\"%s\"} 1\n",
-            WSPUSHD_VERSION, version_build());
+    metrics_node_print(worker, out);
     fclose(out);
     return text;
 }
@@ -143,6 +128,7 @@ json_t *metrics_json(const struct worker *worker)
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
     json_object_set_new(json, "build", json_string(version_build()));
+    metrics_node_json(worker, json);
     admin_changes_json(worker, json);
     return json;
 }

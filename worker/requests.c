@@ -135,6 +135,20 @@ static void follow_rule(struct worker *worker, struct conn *conn, const struct o
         pass_request(worker, conn, rule, request);
 }
 
+bool request_known(const struct worker *worker, uint32_t op)
+{
+    const size_t count = sizeof(system_handlers) / sizeof(system_handlers[0]);
+    if (op < OP_APPLICATION_MIN)
+        return op < count && system_handlers[op];
+    return config_rule(worker->config, op);
+}
+
+/* Clients may send any number: what is not known is counted together. */
+static void count_request(struct worker *worker, uint32_t op, bool known)
+{
+    stats_add(known ? stats_requests(worker->stats, op) : &worker->stats->requests_other, 1);
+}
+
 static void dispatch(struct worker *worker, struct conn *conn, const struct message *request)
 {
     const size_t count = sizeof(system_handlers) / sizeof(system_handlers[0]);
@@ -142,10 +156,12 @@ static void dispatch(struct worker *worker, struct conn *conn, const struct mess
     fault_meet(request->payload, request->len);
     if (request->op < OP_APPLICATION_MIN) {
         request_handler *handler = request->op < count ? system_handlers[request->op] : NULL;
+        count_request(worker, request->op, handler);
         (handler ? handler : on_unknown)(worker, conn, request);
         return;
     }
     const struct opcode_rule *rule = config_rule(worker->config, request->op);
+    count_request(worker, request->op, rule);
     if (rule)
         follow_rule(worker, conn, rule, request);
     else

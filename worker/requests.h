@@ -28,4 +28,7 @@ void request_error(struct request_error *error, enum error_code code, uint32_t o
 void request_refuse(struct worker *worker, struct conn *conn, enum error_code code, uint32_t op,
                     const char *why);
 
+/* True if requests with this opcode are served: it is the system's, or push.conf has a rule. */
+bool request_known(const struct worker *worker, uint32_t op);
+
 #endif

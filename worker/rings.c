@@ -10,6 +10,7 @@
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
+#include "worker/latency.h"
 #include "worker/outbox.h"
 #include "worker/poison.h"
 #include "worker/topic.h"
@@ -183,14 +184,28 @@ static void check_rings(struct worker *worker, uint32_t other)
         ring_damaged(worker, worker->id, other, out);
 }
 
+static uint32_t message_of(const struct ring_entry *entry)
+{
+    return entry->type & RING_MESSAGE_MASK;
+}
+
+/* The stamp of a push (latency.h); 0 of every other message. */
+static uint32_t stamp_of(const struct ring_entry *entry)
+{
+    const uint32_t message = message_of(entry);
+    const bool push = message == RING_ALL || message == RING_USERS || message == RING_TOPIC;
+    return push ? entry->type >> RING_STAMP_SHIFT : 0;
+}
+
 static void handle(struct worker *worker, uint32_t from, const struct ring_entry *entry,
                    uint64_t end)
 {
     words_push(&worker->slot->words, from + 1, end);
     if (poison_is(worker, from + 1, end))
         poison_skipped(worker, from + 1, end, entry->bytes, entry->size);
-    else if (entry->type < RING_MESSAGE_COUNT && messages[entry->type].check(worker, entry))
-        messages[entry->type].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
+    else if (message_of(entry) < RING_MESSAGE_COUNT &&
+             messages[message_of(entry)].check(worker, entry))
+        messages[message_of(entry)].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
     else
         ring_damaged(worker, from, worker->id, 1);
 }
@@ -200,16 +215,19 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
 {
     struct ring *ring = &worker->in[from];
     const struct ring_entry *entry;
-    uint32_t count = 0;
+    const uint64_t delivered = latency_delivered(worker);
+    uint32_t count = 0, stamp = 0;
     uint64_t end;
     for (; count < most && (entry = ring_take(ring, &end)); count++) {
         if (count == 0)
             worker_in_hand(worker, 1 + RING_SOURCE(from));
+        stamp = stamp ? stamp : stamp_of(entry);
         handle(worker, from, entry, end);
     }
     if (count == 0)
         return 0;
     outbox_flush(worker);
+    latency_sent_for(worker, delivered, stamp);
     KILLPOINT(RING_HANDLED);
     if (ring_commit(ring))
         rings_poke(worker, from);
@@ -281,6 +299,7 @@ static bool room_in_all(struct worker *worker, uint64_t to, size_t len)
 bool rings_copy(struct worker *worker, uint64_t to, enum ring_message type, uint64_t origin,
                 const struct ring_piece *piece, size_t pieces)
 {
+    const uint32_t stamped = type | latency_stamp(worker) << RING_STAMP_SHIFT;
     size_t len = 0;
     for (size_t k = 0; k < pieces; k++)
         len += piece[k].len;
@@ -289,7 +308,7 @@ bool rings_copy(struct worker *worker, uint64_t to, enum ring_message type, uint
     for (uint32_t i = 0; i < worker->workers; i++) {
         if (!is_in(to, worker, i) || ring_published_before(&worker->out[i], origin))
             continue;
-        uint8_t *at = ring_reserve(&worker->out[i], type, origin, (uint32_t)len);
+        uint8_t *at = ring_reserve(&worker->out[i], stamped, origin, (uint32_t)len);
         for (size_t k = 0; k < pieces; at += piece[k++].len)
             memcpy(at, piece[k].at, piece[k].len);
     }

@@ -25,6 +25,11 @@ enum ring_message {
         RING_MESSAGE_COUNT
 };
 
+/* An entry's `type` is the message in its low byte and, above it, when the bytes of a push came
+ * from Redis (latency_stamp). */
+enum { RING_MESSAGE_MASK = 0xff, RING_STAMP_SHIFT = 8 };
+_Static_assert((int)RING_MESSAGE_COUNT < (int)RING_MESSAGE_MASK, "RING_PAD is no message");
+
 /* Maps and attaches both ends' rings. Returns 0, or -1 with errno. */
 int rings_open(struct worker *worker);
 

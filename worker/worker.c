@@ -129,7 +129,8 @@ bool worker_ready(const struct worker *worker, uint32_t home)
 
 void worker_note_time(struct worker *worker)
 {
-    const uint64_t paused_ms = pause_since(&worker->now_ms, clock_mono_ms());
+    worker->now_us = clock_mono_us();
+    const uint64_t paused_ms = pause_since(&worker->now_ms, worker->now_us / 1000);
     worker->now_s = (uint32_t)(worker->now_ms / 1000);
     if (paused_ms > 0)
         worker->awake_ms = worker->now_ms;

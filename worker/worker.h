@@ -44,6 +44,12 @@ struct worker_setup {
     int master_fd;  /* pidfd of the master: readable when it is dead; -1: not watched */
 };
 
+/* Bytes that came from Redis while others were not routed yet. */
+struct latency {
+    uint64_t later_us;   /* when; 0: there are none */
+    uint64_t later_from; /* their position in the stream */
+};
+
 struct worker {
     const struct worker_setup *setup;
     const struct config *config;
@@ -58,7 +64,8 @@ struct worker {
     struct slot *slot;
     struct stats *stats;
 
-    uint64_t now_ms; /* monotonic, of this turn */
+    uint64_t now_us; /* monotonic, of this turn */
+    uint64_t now_ms;
     uint32_t now_s;
     uint64_t awake_ms;  /* monotonic: since when this process has run without a pause (pause.h) */
     bool draining;      /* drain.c */
@@ -79,6 +86,7 @@ struct worker {
     struct outbox *outbox;         /* outbox.c: what this turn sends */
     struct holds *holds;           /* hold.c: private memory of connections */
     struct link *link;             /* link.c, link_streams.c: subscriptions, pushes */
+    struct latency latency;        /* latency.c: when Redis's bytes came */
     struct subscriptions *subs;    /* subscribe.c */
     struct topic_work *topic_work; /* topic.c */
     struct join *join;             /* join.c */

@@ -172,7 +172,7 @@ def test_refusal_of_the_protocol(node):
 
 def test_push_over_http_of_operations(node):
     client = node.client("42")
-    curl, = snippets("sh", "operations")
+    curl, = (text for text in snippets("sh", "operations") if "/api/push" in text)
     shown = re.search(r"^# (.*)$", curl, re.M)[1]
     assert json.loads(shell(curl, node)) == json.loads(shown)
     assert client.recv_message().json() == {"from": "7"}

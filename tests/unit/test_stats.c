@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -100,6 +101,41 @@ static void every_counter_is_summed_from_its_own_place(void **state)
         assert_int_equal(stats_sum(&block, 1, &stats_table[i]), 1000 + i);
 }
 
+static void a_latency_has_one_bucket(void **state)
+{
+    uint32_t last = 0;
+
+    (void)state;
+    assert_int_equal(latency_bucket(0), 0);
+#define AT_BOUND(us, seconds)                                        \
+    assert_int_equal(latency_bucket(us), LATENCY_TO_##us);           \
+    assert_int_equal(latency_bucket((us) + 1), LATENCY_TO_##us + 1); \
+    assert_true((uint32_t)(us) > last);                              \
+    assert_true(strtod(seconds, NULL) == (us) / 1e6);                \
+    last = (us);
+    LATENCY_BOUNDS(AT_BOUND)
+#undef AT_BOUND
+    assert_int_equal(latency_bucket(UINT64_MAX), LATENCY_ABOVE);
+    assert_int_equal(LATENCY_BUCKETS, LATENCY_ABOVE + 1);
+}
+
+static void requests_are_counted_by_opcode(void **state)
+{
+    struct stats block;
+
+    (void)state;
+    memset(&block, 0, sizeof(block));
+    assert_int_equal(stats_requests_of(&block, 110), 0);
+    for (uint32_t i = 0; i < 3 * STATS_OPCODES_MAX; i++)
+        stats_add(stats_requests(&block, 100 + i % STATS_OPCODES_MAX), 1);
+    for (uint32_t i = 0; i < STATS_OPCODES_MAX; i++)
+        assert_int_equal(stats_requests_of(&block, 100 + i), 3);
+    assert_int_equal(block.requests_other, 0);
+    stats_add(stats_requests(&block, 99), 7); /* no entry is left */
+    assert_int_equal(stats_requests_of(&block, 99), 0);
+    assert_int_equal(block.requests_other, 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +143,8 @@ int main(void)
         cmocka_unit_test(rows_can_be_printed_as_metrics),
         cmocka_unit_test(sums_run_over_all_workers),
         cmocka_unit_test(every_counter_is_summed_from_its_own_place),
+        cmocka_unit_test(a_latency_has_one_bucket),
+        cmocka_unit_test(requests_are_counted_by_opcode),
     };
     return cmocka_run_group_tests_name("stats", tests, NULL, NULL);
 }

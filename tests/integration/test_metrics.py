@@ -1,0 +1,230 @@
+"""What /metrics tells of the node and its processes, beyond the counters of test_admin.py."""
+
+import re
+import subprocess
+from signal import SIGHUP
+
+from harness import admin
+from harness.client import SUB, SUBBED
+from harness.process import descriptors
+from harness.server import opcode
+from harness.wait import wait_for
+
+
+def value(server, name, **labels):
+    return server.admin.counter(name, **labels)
+
+
+def absolute(server, name):
+    """A sample whose name has no prefix of ours."""
+    return server.admin.metrics().samples[name, ()]
+
+
+def settles(server, check, what):
+    """Waits through a reload, which ends connections of admin clients."""
+    def checked():
+        try:
+            return check()
+        except (OSError, AssertionError):
+            return None
+
+    server.workers_may_change = True
+    wait_for(checked, what)
+
+
+# The node
+
+def test_gauges_of_the_node(make_server):
+    server = make_server(workers=3, max_connections=500)
+    assert value(server, "workers") == 3
+    assert value(server, "ready") == 1
+    assert value(server, "capacity_connections") == 500
+    stats = server.admin.stats()
+    assert stats["capacity"] == 500
+    assert abs(absolute(server, "process_start_time_seconds") * 1000
+               - stats["process"]["started_ms"]) < 1
+
+
+def test_not_ready_without_redis(make_server, own_redis):
+    redis = own_redis().start()
+    server = make_server(redis_server=redis)
+    redis.stop()
+    wait_for(lambda: value(server, "ready") == 0, "wspushd_ready to be 0")
+    assert server.admin.status("/readyz") == 503
+
+
+def test_deaths_of_workers_are_a_counter(mortal):
+    server = mortal(workers=2)
+    server.kill_worker(server.admin.workers()[1])
+    metrics = server.admin.metrics()
+    assert metrics.types["wspushd_worker_restarts_total"] == "counter"
+    assert metrics.total("worker_restarts_total") == 1
+    assert server.admin.stats()["counters"]["worker_restarts_total"] == 1
+
+
+def test_the_last_reload(make_server):
+    server = make_server()
+    assert value(server, "last_reload_successful") == 1
+    started = absolute(server, "process_start_time_seconds")
+    assert value(server, "last_reload_timestamp_seconds") == started
+    server.expect_log("reload_refused")
+    server.config["heartbeat"] = 0
+    server.rewrite()
+    server.signal(SIGHUP)
+    wait_for(lambda: value(server, "last_reload_successful") == 0, "the reload to be refused")
+    assert value(server, "last_reload_timestamp_seconds") > started
+    server.config["heartbeat"] = 25
+    server.rewrite()
+    server.signal(SIGHUP)
+    settles(server, lambda: value(server, "last_reload_successful") == 1, "the reload to be done")
+    assert value(server, "last_upgrade_successful") == 1
+
+
+# Requests
+
+def test_requests_are_counted_by_opcode(make_server):
+    server = make_server(opcodes=[opcode(110, to="echo"), opcode(111, to="drop")])
+    client = server.client("u")
+    for op, count in ((110, 3), (111, 2), (2, 1), (112, 4), (99, 1)):
+        for _ in range(count):
+            client.send_message(op, b"{}")
+    wait_for(lambda: value(server, "requests_total") == 11, "all to be counted")
+    by_op = server.admin.metrics().by_label("requests_total", "op")
+    assert {op: count for op, count in by_op.items() if count} == {
+        "110": 3, "111": 2, "2": 1, "other": 5}
+    assert set(by_op) >= {"110", "111"} and "112" not in by_op
+    assert server.admin.stats()["requests"]["110"] == 3
+
+
+def test_requests_survive_a_death_and_a_reload(mortal):
+    server = mortal(workers=2, opcodes=[opcode(110, to="echo")])
+    clients = [server.client(f"u{number}") for number in range(8)]
+    for client in clients:
+        client.send_message(110, b"{}")
+        client.recv_message()
+    server.kill_workers()
+    for client in clients:
+        client.send_message(110, b"{}")
+        client.recv_message()
+    assert value(server, "requests_total", op="110") == 16
+    server.opcodes = []
+    server.rewrite()
+    server.signal(SIGHUP)
+    settles(server, lambda: "110" not in server.admin.metrics().by_label("requests_total", "op"),
+            "the opcode to be gone")
+    settles(server, lambda: server.admin.stats()["reload"]["under_way"] is False, "the reload to end")
+    assert value(server, "requests_total", op="other") == 16
+
+
+# Processes
+
+def test_cpu_time_never_goes_back(mortal):
+    server = mortal(workers=2)
+    last = 0
+    for number in range(4):
+        for _ in range(300):
+            server.admin.status("/metrics")
+        now = absolute(server, "process_cpu_seconds_total")
+        assert now >= last
+        last = now
+        workers = server.admin.metrics().by_label("worker_cpu_seconds_total", "worker")
+        assert set(workers) == {"0", "1"}
+        assert sum(workers.values()) <= now + 0.05
+        server.kill_worker(server.admin.workers()[number % 2])
+        assert absolute(server, "process_cpu_seconds_total") >= last
+    assert last > 0
+
+
+def pss(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return int(re.search(r"^Pss: +(\d+)", file.read(), re.M)[1]) * 1024
+
+
+def test_memory_is_about_what_the_kernel_shares_out(make_server):
+    """PSS leaves out the parts of files that other programs have mapped, too: that is the slack."""
+    server = make_server(workers=2)
+    clients = [server.client(f"u{number}") for number in range(200)]
+    shown = absolute(server, "process_resident_memory_bytes")
+    shared_out = sum(pss(pid) for pid in [server.pid, *server.worker_pids()])
+    assert shared_out * 0.5 < shown < shared_out + (16 << 20)
+    own = server.admin.metrics().by_label("worker_resident_memory_bytes", "worker")
+    assert sum(own.values()) < shown
+    assert len(clients) == 200
+
+
+def test_descriptors(server, user):
+    before = absolute(server, "process_open_fds")
+    clients = [server.client(f"{user}.{number}") for number in range(20)]
+    wait_for(lambda: absolute(server, "process_open_fds") >= before + 20, "20 more descriptors")
+    assert abs(absolute(server, "process_open_fds") - descriptors(server.pid)) <= 5
+    assert absolute(server, "process_max_fds") == int(
+        re.search(r"Max open files +(\d+)", open(f"/proc/{server.pid}/limits").read())[1])
+    assert len(clients) == 20
+
+
+# Latency
+
+def latency(server):
+    """{upper bound: cumulative count}, count, sum."""
+    samples = server.admin.metrics().samples
+    family = "wspushd_push_latency_seconds"
+    buckets = {dict(labels)["le"]: count for (name, labels), count in samples.items()
+               if name == family + "_bucket"}
+    return buckets, samples[family + "_count", ()], samples[family + "_sum", ()]
+
+
+def test_each_delivery_has_a_latency(make_server):
+    """To users, whose home reads from Redis; and to a topic and to all, through rings."""
+    server = make_server(workers=4, topics=["*"])
+    clients = [server.client(f"u{number}") for number in range(8)]
+    for client in clients:
+        client.send_message(SUB, b'{"topics":["room"]}')
+        assert client.recv_message().op == SUBBED
+    for number in range(8):
+        server.push(f"u{number}", 110, data=1)
+    server.publish("topic:room", {"op": 111})
+    server.publish("all", {"op": 112})
+    for client in clients:
+        assert sorted(client.recv_message().op for _ in range(3)) == [110, 111, 112]
+    wait_for(lambda: latency(server)[1] == 24, "24 deliveries in the histogram")
+    buckets, count, total = latency(server)
+    assert value(server, "pushes_delivered_total") == 24
+    assert buckets["+Inf"] == count
+    assert list(buckets.values()) == sorted(buckets.values())
+    assert 0 < total < 24, "seconds"
+    # Each is at most the bound of its bucket, and more than the bound before.
+    bounds = [0.0, *map(float, list(buckets)[:-1])]
+    each = [after - before for before, after in zip([0, *buckets.values()], buckets.values())]
+    assert total >= sum(low * n for low, n in zip(bounds, each)) - 1e-6
+    told = server.admin.stats()["push_latency"]
+    assert (told["count"], told["buckets"][-1]) == (24, {"count": 24})
+    assert [bucket["le_us"] / 1e6 for bucket in told["buckets"][:-1]] == bounds[1:]
+
+
+def test_a_large_push_is_slower_than_a_small_one(make_server):
+    """To 400 connections at once: the flush takes its time, and all its pushes have that."""
+    server = make_server(workers=1)
+    clients = [server.client(f"u{number}") for number in range(400)]
+    server.publish("all", {"op": 110, "text": "x" * 30000})
+    for client in clients:
+        client.recv_message()
+    wait_for(lambda: latency(server)[1] == 400, "400 deliveries")
+    buckets, _, total = latency(server)
+    assert buckets["0.0005"] == 0, "400 × 30 KB in half a millisecond"
+    assert total > 400 * 0.0005
+
+
+# Prometheus's own reading
+
+def promtool(*arguments, text=None):
+    done = subprocess.run(["promtool", *map(str, arguments)], input=text, capture_output=True,
+                          text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_wrong(server, user):
+    client = server.client(user)
+    server.push(user, 110, data=1)
+    client.recv_message()
+    text = server.admin.get("/metrics").body.decode()
+    assert promtool("check", "metrics", text=text) == (0, "")

@@ -1,0 +1,343 @@
+/*
+ * See metrics_node.h. Everything is read once, then printed by one small function for each metric;
+ * the list in metrics_list.h binds name, type and help to the function.
+ */
+#include "worker/metrics_node.h"
+
+#include "common/version.h"
+#include "shm/board.h"
+#include "worker/metrics_list.h"
+#include "worker/node.h"
+#include "worker/processes.h"
+#include "worker/requests.h"
+
+#include <string.h>
+
+/* What has been read. */
+struct node_view {
+    const struct worker *worker;
+    struct processes processes;
+    uint64_t latency[LATENCY_BUCKETS]; /* of all workers, each push in one bucket */
+    uint64_t latency_us;
+};
+
+static const struct {
+    uint64_t us;
+    const char *seconds;
+} latency_bounds[] = {
+#define LATENCY_BOUND(us, seconds) {us, seconds},
+    LATENCY_BOUNDS(LATENCY_BOUND)
+#undef LATENCY_BOUND
+        {UINT64_MAX, "+Inf"},
+};
+
+static void read_latency(struct node_view *view)
+{
+    const struct worker *worker = view->worker;
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+        const struct stats *stats = &worker->segment->stats[i];
+        for (size_t k = 0; k < LATENCY_BUCKETS; k++)
+            view->latency[k] += atomic_load_explicit(&stats->latency[k], memory_order_relaxed);
+        view->latency_us += atomic_load_explicit(&stats->latency_us, memory_order_relaxed);
+    }
+}
+
+static void read_node(struct node_view *view, const struct worker *worker)
+{
+    *view = (struct node_view){.worker = worker};
+    processes_read(worker, &view->processes);
+    read_latency(view);
+}
+
+/* ---- What several ask ---- */
+
+static uint64_t restarts_of(const struct worker *worker)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
+        sum += atomic_load(&worker->segment->slot[i].restarts);
+    return sum;
+}
+
+static uint64_t requests_of(const struct worker *worker, uint32_t op)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++)
+        sum += stats_requests_of(&worker->segment->stats[i], op);
+    return sum;
+}
+
+/* Of unknown opcodes, and of those that push.conf has no more. */
+static uint64_t requests_unlisted(const struct worker *worker)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+        const struct stats *stats = &worker->segment->stats[i];
+        sum += atomic_load_explicit(&stats->requests_other, memory_order_relaxed);
+        for (size_t k = 0; k < STATS_OPCODES_MAX; k++) {
+            const uint32_t op = atomic_load_explicit(&stats->requests[k].op, memory_order_relaxed);
+            if (op && !request_known(worker, op))
+                sum += atomic_load_explicit(&stats->requests[k].count, memory_order_relaxed);
+        }
+    }
+    return sum;
+}
+
+typedef void request_visitor(void *to, const char *op, uint64_t count);
+
+/* All opcodes that are served, by number, then "other". */
+static void visit_requests(const struct worker *worker, request_visitor *visit, void *to)
+{
+    char name[16];
+    for (uint32_t op = 0; op < OP_APPLICATION_MIN; op++) {
+        snprintf(name, sizeof(name), "%u", op);
+        if (request_known(worker, op))
+            visit(to, name, requests_of(worker, op));
+    }
+    for (size_t i = 0; i < worker->config->rule_count; i++) {
+        const uint32_t op = worker->config->rule[i].op;
+        snprintf(name, sizeof(name), "%u", op);
+        visit(to, name, requests_of(worker, op));
+    }
+    visit(to, "other", requests_unlisted(worker));
+}
+
+static uint32_t capacity_of(const struct worker *worker)
+{
+    const uint32_t records = worker->capacity, wanted = worker->config->max_connections;
+    return wanted < records ? wanted : records;
+}
+
+/* The report of the last change of this kind. Before the first one, that the start was well. */
+static struct change_report last_change(const struct worker *worker, enum change_kind kind)
+{
+    struct change_report report;
+    if (board_read(worker->segment->board, kind, &report) == 0)
+        report = (struct change_report){.at_ms = worker->segment->header->started_ms,
+                                        .outcome = CHANGE_DONE};
+    return report;
+}
+
+/* ---- Text ---- */
+
+static void print_whole(FILE *out, const char *name, uint64_t value)
+{
+    fprintf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void print_seconds(FILE *out, const char *name, double seconds)
+{
+    fprintf(out, "%s %.3f\n", name, seconds);
+}
+
+static void print_workers(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, view->worker->workers);
+}
+
+static void print_ready(const struct node_view *view, FILE *out, const char *name)
+{
+    const char *why;
+    print_whole(out, name, node_serves(view->worker, &why));
+}
+
+static void print_capacity(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, capacity_of(view->worker));
+}
+
+static void print_restarts(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, restarts_of(view->worker));
+}
+
+static void print_worker_connections(const struct node_view *view, FILE *out, const char *name)
+{
+    for (uint32_t i = 0; i < view->worker->workers; i++)
+        fprintf(out, "%s{worker=\"%u\"} %u\n", name, i,
+                atomic_load(&view->worker->segment->slot[i].connections));
+}
+
+static void print_worker_cpu(const struct node_view *view, FILE *out, const char *name)
+{
+    for (uint32_t i = 0; i < view->worker->workers; i++)
+        fprintf(out, "%s{worker=\"%u\"} %.2f\n", name, i, view->processes.worker[i].cpu_seconds);
+}
+
+static void print_worker_memory(const struct node_view *view, FILE *out, const char *name)
+{
+    for (uint32_t i = 0; i < view->worker->workers; i++)
+        fprintf(out, "%s{worker=\"%u\"} %llu\n", name, i,
+                (unsigned long long)view->processes.worker[i].bytes);
+}
+
+static void print_request(void *to, const char *op, uint64_t count)
+{
+    fprintf(to, "wspushd_requests_total{op=\"%s\"} %llu\n", op, (unsigned long long)count);
+}
+
+static void print_requests(const struct node_view *view, FILE *out, const char *name)
+{
+    (void)name;
+    visit_requests(view->worker, print_request, out);
+}
+
+/* Prometheus's buckets are cumulative. */
+static void print_latency(const struct node_view *view, FILE *out, const char *name)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
+        count += view->latency[i];
+        fprintf(out, "%s_bucket{le=\"%s\"} %llu\n", name, latency_bounds[i].seconds,
+                (unsigned long long)count);
+    }
+    fprintf(out, "%s_sum %.6f\n%s_count %llu\n", name, (double)view->latency_us / 1e6, name,
+            (unsigned long long)count);
+}
+
+static void print_reload_ok(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, last_change(view->worker, CHANGE_RELOAD).outcome == CHANGE_DONE);
+}
+
+static void print_reload_at(const struct node_view *view, FILE *out, const char *name)
+{
+    print_seconds(out, name, (double)last_change(view->worker, CHANGE_RELOAD).at_ms / 1000);
+}
+
+static void print_upgrade_ok(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, last_change(view->worker, CHANGE_UPGRADE).outcome == CHANGE_DONE);
+}
+
+static void print_upgrade_at(const struct node_view *view, FILE *out, const char *name)
+{
+    print_seconds(out, name, (double)last_change(view->worker, CHANGE_UPGRADE).at_ms / 1000);
+}
+
+static void print_build(const struct node_view *view, FILE *out, const char *name)
+{
+    (void)view;
+    fprintf(out, "%s{version=\"%s\",build=\"%s\"} 1\n", name, WSPUSHD_VERSION, version_build());
+}
+
+static void print_cpu(const struct node_view *view, FILE *out, const char *name)
+{
+    fprintf(out, "%s %.2f\n", name, view->processes.cpu_seconds);
+}
+
+static void print_memory(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, view->processes.bytes);
+}
+
+static void print_open_fds(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, view->processes.open_fds);
+}
+
+static void print_max_fds(const struct node_view *view, FILE *out, const char *name)
+{
+    print_whole(out, name, view->processes.max_fds);
+}
+
+static void print_start(const struct node_view *view, FILE *out, const char *name)
+{
+    print_seconds(out, name, (double)view->worker->segment->header->started_ms / 1000);
+}
+
+void metrics_node_print(const struct worker *worker, FILE *out)
+{
+    struct node_view view;
+    read_node(&view, worker);
+#define NODE_PRINT(printer, name, type, labels, help)                   \
+    fputs("# HELP " name " " help "\n# TYPE " name " " type "\n", out); \
+    print_##printer(&view, out, name);
+    NODE_METRICS(NODE_PRINT)
+#undef NODE_PRINT
+}
+
+/* ---- JSON ---- */
+
+/* {"buckets":[{"le_us":50,"count":3},...],"sum_us":1200,"count":3}; the last bucket has no bound.
+ * JSON has whole numbers of small units, because a real one is rarely what it looks like. */
+static json_t *latency_json(const struct node_view *view)
+{
+    json_t *buckets = json_array();
+    uint64_t count = 0;
+    for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
+        json_t *bucket = json_object();
+        count += view->latency[i];
+        if (i < LATENCY_ABOVE)
+            json_object_set_new(bucket, "le_us", json_integer((json_int_t)latency_bounds[i].us));
+        json_object_set_new(bucket, "count", json_integer((json_int_t)count));
+        json_array_append_new(buckets, bucket);
+    }
+    return json_pack("{s:o, s:I, s:I}", "buckets", buckets, "sum_us", (json_int_t)view->latency_us,
+                     "count", (json_int_t)count);
+}
+
+static json_int_t whole_ms(double seconds)
+{
+    return (json_int_t)(seconds * 1000 + 0.5);
+}
+
+static json_t *process_json(const struct node_view *view)
+{
+    const struct processes *all = &view->processes;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "cpu_ms", whole_ms(all->cpu_seconds),
+                     "resident_memory_bytes", (json_int_t)all->bytes, "open_fds",
+                     (json_int_t)all->open_fds, "max_fds", (json_int_t)all->max_fds, "started_ms",
+                     (json_int_t)view->worker->segment->header->started_ms);
+}
+
+/* Adds to each worker's object, and returns the sum of their CPU times. */
+static double add_to_workers(const struct node_view *view, json_t *workers)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < view->worker->workers; i++) {
+        const struct process_use *use = &view->processes.worker[i];
+        json_t *worker = json_array_get(workers, i);
+        json_object_set_new(worker, "cpu_ms", json_integer(whole_ms(use->cpu_seconds)));
+        json_object_set_new(worker, "resident_memory_bytes", json_integer((json_int_t)use->bytes));
+        sum += use->cpu_seconds;
+    }
+    return sum;
+}
+
+static void add_request(void *to, const char *op, uint64_t count)
+{
+    json_object_set_new(to, op, json_integer((json_int_t)count));
+}
+
+static json_t *requests_json(const struct worker *worker)
+{
+    json_t *requests = json_object();
+    visit_requests(worker, add_request, requests);
+    return requests;
+}
+
+static json_t *sum_json(json_t *numbers)
+{
+    const char *key;
+    json_t *number;
+    json_int_t sum = 0;
+    json_object_foreach(numbers, key, number) sum += json_integer_value(number);
+    return json_integer(sum);
+}
+
+void metrics_node_json(const struct worker *worker, json_t *json)
+{
+    struct node_view view;
+    read_node(&view, worker);
+    json_t *counters = json_object_get(json, "counters"), *requests = requests_json(worker);
+    const double cpu = add_to_workers(&view, json_object_get(json, "workers"));
+    json_object_set_new(counters, "worker_cpu_seconds_total", json_real(cpu));
+    json_object_set_new(counters, "worker_restarts_total",
+                        json_integer((json_int_t)restarts_of(worker)));
+    json_object_set_new(counters, "requests_total", sum_json(requests));
+    json_object_set_new(json, "requests", requests);
+    json_object_set_new(json, "push_latency", latency_json(&view));
+    json_object_set_new(json, "process", process_json(&view));
+    json_object_set_new(json, "capacity", json_integer(capacity_of(worker)));
+}
