@@ -47,7 +47,8 @@ UNITDIR    := $(PREFIX)/lib/systemd/system
 SBINDIR    := $(PREFIX)/sbin
 BINDIR     := $(PREFIX)/bin
 MANDIR     := $(PREFIX)/share/man
-EXAMPLEDIR := $(PREFIX)/share/doc/wspushd/examples
+DOCDIR     := $(PREFIX)/share/doc/wspushd
+EXAMPLEDIR := $(DOCDIR)/examples
 UNITS      := wspushd.service wspushd.socket
 
 TOOLS      := wspushctl wspush wspush-bench
@@ -197,6 +198,8 @@ install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(P
 	$(Q)install -D -m 644 docs/wspushd.8 $(DESTDIR)$(MANDIR)/man8/wspushd.8
 	$(Q)install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 $(TOOLS:%=docs/%.1)
 	$(Q)install -D -m 644 -t $(DESTDIR)$(EXAMPLEDIR) push.conf
+	$(Q)install -D -m 644 -t $(DESTDIR)$(DOCDIR)/prometheus scripts/prometheus/wspushd.rules.yml
+	$(Q)install -D -m 644 -t $(DESTDIR)$(DOCDIR)/grafana scripts/grafana/wspushd.json
 	$(Q)mkdir -p $(DESTDIR)$(UNITDIR)
 	$(Q)for unit in $(UNITS); do \
 	    sed 's|/usr/local/sbin/|$(SBINDIR)/|; s|/etc/wspushd/|$(SYSCONFDIR)/wspushd/|' \
@@ -210,7 +213,7 @@ uninstall: ## removes what install has put there, but for the configuration
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(MANDIR)/man8/wspushd.8 \
 	    $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(MANDIR)/man1/%.1) \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/doc/wspushd
+	$(Q)rm -rf $(DESTDIR)$(DOCDIR)
 
 format: ## formats every .c and .h
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i

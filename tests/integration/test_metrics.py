@@ -1,14 +1,21 @@
-"""What /metrics tells of the node and its processes, beyond the counters of test_admin.py."""
+"""What /metrics tells of the node and its processes, beyond the counters of test_admin.py; and that
+the alert rules and the dashboard in scripts/ ask for nothing that it does not tell."""
 
+import json
 import re
 import subprocess
 from signal import SIGHUP
+
+import pytest
 
 from harness import admin
 from harness.client import SUB, SUBBED
 from harness.process import descriptors
 from harness.server import opcode
-from harness.wait import wait_for
+from harness.wait import ROOT, wait_for
+
+RULES = ROOT / "scripts/prometheus/wspushd.rules.yml"
+DASHBOARD = ROOT / "scripts/grafana/wspushd.json"
 
 
 def value(server, name, **labels):
@@ -228,3 +235,57 @@ def test_promtool_finds_nothing_wrong(server, user):
     client.recv_message()
     text = server.admin.get("/metrics").body.decode()
     assert promtool("check", "metrics", text=text) == (0, "")
+
+
+def test_promtool_takes_the_rules():
+    status, said = promtool("check", "rules", RULES)
+    assert status == 0, said
+    assert re.search(r"SUCCESS: \d+ rules found", said)
+
+
+def test_the_alerts_fire():
+    """The unit tests of the rules, which give series and say which alerts must be there."""
+    status, said = promtool("test", "rules", ROOT / "tests/integration/rules.tests.yml")
+    assert status == 0, said
+
+
+_METRIC = re.compile(r"\b((?:wspushd|process)_[a-z_]+)\b")
+
+
+def dashboard_queries():
+    def walk(panels):
+        for panel in panels:
+            yield from (target["expr"] for target in panel.get("targets", []))
+            yield from walk(panel.get("panels", []))
+
+    board = json.loads(DASHBOARD.read_text())
+    return [*walk(board["panels"]), *(note["expr"] for note in board["annotations"]["list"]),
+            *(variable["query"] for variable in board["templating"]["list"]
+              if variable["type"] == "query")]
+
+
+@pytest.mark.parametrize("source", [RULES, DASHBOARD], ids=lambda path: path.name)
+def test_only_metrics_that_exist_are_asked_for(server, source):
+    texts = dashboard_queries() if source == DASHBOARD else [
+        line for line in RULES.read_text().splitlines() if not line.lstrip().startswith("#")]
+    asked = set(_METRIC.findall("\n".join(texts)))
+    assert len(asked) > 8
+    metrics = server.admin.metrics()
+    known = set(metrics.types)
+    for name, kind in metrics.types.items():
+        if kind == "histogram":
+            known |= {name + suffix for suffix in ("_bucket", "_sum", "_count")}
+    assert asked <= known, f"not in /metrics: {asked - known}"
+
+
+def test_the_dashboard_s_queries_are_promql(tmp_path):
+    """promtool reads them as the expressions of rules; Grafana's variables are filled in before."""
+    rules = [{"record": f"query:{number}",
+              "expr": query.replace("$__rate_interval", "1m")}
+             for number, query in enumerate(dashboard_queries())
+             if not query.startswith("label_values(")]
+    assert len(rules) > 10
+    rules_file = tmp_path / "dashboard.yml"
+    rules_file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    status, said = promtool("check", "rules", rules_file)
+    assert status == 0, said

@@ -442,6 +442,8 @@ def test_install_puts_everything_below_destdir_and_uninstall_removes_it(tmp_path
         **{f"usr/bin/{tool}": 0o755 for tool in TOOLS},
         **{f"usr/share/man/man1/{tool}.1": 0o644 for tool in TOOLS},
         "usr/share/doc/wspushd/examples/push.conf": 0o644,
+        "usr/share/doc/wspushd/prometheus/wspushd.rules.yml": 0o644,
+        "usr/share/doc/wspushd/grafana/wspushd.json": 0o644,
         "usr/lib/systemd/system/wspushd.service": 0o644,
         "usr/lib/systemd/system/wspushd.socket": 0o644,
         "etc/wspushd/push.conf": 0o644,
