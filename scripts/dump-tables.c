@@ -7,6 +7,8 @@
 #include "common/config_internal.h"
 #include "proto/message.h"
 #include "proto/ws.h"
+#include "shm/stats.h"
+#include "worker/metrics_list.h"
 
 static void print_key(const struct config_section *section, const struct config_key *key)
 {
@@ -24,6 +26,12 @@ static void print_key(const struct config_section *section, const struct config_
 #define PRINT_OPCODE(name, number, direction, text) printf("opcode\t%d\t%s\n", number, #name);
 #define PRINT_ERROR(name, code, text)               printf("error\t%s\n", code);
 #define PRINT_CLOSE(name, code, text, reconnect)    printf("close\t%d\n", code);
+/* metric, type, labels; a counter with a list of label values has a row for each of them */
+#define PRINT_COUNTER(field, family, labels, help) \
+    printf("metric\t%s\tcounter\t%s\n", family, labels);
+#define PRINT_GAUGE(name, help, value) printf("metric\t%s\tgauge\t\n", name);
+#define PRINT_METRIC(printer, name, type, labels, help) \
+    printf("metric\t%s\t%s\t%s\n", name, type, labels);
 
 int main(void)
 {
@@ -33,5 +41,8 @@ int main(void)
     SYSTEM_OPCODES(PRINT_OPCODE)
     ERROR_CODES(PRINT_ERROR)
     WS_CLOSE_CODES(PRINT_CLOSE)
+    STATS(PRINT_COUNTER)
+    SLOT_GAUGES(PRINT_GAUGE)
+    NODE_METRICS(PRINT_METRIC)
     return 0;
 }
