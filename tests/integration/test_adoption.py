@@ -1,10 +1,12 @@
-"""A worker dies while a connection comes to it. Needs `make killpoints`."""
+"""A worker dies while a connection comes to it, and what its successor makes of that. Needs `make
+killpoints`."""
 
 import os
 import signal
 
 import pytest
 
+from harness.frames import TEXT, frame
 from harness.killpoints import BINARY, Killpoints
 from harness.process import stat
 from harness.wait import wait_for
@@ -28,16 +30,25 @@ def user_of(server, worker):
     return next(f"u{i}" for i in range(99) if server.home_of(f"user:u{i}") == worker)
 
 
+def stop(worker):
+    os.kill(worker["pid"], signal.SIGSTOP)
+    wait_for(lambda: stat(worker["pid"])[0] == "T", "the worker to be stopped")
+
+
+def push_into_ring(server, near):
+    """A push to all, of which worker 1 has a copy to read when `near`, at worker 0, has got it."""
+    server.publish("all", {"op": 110, "data": 1})
+    assert near.recv_message().op == 110
+
+
 @pytest.mark.parametrize("point", ["ADOPT_MARKED", "ADOPT_SETTLED", "ADOPT_WATCHED",
                                    "ADOPT_INDEXED", "ADOPT_ASKED"])
 def test_a_push_that_comes_before_an_adoption_does_not_hide_it_from_the_successor(
         server, points, point):
     near = server.client(user_of(server, 0))
     other = server.admin.workers()[1]
-    os.kill(other["pid"], signal.SIGSTOP)
-    wait_for(lambda: stat(other["pid"])[0] == "T", "the worker to be stopped")
-    server.publish("all", {"op": 110, "data": 1})
-    assert near.recv_message().op == 110  # and a copy is in the ring
+    stop(other)
+    push_into_ring(server, near)
     client = server.raw()
     client.send_upgrade(user_of(server, 1))
     wait_for(lambda: server.admin.counter("handed_over_total"), "the adoption in the ring")
@@ -50,3 +61,24 @@ def test_a_push_that_comes_before_an_adoption_does_not_hide_it_from_the_successo
     server.push(user_of(server, 1), 111, data=2)
     while client.recv_message().op != 111:
         pass
+
+
+def test_a_push_to_a_new_connection_does_not_hide_that_half_its_message_is_lost(
+        own_redis, mortal):
+    redis = own_redis().start()
+    server = mortal(workers=2, redis_server=redis)
+    near = server.client(user_of(server, 0))
+    other = server.admin.workers()[1]
+    os.kill(redis.process.pid, signal.SIGSTOP)  # so that HELLO has to wait
+    client = server.raw()
+    client.send_upgrade(user_of(server, 1), mode="json")
+    client.expect_upgrade()
+    before = server.admin.counter("bytes_received_total")
+    half = frame(TEXT, b'{"op":2,"text":"half', fin=False)
+    client.send_bytes(half)
+    wait_for(lambda: server.admin.counter("bytes_received_total") == before + len(half), "the half")
+    stop(other)
+    os.kill(redis.process.pid, signal.SIGCONT)
+    push_into_ring(server, near)
+    server.kill_worker(other)
+    client.expect_close(1012)

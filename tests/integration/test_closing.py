@@ -39,16 +39,23 @@ def expect_hello_and_close(client, *codes):
     client.close()
 
 
-def expect_gone(server, user, devices):
-    """`user` has so many connections, and the private topic reaches nobody, whose descriptor
-    strangers may have by now."""
-    server.wait_connections(devices)
-    assert len(server.admin.user(user)) == devices
+def expect_gone(server, user, *left):
+    """`user` has these connections and no other: by every count, and for a kick. The private topic
+    reaches nobody, though strangers may have the descriptor by now."""
+    server.wait_connections(len(left))
+    listed = [connection["conn"] for connection in server.admin.user(user)]
+    assert sorted(listed) == sorted(client.hello["conn"] for client in left)
     assert server.admin.stats()["topic_members"] == 0
     strangers = [server.client(f"stranger{i}") for i in range(4)]
     assert server.publish("topic:" + PRIVATE, {"op": 110, "data": "private"}) == 0
     for stranger in strangers:
         stranger.expect_silence()
+    server.publish("ctl", {"kick": user})
+    for client in left:
+        client.expect_close(4001)
+    server.wait_connections(len(strangers))
+    assert server.admin.user(user) == []
+    assert inspect(server)["faults"] == []
 
 
 class Stopped:
@@ -72,11 +79,11 @@ class Stopped:
 ], ids=["close frame", "text", "no frame"])
 def test_what_closes_along_with_the_handshake_closes_for_good(make_server, last_words, code):
     server = make_server(workers=1, topics=["user:{user}:*"])
-    server.client("eve")  # so that HELLO need not wait for Redis
+    first = server.client("eve")  # so that HELLO need not wait for Redis
     client = server.raw()
     client.send_bytes(request("eve") + last_words)
     expect_hello_and_close(client, code)
-    expect_gone(server, "eve", 1)
+    expect_gone(server, "eve", first)
 
 
 def test_no_topic_stays_without_members(make_server):
@@ -110,8 +117,8 @@ def test_a_device_that_comes_and_is_replaced_in_one_turn_is_gone(make_server):
     expect_hello_and_close(middle, 4002)
     last.expect_upgrade()
     last.expect_hello()
-    expect_gone(server, "eve", 1)
     last.expect_silence()
+    expect_gone(server, "eve", last)
 
 
 def test_a_device_that_is_replaced_as_it_arrives_is_not_listened_to(make_server):
@@ -124,12 +131,12 @@ def test_a_device_that_is_replaced_as_it_arrives_is_not_listened_to(make_server)
     server.wait_connections(1)
     next_second = time.monotonic() + 1.1
     wait_for(lambda: time.monotonic() > next_second, "a second to pass")
-    server.client("eve")
+    fast = server.client("eve")
     slow.send_bytes(head[40:] + SUB_PRIVATE)
     slow.expect_upgrade()
     slow.expect_close(4002, skip_data=True)
     assert server.admin.counter("topic_joins_total") == 0
-    expect_gone(server, "eve", 1)
+    expect_gone(server, "eve", fast)
 
 
 def test_a_kick_that_comes_with_the_confirmation_of_the_login_is_final(own_redis, make_server):
@@ -144,7 +151,7 @@ def test_a_kick_that_comes_with_the_confirmation_of_the_login_is_final(own_redis
         os.kill(redis.process.pid, signal.SIGCONT)
         server.publish("ctl", {"kick": "eve"})
     expect_hello_and_close(client, 4001)
-    expect_gone(server, "eve", 0)
+    expect_gone(server, "eve")
 
 
 def test_a_kick_of_one_connection_along_with_its_login_is_final(own_redis, make_server):
@@ -159,4 +166,4 @@ def test_a_kick_of_one_connection_along_with_its_login_is_final(own_redis, make_
         os.kill(redis.process.pid, signal.SIGCONT)
         server.publish("ctl", {"kick_conn": name, "code": 4100})
     expect_hello_and_close(client, 4100)
-    expect_gone(server, "eve", 0)
+    expect_gone(server, "eve")
