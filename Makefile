@@ -98,7 +98,12 @@ $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 # Looks into the shared memory of a running server, for the tests.
-$(BUILD)/inspect: $(BUILD)/obj/tests/chaos/inspect.o $(BUILD)/libtested.a
+$(BUILD)/inspect: $(BUILD)/obj/tests/chaos/inspect.o $(BUILD)/obj/tests/chaos/find_segment.o $(BUILD)/libtested.a
+	$(if $(V),,@echo '  LINK $@')
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+# Writes over the shared memory of a running server, for the tests.
+$(BUILD)/scribble: $(BUILD)/obj/tests/chaos/scribble.o $(BUILD)/obj/tests/chaos/find_segment.o $(BUILD)/libtested.a
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
@@ -153,7 +158,7 @@ $(BUILD)/obj/shm/layout.o: $(BUILD)/layout
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-TEST_PROGRAMS := inspect $(VARIANTS:%=wspushd-%)
+TEST_PROGRAMS := inspect scribble $(VARIANTS:%=wspushd-%)
 tests: $(TESTS) $(TEST_PROGRAMS:%=$(BUILD)/%) ## builds the unit tests, and programs for tests
 
 unit: $(TESTS) ## runs the unit tests

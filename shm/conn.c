@@ -165,7 +165,7 @@ struct conn *conn_deref(struct conn *table, uint32_t capacity, struct conn_ref r
     conn = &table[ref.fd];
     word = conn_word(conn);
     if (word_generation(word) != ref.generation || word_owner(word) != owner ||
-        word_state(word) == CONN_FREE)
+        word_state(word) == CONN_FREE || word_state(word) > CONN_CLOSING)
         return NULL;
     return conn;
 }

@@ -270,5 +270,5 @@ uint32_t segment_high(const struct segment *segment)
         const uint32_t own = atomic_load_explicit(&segment->slot[i].high, memory_order_acquire);
         high = own > high ? own : high;
     }
-    return high;
+    return high < segment->header->shape.capacity ? high : segment->header->shape.capacity;
 }

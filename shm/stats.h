@@ -74,6 +74,8 @@
     X(commands, "commands_total", "", "commands on push:ctl that were carried out")                \
     X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")   \
     X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                    \
+    X(records_damaged, "records_damaged_total", "",                                                \
+      "records of connections that something had written over")                                    \
     X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")         \
     X(ring_damages, "ring_damages_total", "",                                                      \
       "words and entries of rings that something had written over")                                \

@@ -10,6 +10,7 @@
 #include "proto/ws.h"
 #include "worker/answers.h"
 #include "worker/hold.h"
+#include "worker/damage.h"
 #include "worker/home.h"
 #include "worker/limits.h"
 #include "worker/outbox.h"
@@ -87,6 +88,10 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
 {
     const enum conn_state state = word_state(conn_word(conn));
     const int fd = fd_of(worker, conn);
+    if (!damage_is_none(worker, (uint32_t)fd)) {
+        damage_confine(worker, (uint32_t)fd);
+        return;
+    }
     if (state == CONN_OPEN || state == CONN_SUBSCRIBING) {
         stats_add(closed_counter(worker->stats, reason), 1);
         trace_closed(worker, conn, reason, 0);
@@ -363,13 +368,25 @@ static void close_leftover(const struct worker *worker, struct conn_ref ref)
         close((int)ref.fd);
 }
 
+/* The set still has a socket whose record says that it is not, or not any more, this connection of
+ * ours. If the record is another worker's, the socket would wake this one again and again. */
+static void forget_stranger(struct worker *worker, struct conn_ref ref)
+{
+    const uint64_t word = conn_word(&worker->table[ref.fd]);
+    if (!word_is_of(word, worker->id))
+        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL);
+    else if (word_flags(word) & CONN_WATCHED && word_generation(word) != ref.generation)
+        damage_confine(worker, ref.fd);
+}
+
 static void client_event(struct worker *worker, const struct epoll_event *event)
 {
     const struct conn_ref ref = conn_ref_unpack(event->data.u64);
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
-    if (!conn) { /* ended within this call, or when a worker died: else it would not be registered
-                  */
+    if (!conn) {
+        /* It ended within this call, or when a worker died; or its record was written over. */
         close_leftover(worker, ref);
+        forget_stranger(worker, ref);
         return;
     }
     words_connection(&worker->slot->words, ref.fd, ref.generation);

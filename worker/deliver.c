@@ -293,7 +293,7 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
                  int copies)
 {
     struct delivery delivery = {.copies = copies};
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     if (!begin(worker, &delivery, payload, len, mark))
         return;
     for (uint32_t fd = 0; fd < high; fd++)

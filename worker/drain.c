@@ -71,7 +71,7 @@ static void drain_one(struct worker *worker, struct conn *conn)
 
 static void drain_all(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     for (uint32_t fd = 0; fd < high; fd++)
         if (word_owner(conn_word(&worker->table[fd])) == worker->id)
             drain_one(worker, &worker->table[fd]);
@@ -97,7 +97,7 @@ static void begin(struct worker *worker)
 /* Whoever has not closed by now is cut off. */
 static void cut_off(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
         const uint64_t word = conn_word(&worker->table[fd]);
         if (word_is_of(word, worker->id) && word_state(word) != CONN_MOVING)

@@ -90,7 +90,7 @@ static struct outage look(struct worker *worker)
 /* To every client, or only to those in topics; at once. */
 static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     char json[64];
     const int len = snprintf(json, sizeof(json), "{\"ms\":%llu}", (unsigned long long)ms);
     const struct message message = {

@@ -290,7 +290,7 @@ static bool patient(const struct worker *worker)
 /* Requests whose heads have not come wait where they are: in the kernel, or as they were kept. */
 static void watch_handshakes(struct worker *worker, bool on)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
         struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);

@@ -82,7 +82,7 @@ static void write_one(FILE *out, const struct worker *worker, struct conn *conn)
 
 static bool write_all(struct worker *worker, FILE *out)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     const struct parcel_head head = {worker->incarnation};
     fwrite(&head, sizeof(head), 1, out);
     for (uint32_t fd = 0; fd < high; fd++) {

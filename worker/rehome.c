@@ -36,7 +36,7 @@ uint32_t rehome_owner(const struct worker *worker, const struct conn *conn)
 
 static void give_all(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
         struct conn *conn = &worker->table[fd];
         if (!word_is_of(conn_word(conn), worker->id))

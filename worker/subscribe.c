@@ -257,7 +257,7 @@ void subscriptions_confirmed(struct worker *worker, uint64_t batch)
 void subscriptions_all(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     forget_gathered(subs);
     slot_gone_clear(worker->slot);
     for (uint32_t fd = 0; fd < high; fd++) {

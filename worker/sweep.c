@@ -12,6 +12,7 @@
 #include "proto/ws.h"
 #include "worker/audit.h"
 #include "worker/client.h"
+#include "worker/damage.h"
 #include "worker/home.h"
 #include "worker/link.h"
 #include "worker/node.h"
@@ -96,15 +97,10 @@ static void check_closing(struct worker *worker, struct conn *conn)
         end(worker, conn);
 }
 
-static void check_free(struct worker *worker, struct conn *conn)
-{
-    (void)worker, (void)conn;
-}
-
 static void (*const checks[])(struct worker *, struct conn *) = {
-    [CONN_FREE] = check_free,     [CONN_HANDSHAKE] = check_handshake,
-    [CONN_MOVING] = check_moving, [CONN_SUBSCRIBING] = check_open,
-    [CONN_OPEN] = check_open,     [CONN_CLOSING] = check_closing,
+    [CONN_HANDSHAKE] = check_handshake, [CONN_MOVING] = check_moving,
+    [CONN_SUBSCRIBING] = check_open,    [CONN_OPEN] = check_open,
+    [CONN_CLOSING] = check_closing,
 };
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -124,7 +120,7 @@ static uint32_t period(const struct config *config)
 static void sweep_slice(struct worker *worker)
 {
     struct sweep *sweep = worker->sweep;
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     const uint32_t slice = high / period(worker->config) + 1;
     words_doing(&worker->slot->words, DOING_SWEEPING);
     for (uint32_t i = 0; i < slice && i < high; i++) {
@@ -132,10 +128,13 @@ static void sweep_slice(struct worker *worker)
             sweep->next = 0;
         struct conn *conn = &worker->table[sweep->next++];
         const uint64_t word = conn_word(conn);
-        if (word_owner(word) != worker->id)
+        if (!word_is_of(word, worker->id))
             continue;
         words_connection(&worker->slot->words, sweep->next - 1, word_generation(word));
-        checks[word_state(word)](worker, conn);
+        if (damage_is_none(worker, sweep->next - 1))
+            checks[word_state(word)](worker, conn);
+        else
+            damage_confine(worker, sweep->next - 1);
     }
     words_connection(&worker->slot->words, 0, 0);
 }

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "proto/ws.h"
 #include "worker/client.h"
+#include "worker/damage.h"
 #include "worker/descriptors.h"
 #include "worker/hold.h"
 #include "worker/home.h"
@@ -61,8 +62,12 @@ static void for_each(struct worker *worker, const struct unrest *unrest,
                      void (*visit)(struct worker *, struct conn *))
 {
     for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1))
-        if (word_is_of(conn_word(&worker->table[fd]), worker->id))
+        if (!word_is_of(conn_word(&worker->table[fd]), worker->id))
+            continue;
+        else if (damage_is_none(worker, fd))
             visit(worker, &worker->table[fd]);
+        else
+            damage_confine(worker, fd);
 }
 
 /* Nothing of what is below would be done for it. */
@@ -123,7 +128,7 @@ static void end_if_lost(struct worker *worker, struct conn *conn)
 /* The counts, made anew; and where there is unrest. */
 static struct unrest recount(struct worker *worker)
 {
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     struct unrest unrest = unrest_among(high);
     uint32_t connections = 0, users = 0;
     limits_forget(worker);
@@ -145,11 +150,20 @@ static struct unrest recount(struct worker *worker)
     return unrest;
 }
 
+void takeover_rebuild(struct worker *worker)
+{
+    const uint32_t high = worker_high(worker);
+    stats_add(&worker->stats->index_rebuilds, 2);
+    users_rebuild(&worker->users, worker->id, high);
+    topics_rebuild(&worker->topics, worker->id, high);
+    recount(worker);
+}
+
 void takeover_begin(struct worker *worker)
 {
     descriptors_close_noted(worker);
     rehome_begin(worker);
-    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    const uint32_t high = worker_high(worker);
     if (!users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
         users_rebuild(&worker->users, worker->id, high);

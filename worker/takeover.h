@@ -10,6 +10,9 @@
  * right. */
 void takeover_begin(struct worker *worker);
 
+/* Makes the user index, the topics and the counts again from the records. */
+void takeover_rebuild(struct worker *worker);
+
 /* When they are open: asks again for what was under way. */
 void takeover_finish(struct worker *worker);
 

@@ -145,6 +145,13 @@ void worker_count(struct worker *worker, int connections, int ready_users);
 /* Notes that this worker owns, or has owned, the descriptor: walks of the table end there. */
 void worker_owns(struct worker *worker, uint32_t fd);
 
+/* One more than the highest descriptor that this worker has owned. */
+static inline uint32_t worker_high(const struct worker *worker)
+{
+    const uint32_t high = atomic_load_explicit(&worker->slot->high, memory_order_relaxed);
+    return high < worker->capacity ? high : worker->capacity;
+}
+
 /* Notes whose pushes are being sent and not committed: 1 + source, 0: nobody's. */
 void worker_in_hand(struct worker *worker, uint32_t in_hand);
 

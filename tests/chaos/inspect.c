@@ -16,9 +16,8 @@
 #include "shm/slot.h"
 #include "shm/topics.h"
 #include "shm/users.h"
+#include "tests/chaos/find_segment.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,30 +220,6 @@ static void print_work(void)
 }
 
 /* ---- The segment ---- */
-
-static bool is_segment(const char *path)
-{
-    char target[64] = "";
-    return readlink(path, target, sizeof(target) - 1) > 0 &&
-           strcmp(target, "/memfd:wspushd (deleted)") == 0;
-}
-
-static int find_segment(const char *pid)
-{
-    char path[320];
-    int found = -1;
-    snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-    DIR *open_fds = opendir(path);
-    const struct dirent *entry;
-    while (open_fds && found == -1 && (entry = readdir(open_fds))) {
-        snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, entry->d_name);
-        if (is_segment(path))
-            found = open(path, O_RDWR | O_CLOEXEC);
-    }
-    if (open_fds)
-        closedir(open_fds);
-    return found;
-}
 
 int main(int argc, char **argv)
 {
