@@ -181,23 +181,6 @@ static int check_passed(const struct listeners *listeners, const struct listener
     return 0;
 }
 
-int listeners_open(struct listeners *listeners, const struct config *config,
-                   const struct listeners *old)
-{
-    *listeners = (struct listeners){.count = config->listen.count, .admin = -1};
-    listeners->fd = malloc(listeners->count * sizeof(int));
-    if (!listeners->fd) {
-        log_error("listen_failed", "why=\"out of memory\"");
-        return -1;
-    }
-    for (size_t i = 0; i < listeners->count; i++)
-        listeners->fd[i] = -1;
-    if (open_all(listeners, config, old) == 0 && check_passed(listeners, old) == 0)
-        return 0;
-    listeners_close(listeners, old);
-    return -1;
-}
-
 /* The path that a unix socket is bound to; false if it is of another kind. */
 static bool path_of(int fd, struct sockaddr_un *addr)
 {
@@ -219,16 +202,40 @@ static void remove_file(int fd, const struct listeners *fresh)
     unlink(addr.sun_path);
 }
 
-void listeners_close(struct listeners *old, const struct listeners *fresh)
+/* Closes the sockets of `gone` that `stay` does not have. `newer`: `gone` is the newer of the two,
+ * so that the files are its own, also one that was removed under a socket of `stay`. */
+static void close_unshared(struct listeners *gone, const struct listeners *stay, bool newer)
 {
-    for (size_t i = 0; i <= old->count; i++) {
-        const int fd = nth(old, i);
-        if (fd == -1 || (fresh && has(fresh, fd)) || handover_brought(fd))
+    for (size_t i = 0; i <= gone->count; i++) {
+        const int fd = nth(gone, i);
+        if (fd == -1 || (stay && has(stay, fd)) || handover_brought(fd))
             continue;
         if (!inherit_owns(fd))
-            remove_file(fd, fresh);
+            remove_file(fd, newer ? NULL : stay);
         close(fd);
     }
-    free(old->fd);
-    *old = (struct listeners){.admin = -1};
+    free(gone->fd);
+    *gone = (struct listeners){.admin = -1};
+}
+
+int listeners_open(struct listeners *listeners, const struct config *config,
+                   const struct listeners *old)
+{
+    *listeners = (struct listeners){.count = config->listen.count, .admin = -1};
+    listeners->fd = malloc(listeners->count * sizeof(int));
+    if (!listeners->fd) {
+        log_error("listen_failed", "why=\"out of memory\"");
+        return -1;
+    }
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->fd[i] = -1;
+    if (open_all(listeners, config, old) == 0 && check_passed(listeners, old) == 0)
+        return 0;
+    close_unshared(listeners, old, true);
+    return -1;
+}
+
+void listeners_close(struct listeners *old, const struct listeners *fresh)
+{
+    close_unshared(old, fresh, false);
 }

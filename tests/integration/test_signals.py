@@ -381,6 +381,16 @@ def test_a_removed_unix_socket_is_made_again_by_a_reload(make_server, tmp_path):
     server.workers_may_change = True
     client = server.client("there", address=str(path))
     path.unlink(), admin.unlink()
+    server.expect_log("listen_failed|reload_refused")
+    listen = server.config["listen"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # a reload that fails leaves no file behind
+        server.config["listen"] = [*listen, f"127.0.0.1:{taken.getsockname()[1]}"]
+        server.rewrite()
+        server.signal(signal.SIGHUP)
+        wait_for(lambda: "outcome=refused" in server.log(), "the refusal")
+        assert not path.exists() and not admin.exists()
+    server.config["listen"] = listen
+    server.rewrite()
     server.signal(signal.SIGHUP)
     wait_for(lambda: "event=reloaded" in server.log(), "the reload")
     serves(server, str(path))
