@@ -1,7 +1,8 @@
 """What is measured: our own modes, ourselves beside the peers, and the gaps.
 
 Machines are noisy, so ourselves and the peers are measured in rounds: in each round every server in
-turn, from its start to its end, and what is compared is their ratio within the round.
+turn, from its start to its end. What is compared are the medians of the rounds, where the rounds of
+each agree well enough.
 """
 
 import itertools
@@ -15,6 +16,7 @@ from servers import KINDS
 OWN_MODES = ["idle", "connect", "unicast", "burst", "topic", "broadcast", "upstream", "mixed",
              "churn", "steady", "crash", "reload", "upgrade"]
 RATE = 10000            # pushes a second, of the open loop
+AGREE = 2               # times that the highest round may be the lowest, for a ratio to be shown
 UNDISTURBED_MS = 5      # the longest that the machine itself may have stood still
 
 
@@ -128,14 +130,16 @@ def median(values):
     return statistics.median(values) if values else None
 
 
+def steady(values):
+    """True if the rounds agree within AGREE: then their median says something."""
+    return bool(values) and min(values) > 0 and max(values) <= AGREE * min(values)
+
+
 def ratio(compared, name, ours, mode, figure):
-    """Median of the rounds' ratios: how many times ours a server's figure is."""
-    base = {entry["round"]: value(entry, mode, figure) for entry in compared
-            if entry["server"] == ours}
-    ratios = [value(entry, mode, figure) / base[entry["round"]] for entry in compared
-              if entry["server"] == name and value(entry, mode, figure) is not None
-              and base.get(entry["round"])]
-    return median(ratios)
+    """How many times ours a server's figure is, by the medians. None if the rounds of either do not
+    agree: then any ratio between nearly nothing and very much could have come out."""
+    theirs, base = figures(compared, name, mode, figure), figures(compared, ours, mode, figure)
+    return median(theirs) / median(base) if steady(theirs) and steady(base) else None
 
 
 def curve(compared, name, mode):

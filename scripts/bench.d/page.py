@@ -5,7 +5,7 @@ import json
 import math
 
 import svg
-from measure import UNDISTURBED_MS, curve, figures, gap, gap_growth, median, ratio
+from measure import AGREE, UNDISTURBED_MS, curve, figures, gap, gap_growth, median, ratio, steady
 from servers import KINDS
 
 # What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
@@ -29,6 +29,8 @@ MEASURES = [
     ("latency-p99", "open", "p99_us", "Latency at {rate:,} pushes a second, 99th percentile",
      "from when the push was due to its arrival at the client", "µs", "p99 µs at {rate:,}/s"),
 ]
+
+LOGARITHMIC = {"latency-p99"}      # plots whose figures differ by powers of ten
 
 # (mode, words of the table, of the plot, colour there, dashed)
 GAP_MODES = [("steady", "nothing happens", "nothing", 5, True),
@@ -54,7 +56,8 @@ class Page:
     def draw(self):
         for name, mode, figure, title, note, unit, _ in MEASURES:
             if any(figures(self.compared, server, mode, figure) for server in self.names):
-                self.plots[name] = self._bars(mode, figure, title, note, unit)
+                self.plots[name] = self._compared(svg.dots if name in LOGARITHMIC else svg.bars,
+                                                  mode, figure, title, note, unit)
         if self.names:
             self.plots["latency"] = self._latency()
         if self.gaps:
@@ -71,18 +74,27 @@ class Page:
                         "of a connection, in connect; of a request, in upstream; server only",
                         rows, "µs")
 
-    def _bars(self, mode, figure, title, note, unit):
+    def _beside(self, name, mode, figure):
+        """What is said beside a median: how many times ours it is; or, if the rounds do not agree, the
+        lowest and the highest."""
+        found = figures(self.compared, name, mode, figure)
+        times = ratio(self.compared, name, "wspushd", mode, figure)
+        if found and not steady(found):
+            return f"{svg.number(min(found))} to {svg.number(max(found))}"
+        return f"{svg.number(times)} ×" if times is not None and name != "wspushd" else ""
+
+    def _compared(self, draw, mode, figure, title, note, unit):
         rows = []
         for name in self.names:
             found = figures(self.compared, name, mode, figure)
             if KINDS[name].login and not found:
                 continue
-            times = ratio(self.compared, name, "wspushd", mode, figure)
-            more = "" if name == "wspushd" or times is None else f"{svg.number(times)} × wspushd"
+            more = self._beside(name, mode, figure)
+            more += " wspushd" if more.endswith("×") else ""
             rows.append((name, median(found), min(found, default=None), max(found, default=None),
                          more if found else "not measured", KINDS[name].ours))
-        return svg.bars(self._words(title), self._words(note) + "; thin line: lowest to highest "
-                        f"of {self.how['rounds']} rounds", rows, unit)
+        return draw(self._words(title), self._words(note) + "; line: lowest to highest "
+                    f"of {self.how['rounds']} rounds", rows, unit)
 
     def _latency(self):
         """x: how rare, so that the last percent has its room."""
@@ -133,7 +145,7 @@ class Page:
     # Text.
 
     def text(self):
-        parts = [_HEAD.format(**self.how)]
+        parts = [_HEAD.format(**self.how, agree=AGREE)]
         parts.append(table(["", ""], [[name, text] for name, text
                                        in self.results["machine"].items()]))
         if self.names:
@@ -149,9 +161,8 @@ class Page:
             cells = [f"**{name}**" if KINDS[name].ours else name]
             for _, mode, figure, *_ in MEASURES:
                 found = median(figures(self.compared, name, mode, figure))
-                times = ratio(self.compared, name, "wspushd", mode, figure)
-                times = "" if times is None or name == "wspushd" else f" ({svg.number(times)} ×)"
-                cells.append(svg.number(found) + times if found is not None else "–")
+                beside = self._beside(name, mode, figure)
+                cells.append(svg.number(found) + (f" ({beside})" if beside else ""))
             cells.append(svg.number(median(figures(self.compared, name, "open", "switches"))))
             cells.append(svg.number(median(figures(self.compared, name, "unicast", "calls"))))
             cells.append(str(int(sum(self._sum(name, figure)
@@ -232,7 +243,9 @@ scripts/bench.sh --against all --rounds {rounds} --write docs/
 Everything ran on one machine, the clients, Redis and the publisher beside the server, so what counts
 is not how many pushes a second there were, but what each cost the server. Machines are noisy: so in
 each of {rounds} rounds every server was started, measured and stopped in turn, the numbers are medians
-of the rounds, and a ratio (× wspushd) is the median of the ratios within each round.
+of the rounds, and a ratio (× wspushd) is a server's median over that of wspushd. If a server's rounds
+differ by more than {agree} times, its lowest and highest round are shown instead, and nothing is made of
+the median: the machine, and not the server, may have decided it.
 """
 
 _COMPARED = """## Beside others

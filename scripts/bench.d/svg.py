@@ -35,9 +35,9 @@ def number(value):
         return "–"
     if value == 0:
         return "0"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    if decimals == 0:
-        return f"{value:,.0f}"
+    decimals = 2 - math.floor(math.log10(abs(float(f"{value:.3g}"))))
+    if decimals <= 0:
+        return f"{round(value, decimals):,.0f}"
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if decimals > 2 else text
 
@@ -81,6 +81,38 @@ class Drawing:
                 f'viewBox="0 0 {WIDTH} {self._height}" role="img">\n<style>{STYLE}</style>\n'
                 f'<rect class="page" width="{WIDTH}" height="{self._height}" rx="6"/>\n{body}\n'
                 f'</svg>\n')
+
+
+def dots(title, note, rows, unit=""):
+    """rows: as of bars. The axis is logarithmic, so a length would say nothing: a dot for the value,
+    a thick line from the lowest to the highest."""
+    left, right, top, step = 120, 250, 76, 34
+    drawing = Drawing(top + step * len(rows) + 40, title, note)
+    room, bottom = WIDTH - left - right, top + step * len(rows)
+    found = [number for _, value, low, high, *_ in rows for number in (value, low, high) if number]
+    low_end, high_end = min(found, default=1) / 1.15, max(found, default=1) * 1.15
+
+    def at(value):
+        return left + room * math.log(value / low_end) / math.log(high_end / low_end)
+
+    for mark in _decades(low_end, high_end):
+        drawing.line(at(mark), top - 8, at(mark), bottom)
+        drawing.text(at(mark), bottom + 16, f"{mark:,.10g}", "tick", "middle")
+    for i, (label, value, low, high, more, ours) in enumerate(rows):
+        y = top + i * step + 9
+        colour = COLOURS[0] if ours else COLOURS[5]
+        drawing.text(left - 12, y + 5, label, "ours" if ours else "", "end")
+        if not value:
+            drawing.text(left + 8, y + 5, more or "–", "note")
+            continue
+        if low and high:
+            drawing.rect(at(low), y - 3, max(2, at(high) - at(low)), 6, colour, opacity=0.35)
+        drawing.dot(at(value), y, colour, 5)
+        drawing.text(left + room + 12, y + 5, number(value) + (f" {unit}" if unit else ""),
+                     "ours" if ours else "")
+        if more:
+            drawing.text(WIDTH - 24, y + 5, more, "note", "end")
+    return drawing.render()
 
 
 def bars(title, note, rows, unit=""):
