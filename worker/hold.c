@@ -1,6 +1,7 @@
 /*
  * See hold.h. Holds live in a table of pointers, so that a record can name one by a number that
- * means nothing to another process: `held` counts only together with the record's incarnation.
+ * means nothing to another process: `held` counts only together with the record's incarnation, and
+ * only if the hold that it leads to is of that connection, and not of one before it.
  */
 #include "worker/hold.h"
 
@@ -84,9 +85,13 @@ void hold_mark(struct worker *worker, struct conn *conn)
 
 struct hold *hold_find(const struct worker *worker, const struct conn *conn)
 {
-    if (!(conn->held & HELD) || conn->incarnation != worker->incarnation)
+    const uint32_t index = conn->held & ~(uint32_t)HELD;
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    if (!(conn->held & HELD) || conn->incarnation != worker->incarnation ||
+        index >= worker->holds->count)
         return NULL;
-    return worker->holds->at[conn->held & ~HELD];
+    struct hold *hold = worker->holds->at[index];
+    return hold && conn_ref_pack(hold->ref) == conn_ref_pack(ref) ? hold : NULL;
 }
 
 struct hold *hold_get(struct worker *worker, struct conn *conn)
@@ -96,7 +101,9 @@ struct hold *hold_get(struct worker *worker, struct conn *conn)
         return hold;
     const uint32_t index = index_take(worker->holds);
     hold = must(calloc(1, sizeof(*hold)));
-    hold->outbox = conn->incarnation == worker->incarnation ? conn->held : 0;
+    hold->ref = conn_ref(worker->table, conn);
+    hold->outbox =
+        conn->incarnation == worker->incarnation && !(conn->held & HELD) ? conn->held : 0;
     worker->holds->at[index] = hold;
     conn->incarnation = worker->incarnation;
     conn->held = HELD | index;

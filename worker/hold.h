@@ -46,7 +46,8 @@ struct waiting {
 };
 
 struct hold {
-    uint32_t outbox; /* place in this turn's outbox, or 0 */
+    struct conn_ref ref; /* whose it is */
+    uint32_t outbox;     /* place in this turn's outbox, or 0 */
 
     /* What came: a request head in pieces, or a message in pieces. */
     struct ws_rx rx;
@@ -75,7 +76,7 @@ static inline bool hold_lost(const struct worker *worker, const struct conn *con
  * only here. */
 void hold_mark(struct worker *worker, struct conn *conn);
 
-/* The connection's hold, or NULL. */
+/* Returns the connection's hold, or NULL: if it has none, or `held` leads to that of another. */
 struct hold *hold_find(const struct worker *worker, const struct conn *conn);
 
 /* The same, made if there is none. */

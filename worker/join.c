@@ -24,7 +24,9 @@ _Static_assert((int)TOPIC_MAX == (int)TOPIC_NAME_MAX, "a name fits its record");
 
 /* Private to the process: what it leaves undone, its successor finds in the memberships. */
 struct join {
-    struct queue due;  /* descriptor << 32 | number of the SUB: perhaps to be answered now */
+    /* descriptor << 32 | number of the SUB: perhaps to be answered now. Whoever has the descriptor
+     * since has no membership with that number. */
+    struct queue due;
     struct queue sent; /* memberships whose SUBBED is in the outbox */
 };
 

@@ -135,13 +135,23 @@ frame_id outbox_push(struct worker *worker, const struct message *message, bool 
 
 /* ---- For whom ---- */
 
+/* True if a target of this turn is the connection's, and not one's that had the descriptor before.
+ */
+static bool is_target_of(const struct worker *worker, const struct conn *conn, uint32_t place)
+{
+    const struct outbox *outbox = worker->outbox;
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    return place > 0 && place < outbox->targets.count &&
+           conn_ref_pack(target_at(outbox, place)->ref) == conn_ref_pack(ref);
+}
+
 /* Returns the connection's target, or 0 if this turn has nothing for it. */
 static uint32_t target_of(const struct worker *worker, const struct conn *conn)
 {
     const struct hold *hold = hold_find(worker, conn);
-    if (hold)
-        return hold->outbox;
-    return conn->incarnation == worker->incarnation ? conn->held : 0;
+    const uint32_t kept = conn->incarnation == worker->incarnation ? conn->held : 0;
+    const uint32_t place = hold ? hold->outbox : kept;
+    return is_target_of(worker, conn, place) ? place : 0;
 }
 
 uint32_t *outbox_place(struct worker *worker, struct conn *conn)
@@ -182,7 +192,7 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
         return;
     struct outbox *outbox = worker->outbox;
     uint32_t *place = outbox_place(worker, conn);
-    if (*place == 0)
+    if (!is_target_of(worker, conn, *place))
         *place = target_new(worker, conn);
     const uint32_t i = array_add(&outbox->items, sizeof(struct item));
     *item_at(outbox, i) = (struct item){.frame = frame};

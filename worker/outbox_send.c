@@ -212,6 +212,7 @@ static void settle_early_ones(struct worker *worker)
     for (uint32_t i = 0; i < array->count; i++) {
         const struct unsettled unsettled = ((const struct unsettled *)array->at)[i];
         struct conn *conn = conn_deref(worker->table, worker->capacity, unsettled.ref, worker->id);
+        words_connection(&worker->slot->words, unsettled.ref.fd, unsettled.ref.generation);
         if (conn)
             settle_target(worker, conn, unsettled.gone);
     }

@@ -228,6 +228,31 @@ static void what_is_lost_is_looked_at_and_not_claimed(void **state)
     assert_int_equal(recv(peer[0], &(char){0}, 1, MSG_DONTWAIT), -1);
 }
 
+/* Damage, or a fault elsewhere: `held` leads to what another connection has. */
+static void what_is_kept_for_one_connection_is_not_taken_for_anothers(void **state)
+{
+    (void)state;
+    uint8_t got[32];
+    give(0, 10);
+    conn_at(1)->incarnation = worker.incarnation;
+    conn_at(1)->held = conn_at(0)->held;
+    give(1, 20);
+    outbox_flush(&worker);
+    assert_int_equal(recv(peer[0], got, sizeof(got), MSG_DONTWAIT), 10);
+    assert_int_equal(recv(peer[1], got, sizeof(got), MSG_DONTWAIT), 20);
+
+    const struct hold *hold = hold_get(&worker, conn_at(0));
+    conn_at(1)->held = conn_at(0)->held;
+    assert_null(hold_find(&worker, conn_at(1)));
+    give(1, 30);
+    outbox_flush(&worker);
+    assert_int_equal(recv(peer[1], got, sizeof(got), MSG_DONTWAIT), 30);
+    assert_ptr_equal(hold_find(&worker, conn_at(0)), hold);
+    conn_at(1)->held = HELD | 12345;
+    assert_null(hold_find(&worker, conn_at(1)));
+    assert_ptr_not_equal(hold_get(&worker, conn_at(1)), hold);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +264,8 @@ int main(void)
                                         begin, end),
         cmocka_unit_test_setup_teardown(a_hello_that_waits_ends_nobody, begin, end),
         cmocka_unit_test_setup_teardown(what_is_lost_is_looked_at_and_not_claimed, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_kept_for_one_connection_is_not_taken_for_anothers,
+                                        begin, end),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
 }
