@@ -15,9 +15,12 @@
     /* shm/conn.c, users.c */                                                              \
     X(CONN_WIPED, "the record of a new descriptor is wiped, not claimed")                  \
     X(USERS_NEXT, "a record leads to its bucket's chain, not the bucket to it")            \
+    X(USERS_FOLLOWED, "a user's first connection follows one that is in no chain")         \
     X(USERS_HEAD, "a record hangs in its bucket, CONN_INDEXED does not say so")            \
     X(USERS_FLAGGED, "CONN_INDEXED says so, the count does not")                           \
     X(USERS_GROWING, "a bucket is being divided")                                          \
+    X(USERS_LED, "a follower is to lead, and its bucket leads to the one before it")       \
+    X(USERS_UNFOLLOWED, "one neighbour of a follower leaves it out")                       \
     X(USERS_UNLINKED, "a record is out of its chain, CONN_INDEXED is set")                 \
     X(USERS_UNFLAGGED, "CONN_INDEXED is clear, the count is too high")                     \
     X(USERS_REBUILDING, "an index is being rebuilt")                                       \

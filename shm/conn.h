@@ -91,7 +91,7 @@ struct conn {
                               successor who reads the same bytes again does not send it again:
                               conn_mark() */
     uint32_t hash;         /* of the user, for the index */
-    uint32_t next;         /* next descriptor in the bucket of the user index; 0: the last */
+    uint32_t next;         /* in the user index: the next descriptor, and of which chain; users.h */
     uint32_t seen;         /* second (monotonic) of the last byte from the peer; CLOSING: when the
                               close frame was sent */
     uint32_t since;        /* second (monotonic) of the accept */

@@ -25,6 +25,7 @@
     X(CONNS, shape->capacity, sizeof(struct conn))                                               \
     X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
     X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
+    X(SIBLINGS, shape->capacity, sizeof(uint32_t))                                               \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
     X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \

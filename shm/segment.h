@@ -19,6 +19,8 @@
  *   | backlogs         |
  *   +------------------+  uint32_t[capacity]: bytes sent, modulo 2^32; written by the owner
  *   | bytes sent       |                                                   (worker/sending.h)
+ *   +------------------+  uint32_t[capacity]: links between connections of one user, by
+ *   | siblings         |  descriptor; written by their home                     (users.h)
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -113,6 +115,7 @@ struct segment {
     struct conn *conn;
     _Atomic uint64_t *backlog;
     uint32_t *sent;
+    uint32_t *siblings;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

@@ -65,32 +65,95 @@ static void clear(struct users *users)
     memset(users->heads, 0, USERS_BUCKETS_MIN * sizeof(*users->heads));
 }
 
+/* Stores a descriptor in the head of a bucket or in a record, whose bits stay. */
+static void put_fd(uint32_t *link, uint32_t fd)
+{
+    *link = (*link & ~USERS_FD) | fd;
+}
+
 /* Adds a bucket and moves to it what belongs there. */
 static void grow(struct users *users)
 {
     const uint32_t added = users->control->buckets++;
     uint32_t *stays = &users->heads[chains_parent(added)], *moves = &users->heads[added];
+    uint32_t next = *stays;
 
-    for (uint32_t fd = *stays; fd != 0; fd = users->table[fd].next) {
+    *stays = *moves = 0;
+    for (uint32_t fd; (fd = next) != 0;) {
         struct conn *const conn = &users->table[fd];
         uint32_t **const end = chains_bucket(conn->hash, added + 1) == added ? &moves : &stays;
-        **end = fd;
+        next = conn->next & USERS_FD;
+        put_fd(*end, fd);
         *end = &conn->next;
         KILLPOINT(USERS_GROWING);
     }
-    *stays = 0;
-    *moves = 0;
+    put_fd(stays, 0);
+    put_fd(moves, 0);
+}
+
+/* The leader of this user from `fd` on along the chain of a bucket, or 0. */
+static uint32_t search(const struct users *users, uint32_t fd, uint32_t hash, const char *user,
+                       size_t len)
+{
+    while (fd != 0) {
+        const struct conn *const conn = &users->table[fd];
+        if (conn->hash == hash && conn->user_len == len && memcmp(conn->user, user, len) == 0)
+            break;
+        fd = conn->next & USERS_FD;
+    }
+    return fd;
+}
+
+static uint32_t *head_of(const struct users *users, uint32_t hash)
+{
+    return &users->heads[chains_bucket(hash, users->control->buckets)];
+}
+
+/* Whatever points to a leader: the head of its bucket or the `next` of the leader before it. */
+static uint32_t *find_link(const struct users *users, uint32_t fd)
+{
+    uint32_t *link = head_of(users, users->table[fd].hash);
+
+    while ((*link & USERS_FD) != fd) {
+        assert((*link & USERS_FD) != 0);
+        link = &users->table[*link & USERS_FD].next;
+    }
+    return link;
+}
+
+/* Puts the connection in front of its user's others: it leads, and the one that led follows. */
+static void lead_others(const struct users *users, uint32_t leader, uint32_t fd)
+{
+    uint32_t *const link = find_link(users, leader);
+    const uint32_t second = users_next(users, leader);
+
+    users->table[fd].next = USERS_LEADS | (users->table[leader].next & USERS_FD);
+    users->siblings[fd] = leader;
+    KILLPOINT(USERS_NEXT);
+    users->table[leader].next = USERS_FOLLOWS | second;
+    users->siblings[leader] = fd;
+    KILLPOINT(USERS_FOLLOWED);
+    put_fd(link, fd);
+}
+
+static void lead_alone(const struct users *users, uint32_t *head, uint32_t fd)
+{
+    users->table[fd].next = *head;
+    KILLPOINT(USERS_NEXT);
+    *head = fd;
 }
 
 static void link_in(struct users *users, uint32_t fd)
 {
     struct users_control *const control = users->control;
     struct conn *const conn = &users->table[fd];
-    uint32_t *const head = &users->heads[chains_bucket(conn->hash, control->buckets)];
+    uint32_t *const head = head_of(users, conn->hash);
+    const uint32_t leader = search(users, *head, conn->hash, conn->user, conn->user_len);
 
-    conn->next = *head;
-    KILLPOINT(USERS_NEXT);
-    *head = fd;
+    if (leader != 0)
+        lead_others(users, leader, fd);
+    else
+        lead_alone(users, head, fd);
     KILLPOINT(USERS_HEAD);
     conn_set(conn, CONN_INDEXED);
     KILLPOINT(USERS_FLAGGED);
@@ -109,29 +172,50 @@ void users_add(struct users *users, uint32_t fd)
     chains_end(&users->control->changes);
 }
 
-/* Whatever points to a record: the head of its bucket or the `next` before it. */
-static uint32_t *find_link(struct users *users, uint32_t fd)
+/* Takes a follower out of the list of its user. */
+static void unfollow(const struct users *users, uint32_t fd)
 {
-    const uint32_t hash = users->table[fd].hash;
-    uint32_t *link = &users->heads[chains_bucket(hash, users->control->buckets)];
+    const uint32_t before = users->siblings[fd], behind = users->table[fd].next & USERS_FD;
 
-    while (*link != fd) {
-        assert(*link != 0);
-        link = &users->table[*link].next;
+    if (!users_leads(users, before))
+        put_fd(&users->table[before].next, behind);
+    else if (behind != 0)
+        users->siblings[before] = behind;
+    else
+        users->table[before].next &= ~USERS_LEADS;
+    KILLPOINT(USERS_UNFOLLOWED);
+    if (behind != 0)
+        users->siblings[behind] = before;
+}
+
+/* Takes a leader out of its bucket. Its first follower, if there is one, leads in its place. */
+static void unlead(const struct users *users, uint32_t fd)
+{
+    uint32_t *const link = find_link(users, fd);
+    const uint32_t second = users_next(users, fd), chain = users->table[fd].next & USERS_FD;
+
+    if (second == 0) {
+        put_fd(link, chain);
+        return;
     }
-    return link;
+    const uint32_t third = users->table[second].next & USERS_FD;
+    users->siblings[second] = third;
+    users->table[second].next = chain | (third != 0 ? USERS_LEADS : 0);
+    KILLPOINT(USERS_LED);
+    put_fd(link, second);
 }
 
 void users_remove(struct users *users, uint32_t fd)
 {
     struct conn *const conn = &users->table[fd];
-    uint32_t *link;
 
     if (!conn_has(conn, CONN_INDEXED))
         return;
-    link = find_link(users, fd);
     chains_begin(&users->control->changes);
-    *link = conn->next;
+    if (users_leads(users, fd))
+        unlead(users, fd);
+    else
+        unfollow(users, fd);
     conn->next = 0;
     KILLPOINT(USERS_UNLINKED);
     conn_clear(conn, CONN_INDEXED);
@@ -140,34 +224,13 @@ void users_remove(struct users *users, uint32_t fd)
     chains_end(&users->control->changes);
 }
 
-/* The first record of a user from `fd` on along its chain, or 0. */
-static uint32_t search(const struct users *users, uint32_t fd, uint32_t hash, const char *user,
-                       size_t len)
-{
-    while (fd != 0) {
-        const struct conn *const conn = &users->table[fd];
-        if (conn->hash == hash && conn->user_len == len && memcmp(conn->user, user, len) == 0)
-            break;
-        fd = conn->next;
-    }
-    return fd;
-}
-
 uint32_t users_first(const struct users *users, const char *user, size_t len)
 {
     const uint32_t hash = users_hash(users->seed, user, len);
 
     if (users->control->buckets == 0)
         return 0;
-    return search(users, users->heads[chains_bucket(hash, users->control->buckets)], hash, user,
-                  len);
-}
-
-uint32_t users_next(const struct users *users, uint32_t fd)
-{
-    const struct conn *const conn = &users->table[fd];
-
-    return search(users, conn->next, conn->hash, conn->user, conn->user_len);
+    return search(users, *head_of(users, hash), hash, user, len);
 }
 
 /* Who was closing and still in the index has not left: what its owner does about the user's last
@@ -195,7 +258,7 @@ void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
             continue;
         KILLPOINT(USERS_REBUILDING);
         if (belongs_in(conn))
-            link_in(users, fd);
+            link_in(users, fd); /* which overwrites `next` */
         else if (word & CONN_INDEXED)
             conn_clear(conn, CONN_INDEXED);
     }
@@ -215,6 +278,50 @@ static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd,
            chains_bucket(conn->hash, users->control->buckets) == bucket;
 }
 
+static bool same_user(const struct conn *a, const struct conn *b)
+{
+    return a->hash == b->hash && a->user_len == b->user_len &&
+           memcmp(a->user, b->user, a->user_len) == 0;
+}
+
+/* Checks the followers of a leader, and takes them off *left. */
+static bool followers_valid(const struct users *users, uint32_t owner, uint32_t leader,
+                            uint32_t bucket, uint32_t *left)
+{
+    uint32_t before = leader;
+
+    for (uint32_t fd = users_next(users, leader); fd != 0; fd = users_next(users, fd)) {
+        if ((*left)-- == 0 || !member_valid(users, owner, fd, bucket) || users_leads(users, fd) ||
+            (users->table[fd].next & USERS_LEADS) != 0 || users->siblings[fd] != before ||
+            !same_user(&users->table[fd], &users->table[leader]))
+            return false;
+        before = fd;
+    }
+    return before != leader || users_alone(users, leader);
+}
+
+/* A chain that runs in a circle would count more members than there are. */
+static bool bucket_valid(const struct users *users, uint32_t owner, uint32_t bucket, uint32_t *left)
+{
+    for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next & USERS_FD) {
+        if ((*left)-- == 0 || !member_valid(users, owner, fd, bucket) || !users_leads(users, fd) ||
+            !followers_valid(users, owner, fd, bucket, left))
+            return false;
+    }
+    return true;
+}
+
+/* No user has two leaders in a chain, whose records are valid. */
+static bool leaders_differ(const struct users *users, uint32_t bucket)
+{
+    for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next & USERS_FD) {
+        const struct conn *conn = &users->table[fd];
+        if (search(users, conn->next & USERS_FD, conn->hash, conn->user, conn->user_len) != 0)
+            return false;
+    }
+    return true;
+}
+
 bool users_valid(const struct users *users, uint32_t owner)
 {
     const struct users_control *const control = users->control;
@@ -227,12 +334,8 @@ bool users_valid(const struct users *users, uint32_t owner)
     if (control->buckets < USERS_BUCKETS_MIN || control->buckets > users->capacity ||
         (control->count > control->buckets && control->buckets < users->capacity))
         return false;
-    for (uint32_t bucket = 0; bucket < control->buckets; bucket++) {
-        /* A chain that runs in a circle would count more members than there are. */
-        for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next) {
-            if (left-- == 0 || !member_valid(users, owner, fd, bucket))
-                return false;
-        }
-    }
+    for (uint32_t bucket = 0; bucket < control->buckets; bucket++)
+        if (!bucket_valid(users, owner, bucket, &left) || !leaders_differ(users, bucket))
+            return false;
     return left == 0;
 }

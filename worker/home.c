@@ -22,8 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    SIBLINGS_ASKED = 8, /* connections of a user that a login looks at */
+    REPLACED_MAX = 1000 /* connections that a login ends, at most */
+};
+
 static const struct refusal refused_devices = {409, "too_many_devices",
-                                               "the user has as many connections as he may"};
+                                               "the user has as many connections as they may"};
 
 static void fill(struct adoption *adoption, struct conn_ref ref, const void *response,
                  size_t response_len, const void *rest, size_t rest_len)
@@ -93,10 +98,12 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
     return true;
 }
 
-/* Whether another connection of the same user is OPEN: then its subscription is confirmed. */
+/* True if one of the user's newest connections is OPEN: then the subscription is confirmed. A user
+ * with very many may have another that is; then the next confirmation tells. */
 static bool subscribed_already(const struct worker *worker, uint32_t first)
 {
-    for (uint32_t fd = first; fd; fd = users_next(&worker->users, fd)) {
+    uint32_t fd = first;
+    for (int i = 0; fd && i < SIBLINGS_ASKED; i++, fd = users_next(&worker->users, fd)) {
         const uint64_t word = conn_word(&worker->table[fd]);
         if (word_state(word) == CONN_OPEN || word_flags(word) & CONN_GREETING)
             return true;
@@ -118,36 +125,78 @@ static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
 
 /* ---- Devices ---- */
 
-/* The user's connections, and the one that came first; the index has newer ones before older. */
-static uint32_t devices(const struct worker *worker, const struct conn *conn, uint32_t *oldest)
+/* True if the user has at least `count` connections. */
+static bool has_devices(const struct worker *worker, const struct conn *conn, uint32_t count)
 {
-    uint32_t count = 0;
-    *oldest = 0;
-    for (uint32_t fd = users_first(&worker->users, conn->user, conn->user_len); fd;
-         fd = users_next(&worker->users, fd)) {
-        count++;
-        if (*oldest == 0 || worker->table[fd].since <= worker->table[*oldest].since)
-            *oldest = fd;
-    }
-    return count;
+    uint32_t fd = users_first(&worker->users, conn->user, conn->user_len);
+    for (; fd && count > 0; fd = users_next(&worker->users, fd))
+        count--;
+    return count == 0;
 }
 
 static bool has_place(const struct worker *worker, const struct conn *conn)
 {
-    uint32_t oldest;
     const uint32_t max = worker->config->max_devices;
     return max == 0 || worker->config->device_policy != DEVICE_REJECT ||
-           devices(worker, conn, &oldest) < max;
+           !has_devices(worker, conn, max);
 }
 
-/* Closes the oldest of too many. The new one is there by then, so that the user is never away. */
+/* A connection that may be replaced; `place` in its user's list, where newer ones come first. */
+struct device {
+    struct conn_ref ref;
+    uint32_t since, place;
+};
+
+static int compare_age(const void *left, const void *right)
+{
+    const struct device *a = left, *b = right;
+    if (a->since != b->since)
+        return a->since < b->since ? -1 : 1;
+    return a->place > b->place ? -1 : 1;
+}
+
+/* All of the user's connections, oldest first; *count says how many. Valid until the next call. */
+static struct device *list_devices(const struct worker *worker, const struct conn *conn,
+                                   uint32_t *count)
+{
+    static struct device *device;
+    static uint32_t size;
+    *count = 0;
+    for (uint32_t fd = users_first(&worker->users, conn->user, conn->user_len); fd;
+         fd = users_next(&worker->users, fd)) {
+        const struct conn *other = &worker->table[fd];
+        if (*count == size) {
+            size = size ? size * 2 : 64;
+            device = realloc(device, size * sizeof(*device));
+            if (!device)
+                abort();
+        }
+        device[*count] = (struct device){conn_ref(worker->table, other), other->since, *count};
+        ++*count;
+    }
+    if (*count > 1)
+        qsort(device, *count, sizeof(*device), compare_age);
+    return device;
+}
+
+/* Closes the oldest of too many. The new one is there by then, so that the user is never away. If
+ * max_devices was lowered there may be very many: no more than REPLACED_MAX at once, so that others
+ * are served; the next login ends more. */
 static void replace_oldest(struct worker *worker, const struct conn *conn)
 {
-    uint32_t oldest;
     const uint32_t max = worker->config->max_devices;
-    while (max > 0 && devices(worker, conn, &oldest) > max)
-        client_close(worker, &worker->table[oldest], WS_CLOSE_REPLACED,
-                     ws_close_text(WS_CLOSE_REPLACED), CLOSED_REPLACED);
+    uint32_t count;
+    if (max == 0 || !has_devices(worker, conn, max + 1))
+        return;
+    const struct device *device = list_devices(worker, conn, &count);
+    const uint32_t excess = count - max;
+    for (uint32_t i = 0; i < excess && i < REPLACED_MAX; i++) {
+        struct conn *oldest =
+            conn_deref(worker->table, worker->capacity, device[i].ref, worker->id);
+        if (oldest)
+            client_close(worker, oldest, WS_CLOSE_REPLACED, ws_close_text(WS_CLOSE_REPLACED),
+                         CLOSED_REPLACED);
+    }
 }
 
 /* ---- Arrival ---- */
@@ -253,12 +302,6 @@ void home_greeted(struct worker *worker, struct conn *conn)
     conn_set_state(conn, CONN_OPEN);
 }
 
-static bool is_last(const struct worker *worker, const struct conn *conn)
-{
-    const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
-    return users_next(&worker->users, first) == 0;
-}
-
 /* Asks for the end of the subscription before the index forgets the user: a successor finds either
  * that it was asked, or the connection, CLOSING and still in the index. */
 void home_leave(struct worker *worker, struct conn *conn)
@@ -269,7 +312,7 @@ void home_leave(struct worker *worker, struct conn *conn)
     KILLPOINT(LEAVE_TOPICS);
     if (!conn_has(conn, CONN_INDEXED))
         return;
-    if (is_last(worker, conn))
+    if (users_alone(&worker->users, (uint32_t)(conn - worker->table)))
         subscriptions_leave(worker, conn->user, conn->user_len);
     KILLPOINT(LEAVE_GONE);
     users_remove(&worker->users, (uint32_t)(conn - worker->table));

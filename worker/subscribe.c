@@ -264,7 +264,7 @@ void subscriptions_all(struct worker *worker)
         const struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);
         if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED &&
-            users_first(&worker->users, conn->user, conn->user_len) == fd)
+            users_leads(&worker->users, fd))
             channel(worker, true, "user:", conn->user, conn->user_len);
     }
     topic_subscribe_all(worker);

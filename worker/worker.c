@@ -248,6 +248,7 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
     worker->incarnation = conn_incarnation(id, atomic_load(&worker->slot->incarnation));
     worker->users = (struct users){.control = &worker->slot->users,
                                    .heads = segment->heads + (size_t)id * worker->capacity,
+                                   .siblings = segment->siblings,
                                    .table = worker->table,
                                    .capacity = worker->capacity,
                                    .seed = segment->header->hash_seed};

@@ -49,6 +49,7 @@ static bool users_ok(uint32_t i)
 {
     const struct users users = {.control = &view->slot[i].users,
                                 .heads = view->heads + (size_t)i * capacity(),
+                                .siblings = view->siblings,
                                 .table = view->conn,
                                 .capacity = capacity(),
                                 .seed = view->header->hash_seed};

@@ -156,6 +156,9 @@ class Load:
         second = self.handshake(self.users[self.fresh % CLIENTS])
         second.send_close()
         second.close()
+        pair = [self.handshake(f"pair{self.fresh}") for _ in range(2)]
+        for client in pair:
+            client.close()
 
     def crowd(self):
         """So many that the index grows."""

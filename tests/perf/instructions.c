@@ -48,10 +48,11 @@ static void prepare_users(void)
     static struct users_control control;
     users = (struct users){.control = &control,
                            .heads = calloc(CONNECTIONS, sizeof(uint32_t)),
+                           .siblings = calloc(CONNECTIONS, sizeof(uint32_t)),
                            .table = aligned_alloc(64, CONNECTIONS * sizeof(struct conn)),
                            .capacity = CONNECTIONS,
                            .seed = 0x9e3779b97f4a7c15};
-    must(users.heads && users.table);
+    must(users.heads && users.siblings && users.table);
     memset(users.table, 0, CONNECTIONS * sizeof(struct conn));
     for (uint32_t fd = 1; fd < CONNECTIONS; fd++) {
         struct conn *conn = &users.table[fd];

@@ -204,6 +204,7 @@ static void users_are_found(void **state)
     struct conn *table = old_region(REGION_CONNS);
     struct users users = {.control = &slot[0].users,
                           .heads = old_region(REGION_HEADS),
+                          .siblings = old_region(REGION_SIBLINGS),
                           .table = table,
                           .capacity = CAPACITY,
                           .seed = 42};
@@ -218,6 +219,7 @@ static void users_are_found(void **state)
     struct segment segment = carry(&row);
     const struct users carried = {.control = &segment.slot[0].users,
                                   .heads = segment.heads,
+                                  .siblings = segment.siblings,
                                   .table = segment.conn,
                                   .capacity = CAPACITY,
                                   .seed = segment.header->hash_seed};

@@ -188,6 +188,7 @@ static void open_worker(struct worker *worker, uint32_t id)
     }
     worker->users = (struct users){.control = &segment.slot[id].users,
                                    .heads = segment.heads + (size_t)id * CAPACITY,
+                                   .siblings = segment.siblings,
                                    .table = segment.conn,
                                    .capacity = CAPACITY,
                                    .seed = segment.header->hash_seed};

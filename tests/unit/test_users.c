@@ -25,6 +25,7 @@ enum { CAPACITY = 4096, OWNER = 3, OTHER = 2, WORKERS = 4 };
 struct world {
     struct users_control control;
     uint32_t heads[CAPACITY];
+    uint32_t siblings[CAPACITY];
     struct conn table[CAPACITY];
     _Atomic uint64_t steps; /* of the child that is to be killed */
 };
@@ -47,8 +48,9 @@ static int begin(void **state)
     world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     /* Nothing may rely on what lies above `buckets`. */
     memset(world->heads, 0xee, sizeof(world->heads));
-    users =
-        (struct users){&world->control, world->heads, world->table, CAPACITY, 0x9e3779b97f4a7c15};
+    memset(world->siblings, 0xee, sizeof(world->siblings));
+    users = (struct users){&world->control, world->heads, world->siblings,
+                           world->table,    CAPACITY,     0x9e3779b97f4a7c15};
     random_state = 88172645463325252u;
     return world == MAP_FAILED ? -1 : 0;
 }
@@ -178,6 +180,74 @@ static void a_member_may_go_once_its_next_is_known(void **state)
     expect_all(2);
 }
 
+static void only_devices_of_one_user_touch_the_siblings(void **state)
+{
+    (void)state;
+    for (uint32_t fd = 1; fd <= 100; fd++)
+        open_conn(fd, fd);
+    for (uint32_t fd = 1; fd <= 100; fd++)
+        assert_true(users_leads(&users, fd) && users_alone(&users, fd));
+    open_conn(101, 7);
+    assert_true(users_leads(&users, 101) && !users_alone(&users, 101));
+    assert_false(users_leads(&users, 7) || users_alone(&users, 7));
+    close_conn(101);
+    assert_true(users_leads(&users, 7) && users_alone(&users, 7));
+    for (uint32_t fd = 1; fd <= 100; fd++)
+        close_conn(fd);
+    for (uint32_t fd = 0; fd < CAPACITY; fd++)
+        assert_int_equal(users.siblings[fd],
+                         fd == 7 || fd == 101 ? users.siblings[fd] : 0xeeeeeeee);
+}
+
+static void the_newest_device_comes_first(void **state)
+{
+    (void)state;
+    for (uint32_t fd = 1; fd <= 100; fd++)
+        open_conn(fd, fd % 3);
+    close_conn(100);
+    close_conn(51 + 1);
+    uint32_t before = 100, seen = 0;
+    for (uint32_t fd = users_first(&users, "u1", 2); fd != 0; fd = users_next(&users, fd), seen++) {
+        assert_true(fd < before);
+        before = fd;
+    }
+    assert_int_equal(seen, 32);
+}
+
+/* In whatever order they end: with a walk from the newest to each it would be 5,000,000,000 steps.
+ */
+static void ending_100000_devices_of_one_user_is_linear(void **state)
+{
+    (void)state;
+    enum { MANY = 100001 };
+    struct users_control control = {0};
+    struct users many = {.control = &control,
+                         .heads = calloc(MANY, sizeof(uint32_t)),
+                         .siblings = calloc(MANY, sizeof(uint32_t)),
+                         .table = aligned_alloc(64, MANY * sizeof(struct conn)),
+                         .capacity = MANY,
+                         .seed = users.seed};
+    const struct users saved = users;
+    const clock_t begin_at = clock();
+
+    memset(many.table, 0, MANY * sizeof(struct conn));
+    users = many;
+    for (uint32_t fd = 1; fd < MANY; fd++)
+        open_conn(fd, 1);
+    for (uint32_t fd = 1; fd < MANY / 2; fd++)
+        close_conn(fd);
+    assert_true(users_valid(&users, OWNER));
+    for (uint32_t fd = MANY - 1; fd >= MANY / 2; fd--)
+        close_conn(fd);
+    assert_true(users_valid(&users, OWNER));
+    assert_int_equal(control.count, 0);
+    assert_true((double)(clock() - begin_at) / CLOCKS_PER_SEC < 5);
+    users = saved;
+    free(many.heads);
+    free(many.siblings);
+    free(many.table);
+}
+
 static void removing_what_is_not_in_changes_nothing(void **state)
 {
     (void)state;
@@ -269,7 +339,8 @@ static void a_rebuild_gives_the_same_sets(void **state)
         /* Whatever the index holds. */
         for (uint32_t i = 0; i < CAPACITY; i++) {
             world->heads[i] = draw(2) == 0 ? UINT32_MAX : draw(CAPACITY);
-            users.table[i].next = draw(CAPACITY);
+            users.table[i].next = draw(UINT32_MAX);
+            users.siblings[i] = draw(UINT32_MAX);
         }
         users.control->count = draw(CAPACITY);
         users.control->buckets = draw(3) == 0 ? 0 : draw(UINT32_MAX);
@@ -359,6 +430,14 @@ static void broken_chains_are_not_valid(void **state)
     EXPECT_BROKEN(users.table[25].next = 40);
     EXPECT_BROKEN(users.table[1].next = 50);
     EXPECT_BROKEN(users.table[1].next = CAPACITY);
+    EXPECT_BROKEN(users.table[50].next = 0);
+    EXPECT_BROKEN(users.table[50].next |= USERS_FOLLOWS);
+    EXPECT_BROKEN(users.table[25].next |= USERS_LEADS);
+    EXPECT_BROKEN(users.table[25].next &= USERS_FD);
+    EXPECT_BROKEN(users.siblings[50] = 48);
+    EXPECT_BROKEN(users.siblings[50] = 0);
+    EXPECT_BROKEN(users.siblings[25] = 24);
+    EXPECT_BROKEN(users.siblings[25] = 27);
     EXPECT_BROKEN(users.table[25].hash ^= 1);
     EXPECT_BROKEN(users.table[25].user[1] = '8');
     EXPECT_BROKEN(users.table[25].user_len = 0);
@@ -500,6 +579,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unused_index_is_empty, begin, end),
         cmocka_unit_test_setup_teardown(one_user_with_many_devices, begin, end),
         cmocka_unit_test_setup_teardown(a_member_may_go_once_its_next_is_known, begin, end),
+        cmocka_unit_test_setup_teardown(only_devices_of_one_user_touch_the_siblings, begin, end),
+        cmocka_unit_test_setup_teardown(the_newest_device_comes_first, begin, end),
+        cmocka_unit_test_setup_teardown(ending_100000_devices_of_one_user_is_linear, begin, end),
         cmocka_unit_test_setup_teardown(removing_what_is_not_in_changes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(the_array_grows_by_one_and_not_beyond, begin, end),
         cmocka_unit_test_setup_teardown(a_full_array_stops_growing, begin, end),
