@@ -115,8 +115,9 @@
     X(LINK_FORGOTTEN, "its socket is open, and not noted")                                 \
     X(LINK_CLOSED, "its socket is closed, its streams are not begun anew")                 \
     X(COMMAND_WRITTEN, "a command is in the stream, what it was gathered from stands")     \
-    X(BATCH_COUNTED, "a batch is counted, its PING is not in the stream")                  \
+    X(BATCH_COUNTED, "a batch is counted, its fence is not in the stream")                 \
     X(BATCH_CONFIRMED, "a batch is confirmed, who waited is not greeted")                  \
+    X(COMMANDS_AGAIN, "refused commands are in the stream again, nothing says so")         \
     X(LINK_UP, "the link is UP, nobody is told")                                           \
     X(COMMANDS_SOCKET, "the socket for requests is connected, nothing is sent")            \
     /* worker/node.c, topic.c, join.c */                                                   \

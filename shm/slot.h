@@ -13,6 +13,8 @@
  *   +--------------------------------------------------+
  *   | topics: the table's control                      |  written by the worker
  *   +--------------------------------------------------+
+ *   | why a link to Redis is not up        (trouble.h) |  written by the worker
+ *   +--------------------------------------------------+
  *   | other descriptors to close after a death         |  written by the worker
  *   +--------------------------------------------------+
  *   | the send under way                               |  written by the worker
@@ -32,6 +34,7 @@
 #include "shm/plan.h"
 #include "shm/stream.h"
 #include "shm/topics.h"
+#include "shm/trouble.h"
 #include "shm/users.h"
 #include "shm/words.h"
 
@@ -55,10 +58,10 @@ enum node_state {
 };
 
 /* The state of a worker's Redis link, for other workers to read. */
-#define LINK_STATES(X)                                                                  \
-    X(DOWN, "down")               /* no connection; the next try is timed */            \
-    X(CONNECTING, "connecting")   /* connect(2) under way, or the login not answered */ \
-    X(SUBSCRIBING, "subscribing") /* subscriptions are being made again */              \
+#define LINK_STATES(X)                                                         \
+    X(DOWN, "down")               /* no connection; the next try is timed */   \
+    X(CONNECTING, "connecting")   /* look-up, connect(2) or login under way */ \
+    X(SUBSCRIBING, "subscribing") /* subscriptions are being made again */     \
     X(UP, "up")                   /* everything subscribed and confirmed */
 enum link_state {
 #define LINK_STATE_ENUM(name, text) LINK_##name,
@@ -66,6 +69,8 @@ enum link_state {
 #undef LINK_STATE_ENUM
 };
 const char *link_state_name(enum link_state state);
+
+static const uint64_t BATCH_NEVER = UINT64_MAX;
 
 /*
  * A worker's Redis link. The bytes of its streams lie in the segment's link buffers.
@@ -79,11 +84,14 @@ struct slot_link {
     _Atomic int32_t fd;     /* the socket; 0: none */
     struct stream in, out;
     uint64_t skip_to;           /* position behind an oversized reply that is being thrown away */
-    uint64_t batch_sent;        /* subscription batches sent: each ends in PING <number> */
-    uint64_t batch_confirmed;   /* the last whose PONG came */
+    uint64_t batch_sent;        /* subscription batches sent: each ends in a fence */
+    uint64_t batch_confirmed;   /* the last whose fence is confirmed */
+    uint64_t batch_again;       /* a fence before this one confirms nothing: Redis had refused a
+                                   command, and all are sent again; BATCH_NEVER: will be sent again */
     _Atomic uint64_t gap_since; /* ms (monotonic) since when pushes may be missing; 0: none are */
     uint64_t address;           /* hash of the URL that it is connected to */
-    uint64_t sent_base;         /* what the kernel's count of sent bytes began with */
+    uint64_t sent_base;         /* what the kernel's count of sent bytes began with: behind the */
+    uint64_t received_base;     /* login, which is no part of the streams; of those received */
     _Atomic uint32_t receiving; /* 1 while in recv(2) */
     _Atomic uint32_t sending;   /* 1 while in send(2) */
     _Atomic uint32_t behind; /* 1 while commands wait that the out stream has no room for: they die
@@ -94,6 +102,17 @@ struct slot_link {
     uint32_t home_told;           /* failures of the node's home's link that the clients know of */
     _Atomic uint64_t received_us; /* us (monotonic) when the bytes that are to be routed next came:
                                      a successor finds there how long they have waited */
+};
+
+/* A worker's connections to Redis: X(name, its name in /api/stats) */
+#define REDIS_LINKS(X) \
+    X(PUSHES, "redis") \
+    X(COMMANDS, "commands")
+enum redis_link {
+#define REDIS_LINK_ENUM(name, text) REDIS_##name,
+    REDIS_LINKS(REDIS_LINK_ENUM)
+#undef REDIS_LINK_ENUM
+        REDIS_LINK_COUNT
 };
 
 /* Users whose last connection is gone and whose UNSUBSCRIBE is not in the link's stream yet: a
@@ -186,6 +205,8 @@ struct slot {
     _Alignas(64) struct slot_link link;
 
     _Alignas(64) struct topics_control topics;
+
+    _Alignas(64) struct trouble trouble[REDIS_LINK_COUNT]; /* why a link to Redis is not up */
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 

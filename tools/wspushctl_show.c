@@ -95,6 +95,8 @@ static void print_state(const json_t *stats)
            grouped(number_of(stats, "users_connected")));
     printf("  topics        %s members\n", grouped(number_of(stats, "topic_members")));
     printf("  Redis links   %s of %zu up\n", grouped(number_of(stats, "redis_links_up")), workers);
+    if (json_object_get(stats, "redis"))
+        printf("  Redis         %s\n", text_of(stats, "redis"));
     printf("  last reload   %s\n", change_text(json_object_get(stats, "reload")));
     printf("  last upgrade  %s\n\n", change_text(json_object_get(stats, "upgrade")));
 }

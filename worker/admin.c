@@ -14,6 +14,7 @@
 #include "worker/dashboard.h"
 #include "worker/metrics.h"
 #include "worker/node.h"
+#include "worker/redis_trouble.h"
 #include "worker/pending.h"
 #include "worker/visitors.h"
 
@@ -91,9 +92,14 @@ static void get_healthz(struct worker *worker, struct evhttp_request *request, c
 static void get_readyz(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     const char *why = "";
+    char redis[TROUBLE_TEXT_MAX];
     (void)rest;
     if (node_serves(worker, &why))
         admin_answer_json(request, 200, json_pack("{s:s}", "status", "ready"));
+    else if (redis_trouble_any(worker, redis))
+        admin_answer_json(
+            request, 503,
+            json_pack("{s:s, s:s, s:s}", "status", "not ready", "why", why, "redis", redis));
     else
         admin_answer_json(request, 503, json_pack("{s:s, s:s}", "status", "not ready", "why", why));
 }

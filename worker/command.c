@@ -12,6 +12,8 @@
 #include "worker/descriptors.h"
 #include "worker/node.h"
 #include "worker/redis_connect.h"
+#include "worker/redis_login.h"
+#include "worker/redis_trouble.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -45,11 +47,13 @@ struct command {
     struct bufferevent *socket; /* NULL: no connection */
     redisReader *reader;
     struct redis_connect *connect;
+    struct redis_login *login;
+    char peer[160];  /* the address that it is connected to */
+    char wrong[192]; /* why the connection is to end; "": it is not */
     struct event *retry;
     uint32_t retry_ms;
     bool opening;                       /* the first attempt of this process is under way */
     bool ready;                         /* connected and logged in */
-    uint32_t logging_in;                /* answers to the login that are outstanding */
     struct evbuffer *early;             /* commands that wait for the end of the first attempt */
     STAILQ_HEAD(owed_queue, owed) owed; /* answers that Redis owes, oldest first */
     uint32_t count;                     /* of them */
@@ -80,11 +84,13 @@ static void answer(struct worker *worker, const redisReply *reply)
 }
 
 /* Ends the connection, tells everyone who waits, and plans the next. */
-static void fail(struct worker *worker, const char *why)
+static void fail(struct worker *worker, const char *reason)
 {
     struct command *command = worker->command;
+    char why[TROUBLE_TEXT_MAX];
+    snprintf(why, sizeof(why), "%s%s%s", command->socket ? command->peer : "",
+             command->socket ? ": " : "", reason);
     command->opening = command->ready = false;
-    command->logging_in = 0;
     evbuffer_drain(command->early, evbuffer_get_length(command->early));
     if (command->socket) {
         descriptors_forget(worker, bufferevent_getfd(command->socket));
@@ -97,7 +103,7 @@ static void fail(struct worker *worker, const char *why)
         answer(worker, NULL);
     const uint32_t delay = backoff_next(&command->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
-    log_warn("redis_commands_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
+    redis_trouble_tell(worker, REDIS_COMMANDS, why, delay);
     event_add(command->retry, &wait);
 }
 
@@ -132,6 +138,16 @@ bool command_ready(const struct worker *worker)
     return worker->command->ready;
 }
 
+bool command_tells_role(const struct worker *worker)
+{
+    return worker->command->ready && redis_login_tells_role(worker->command->login);
+}
+
+void command_restart(struct worker *worker, const char *why)
+{
+    snprintf(worker->command->wrong, sizeof(worker->command->wrong), "%s", why);
+}
+
 uint32_t command_owed(const struct worker *worker)
 {
     return worker->command->count;
@@ -157,50 +173,14 @@ int command_send(struct worker *worker, int argc, const char **argv, const size_
 
 /* ---- The connection ---- */
 
-static void log_in(struct worker *worker)
-{
-    struct command *command = worker->command;
-    struct evbuffer *out = bufferevent_get_output(command->socket);
-    const struct redis_address *address = &worker->config->redis_at;
-    char db[16];
-    snprintf(db, sizeof(db), "%u", address->db);
-    command->logging_in = 1;
-    if (address->password && address->user)
-        append(out, 3, (const char *[]){"AUTH", address->user, address->password}, NULL);
-    else if (address->password)
-        append(out, 2, (const char *[]){"AUTH", address->password}, NULL);
-    command->logging_in += address->password != NULL;
-    append(out, 2, (const char *[]){"SELECT", db}, NULL);
-}
-
-/* The last answer, to SELECT, decides. Returns NULL, or what is wrong. */
-static const char *take_login(struct worker *worker, const redisReply *reply)
-{
-    struct command *command = worker->command;
-    if (--command->logging_in > 0)
-        return NULL;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        log_warn("redis_login_refused", "why=%s", log_quote(reply->str, reply->len));
-        return "the login was refused";
-    }
-    command->opening = false;
-    command->ready = true;
-    command->retry_ms = RETRY_FIRST_MS;
-    bufferevent_write_buffer(command->socket, command->early);
-    node_probe(worker);
-    return NULL;
-}
-
 /* Returns NULL, or what is wrong. */
 static const char *take_reply(struct worker *worker, const redisReply *reply)
 {
     const struct command *command = worker->command;
-    if (command->logging_in > 0)
-        return take_login(worker, reply);
     if (!command->ready || command->count == 0)
         return "Redis sent a reply that nobody asked for";
     answer(worker, reply);
-    return NULL;
+    return command->wrong[0] ? command->wrong : NULL;
 }
 
 /* Takes the replies that are whole. Returns NULL, or what is wrong. */
@@ -241,7 +221,7 @@ static void on_event(struct bufferevent *socket, short what, void *arg)
         fail(worker, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
 }
 
-static void on_connected(struct worker *worker, int fd, const char *text)
+static void on_logged_in(struct worker *worker, int fd, const char *text)
 {
     struct command *command = worker->command;
     if (fd == -1) {
@@ -262,7 +242,22 @@ static void on_connected(struct worker *worker, int fd, const char *text)
     }
     bufferevent_setcb(command->socket, on_read, NULL, on_event, worker);
     bufferevent_enable(command->socket, EV_READ | EV_WRITE);
-    log_in(worker);
+    snprintf(command->peer, sizeof(command->peer), "%s", text);
+    command->wrong[0] = '\0';
+    command->opening = false;
+    command->ready = true;
+    command->retry_ms = RETRY_FIRST_MS;
+    redis_trouble_over(worker, REDIS_COMMANDS);
+    bufferevent_write_buffer(command->socket, command->early);
+    node_probe(worker);
+}
+
+static void on_connected(struct worker *worker, int fd, const char *text)
+{
+    if (fd == -1)
+        fail(worker, text);
+    else
+        redis_login_begin(worker->command->login, fd, text);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -281,10 +276,11 @@ int command_open(struct worker *worker)
     STAILQ_INIT(&command->owed);
     command->early = evbuffer_new();
     command->connect = redis_connect_new(worker, on_connected);
+    command->login = redis_login_new(worker, true, on_logged_in);
     command->retry = event_new(worker->base, -1, 0, on_retry, worker);
     command->retry_ms = RETRY_FIRST_MS;
     command->opening = true;
-    if (!command->early || !command->connect || !command->retry)
+    if (!command->early || !command->connect || !command->login || !command->retry)
         return -1;
     return event_add(command->retry, &(struct timeval){0, 0});
 }

@@ -20,6 +20,13 @@ int command_open(struct worker *worker);
 /* Whether commands can be sent. */
 bool command_ready(const struct worker *worker);
 
+/* Whether they can, and Redis tells its role (redis_watch.c). */
+bool command_tells_role(const struct worker *worker);
+
+/* Ends the connection, as soon as the reply in hand is dealt with, and makes another: for
+ * command_done, which may not end it. */
+void command_restart(struct worker *worker, const char *why);
+
 /* How many answers are owed. */
 uint32_t command_owed(const struct worker *worker);
 

@@ -10,7 +10,6 @@
 
 #include "common/killpoint.h"
 #include "common/log.h"
-#include "proto/resp.h"
 #include "worker/backoff.h"
 #include "worker/descriptors.h"
 #include "worker/link_private.h"
@@ -18,6 +17,8 @@
 #include "worker/move.h"
 #include "worker/node.h"
 #include "worker/redis_connect.h"
+#include "worker/redis_login.h"
+#include "worker/redis_trouble.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
 
@@ -32,7 +33,6 @@
 enum {
     RETRY_FIRST_MS = 50,        /* the first delay before another connect */
     RETRY_LAST_MS = 5000,       /* the longest */
-    LOGIN_TIMEOUT_MS = 5000,    /* to log in */
     SILENCE_MS = 10000,         /* then Redis is asked for a sign of life */
     SILENCE_TIMEOUT_MS = 15000, /* then the link counts as dead */
 };
@@ -95,6 +95,29 @@ void link_close(struct worker *worker)
     atomic_store_explicit(&slot_link->sending, 0, memory_order_relaxed);
 }
 
+/* The address that a socket is connected to. */
+static const char *peer_text(int fd, char *out, size_t size)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof(peer);
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == -1)
+        snprintf(out, size, "Redis"); /* the peer has reset the connection */
+    else
+        config_address_text((const struct sockaddr *)&peer, len, out, size);
+    return out;
+}
+
+/* `why`, and of which Redis where there is a connection. */
+static void tell_failure(struct worker *worker, int fd, const char *why, uint32_t delay)
+{
+    char text[TROUBLE_TEXT_MAX], peer[160];
+    if (fd > 0)
+        snprintf(text, sizeof(text), "%s: %s", peer_text(fd, peer, sizeof(peer)), why);
+    else
+        snprintf(text, sizeof(text), "%s", why);
+    redis_trouble_tell(worker, REDIS_PUSHES, text, delay);
+}
+
 void link_fail(struct worker *worker, const char *why)
 {
     struct link *link = worker->link;
@@ -102,6 +125,7 @@ void link_fail(struct worker *worker, const char *why)
     const enum link_state state = link_state(worker);
     const int fd = link_fd(worker);
     redis_connect_cancel(link->connect);
+    redis_login_cancel(link->login);
     link_streams_end(worker);
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         link_note_gap(worker);
@@ -110,43 +134,17 @@ void link_fail(struct worker *worker, const char *why)
     KILLPOINT(LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
     KILLPOINT(LINK_FORGOTTEN);
+    const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
+    const struct timeval wait = backoff_timeval(delay);
+    tell_failure(worker, fd, why, delay);
     if (fd > 0)
         close(fd);
     KILLPOINT(LINK_CLOSED);
     link_streams_forget(worker);
-    const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
-    const struct timeval wait = backoff_timeval(delay);
-    log_warn("redis_link_down", "why=%s retry_ms=%u", log_quote(why, strlen(why)), delay);
     event_add(link->retry, &wait);
 }
 
 /* ---- Connecting ---- */
-
-static void write_command(struct worker *worker, size_t argc, const char *const *args)
-{
-    char command[1024];
-    size_t lens[3];
-    for (size_t i = 0; i < argc; i++)
-        lens[i] = strlen(args[i]);
-    if (resp_command_size(argc, lens) > sizeof(command)) {
-        log_error("redis_login", "why=\"user or password too long\"");
-        return;
-    }
-    link_write(worker, command, resp_command(command, argc, args, lens));
-}
-
-/* The login, and everything that is to be subscribed, in one go: Redis answers in order. */
-static void log_in(struct worker *worker)
-{
-    const struct redis_address *address = &worker->config->redis_at;
-    char name[64];
-    snprintf(name, sizeof(name), "wspushd-%08x-%u", worker->segment->header->boot_id, worker->id);
-    if (address->password && address->user)
-        write_command(worker, 3, (const char *[]){"AUTH", address->user, address->password});
-    else if (address->password)
-        write_command(worker, 2, (const char *[]){"AUTH", address->password});
-    write_command(worker, 3, (const char *[]){"CLIENT", "SETNAME", name});
-}
 
 /* The note in the slot's list goes first: a descriptor that both name would be closed twice after a
  * death. */
@@ -165,7 +163,8 @@ static void take_socket(struct worker *worker, int fd)
     stats_add(&worker->stats->link_connects, 1);
 }
 
-static void on_connected(struct worker *worker, int fd, const char *text)
+/* Everything that is to be subscribed goes out in one go. */
+static void on_logged_in(struct worker *worker, int fd, const char *text)
 {
     struct link *link = worker->link;
     if (fd == -1) {
@@ -174,14 +173,21 @@ static void on_connected(struct worker *worker, int fd, const char *text)
     }
     take_socket(worker, fd);
     link_streams_begin(worker, fd);
-    link->began_ms = link->heard_ms = worker->now_ms;
-    log_in(worker);
+    link->heard_ms = link->moved_ms = worker->now_ms;
     KILLPOINT(LINK_CONNECTED);
     link->asking = true;
     subscriptions_all(worker);
     link->asking = false;
     /* Last: a successor takes a link up whose commands are all in the stream, and no other. */
     set_state(worker, LINK_SUBSCRIBING);
+}
+
+static void on_connected(struct worker *worker, int fd, const char *text)
+{
+    if (fd == -1)
+        link_fail(worker, text);
+    else
+        redis_login_begin(worker->link->login, fd, text);
 }
 
 static void begin(struct worker *worker)
@@ -221,7 +227,10 @@ void link_confirmed(struct worker *worker)
     KILLPOINT(LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
-    log_info("redis_link_up", "connects=%llu",
+    redis_trouble_over(worker, REDIS_PUSHES);
+    char peer[160];
+    peer_text(link_fd(worker), peer, sizeof(peer));
+    log_info("redis_link_up", "redis=%s connects=%llu", log_quote(peer, strlen(peer)),
              (unsigned long long)atomic_load(&worker->stats->link_connects));
 }
 
@@ -231,16 +240,18 @@ void link_tick(struct worker *worker)
 {
     const struct link *link = worker->link;
     const enum link_state state = link_state(worker);
-    if (state == LINK_DOWN || link_fd(worker) <= 0 || move_holds_link(worker))
-        return; /* redis_connect.c has time limits of its own */
-    if (state != LINK_UP && worker_waited_ms(worker, link->began_ms) > LOGIN_TIMEOUT_MS) {
+    if (!link_writable(worker) || move_holds_link(worker))
+        return; /* redis_connect.c and redis_login.c have time limits of their own */
+    subscriptions_again(worker);
+    if (state == LINK_SUBSCRIBING &&
+        worker_waited_ms(worker, link->moved_ms) > SILENCE_TIMEOUT_MS) {
         link_fail(worker, "Redis does not answer");
     } else if (state == LINK_UP && worker_waited_ms(worker, link->heard_ms) > SILENCE_TIMEOUT_MS) {
         if (atomic_load_explicit(&link_shared(worker)->gap_since, memory_order_relaxed) == 0)
             atomic_store_explicit(&link_shared(worker)->gap_since, link->heard_ms,
                                   memory_order_relaxed);
         link_fail(worker, "Redis has gone silent");
-    } else if (state == LINK_UP && worker->now_ms - link->heard_ms > SILENCE_MS) {
+    } else if (state == LINK_UP && worker_waited_ms(worker, link->heard_ms) > SILENCE_MS) {
         subscriptions_fence(worker);
     }
 }
@@ -259,7 +270,7 @@ static bool take_up(struct worker *worker, int fd)
     if (link_state(worker) == LINK_UP &&
         atomic_load(&slot_link->failures) != atomic_load(&slot_link->healed))
         return false;
-    return link_streams_resume(worker, fd);
+    return subscriptions_taken_up(worker) && link_streams_resume(worker, fd);
 }
 
 /* Takes up, or begins, by what the slot says of its link. */
@@ -283,10 +294,11 @@ int link_open(struct worker *worker)
         return -1;
     worker->link = link;
     link->connect = redis_connect_new(worker, on_connected);
+    link->login = redis_login_new(worker, false, on_logged_in);
     link->retry = event_new(worker->base, -1, 0, on_retry, worker);
     link->retry_ms = RETRY_FIRST_MS;
-    link->began_ms = link->heard_ms = worker->now_ms;
-    if (!link->connect || !link->retry || link_streams_open(worker) == -1)
+    link->heard_ms = link->moved_ms = worker->now_ms;
+    if (!link->connect || !link->login || !link->retry || link_streams_open(worker) == -1)
         return -1;
     go_on(worker);
     return 0;

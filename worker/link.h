@@ -2,7 +2,7 @@
  * The Redis link of this worker: one connection that carries its subscriptions and every push to
  * its users, from one connect to the next. What goes through it is in link_streams.h.
  *
- *              connect                login accepted            PONG of the first batch
+ *              connect                login accepted           fence of the first batch
  *     DOWN ------------> CONNECTING -----------------> SUBSCRIBING ---------------> UP
  *      ^                     |                             |                        |
  *      +---------------------+-----------------------------+------------------------+

@@ -13,8 +13,8 @@
 struct link {
     /* link.c */
     struct redis_connect *connect;
+    struct redis_login *login;
     struct event *retry;
-    uint64_t began_ms; /* when this connection was made */
     uint32_t retry_ms;
     uint64_t others_up; /* workers whose link was up at the last look: one bit each */
     bool asking;        /* a new connection: everything is being asked for */
@@ -31,6 +31,7 @@ struct link {
 
     /* Both: set anew when a connection begins. */
     uint64_t heard_ms; /* when bytes last came */
+    uint64_t moved_ms; /* when bytes last came or went */
 };
 
 static inline struct slot_link *link_shared(const struct worker *worker)

@@ -132,6 +132,7 @@ void link_turn(struct worker *worker)
             event_add(link->writable, NULL);
             return;
         }
+        link->moved_ms = worker->now_ms;
     }
     stream_rewind(out, link->out_size);
 }
@@ -165,7 +166,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     stats_add(&worker->stats->link_recvs, 1);
     if (n > 0) {
         worker_note_time(worker);
-        link->heard_ms = worker->now_ms;
+        link->heard_ms = link->moved_ms = worker->now_ms;
         link->hungry = false;
         latency_received(worker, from, all_routed);
     } else if (n == 0)
@@ -325,8 +326,11 @@ static void watch(struct worker *worker, int fd)
 
 void link_streams_begin(struct worker *worker, int fd)
 {
-    if (!worker->link->is_unix)
-        link_shared(worker)->sent_base = kernel_sent(fd);
+    struct slot_link *slot_link = link_shared(worker);
+    if (!worker->link->is_unix) {
+        slot_link->sent_base = kernel_sent(fd);
+        slot_link->received_base = kernel_received(fd);
+    }
     watch(worker, fd);
 }
 
@@ -340,7 +344,8 @@ static bool reconcile(const struct worker *worker, int fd)
         return false;
     if (link->is_unix)
         return !atomic_load(&slot_link->receiving) && !atomic_load(&slot_link->sending);
-    return stream_reconcile_in(&slot_link->in, kernel_received(fd), link->in_size) &&
+    return stream_reconcile_in(&slot_link->in, kernel_received(fd) - slot_link->received_base,
+                               link->in_size) &&
            stream_reconcile_out(&slot_link->out, kernel_sent(fd) - slot_link->sent_base);
 }
 

@@ -11,6 +11,7 @@
 #include "worker/metrics_list.h"
 #include "worker/metrics_node.h"
 #include "worker/node.h"
+#include "worker/redis_trouble.h"
 
 #include <linux/sockios.h>
 #include <stdio.h>
@@ -125,6 +126,9 @@ json_t *metrics_json(const struct worker *worker)
     json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));
     if (why)
         json_object_set_new(json, "why", json_string(why));
+    char redis[TROUBLE_TEXT_MAX];
+    if (redis_trouble_any(worker, redis))
+        json_object_set_new(json, "redis", json_string(redis));
     for (size_t i = 0; json && i < GAUGE_COUNT; i++)
         json_object_set_new(json, gauges[i].name, json_integer((json_int_t)sum[i]));
     json_object_set_new(json, "build", json_string(version_build()));

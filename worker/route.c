@@ -5,6 +5,7 @@
 #include "worker/route.h"
 
 #include "common/log.h"
+#include "proto/redis_error.h"
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/link.h"
@@ -163,34 +164,41 @@ static bool route_push(struct worker *worker, const struct resp_value *channel,
     return true;
 }
 
-/* The answer to PING <batch>: in an array while there are subscriptions, else by itself. */
-static void pong(struct worker *worker, const struct resp_value *number)
+/* An UNSUBSCRIBE is confirmed. That of a fence says that all before it is. */
+static void unsubscribed(struct worker *worker, const struct resp_value *channel)
 {
-    char text[24];
-    if (number->len >= sizeof(text))
+    uint64_t batch = 0;
+    if (!subscriptions_is_fence(worker, channel->at, channel->len, &batch))
         return;
-    memcpy(text, number->at, number->len);
-    text[number->len] = '\0';
-    subscriptions_confirmed(worker, strtoull(text, NULL, 10));
+    subscriptions_confirmed(worker, batch);
     if (worker->slot->link.batch_confirmed == worker->slot->link.batch_sent)
         link_confirmed(worker);
     node_confirmed(worker);
     subscriptions_release(worker);
 }
 
+/* An error is a sign of life, too: where Redis cannot do something just now, the link stays. */
+static void refused(struct worker *worker, const struct resp_value *error)
+{
+    const char *advice = redis_error_advice(error->at, error->len);
+    char why[TROUBLE_TEXT_MAX];
+    if (redis_error_kind(error->at, error->len) == REDIS_ERROR_LATER &&
+        subscriptions_refused(worker))
+        return;
+    snprintf(why, sizeof(why), advice ? "%.*s (%s)" : "%.*s", (int)error->len, error->at, advice);
+    link_fail(worker, why);
+}
+
 bool route_reply(struct worker *worker, const struct resp_reply *reply, uint64_t position)
 {
     const struct resp_value *element = reply->element;
     if (reply->type == RESP_ERROR) {
-        char why[160];
-        snprintf(why, sizeof(why), "Redis: %.*s", (int)reply->value.len, reply->value.at);
-        link_fail(worker, why);
-    } else if (reply->type == RESP_BULK) {
-        pong(worker, &reply->value);
+        refused(worker, &reply->value);
     } else if (reply->type == RESP_ARRAY && reply->count == 3 && resp_is(&element[0], "message")) {
         return route_push(worker, &element[1], &element[2], position);
-    } else if (reply->type == RESP_ARRAY && reply->count == 2 && resp_is(&element[0], "pong")) {
-        pong(worker, &element[1]);
+    } else if (reply->type == RESP_ARRAY && reply->count == 3 &&
+               resp_is(&element[0], "unsubscribe")) {
+        unsubscribed(worker, &element[1]);
     }
-    return true; /* the answers to SUBSCRIBE and UNSUBSCRIBE say nothing that PONG does not */
+    return true; /* answers to SUBSCRIBE say nothing that the fence behind them does not */
 }

@@ -13,10 +13,14 @@
 #include "worker/node.h"
 #include "worker/report.h"
 #include "worker/topic.h"
+#include "worker/unconfirmed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A fence is the end of a subscription to a channel of this name and a number. */
+#define FENCE "batch:"
 
 enum {
     CHANNELS_MAX = 1000, /* of one command, so that Redis serves others in between */
@@ -24,7 +28,7 @@ enum {
     HEAD_ROOM = 2 * RESP_BULK_OVERHEAD + 16,
 };
 
-/* A connection or a topic that waits for the answer to PING <batch>. */
+/* A connection or a topic that waits for a batch to be confirmed. */
 struct waiter {
     struct conn_ref ref;
     uint32_t topic; /* 0: a connection */
@@ -37,7 +41,12 @@ struct subscriptions {
     uint32_t channels;
     char *bulks;
     size_t used, size;
-    bool fence; /* a PING is to follow */
+    bool fence; /* a fence is to follow */
+
+    /* What Redis may still refuse. A predecessor's commands are not among them: a refusal up to
+     * this batch may be of one of those. */
+    struct unconfirmed unconfirmed;
+    uint64_t inherited;
 
     /* Who waits: a queue, oldest first. */
     struct waiter *waiter;
@@ -52,10 +61,14 @@ struct subscriptions *subscriptions_new(void)
     return subs;
 }
 
+static bool is_up(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) == LINK_UP;
+}
+
 bool subscriptions_live(const struct worker *worker)
 {
-    return atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) == LINK_UP &&
-           node_ready(worker);
+    return is_up(worker) && node_ready(worker);
 }
 
 /* ---- Commands ---- */
@@ -64,6 +77,14 @@ static void forget_gathered(struct subscriptions *subs)
 {
     subs->channels = 0;
     subs->used = HEAD_ROOM;
+}
+
+/* Before the link is up a refusal ends it, and nothing need be kept. */
+static void hand_over(struct worker *worker, const char *command, size_t len)
+{
+    link_write(worker, command, len);
+    if (is_up(worker))
+        unconfirmed_add(&worker->subs->unconfirmed, command, len);
 }
 
 /* Hands the gathered channels to the link as one command, in one piece: a death must not leave half
@@ -80,7 +101,7 @@ static void emit(struct worker *worker)
     len += resp_bulk(head + len, name[subs->subscribe], strlen(name[subs->subscribe]));
     char *command = subs->bulks + HEAD_ROOM - len;
     memcpy(command, head, len);
-    link_write(worker, command, subs->used - HEAD_ROOM + len);
+    hand_over(worker, command, subs->used - HEAD_ROOM + len);
     KILLPOINT(COMMAND_WRITTEN);
     stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
               subs->channels);
@@ -136,26 +157,48 @@ void subscriptions_other(struct worker *worker, const char *kind, const char *na
     channel(worker, subscribe, kind, name, len);
 }
 
+/* Gives up a channel that was never asked for: "<prefix>batch:<number>". */
+static void send_fence(struct worker *worker)
+{
+    struct slot_link *link = &worker->slot->link;
+    char name[CHANNEL_MAX], command[CHANNEL_MAX + 3 * RESP_BULK_OVERHEAD];
+    link->batch_sent++;
+    KILLPOINT(BATCH_COUNTED);
+    const int len = snprintf(name, sizeof(name), "%s" FENCE "%llu", worker->config->prefix,
+                             (unsigned long long)link->batch_sent);
+    const char *const args[] = {"UNSUBSCRIBE", name};
+    const size_t lens[] = {strlen(args[0]), (size_t)len};
+    link_write(worker, command, resp_command(command, 2, args, lens));
+}
+
 void subscriptions_turn(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
-    struct slot_link *link = &worker->slot->link;
     emit(worker);
     if (!subs->fence || !link_writable(worker))
         return;
     subs->fence = false;
-    char number[24], command[2 * RESP_BULK_OVERHEAD + 64];
-    link->batch_sent++;
-    KILLPOINT(BATCH_COUNTED);
-    const int len = snprintf(number, sizeof(number), "%llu", (unsigned long long)link->batch_sent);
-    const char *const args[] = {"PING", number};
-    const size_t lens[] = {4, (size_t)len};
-    link_write(worker, command, resp_command(command, 2, args, lens));
+    send_fence(worker);
 }
 
 void subscriptions_fence(struct worker *worker)
 {
     worker->subs->fence = true;
+}
+
+bool subscriptions_is_fence(const struct worker *worker, const char *channel, size_t len,
+                            uint64_t *batch)
+{
+    const size_t prefix = strlen(worker->config->prefix), head = prefix + strlen(FENCE);
+    char number[24];
+    if (len <= head || len - head >= sizeof(number) ||
+        memcmp(channel, worker->config->prefix, prefix) != 0 ||
+        memcmp(channel + prefix, FENCE, strlen(FENCE)) != 0)
+        return false;
+    memcpy(number, channel + head, len - head);
+    number[len - head] = '\0';
+    *batch = strtoull(number, NULL, 10);
+    return true;
 }
 
 /* ---- Who waits ---- */
@@ -246,10 +289,51 @@ void subscriptions_release(struct worker *worker)
 void subscriptions_confirmed(struct worker *worker, uint64_t batch)
 {
     struct slot_link *link = &worker->slot->link;
+    if (batch < link->batch_again)
+        return;
     if (batch > link->batch_confirmed && batch <= link->batch_sent)
         link->batch_confirmed = batch;
+    unconfirmed_drop(&worker->subs->unconfirmed, link->batch_confirmed, link->batch_sent + 1);
     KILLPOINT(BATCH_CONFIRMED);
     subscriptions_release(worker);
+}
+
+/* ---- What Redis refuses for now ---- */
+
+/* Which command an error answers is not known, but all that are not confirmed may be sent again:
+ * in their order, they lead to the same subscriptions. */
+bool subscriptions_refused(struct worker *worker)
+{
+    struct slot_link *link = &worker->slot->link;
+    if (!is_up(worker) || link->batch_confirmed < worker->subs->inherited)
+        return false;
+    link->batch_again = BATCH_NEVER;
+    return true;
+}
+
+void subscriptions_again(struct worker *worker)
+{
+    struct subscriptions *subs = worker->subs;
+    struct slot_link *link = &worker->slot->link;
+    if (link->batch_again != BATCH_NEVER)
+        return;
+    emit(worker);
+    if (subs->unconfirmed.len > 0)
+        link_write(worker, subs->unconfirmed.bytes, subs->unconfirmed.len);
+    KILLPOINT(COMMANDS_AGAIN);
+    link->batch_again = link->batch_sent + 1;
+    unconfirmed_sent(&subs->unconfirmed, link->batch_again);
+    subs->fence = true;
+}
+
+bool subscriptions_taken_up(struct worker *worker)
+{
+    const struct slot_link *link = &worker->slot->link;
+    if (link->batch_again == BATCH_NEVER)
+        return false;
+    worker->subs->inherited = link->batch_sent + 1;
+    worker->subs->fence = true;
+    return true;
 }
 
 /* ---- Everything anew ---- */
@@ -260,6 +344,8 @@ void subscriptions_all(struct worker *worker)
     const uint32_t high = worker_high(worker);
     forget_gathered(subs);
     slot_gone_clear(worker->slot);
+    unconfirmed_clear(&subs->unconfirmed);
+    subs->inherited = worker->slot->link.batch_again = 0;
     for (uint32_t fd = 0; fd < high; fd++) {
         const struct conn *conn = &worker->table[fd];
         const uint64_t word = conn_word(conn);

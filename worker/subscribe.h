@@ -1,8 +1,10 @@
 /*
  * The channels of this worker's users. A user's first connection subscribes, the last one
- * unsubscribes; what a turn brings together goes to Redis as one command, and behind it
- * PING <number>. Redis answers in order, so when it answers that PING, all before it stands, and
- * the connections that wait for it get their HELLO.
+ * unsubscribes; what a turn brings together goes to Redis as one command, and behind it a fence:
+ * UNSUBSCRIBE of <prefix>batch:<number>, a channel that nobody has subscribed. Redis answers in
+ * order, so when it confirms that, all before it stands, and the connections that wait for it get
+ * their HELLO. It refuses PING in states in which pub/sub works (MISCONF, LOADING, MASTERDOWN), but
+ * no UNSUBSCRIBE; only BUSY refuses all, and then what is not confirmed is sent again.
  *
  * The node's home also subscribes the channels of the whole node, while the node has a user at
  * all: so that the reply of PUBLISH counts nodes that had a recipient (node.c).
@@ -57,6 +59,20 @@ void subscriptions_recover(struct worker *worker, struct conn *conn);
 
 /* Asks Redis for an answer, as a sign of life. */
 void subscriptions_fence(struct worker *worker);
+
+/* Whether an UNSUBSCRIBE of this channel is a fence, and of which batch. */
+bool subscriptions_is_fence(const struct worker *worker, const char *channel, size_t len,
+                            uint64_t *batch);
+
+/* Redis has refused a command for now. Returns true if everything that is not confirmed will be
+ * sent again; false if this process cannot, and then the link has to be made again. */
+bool subscriptions_refused(struct worker *worker);
+
+/* Once a second: sends again what was refused. */
+void subscriptions_again(struct worker *worker);
+
+/* A predecessor's link goes on. Returns false if Redis had refused commands that died with it. */
+bool subscriptions_taken_up(struct worker *worker);
 
 /* Greets the connections that wait for the channels of the node alone. */
 void subscriptions_release(struct worker *worker);

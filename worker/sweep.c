@@ -17,6 +17,7 @@
 #include "worker/link.h"
 #include "worker/node.h"
 #include "worker/outbox.h"
+#include "worker/redis_watch.h"
 
 #include <stdlib.h>
 
@@ -146,6 +147,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     sweep_slice(worker);
     link_tick(worker);
     node_tick(worker);
+    redis_watch_tick(worker);
     stats_add(&worker->stats->log_lost, log_tick());
     audit_tick(worker);
 }

@@ -25,6 +25,7 @@ from harness.inspect import inspect
 from harness.killpoints import BINARY as KILLABLE
 from harness.killpoints import Killpoints, names
 from harness.process import age, alive
+from harness.redis_server import Script
 from harness.server import opcode, write_conf
 from harness.wait import SANITIZED, SLACK, WSPUSHD, wait_for
 
@@ -301,6 +302,24 @@ class Load:
         wait_for(lambda: self.metric("redis_connects_total") > before, "another connection")
         self.wait_ready()
 
+    def busy(self):
+        """Redis refuses for a while what is asked of it, and somebody comes meanwhile."""
+        self.fresh += 1
+        client = Client(self.server.address)
+        script = Script(self.server.redis)
+        try:
+            client.send_upgrade(f"busy{self.fresh}")
+            client.recv_response()
+            client.expect_silence()
+        finally:
+            script.end()
+        try:
+            client.recv_message(5 * SLACK)
+        except Closed as closed:
+            assert closed.code in (None, 1012), closed
+        client.close()
+        self.connects = None      # if the worker dies, its successor makes the link again
+
     def empty(self):
         """The node's last user leaves, and somebody comes again."""
         for user in self.users:
@@ -327,7 +346,7 @@ class Load:
 
     CHEAP = [push, connect, topics, topics_by_backend, requests, kick, slow, link]
     STEPS = [push, connect, topics, topics_by_backend, requests, kick, slow, reload, resize, kill, link,
-             empty, full, crowd]
+             busy, empty, full, crowd]
 
     # What must hold.
 
@@ -399,7 +418,7 @@ class Load:
         metrics = self.admin.metrics()
         assert metrics.total("turns_total") - turns < 5000, "a worker runs in circles"
         connects = metrics.total("redis_connects_total")
-        if step is not Load.link:
+        if step not in (Load.link, Load.busy):
             assert self.connects in (None, connects), "a link to Redis was lost with a worker"
         self.connects = connects
         closed = metrics.by_label(admin.CLOSED, "reason")
@@ -435,8 +454,8 @@ def make_load(make_killable, redis):
 
     def make():
         server, points = make_killable(
-            redis=f"redis://localhost:{redis.port}/0", workers=WORKERS, topics=["*"], max_push=16384, watchdog=20, max_connections=2000,
-            send_buffer=16384, max_per_address=1000, heartbeat=300, trusted_proxies=[],
+            redis=f"redis://localhost:{redis.port}/0", workers=WORKERS, topics=["*"], max_push=16384,
+            watchdog=20, max_connections=2000, send_buffer=16384, max_per_address=1000, heartbeat=300, trusted_proxies=[],
             opcodes=[opcode(100, name="echo", to="echo"),
                      opcode(110, name="ask", to="stream:" + STREAM)])
         swarms.append(server.swarm())

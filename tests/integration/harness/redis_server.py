@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import threading
 
 import redis
 
@@ -19,9 +20,10 @@ def publish_command(channel, message):
 
 
 class RedisServer:
-    def __init__(self, directory, port=None, password=None, host="127.0.0.1"):
+    def __init__(self, directory, port=None, password=None, host="127.0.0.1", arguments=()):
         self.directory = directory
         self.host = host
+        self.arguments = list(arguments)
         self.port = port or free_port()
         self.password = password
         self.socket_path = str(directory / "redis.sock")
@@ -39,16 +41,21 @@ class RedisServer:
         return (self.host, self.port)
 
     def start(self):
+        self.launch()
+        wait_for(self._answers, "redis-server to answer")
+        return self
+
+    def launch(self):
+        """Starts the process and waits for nothing."""
         arguments = ["redis-server", "--port", str(self.port), "--bind", self.host,
                      "--unixsocket", self.socket_path, "--dir", str(self.directory),
                      "--save", "", "--appendonly", "no", "--maxclients", "2000"]
         if self.password:
             arguments += ["--requirepass", self.password]
+        arguments += self.arguments
         log = open(self.directory / "redis.log", "ab")
         self.process = subprocess.Popen(arguments, stdout=log, stderr=log, preexec_fn=die_with_us)
         log.close()
-        wait_for(self._answers, "redis-server to answer")
-        return self
 
     def _answers(self):
         assert self.process.poll() is None, \
@@ -126,6 +133,35 @@ class RedisServer:
 
 def _bytes(value):
     return value.encode() if isinstance(value, str) else value
+
+
+class Script:
+    """Keeps a RedisServer busy until it is ended: it refuses whatever is asked of it."""
+
+    def __init__(self, server):
+        self.server = server
+        server.client.config_set("busy-reply-threshold", 1)
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+        wait_for(self._is_busy, "Redis to be busy")
+
+    def _run(self):
+        with redis.Redis(unix_socket_path=self.server.socket_path) as own:
+            try:
+                own.eval("while true do end", 0)
+            except redis.RedisError:
+                pass
+
+    def _is_busy(self):
+        try:
+            self.server.client.ping()
+            return False
+        except redis.ResponseError as error:
+            return "BUSY" in str(error)
+
+    def end(self):
+        self.server.client.script_kill()
+        self.thread.join()
 
 
 class MuteServer:
