@@ -76,6 +76,14 @@ static bool carries_token(struct evhttp_request *request, const char *token)
 
 /* ---- Pages of other sites ---- */
 
+/* The host that the request is for: the target's if it names one, and then not the field's (RFC
+ * 9112 §3.2.2). */
+static struct slice request_host(struct evhttp_request *request)
+{
+    const char *host = evhttp_uri_get_host(evhttp_request_get_evhttp_uri(request));
+    return host && *host ? (struct slice){host, strlen(host)} : request_field(request, "Host");
+}
+
 /* True if no attacker can make a name of theirs look like this. A client that sends no Host is not
  * a browser. */
 static bool host_is_ours(const struct config *config, struct slice text)
@@ -152,7 +160,7 @@ bool admin_guard_admits(struct worker *worker, struct evhttp_request *request)
     const char *token = config->admin_token, *why = NULL;
     if (*token && !carries_token(request, token))
         return refuse_without_token(request);
-    if (!*token && !host_is_ours(config, request_field(request, "Host")))
+    if (!*token && !host_is_ours(config, request_host(request)))
         why = "Host is not an address, localhost or one of admin_hosts of push.conf";
     else if (evhttp_request_get_command(request) == EVHTTP_REQ_POST && is_foreign_post(request))
         why = "a page of another origin may not do this; a page of this one must send JSON";

@@ -49,6 +49,13 @@ def test_a_name_that_dns_can_redirect_reads_and_does_nothing(server, user, host)
     client.expect_silence()
 
 
+def test_of_an_absolute_target_the_host_counts_and_not_the_field(server):
+    """RFC 9112 §3.2.2."""
+    for host, status in (("evil.example", 403), ("127.0.0.1:8081", 200), ("[::1]", 200)):
+        assert ask(server, path=f"http://{host}/api/stats").status == status
+    assert ask(server, path="http://127.0.0.1/api/stats", host="evil.example").status == 200
+
+
 def test_the_refusal_says_what_would_allow_it_and_is_logged(make_server):
     server = make_server()
     response = ask(server, host="ws1.internal:8081")
