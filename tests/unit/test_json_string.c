@@ -216,6 +216,34 @@ static void quoting_goes_there_and_back(void **state)
     }
 }
 
+/* Only halves change, wherever the text ends; what is no escape at all is left for the scanner. */
+static void half_pairs_are_masked(void **state)
+{
+    static const struct {
+        const char *text, *masked;
+    } cases[] = {
+        {"\"a\\ud83d\"", "\"a\\u0000\""},
+        {"\"\\udc00\\ud83d\"", "\"\\u0000\\u0000\""},
+        {"\"\\ud83d\\ud83d\\ude00\"", "\"\\u0000\\ud83d\\ude00\""},
+        {"\"\\ud83d\\u0041\\n\"", "\"\\u0000\\u0041\\n\""},
+        {"\"\\\\ud83d\"", "\"\\\\ud83d\""},
+        {"\"\\x\\ud83d\"", "\"\\x\\ud83d\""},
+        {"\"\\ud83", "\"\\ud83"},
+        {"\\", "\\"},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const size_t len = strlen(cases[i].text);
+        struct guard guard = guard_open(len);
+        char *const text = (char *)guard_put(&guard, cases[i].text, len);
+        json_mask_surrogates(text, len);
+        if (memcmp(text, cases[i].masked, len) != 0)
+            fail_msg("%s: %.*s", cases[i].text, (int)len, text);
+        guard_close(&guard);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +252,7 @@ int main(void)
         cmocka_unit_test(reads_unsigned_integers),
         cmocka_unit_test(quotes_what_must_be_quoted),
         cmocka_unit_test(quoting_goes_there_and_back),
+        cmocka_unit_test(half_pairs_are_masked),
     };
     return cmocka_run_group_tests(tests, open_page, close_page);
 }

@@ -237,6 +237,12 @@ static void files_that_are_no_keys(void **state)
     assert_refused(rsa.public_pem, strlen(rsa.public_pem), "HS256", "wants a shared secret");
     assert_refused(secret, 64, "RS256", "no public key in PEM");
     assert_refused(rsa.private_pem, strlen(rsa.private_pem), "RS256", "no public key in PEM");
+    char two[8192];
+    snprintf(two, sizeof(two), "%s%s", rsa.public_pem, rsa.public_pem);
+    assert_refused(two, strlen(two), "RS256", "holds 2 keys");
+    snprintf(two, sizeof(two), "%s%s", rsa.public_pem, rsa.private_pem);
+    assert_refused(two, strlen(two), "RS256", "holds 2 keys");
+    assert_refused(rsa.private_pem, strlen(rsa.private_pem), "RS256", "a private key");
     assert_refused(rsa.public_pem, strlen(rsa.public_pem) / 2, "RS256", "no public key in PEM");
     assert_refused(rsa.public_pem, strlen(rsa.public_pem), "ES256", "a key on the curve P-256");
     assert_refused(p384.public_pem, strlen(p384.public_pem), "ES256", "a key on the curve P-256");
