@@ -145,15 +145,15 @@ $(BUILD)/build-name: FORCE
 	@echo '$(BUILD_NAME)' | cmp -s - $@ || echo '$(BUILD_NAME)' >$@
 FORCE:
 
-$(BUILD)/obj/common/version.o: CPPFLAGS_ALL += -DWSPUSHD_BUILD='"$(BUILD_NAME)"'
+$(BUILD)/obj/common/version.o: private CPPFLAGS_ALL += -DWSPUSHD_BUILD='"$(BUILD_NAME)"'
 $(BUILD)/obj/common/version.o: $(BUILD)/build-name
 
 # The layout of what is in shared memory, as a fingerprint: shm/layout.h.
-$(BUILD)/obj/scripts/stored-structs.o: CFLAGS_ALL += -g -gdwarf-4
+$(BUILD)/obj/scripts/stored-structs.o: private CFLAGS_ALL += -g -gdwarf-4
 $(BUILD)/layout: scripts/layout $(BUILD)/obj/scripts/stored-structs.o
 	$(Q)scripts/layout $(BUILD)/obj/scripts/stored-structs.o >$@
 
-$(BUILD)/obj/shm/layout.o: CPPFLAGS_ALL += -DSEGMENT_LAYOUT=$$(cat $(BUILD)/layout)
+$(BUILD)/obj/shm/layout.o: private CPPFLAGS_ALL += -DSEGMENT_LAYOUT=$$(cat $(BUILD)/layout)
 $(BUILD)/obj/shm/layout.o: $(BUILD)/layout
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
@@ -182,7 +182,7 @@ killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to di
 test: ## runs all tests, plain and with sanitizers, as CI does
 	$(Q)scripts/test
 
-soak: ## the tests that kill, for SOAK_MINUTES (30)
+soak: ## the tests that kill and that fuzz, for SOAK_MINUTES (30) and FUZZ_MINUTES (60)
 	$(Q)scripts/soak
 
 check: ## format, static analysis, include directions, tables against documents

@@ -18,7 +18,7 @@ foreign_defines := -DWSPUSHD_FAULTS -DSEGMENT_LAYOUT=0x1002
 define variant
 $$(BUILD)/wspushd-$(1): $$(call objects,$$(filter-out $$($(1)_differs:=.c),$$(SERVER_SRC))) \
         $$($(1)_differs:%=$$(BUILD)/obj/%.$(1).o) $$(PAGES:%=$$(BUILD)/obj/%_files.o)
-$$(BUILD)/obj/%.$(1).o: CPPFLAGS_ALL += $$($(1)_defines)
+$$(BUILD)/obj/%.$(1).o: private CPPFLAGS_ALL += $$($(1)_defines)
 $$(BUILD)/obj/%.$(1).o: %.c Makefile tests/variants.mk $$(BUILD)/layout
 	$$(compile)
 endef
