@@ -2,17 +2,21 @@
 the alert rules and the dashboard in scripts/ ask for nothing that it does not tell."""
 
 import json
+import os
 import re
 import subprocess
-from signal import SIGHUP
+import time
+from signal import SIGCONT, SIGHUP, SIGKILL
 
 import pytest
 
 from harness import admin
 from harness.client import SUB, SUBBED
-from harness.process import descriptors
+from harness.process import alive, descriptors
 from harness.server import opcode
 from harness.wait import ROOT, wait_for
+from test_last_words import doomed  # noqa: F401
+from test_poison import stopped
 
 RULES = ROOT / "scripts/prometheus/wspushd.rules.yml"
 DASHBOARD = ROOT / "scripts/grafana/wspushd.json"
@@ -219,6 +223,24 @@ def test_a_large_push_is_slower_than_a_small_one(make_server):
     buckets, _, total = latency(server)
     assert buckets["0.0005"] == 0, "400 × 30 KB in half a millisecond"
     assert total > 400 * 0.0005
+
+
+def test_a_death_is_in_the_latency(doomed):  # noqa: F811
+    """The push stops each worker that has it in hand. The first dies; its successor delivers what the
+    dead one has read from Redis, and counts from then."""
+    server = doomed(watchdog=60)
+    client = server.client("u")
+    server.publish("user:u", b"\0\0\0\x6efault:stop")
+    first = wait_for(lambda: [pid for pid in server.worker_pids() if stopped(pid)], "the stop")[0]
+    begin = time.monotonic()
+    os.kill(first, SIGKILL)
+    wait_for(lambda: not alive(first), "its death")
+    second = wait_for(lambda: [pid for pid in server.worker_pids() if stopped(pid)], "the stop")[0]
+    spent = time.monotonic() - begin
+    os.kill(second, SIGCONT)
+    assert client.recv_message().payload == b"fault:stop"
+    wait_for(lambda: latency(server)[1] == 1, "the delivery to be counted")
+    assert spent < latency(server)[2] < spent + 20
 
 
 # Prometheus's own reading
