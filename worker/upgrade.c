@@ -222,14 +222,18 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
     const struct config *config = worker->config;
     struct stats *stats = worker->stats;
     const struct http_request *request = &opening->request;
+    const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
     size_t len;
+    find_client(worker, conn, request);
+    if (limits_exceeded(worker, conn)) {
+        refuse_at_once(worker, conn, refused_address, &stats->refused_address);
+        return;
+    }
     const uint8_t *page = console_response(config, request, &len);
     if (page) {
         refuse_with(worker, conn, page, len);
         return;
     }
-    const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
-    find_client(worker, conn, request);
     if (!echo && !slice_equal(request->path, config->path)) {
         refuse(worker, conn, refused_path, &stats->refused_request);
         return;
@@ -243,8 +247,6 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
         refuse(worker, conn, refused_full, &stats->refused_full);
     else if (worker_draining(worker))
         refuse(worker, conn, refused_not_ready, &stats->refused_not_ready);
-    else if (limits_exceeded(worker, conn))
-        refuse(worker, conn, refused_address, &stats->refused_address);
     else if (!limits_handshake(worker))
         refuse(worker, conn, refused_rate, &stats->refused_rate);
     else if (echo)
@@ -317,7 +319,8 @@ static void take_head(struct worker *worker, struct conn *conn, uint8_t *bytes, 
                &worker->stats->refused_request);
 }
 
-void upgrade_read(struct worker *worker, struct conn *conn)
+/* Reads once, and does what can be done with what has come by now. */
+static void read_opening(struct worker *worker, struct conn *conn)
 {
     const struct hold *hold = hold_find(worker, conn);
     const size_t have = hold ? hold->in_len : 0;
@@ -336,4 +339,16 @@ void upgrade_read(struct worker *worker, struct conn *conn)
     const ssize_t proxy = take_proxy(worker, conn, worker->scratch, len);
     if (proxy >= 0)
         take_head(worker, conn, worker->scratch + proxy, len - (size_t)proxy);
+}
+
+/* A client that has sent no whole head is counted all the same, from the moment in which its
+ * address is known: at the accept, or by its PROXY header. */
+void upgrade_read(struct worker *worker, struct conn *conn)
+{
+    const struct conn_ref ref = conn_ref(worker->table, conn);
+    read_opening(worker, conn);
+    if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
+        word_state(conn_word(conn)) == CONN_HANDSHAKE && !conn_has(conn, CONN_ASKED) &&
+        limits_exceeded(worker, conn))
+        refuse_at_once(worker, conn, refused_address, &worker->stats->refused_address);
 }

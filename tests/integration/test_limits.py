@@ -1,7 +1,10 @@
 """How many may come: devices of a user, connections of an address, handshakes a second."""
 
+import contextlib
 import os
+import select
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -9,7 +12,8 @@ from harness.client import HELLO, PING, PONG, Client, encode_binary
 from harness.frames import BINARY, frame
 from harness.http import upgrade_head
 from harness.login import admit, ask, refuse
-from harness.wait import SLACK, wait_for
+from harness.net import free_port
+from harness.wait import SLACK, TIMEOUT, wait_for
 
 
 def knock(server, headers=(), target="/ws?user=u"):
@@ -137,6 +141,75 @@ def test_addresses_are_counted_after_a_crash(make_server):
     there[0].close()
     wait_for(lambda: knock(server) == 101, "a free place")
     assert knock(server) == 503
+
+
+def connect_from(server, address):
+    """A raw connection from another address of this machine, which has said nothing yet."""
+    sock = socket.socket()
+    sock.settimeout(TIMEOUT)
+    sock.bind((address, 0))
+    sock.connect(server.address)
+    return sock
+
+
+def held(sockets):
+    """Those that the server has neither answered nor closed."""
+    for sock in sockets:
+        sock.setblocking(False)
+    readable, _, _ = select.select(sockets, [], [], 0)
+    return len(sockets) - len(readable)
+
+
+def test_address_has_its_limit_on_silence(make_server):
+    """Connections that say nothing shut nobody out."""
+    server = make_server(max_per_address=5, max_connections=50, trusted_proxies=["10.0.0.0/8"],
+                         handshake_timeout=60)
+    there = [connect_from(server, "127.0.0.1") for _ in range(200)]
+    wait_for(lambda: held(there) <= 5, "no more than the limit to be left")
+    assert 1 <= held(there)
+    assert server.admin.connections() == held(there)
+    assert refused(server, "address") == len(there) - held(there)
+    with connect_from(server, "127.0.0.77") as honest:
+        honest.sendall(upgrade_head("/ws?user=honest"))
+        assert honest.recv(4096).startswith(b"HTTP/1.1 101 ")
+    for sock in there:
+        with contextlib.suppress(BlockingIOError):
+            answer = sock.recv(4096)
+            assert answer.startswith(b"HTTP/1.1 503 ") and b'"address_full"' in answer
+            assert sock.recv(4096) == b""
+        sock.close()
+    wait_for(lambda: knock(server) == 101, "a free place")
+
+
+def test_half_a_head_is_counted_too(make_server):
+    server = make_server(max_per_address=2, trusted_proxies=["10.0.0.0/8"], handshake_timeout=60)
+    there = [server.raw() for _ in range(2)]
+    for client in there:
+        client.send_bytes(upgrade_head()[:30])
+    server.wait_connections(2)
+    assert refuse(server, status=503, target="/ws?user=x")["error"] == "address_full"
+    assert refuse(server, status=503, target="/nowhere")["error"] == "address_full"
+    there.pop().close()
+    wait_for(lambda: knock(server) == 101, "a free place")
+
+
+def test_client_of_a_proxy_header_has_its_limit_on_silence(make_server):
+    server = make_server(max_per_address=3, listen=[f"127.0.0.1:{free_port()} proxy"],
+                         handshake_timeout=60)
+    line = b"PROXY TCP4 %b 127.0.0.1 1000 80\r\n"
+
+    def come(address):
+        client = server.raw()
+        client.send_bytes(line % address)
+        return client
+
+    for number in range(4):
+        for _ in range(3):
+            come(b"192.0.2.%d" % number)
+        server.wait_connections(3 * (number + 1))
+        assert come(b"192.0.2.%d" % number).recv_response().json()["error"] == "address_full"
+    silent_proxy = [server.raw() for _ in range(10)]
+    server.wait_connections(12 + len(silent_proxy))
 
 
 # Handshakes a second.
