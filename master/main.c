@@ -89,6 +89,18 @@ static void close_inherited(void)
     close_range(first, ~0U, 0);
 }
 
+/* Says so if the limit on open files, as it is here, allows fewer clients than push.conf does. */
+static void warn_of_limit(const struct config *config, const char *file)
+{
+    const struct budget budget = master_budget(config);
+    if (budget.clients < config->max_connections)
+        fprintf(stderr,
+                "%s: max_connections = %u: the limit on open files is %u here, which leaves room "
+                "for %u clients; the others get 503. Raise it (ulimit -Hn, LimitNOFILE=), or lower "
+                "max_connections\n",
+                file, config->max_connections, budget.limit, budget.clients);
+}
+
 int main(int argc, char **argv)
 {
     if (!upgrade_inherits())
@@ -111,6 +123,7 @@ int main(int argc, char **argv)
         if (unfit)
             return unfit;
         config_warn(config, invocation->file, stderr);
+        warn_of_limit(config, invocation->file);
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;

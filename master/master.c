@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/version.h"
 #include "master/change.h"
+#include "master/event_log.h"
 #include "master/handover.h"
 #include "master/inherit.h"
 #include "master/notify.h"
@@ -21,13 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-    RESERVED_FDS = 128,      /* descriptors of the master and of things common to all */
-    FDS_PER_WORKER = 96,     /* epoll sets, links, admin clients */
-    ABOVE_LIMIT = 1024,      /* connections that are being refused */
     LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
     SLOTS_MIN = 16,   /* that a reload may bring into use; unused ones cost next to nothing */
     TOPICS_EACH = 16, /* of a connection, on average: only those that there are cost memory */
@@ -41,17 +38,6 @@ static int failed(const char *what)
     log_error("start_failed", "what=%s why=%s", what,
               log_quote(strerror(errno), strlen(strerror(errno))));
     return -1;
-}
-
-/* As many descriptors as the hard limit gives: all processes share the one table. */
-static uint32_t raise_descriptors(void)
-{
-    struct rlimit limit = {0};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)limit.rlim_cur;
 }
 
 static uint32_t power_of_two(uint64_t least)
@@ -93,27 +79,30 @@ static uint32_t slots_for(const struct config *config, uint32_t workers)
     return slots < WORKERS_MAX ? slots : WORKERS_MAX;
 }
 
-/* Records for every connection and for all descriptors beside them, which have low and high numbers
- * alike. */
+struct budget master_budget(const struct config *config)
+{
+    const uint32_t workers = master_workers(config);
+    return budget_share(budget_raise_limit(), config->max_connections, slots_for(config, workers),
+                        workers);
+}
+
+/* Returns how many records there are. A connection has the record of its descriptor's number, and
+ * the server's own descriptors have high and low numbers alike. There may be as many workers as
+ * slots. */
+static uint32_t capacity_for(const struct config *config, uint32_t slots)
+{
+    const uint32_t limit = budget_raise_limit();
+    const struct budget all = budget_share(UINT32_MAX, config->max_connections, slots, slots);
+    const uint64_t capacity = (uint64_t)all.clients + all.refused + all.reserve;
+    return capacity < limit ? (uint32_t)capacity : limit;
+}
+
 static struct segment_shape shape_for(const struct config *config, uint32_t workers)
 {
-    const uint32_t descriptors = raise_descriptors();
     const uint32_t slots = slots_for(config, workers);
-    const uint32_t beside = RESERVED_FDS + workers * FDS_PER_WORKER;
-    /* Clients above the limit need a record, too, to be told so. */
-    uint64_t capacity = (uint64_t)config->max_connections + RESERVED_FDS +
-                        (uint64_t)slots * FDS_PER_WORKER + ABOVE_LIMIT;
-    if (capacity > descriptors) {
-        capacity = descriptors;
-        if (descriptors < config->max_connections + beside)
-            log_warn("descriptor_limit",
-                     "limit=%u max_connections=%u why=\"RLIMIT_NOFILE is lower than "
-                     "max_connections needs: clients beyond it are refused\"",
-                     descriptors, config->max_connections);
-    }
     return (struct segment_shape){
         .workers = slots,
-        .capacity = (uint32_t)capacity,
+        .capacity = capacity_for(config, slots),
         .memberships = memberships_for(config),
         .ring_size = power_of_two((uint64_t)config->max_push + (256 << 10)),
         .link_in_size = power_of_two(2 * (uint64_t)config->max_push + PAGE),
@@ -157,10 +146,11 @@ static int open_segment(struct master *master)
 
 static int begin(struct master *master)
 {
+    event_log_open();
     master->base = event_base_new();
     if (!master->base || signals_open(master) == -1)
         return failed("event loop");
-    raise_descriptors();
+    budget_raise_limit();
     if (open_segment(master) == -1)
         return failed("shared memory");
     master->slots = master->segment.header->shape.workers;
@@ -206,20 +196,34 @@ static const char *listen_text(const struct config *config, char *out, size_t si
     return out;
 }
 
+/* Says so if the limit on open files allows fewer clients than push.conf does. */
+static void warn_of_limit(const struct config *config, const struct budget *budget)
+{
+    if (budget->clients < config->max_connections)
+        log_warn(
+            "descriptor_limit",
+            "limit=%u max_connections=%u capacity=%u why=\"the limit on open files leaves room "
+            "for fewer clients than max_connections: the others get 503. Raise ulimit -Hn or "
+            "LimitNOFILE=, or lower max_connections\"",
+            budget->limit, config->max_connections, budget->clients);
+}
+
 /* All that an operator asks first: which build, with which file, where it listens, which Redis. */
 static void log_started(const struct master *master)
 {
     const struct config *config = master->config;
+    const struct budget budget = master_budget(config);
     char listen[1024], redis[512];
 
+    warn_of_limit(config, &budget);
     listen_text(config, listen, sizeof(listen));
     config_redis_text(&config->redis_at, redis, sizeof(redis));
-    log_info(
-        "started", "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
-        WSPUSHD_VERSION, version_build(), master->workers, master->segment.header->shape.capacity,
-        log_quote(master->invocation->file, strlen(master->invocation->file)),
-        log_quote(listen, strlen(listen)), log_quote(config->admin, strlen(config->admin)),
-        log_quote(redis, strlen(redis)));
+    log_info("started",
+             "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
+             WSPUSHD_VERSION, version_build(), master->workers, budget.clients,
+             log_quote(master->invocation->file, strlen(master->invocation->file)),
+             log_quote(listen, strlen(listen)), log_quote(config->admin, strlen(config->admin)),
+             log_quote(redis, strlen(redis)));
 }
 
 int master_run(struct config *config, const struct invocation *invocation)

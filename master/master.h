@@ -5,6 +5,7 @@
 #ifndef WSPUSHD_MASTER_MASTER_H
 #define WSPUSHD_MASTER_MASTER_H
 
+#include "common/budget.h"
 #include "common/config.h"
 #include "master/base.h"
 #include "master/listen.h"
@@ -65,6 +66,10 @@ struct master {
 
 /* As many workers as the configuration wants. */
 uint32_t master_workers(const struct config *config);
+
+/* Returns how the descriptors are shared out that the hard limit on open files allows, which is the
+ * soft limit from here on. */
+struct budget master_budget(const struct config *config);
 
 /* Serves until told to stop. Takes `config`. Returns the process's exit status: 0, or 2 for a
  * system failure. */

@@ -45,7 +45,7 @@ static void pause_accepting(struct worker *worker, const char *why)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 1, NULL))
-        log_warn("accept_paused", "why=%s", log_quote(why, strlen(why)));
+        log_warn("accept_paused", "listener=clients why=%s", log_quote(why, strlen(why)));
     set_listening(worker, false);
     event_add(worker->accepting->resume, &(struct timeval){0, PAUSE_MS * 1000});
 }
@@ -77,10 +77,8 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     address_accepted(worker, conn, (const struct sockaddr *)addr);
     if (proxy && conn_has(conn, CONN_TRUSTED))
         conn_set(conn, CONN_PROXY);
-    if (worker_total(worker) > worker->config->max_connections)
-        conn_set(conn, CONN_REFUSED);
     stats_add(&worker->stats->accepted, 1);
-    upgrade_read(worker, conn);
+    upgrade_accepted(worker, conn);
     KILLPOINT(ACCEPT_READ);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)

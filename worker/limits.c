@@ -23,7 +23,21 @@ static bool counts(const struct worker *worker, const struct conn *conn)
 
 void limits_open(struct worker *worker)
 {
+    const uint32_t limit = budget_limit();
     worker->addresses = table_of(worker, worker->id);
+    worker->budget =
+        budget_share(limit < worker->capacity ? limit : worker->capacity,
+                     worker->config->max_connections, worker_slots(worker), worker->workers);
+}
+
+bool limits_full(const struct worker *worker)
+{
+    return worker_total(worker) > worker->budget.clients;
+}
+
+bool limits_overfull(const struct worker *worker)
+{
+    return worker_total(worker) > worker->budget.clients + worker->budget.refused;
 }
 
 void limits_gain(struct worker *worker, const struct conn *conn)

@@ -352,3 +352,14 @@ void upgrade_read(struct worker *worker, struct conn *conn)
         limits_exceeded(worker, conn))
         refuse_at_once(worker, conn, refused_address, &worker->stats->refused_address);
 }
+
+void upgrade_accepted(struct worker *worker, struct conn *conn)
+{
+    if (limits_overfull(worker)) {
+        refuse_at_once(worker, conn, refused_full, &worker->stats->refused_full);
+        return;
+    }
+    if (limits_full(worker))
+        conn_set(conn, CONN_REFUSED);
+    upgrade_read(worker, conn);
+}

@@ -7,6 +7,10 @@
 #include "worker/auth.h"
 #include "worker/worker.h"
 
+/* Takes the first look at a connection that was accepted just now: it is refused if there are too
+ * many, else what it has sent is read. It may have ended on return, or be another worker's. */
+void upgrade_accepted(struct worker *worker, struct conn *conn);
+
 /* There are bytes from a connection in HANDSHAKE, or there may be: it was just accepted. */
 void upgrade_read(struct worker *worker, struct conn *conn);
 

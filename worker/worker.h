@@ -10,6 +10,7 @@
 #ifndef WSPUSHD_WORKER_WORKER_H
 #define WSPUSHD_WORKER_WORKER_H
 
+#include "common/budget.h"
 #include "common/config.h"
 #include "shm/addresses.h"
 #include "shm/conn.h"
@@ -81,6 +82,7 @@ struct worker {
     struct users users;            /* home.c */
     struct topics topics;          /* join.c, topic.c */
     struct addresses addresses;    /* limits.c: connections of each client address */
+    struct budget budget;          /* limits.c: how many clients there may be */
     struct ring in[WORKERS_MAX];   /* rings.c: from each worker to this one */
     struct ring out[WORKERS_MAX];  /* rings.c: from this one to each */
     struct outbox *outbox;         /* outbox.c: what this turn sends */

@@ -3,15 +3,21 @@ closed, what anybody uses is not; and the server keeps some for itself."""
 
 import contextlib
 import os
+import re
+import resource
 import signal
+import subprocess
 
 import pytest
+
+from harness import frames as ws
 
 from harness.killpoints import BINARY as KILLABLE
 from harness.killpoints import Killpoints
 from harness.net import open_socket
+from harness.process import descriptors, die_with_us
 from harness.server import opcode, parse_address
-from harness.wait import SLACK, TIMEOUT, wait_for
+from harness.wait import SLACK, TIMEOUT, WSPUSHD, wait_for
 
 VISITORS_MAX = 64
 """worker/visitors.h"""
@@ -155,3 +161,126 @@ def test_admin_clients_take_no_place_of_a_link(make_server, own_redis, visit):
         return redis.client.llen("queue")
 
     wait_for(request_arrives, "a request", 8 * SLACK)
+
+
+# The limit on open files.
+
+LIMIT = 600
+CAPACITY = 296
+"""Clients that it leaves room for, with two workers: common/budget.h."""
+
+
+def low_limit():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+    die_with_us()
+
+
+@pytest.fixture
+def small(make_server):
+    """A server with few descriptors."""
+    def make(**config):
+        server = make_server(start=False, workers=2, **config)
+        server.start(preexec_fn=low_limit)
+        server.workers_may_change = True
+        return server
+    return make
+
+
+def fill(server):
+    """Connects clients until no more are let in; they are ready."""
+    there = []
+    while True:
+        client = server.raw()
+        client.send_upgrade(f"crowd{len(there)}")
+        response = client.recv_response()
+        if response.status != 101:
+            assert response.status == 503 and response.json()["error"] == "full"
+            client.close()
+            return there
+        client.expect_hello()
+        there.append(client)
+
+
+def test_limit_on_open_files_is_told_at_the_start(small):
+    server = small()
+    assert re.search(rf"event=descriptor_limit limit={LIMIT} max_connections=100000 "
+                     rf"capacity={CAPACITY} ", server.log())
+    assert re.search(rf"event=started .* capacity={CAPACITY} ", server.log())
+
+
+def test_limit_on_open_files_is_told_by_the_trial_of_a_configuration(make_server):
+    server = make_server(start=False)
+    server.rewrite()
+    done = subprocess.run([WSPUSHD, "-t", "-c", server.conf_path], preexec_fn=low_limit,
+                          capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    assert done.stdout == f"{server.conf_path}: ok\n"
+    assert f"max_connections = 100000: the limit on open files is {LIMIT} here" in done.stderr
+    assert f"leaves room for {CAPACITY} clients" in done.stderr
+
+
+def test_clients_leave_descriptors_to_the_server(small, visit, own_redis):
+    redis = own_redis()
+    redis.start()
+    server = small(redis_server=redis, opcodes=[opcode(110, to="list:queue")])
+    server.expect_log("redis|worker")
+    there = fill(server)
+    assert len(there) == CAPACITY
+    silent = [open_socket(server.address) for _ in range(LIMIT)]
+    assert ask(visit(server)) == 200
+    redis.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    redis.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    wait_for(lambda: server.admin.counter("redis_connects_total") >= 4, "the links to come back")
+    wait_for(lambda: server.admin.status("/readyz") == 200, "ready again", 15 * SLACK)
+    server.kill_worker(server.admin.workers()[1])
+    wait_for(lambda: server.admin.status("/readyz") == 200, "ready again", 15 * SLACK)
+    for number in range(0, CAPACITY, 30):
+        assert server.push(f"crowd{number}", 110, data=number) == 1
+        messages = iter(there[number].recv_message, None)
+        assert next(m for m in messages if m.op == 110).json() == number
+    assert descriptors(server.pid) < LIMIT - 150, "more than half of the reserve is left"
+    assert "event=accept_paused" not in server.log()
+    for sock in silent:
+        sock.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_change_with_all_descriptors_in_use_closes_nobody(small, number):
+    """The parcels of what has half come and half gone need descriptors."""
+    server = small(heartbeat=3000)
+    slow = [server.client(f"slow{n}", receive_buffer=4096) for n in range(20)]
+    part = [server.client(f"part{n}") for n in range(20)]
+    for n, client in enumerate(part):
+        for _ in range(8):
+            server.push(f"slow{n}", 110, text="x" * 30000)
+        client.send_frame(ws.BINARY, b"\0\0\0\x02hel", fin=False)
+    fill(server)
+    before = server.worker_pids()
+    server.signal(number)
+    wait_for(lambda: re.search(r"event=changed .*outcome=done", server.log()), "the change",
+             15 * SLACK)
+    assert not set(before) & set(server.worker_pids())
+    assert "parcel_failed" not in server.log()
+    for client in part:
+        client.send_frame(ws.CONTINUATION, b"lo")
+        assert client.recv_message().payload == b"hello"
+    for client in slow:
+        assert [client.recv_message().op for _ in range(8)] == [110] * 8
+
+
+@pytest.mark.parametrize("listener", ["listen", "admin"])
+def test_listener_pauses_while_there_are_no_descriptors(make_server, listener):
+    """libevent once wrote 1.3 million lines in three seconds."""
+    server = make_server()
+    address = server.address if listener == "listen" else parse_address(server.config["admin"])
+    pids = server.worker_pids()
+    before = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids]
+    lines = server.log().count("\n")
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (10, before[0][1]))
+    with contextlib.closing(open_socket(address, timeout=TIMEOUT)) as sock:
+        sock.sendall(GET)
+        wait_for(lambda: server.log().count("event=accept_paused") >= 3, "pauses")
+        assert server.log().count("\n") - lines < 20
+        for pid, limits in zip(pids, before):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200" if listener == "admin" else b"HTTP/1.1 4")
