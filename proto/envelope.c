@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "proto/envelope_options.h"
 #include "proto/members.h"
 #include "proto/report.h"
 
@@ -109,12 +110,44 @@ static bool take_options(struct push *push, const struct members *members)
            take_report(&push->report, &members->value[MEMBER_REPORT]);
 }
 
+bool envelope_user_valid(const struct json_value *value)
+{
+    return is_short(value, USER_MAX);
+}
+
+bool envelope_option_valid(enum member member, const struct json_value *value)
+{
+    struct push push;
+    switch (member) {
+    case MEMBER_ID:
+    case MEMBER_CONN:
+    case MEMBER_EXCEPT:
+        return take_string(&push.id, value);
+    case MEMBER_KEY:
+        return take_key(&push.key, value);
+    case MEMBER_TTL:
+        return take_ttl(&push.ttl, value);
+    case MEMBER_USERS:
+        return take_users(&push.users, value);
+    case MEMBER_REPORT:
+        return take_report(&push.report, value);
+    case MEMBER_OP:
+    case MEMBER_DATA:
+    case MEMBER_TEXT:
+    case MEMBER_B64:
+    case MEMBER_COUNT:
+        break;
+    }
+    return true;
+}
+
 static enum push_error decode_envelope(struct push *push, const char *text, size_t len,
                                        uint8_t *scratch)
 {
     struct members members;
     if (!members_collect(&members, text, len))
         return PUSH_BAD_JSON;
+    push->unknown = members.value[MEMBER_UNKNOWN].type;
     const bool id = take_string(&push->id, &members.value[MEMBER_ID]); /* known whatever fails */
     enum push_error error = members_message(&members, &push->message, scratch);
     if (error != PUSH_OK)
@@ -130,6 +163,7 @@ static void push_clear(struct push *push)
     push->conn.type = push->except.type = push->id.type = push->key.type = JSON_TYPE_NONE;
     push->users.type = push->report.type = JSON_TYPE_NONE;
     push->ttl = 0;
+    push->unknown = JSON_TYPE_NONE;
 }
 
 enum push_error push_decode(struct push *push, const uint8_t *bytes, size_t len, uint8_t *scratch)

@@ -45,13 +45,14 @@ struct push {
     struct json_value users;  /* JSON_TYPE_ARRAY of strings, checked; or JSON_TYPE_NONE */
     struct json_value report; /* JSON_TYPE_STRING with a ticket (report.h), or JSON_TYPE_NONE */
     uint32_t ttl;             /* seconds; 0: none */
+    uint32_t unknown;         /* 0, or the enum json_type of a member that nobody knows */
 };
 
 /*
  * Decodes a push without allocating. `scratch` (at least `len` bytes) takes a decoded b64, or text
  * that has escapes; all else is passed on as it stands in the envelope. Unknown members are
- * ignored. Envelopes may use any opcode from 0 to 16,777,215; raw frames likewise, above is
- * PUSH_BAD_OP. The payload may be missing (empty).
+ * ignored, and push->unknown tells of them. Envelopes may use any opcode from 0 to 16,777,215; raw
+ * frames likewise, above is PUSH_BAD_OP. The payload may be missing (empty).
  */
 enum push_error push_decode(struct push *push, const uint8_t *bytes, size_t len, uint8_t *scratch);
 

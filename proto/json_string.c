@@ -163,6 +163,12 @@ const char *json_string_end(const char *at, const char *end)
     return at != NULL && at < end ? at + 1 : NULL;
 }
 
+const char *json_escape_end(const char *at, const char *end)
+{
+    uint32_t code = 0;
+    return read_escape(at, end, &code);
+}
+
 bool json_string_is(const struct json_value *string, const char *text)
 {
     if (string->type != JSON_TYPE_STRING)

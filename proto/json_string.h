@@ -9,4 +9,8 @@
  * `end`, or has control characters, bad escapes or invalid UTF-8. */
 const char *json_string_end(const char *at, const char *end);
 
+/* The byte after the escape, or the pair of escapes, whose backslash is at `at`; NULL if it is not
+ * a valid one. */
+const char *json_escape_end(const char *at, const char *end);
+
 #endif

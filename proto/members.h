@@ -31,17 +31,18 @@ enum member {
 #define MEMBER_ENUM(name, text) MEMBER_##name,
     MEMBERS(MEMBER_ENUM)
 #undef MEMBER_ENUM
-        MEMBER_COUNT
+        MEMBER_COUNT,
+    MEMBER_UNKNOWN = MEMBER_COUNT /* all others */
 };
 
 /* The members found in one object, by enum member. They borrow. Where one is absent its type
  * is JSON_TYPE_NONE and the rest undefined. */
 struct members {
-    struct json_value value[MEMBER_COUNT];
+    struct json_value value[MEMBER_COUNT + 1];
 };
 
-/* Collects the members of the object in `text`; the last of a name wins, unknown ones are passed
- * over. False where the text is not one valid object. */
+/* Collects the members of the object in `text`; the last of a name wins, and of all unknown ones
+ * the last. False where the text is not one valid object. */
 bool members_collect(struct members *members, const char *text, size_t len);
 
 /*
