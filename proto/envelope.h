@@ -45,7 +45,7 @@ struct push {
     struct json_value users;  /* JSON_TYPE_ARRAY of strings, checked; or JSON_TYPE_NONE */
     struct json_value report; /* JSON_TYPE_STRING with a ticket (report.h), or JSON_TYPE_NONE */
     uint32_t ttl;             /* seconds; 0: none */
-    uint32_t unknown;         /* 0, or the enum json_type of a member that nobody knows */
+    uint32_t unknown;         /* 1 if the envelope has a member that nobody knows, else 0 */
 };
 
 /*

@@ -20,9 +20,13 @@ static const char *const member_names[] = {
 #define NAME_ROW(id, text) [MEMBER_##id] = (text),
     MEMBERS(NAME_ROW)
 #undef NAME_ROW
+        "user",
+    "topic", "all" /* of a body only */
 };
+enum { NAME_COUNT = sizeof member_names / sizeof member_names[0] };
 
 const struct names envelope_names = {member_names, MEMBER_COUNT};
+const struct names push_body_names = {member_names, NAME_COUNT};
 const struct names message_names = {member_names, MEMBER_B64 + 1};
 _Static_assert(MEMBER_OP == 0 && MEMBER_B64 == 3, "the first four are a message's");
 
@@ -41,7 +45,7 @@ static const char *const must_be[MEMBER_COUNT] = {
 
 /* ---- Values and names ---- */
 
-void explain_value(char *out, size_t size, const struct json_value *value)
+const char *explain_value(char *out, size_t size, const struct json_value *value)
 {
     static const char *const kinds[] = {
         [JSON_TYPE_NONE] = "nothing",    [JSON_TYPE_OBJECT] = "an object",
@@ -57,6 +61,7 @@ void explain_value(char *out, size_t size, const struct json_value *value)
                  value->type == JSON_TYPE_STRING ? value->len - 2 : value->len);
     else
         snprintf(out, size, "%s", kinds[value->type]);
+    return out;
 }
 
 static void explain_member(char out[EXPLAIN_MAX], enum member member,
@@ -112,21 +117,21 @@ void explain_json(char out[EXPLAIN_MAX], const char *text, size_t len)
         snprintf(out, EXPLAIN_MAX, "not a JSON object");
 }
 
-static void explain_missing_op(char out[EXPLAIN_MAX], const char *text, size_t len,
-                               const struct names *known)
+void explain_missing(char out[EXPLAIN_MAX], const char *member, const char *text, size_t len,
+                     const struct names *known)
 {
     char unknown[EXPLAIN_MAX];
     if (explain_unknown(unknown, text, len, known))
-        snprintf(out, EXPLAIN_MAX, "op is missing; %.280s", unknown);
+        snprintf(out, EXPLAIN_MAX, "%s is missing; %.200s", member, unknown);
     else
-        snprintf(out, EXPLAIN_MAX, "op is missing");
+        snprintf(out, EXPLAIN_MAX, "%s is missing", member);
 }
 
 static void explain_op(char out[EXPLAIN_MAX], const struct members *members, const char *text,
                        size_t len, const struct names *known)
 {
     if (members->value[MEMBER_OP].type == JSON_TYPE_NONE)
-        explain_missing_op(out, text, len, known);
+        explain_missing(out, "op", text, len, known);
     else
         explain_member(out, MEMBER_OP, &members->value[MEMBER_OP]);
 }
@@ -140,7 +145,7 @@ static void explain_payloads(char out[EXPLAIN_MAX], const struct members *member
         if (members->value[payloads[i]].type != JSON_TYPE_NONE)
             found[count++] = member_names[payloads[i]];
     snprintf(out, EXPLAIN_MAX, "%s%s%s and %s: only one of data, text and b64 may be there",
-             found[0], count > 2 ? ", " : "", count > 2 ? found[1] : "", found[count - 1]);
+             found[0], count > 2 ? ", " : "", count > 2 ? found[1] : "", found[count > 2 ? 2 : 1]);
 }
 
 static bool is_base64_letter(char c)

@@ -15,8 +15,8 @@
 
 enum { EXPLAIN_MAX = 320 }; /* bytes of an explanation, with its NUL */
 
-/* The members of an envelope, and of a message of JSON mode. */
-extern const struct names envelope_names, message_names;
+/* The members of an envelope, of the body of POST /api/push, and of a message of JSON mode. */
+extern const struct names envelope_names, push_body_names, message_names;
 
 /* Explains why push_decode has returned `error` for these bytes; PUSH_BAD_OPTION without a wrong
  * option: users is missing. */
@@ -24,6 +24,10 @@ void explain_push(char out[EXPLAIN_MAX], enum push_error error, const uint8_t *b
 
 /* Explains why message_from_json has refused the text; `scratch` as for that. */
 void explain_message(char out[EXPLAIN_MAX], const char *text, size_t len, uint8_t *scratch);
+
+/* Explains that a member is missing, and which unknown one may have been meant. */
+void explain_missing(char out[EXPLAIN_MAX], const char *member, const char *text, size_t len,
+                     const struct names *known);
 
 /* Explains why a text is not a JSON object. */
 void explain_json(char out[EXPLAIN_MAX], const char *text, size_t len);
@@ -33,7 +37,8 @@ void explain_json(char out[EXPLAIN_MAX], const char *text, size_t len);
 bool explain_unknown(char out[EXPLAIN_MAX], const char *text, size_t len,
                      const struct names *known);
 
-/* Writes the value as it stands in the text if it is short, else what it is: `"5"`, `an object`. */
-void explain_value(char *out, size_t size, const struct json_value *value);
+/* Writes the value as it stands in the text if it is short, else what it is: `"5"`, `an object`.
+ * Returns `out`. */
+const char *explain_value(char *out, size_t size, const struct json_value *value);
 
 #endif

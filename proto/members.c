@@ -23,7 +23,7 @@ static bool has_escapes(const struct json_value *string)
     return memchr(string->at, '\\', string->len) != NULL;
 }
 
-/* The member that `name` names. That a name is written with
+/* The member that `name` names, MEMBER_COUNT for an unknown one. That a name is written with
  * escapes is legal and almost never happens: it is looked at only after all else. */
 static enum member member_find(const struct json_value *name)
 {
@@ -34,7 +34,7 @@ static enum member member_find(const struct json_value *name)
             memcmp(member_name[i].text, text, len) == 0)
             return i;
     if (!has_escapes(name))
-        return MEMBER_UNKNOWN;
+        return MEMBER_COUNT;
     enum member i = 0;
     while (i < MEMBER_COUNT && !json_string_is(name, member_name[i].text))
         i++;
@@ -45,10 +45,16 @@ bool members_collect(struct members *members, const char *text, size_t len)
 {
     struct json_value name, value;
     struct json_walk walk = json_walk_object(text, len);
-    for (enum member i = 0; i <= MEMBER_UNKNOWN; i++)
+    for (enum member i = 0; i < MEMBER_COUNT; i++)
         members->value[i].type = JSON_TYPE_NONE;
-    while (json_next(&walk, &name, &value))
-        members->value[member_find(&name)] = value;
+    members->unknown = 0;
+    while (json_next(&walk, &name, &value)) {
+        enum member member = member_find(&name);
+        if (member < MEMBER_COUNT)
+            members->value[member] = value;
+        else
+            members->unknown = 1;
+    }
     return !walk.failed;
 }
 

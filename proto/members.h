@@ -31,18 +31,18 @@ enum member {
 #define MEMBER_ENUM(name, text) MEMBER_##name,
     MEMBERS(MEMBER_ENUM)
 #undef MEMBER_ENUM
-        MEMBER_COUNT,
-    MEMBER_UNKNOWN = MEMBER_COUNT /* all others */
+        MEMBER_COUNT
 };
 
 /* The members found in one object, by enum member. They borrow. Where one is absent its type
  * is JSON_TYPE_NONE and the rest undefined. */
 struct members {
-    struct json_value value[MEMBER_COUNT + 1];
+    struct json_value value[MEMBER_COUNT];
+    uint32_t unknown; /* 1 if there are others, else 0 */
 };
 
-/* Collects the members of the object in `text`; the last of a name wins, and of all unknown ones
- * the last. False where the text is not one valid object. */
+/* Collects the members of the object in `text`; the last of a name wins. False where the text is
+ * not one valid object. */
 bool members_collect(struct members *members, const char *text, size_t len);
 
 /*

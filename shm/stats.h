@@ -61,6 +61,10 @@
     X(push_bad_base64, "push_malformed_total", "reason=\"bad_base64\"", "")                        \
     X(push_bad_option, "push_malformed_total", "reason=\"bad_option\"", "")                        \
     X(push_too_large, "push_malformed_total", "reason=\"too_large\"", "")                          \
+    X(unknown_push, "unknown_members_total", "in=\"push\"",                                        \
+      "well-formed texts with a member that nobody knows, by where it was")                        \
+    X(unknown_command, "unknown_members_total", "in=\"command\"", "")                              \
+    X(unknown_admin, "unknown_members_total", "in=\"admin\"", "")                                  \
     X(delivered, "pushes_delivered_total", "", "deliveries whose last byte the kernel took")       \
     X(queued, "pushes_queued_total", "", "deliveries that had to wait for a slow client")          \
     X(dropped_slow, "pushes_dropped_total", "reason=\"slow\"", "deliveries dropped, by reason")    \

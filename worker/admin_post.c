@@ -4,18 +4,18 @@
  * numbers of nodes, and what these report make the answer (pending.h).
  *
  * The envelope is published as it came, to the letter, but for the members that say whom it is for;
- * behind the others stands the ticket by which the nodes report.
+ * behind the others comes the ticket by which the nodes report.
  */
 #include "worker/admin_post.h"
 
 #include "proto/envelope.h"
+#include "proto/explain.h"
 #include "proto/json.h"
-#include "proto/report.h"
 #include "proto/topic.h"
-#include "proto/ws.h"
 #include "worker/admin.h"
-#include "worker/auth.h"
+#include "worker/checks.h"
 #include "worker/pending.h"
+#include "worker/unknown.h"
 
 #include <event2/buffer.h>
 #include <jansson.h>
@@ -24,16 +24,45 @@
 #include <string.h>
 
 enum {
-    USERS_MAX = 1000,                 /* in one request: each is a command */
-    WHOM_MAX = TOPIC_MAX,             /* bytes of a user's or a topic's name */
-    WHOM_MAX_JSON = 6 * WHOM_MAX + 2, /* one with every byte escaped */
+    USERS_MAX = 1000,     /* in one request: each is a command */
+    WHOM_MAX = TOPIC_MAX, /* bytes of a user's or a topic's name */
     TOO_LARGE = 413
 };
 _Static_assert((int)TOPIC_MAX >= (int)USER_MAX, "a buffer for names is large enough for both");
 
-/* What is appended to each envelope. */
-#define TICKET_MEMBER ",\"report\":\"%s\"}"
-enum { TICKET_MEMBER_MAX = sizeof(TICKET_MEMBER) + REPORT_TICKET_MAX };
+/* Borrowed from the request. */
+static const char *body_of(struct evhttp_request *request, size_t *len)
+{
+    struct evbuffer *input = evhttp_request_get_input_buffer(request);
+    *len = evbuffer_get_length(input);
+    const char *body = (const char *)evbuffer_pullup(input, -1);
+    return body ? body : "";
+}
+
+/* Answers 400 if the body is not a JSON object. Returns whether it is one. */
+static bool is_object(struct evhttp_request *request, const char *body, size_t len)
+{
+    char why[EXPLAIN_MAX], error[EXPLAIN_MAX + 64];
+    if (json_valid(body, len) && !json_walk_object(body, len).failed)
+        return true;
+    explain_json(why, body, len);
+    snprintf(error, sizeof(error), "the body is not a JSON object%s%s",
+             json_valid(body, len) ? "" : ": ", json_valid(body, len) ? "" : why);
+    admin_answer_error(request, 400, error);
+    return false;
+}
+
+/* Counts and logs a member that nobody knows, and tells it in the answer. */
+static void warn_of_unknown(struct worker *worker, json_t *answer, const char *path,
+                            const char *body, size_t len, const struct names *known)
+{
+    char why[EXPLAIN_MAX];
+    if (!explain_unknown(why, body, len, known))
+        return;
+    unknown_note(worker, &worker->stats->unknown_admin,
+                 &(struct origin_text){"", "", path, strlen(path)}, why);
+    json_object_set_new(answer, "warning", json_string(why));
+}
 
 /* ---- POST /api/push ---- */
 
@@ -62,6 +91,8 @@ static enum addressee addressee_find(const struct json_value *name)
 
 /* The body, taken apart: whom it is for, and the envelope that is left without that. */
 struct order {
+    const char *body;
+    size_t body_len;
     struct json_value whom[ADDRESSEE_COUNT];
     char *envelope;
     size_t len;
@@ -74,9 +105,9 @@ static void append(struct order *order, const char *at, size_t len)
 }
 
 /* Copies the other members to the letter, to order->envelope: it is never longer than the body. */
-static bool take_apart(struct order *order, const char *body, size_t len)
+static void take_apart(struct order *order)
 {
-    struct json_walk walk = json_walk_object(body, len);
+    struct json_walk walk = json_walk_object(order->body, order->body_len);
     struct json_value name, value;
     append(order, "{", 1);
     while (json_next(&walk, &name, &value)) {
@@ -92,106 +123,64 @@ static bool take_apart(struct order *order, const char *body, size_t len)
         append(order, value.at, value.len);
     }
     append(order, "}", 1);
-    return !walk.failed;
 }
 
-/* Returns NULL, or what is wrong with the push itself. */
-static const char *check_envelope(const struct order *order)
+/* Checks the push itself. */
+static bool check_envelope(char why[EXPLAIN_MAX], const struct order *order)
 {
     struct push push;
     uint8_t *scratch = malloc(order->len);
     if (!scratch)
         abort();
-    const enum push_error error =
-        push_decode(&push, (const uint8_t *)order->envelope, order->len, scratch);
+    const uint8_t *envelope = (const uint8_t *)order->envelope;
+    const enum push_error error = push_decode(&push, envelope, order->len, scratch);
     free(scratch);
-    return error ? push_error_text(error) : NULL;
+    if (error)
+        explain_push(why, error, envelope, order->len);
+    return !error;
 }
 
-/* Reads a name into `out`, with a NUL behind it; false where `valid` says that it is none. */
-static bool read_name(char out[WHOM_MAX + 1], const struct json_value *value,
-                      bool (*valid)(const char *, size_t))
+/* Begins a request that publishes the envelope up to `parts` times; takes the answer. NULL: it was
+ * refused. */
+static struct pending *begin(struct worker *worker, struct evhttp_request *request,
+                             const struct order *order, json_t *answer, size_t parts)
 {
-    char name[WHOM_MAX_JSON];
-    if (value->type != JSON_TYPE_STRING || value->len > sizeof(name))
-        return false;
-    const size_t len = json_unescape(name, value);
-    if (len > WHOM_MAX || !valid(name, len))
-        return false;
-    memcpy(out, name, len);
-    out[len] = '\0';
-    return true;
+    warn_of_unknown(worker, answer, "/api/push", order->body, order->body_len, &push_body_names);
+    return pending_begin(worker, request, answer, parts, order->envelope, order->len);
 }
 
-/* Counts the names; 0 where one is none, or there are too many. */
-static size_t count_users(const struct json_value *users)
-{
-    char name[WHOM_MAX + 1];
-    struct json_value value;
-    size_t count = 0;
-    if (users->type != JSON_TYPE_ARRAY)
-        return 0;
-    struct json_walk walk = json_walk_array(users->at, users->len);
-    while (json_next(&walk, NULL, &value))
-        if (!read_name(name, &value, auth_user_valid) || ++count > USERS_MAX)
-            return 0;
-    return count;
-}
-
-static bool is_user(const struct json_value *value)
-{
-    char name[WHOM_MAX + 1];
-    return read_name(name, value, auth_user_valid);
-}
-
-static bool is_users(const struct json_value *value)
-{
-    return count_users(value) > 0;
-}
-
-static bool is_topic(const struct json_value *value)
-{
-    char name[WHOM_MAX + 1];
-    return read_name(name, value, topic_name_valid);
-}
-
-static bool is_true(const struct json_value *value)
-{
-    return value->type == JSON_TYPE_TRUE;
-}
-
-/* Publishes the envelope with the ticket of the next part. */
-static void publish(struct worker *worker, struct pending *pending, const struct order *order,
-                    const char *channel, json_t *entry, unsigned questions)
-{
-    char ticket[REPORT_TICKET_MAX + 1];
-    pending_ticket(worker, pending, ticket);
-    const int more =
-        sprintf(order->envelope + order->len - 1, TICKET_MEMBER, ticket); /* over its brace */
-    pending_publish(worker, pending, channel, order->envelope, order->len - 1 + (size_t)more, entry,
-                    questions | PENDING_REPORTS);
-}
-
-static void publish_to_user(struct worker *worker, struct pending *pending,
-                            const struct order *order, const char *user, json_t *entry)
+static void publish_to_user(struct worker *worker, struct pending *pending, const char *user,
+                            json_t *entry)
 {
     char channel[sizeof("user:") + WHOM_MAX];
     snprintf(channel, sizeof(channel), "user:%s", user);
-    publish(worker, pending, order, channel, entry, PENDING_ONLINE);
+    pending_publish(worker, pending, channel, entry, PENDING_ONLINE | PENDING_REPORTS);
 }
 
 static void push_to_user(struct worker *worker, struct evhttp_request *request,
                          const struct order *order)
 {
     char user[WHOM_MAX + 1];
-    read_name(user, &order->whom[TO_USER], auth_user_valid);
+    check_decode(user, WHOM_MAX, &order->whom[TO_USER]);
     json_t *entry = json_pack("{s:s}", "user", user);
-    struct pending *pending = pending_begin(worker, request, entry, 1);
-    publish_to_user(worker, pending, order, user, entry);
+    struct pending *pending = begin(worker, request, order, entry, 1);
+    if (!pending)
+        return;
+    publish_to_user(worker, pending, user, entry);
     pending_finish(pending);
 }
 
-/* Each by a PUBLISH of his own, so that the answer can tell who is online. */
+static size_t count_elements(const struct json_value *array)
+{
+    struct json_value value;
+    size_t count = 0;
+    struct json_walk walk = json_walk_array(array->at, array->len);
+    while (json_next(&walk, NULL, &value))
+        count++;
+    return count;
+}
+
+/* Each by a PUBLISH of their own, so that the answer can tell who is online. */
 static void push_to_users(struct worker *worker, struct evhttp_request *request,
                           const struct order *order)
 {
@@ -200,25 +189,28 @@ static void push_to_users(struct worker *worker, struct evhttp_request *request,
     json_t *list = json_array();
     const struct json_value *users = &order->whom[TO_USERS];
     struct pending *pending =
-        pending_begin(worker, request, json_pack("{s:o}", "users", list), count_users(users));
+        begin(worker, request, order, json_pack("{s:o}", "users", list), count_elements(users));
     struct json_walk walk = json_walk_array(users->at, users->len);
-    while (json_next(&walk, NULL, &value) && read_name(user, &value, auth_user_valid)) {
+    while (pending && json_next(&walk, NULL, &value) && check_decode(user, WHOM_MAX, &value) > 0) {
         json_t *entry = json_pack("{s:s}", "user", user);
         json_array_append_new(list, entry);
-        publish_to_user(worker, pending, order, user, entry);
+        publish_to_user(worker, pending, user, entry);
     }
-    pending_finish(pending);
+    if (pending)
+        pending_finish(pending);
 }
 
 static void push_to_topic(struct worker *worker, struct evhttp_request *request,
                           const struct order *order)
 {
     char topic[WHOM_MAX + 1], channel[sizeof("topic:") + WHOM_MAX];
-    read_name(topic, &order->whom[TO_TOPIC], topic_name_valid);
+    check_decode(topic, WHOM_MAX, &order->whom[TO_TOPIC]);
     snprintf(channel, sizeof(channel), "topic:%s", topic);
     json_t *entry = json_pack("{s:s}", "topic", topic);
-    struct pending *pending = pending_begin(worker, request, entry, 1);
-    publish(worker, pending, order, channel, entry, PENDING_NODES);
+    struct pending *pending = begin(worker, request, order, entry, 1);
+    if (!pending)
+        return;
+    pending_publish(worker, pending, channel, entry, PENDING_NODES | PENDING_REPORTS);
     pending_finish(pending);
 }
 
@@ -226,116 +218,166 @@ static void push_to_all(struct worker *worker, struct evhttp_request *request,
                         const struct order *order)
 {
     json_t *entry = json_pack("{s:b}", "all", true);
-    struct pending *pending = pending_begin(worker, request, entry, 1);
-    publish(worker, pending, order, "all", entry, PENDING_NODES);
+    struct pending *pending = begin(worker, request, order, entry, 1);
+    if (!pending)
+        return;
+    pending_publish(worker, pending, "all", entry, PENDING_NODES | PENDING_REPORTS);
     pending_finish(pending);
 }
 
+/* ---- Whom it is for ---- */
+
+static bool check_to_user(char why[EXPLAIN_MAX], const struct json_value *value)
+{
+    return check_user(why, "user", value);
+}
+
+static bool check_to_users(char why[EXPLAIN_MAX], const struct json_value *value)
+{
+    return check_users(why, "users", value, USERS_MAX);
+}
+
+static bool check_to_topic(char why[EXPLAIN_MAX], const struct json_value *value)
+{
+    return check_topic(why, "topic", value);
+}
+
+static bool check_to_all(char why[EXPLAIN_MAX], const struct json_value *value)
+{
+    char shown[64];
+    if (value->type == JSON_TYPE_TRUE)
+        return true;
+    snprintf(why, EXPLAIN_MAX, "all must be true, not %s",
+             explain_value(shown, sizeof(shown), value));
+    return false;
+}
+
 static const struct {
-    bool (*valid)(const struct json_value *value);
-    const char *wrong;
+    const char *name;
+    bool (*check)(char why[EXPLAIN_MAX], const struct json_value *value);
     void (*push)(struct worker *worker, struct evhttp_request *request, const struct order *order);
 } addressees[] = {
-    [TO_USER] = {is_user, "user is no user name", push_to_user},
-    [TO_USERS] = {is_users, "users is not an array of 1 to 1000 user names", push_to_users},
-    [TO_TOPIC] = {is_topic, "topic is no topic name", push_to_topic},
-    [TO_ALL] = {is_true, "all can only be true", push_to_all},
+    [TO_USER] = {"user", check_to_user, push_to_user},
+    [TO_USERS] = {"users", check_to_users, push_to_users},
+    [TO_TOPIC] = {"topic", check_to_topic, push_to_topic},
+    [TO_ALL] = {"all", check_to_all, push_to_all},
 };
 _Static_assert(sizeof(addressees) / sizeof(addressees[0]) == ADDRESSEE_COUNT, "one row for each");
 
-/* Returns NULL and which one it is for, or what is wrong with whom it is for. */
-static const char *check_addressee(const struct order *order, enum addressee *whom)
+/* Explains that nobody is named, or `one` and `other`. */
+static bool is_not_one(char why[EXPLAIN_MAX], const struct order *order, const char *one,
+                       const char *other)
 {
-    int given = 0;
+    char more[EXPLAIN_MAX] = "";
+    const bool any = !one && explain_unknown(more, order->body, order->body_len, &push_body_names);
+    if (one)
+        snprintf(more, sizeof(more), ", not %s and %s", one, other);
+    snprintf(why, EXPLAIN_MAX, "exactly one of user, users, topic and all must be there%s%.200s",
+             any ? "; " : "", more);
+    return false;
+}
+
+/* Finds out whom it is for. */
+static bool check_addressee(char why[EXPLAIN_MAX], const struct order *order, enum addressee *whom)
+{
+    const char *one = NULL;
     for (enum addressee i = 0; i < ADDRESSEE_COUNT; i++) {
         if (order->whom[i].type == JSON_TYPE_NONE)
             continue;
+        if (one)
+            return is_not_one(why, order, one, addressees[i].name);
+        one = addressees[i].name;
         *whom = i;
-        given++;
     }
-    if (given != 1)
-        return "exactly one of user, users, topic and all says whom it is for";
-    return addressees[*whom].valid(&order->whom[*whom]) ? NULL : addressees[*whom].wrong;
+    return one ? addressees[*whom].check(why, &order->whom[*whom])
+               : is_not_one(why, order, NULL, NULL);
 }
 
 static void carry_out(struct worker *worker, struct evhttp_request *request,
                       const struct order *order)
 {
+    char why[EXPLAIN_MAX];
     enum addressee whom = TO_USER;
-    const char *wrong = check_addressee(order, &whom);
-    if (!wrong)
-        wrong = check_envelope(order);
-    if (wrong)
-        admin_answer_error(request, 400, wrong);
-    else if (order->len + TICKET_MEMBER_MAX > worker->config->max_push)
+    if (!check_addressee(why, order, &whom) || !check_envelope(why, order))
+        admin_answer_error(request, 400, why);
+    else if (order->len + PENDING_TICKET_MAX > worker->config->max_push)
         admin_answer_error(request, TOO_LARGE, "larger than max_push");
     else
         addressees[whom].push(worker, request, order);
 }
 
-/* Borrowed from the request. */
-static const char *body_of(struct evhttp_request *request, size_t *len)
-{
-    struct evbuffer *input = evhttp_request_get_input_buffer(request);
-    *len = evbuffer_get_length(input);
-    const char *body = (const char *)evbuffer_pullup(input, -1);
-    return body ? body : "";
-}
-
 void admin_push(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
-    size_t len;
-    const char *body = body_of(request, &len);
+    struct order order = {.len = 0};
     (void)rest;
-    char *envelope = malloc(len + 2 + TICKET_MEMBER_MAX);
-    if (!envelope)
+    order.body = body_of(request, &order.body_len);
+    if (!is_object(request, order.body, order.body_len))
+        return;
+    order.envelope = malloc(order.body_len + 2);
+    if (!order.envelope)
         abort();
-    struct order order = {.envelope = envelope};
-    if (take_apart(&order, body, len))
-        carry_out(worker, request, &order);
-    else
-        admin_answer_error(request, 400, "the body is not one valid JSON object");
-    free(envelope);
+    take_apart(&order);
+    carry_out(worker, request, &order);
+    free(order.envelope);
 }
 
 /* ---- POST /api/kick ---- */
 
-/* Returns the command for push:ctl, owned, or NULL and what is wrong. */
-static char *kick_command(json_t *body, const char **user, const char **wrong)
+static const char *const kick_names[] = {"user", "code", "reason"};
+static const struct names kick_members = {kick_names, 3};
+
+static bool check_kick_body(char why[EXPLAIN_MAX], const char *body, size_t len,
+                            const struct json_value *user)
 {
-    const json_t *code = json_object_get(body, "code");
-    json_t *reason = json_object_get(body, "reason"), *name = json_object_get(body, "user");
-    const json_int_t number = code ? json_integer_value(code) : WS_CLOSE_KICKED;
-    *user = json_string_value(name);
-    *wrong = !*user || !auth_user_valid(*user, json_string_length(name)) ? "user is no user name"
-             : number < 3000 || number > 4999    ? "code is not within 3000 to 4999"
-             : reason && !json_is_string(reason) ? "reason is not a string"
-                                                 : NULL;
-    if (*wrong)
-        return NULL;
-    json_t *command = json_pack("{s:O, s:I, s:O*}", "kick", name, "code", number, "reason", reason);
-    char *text = json_dumps(command, JSON_COMPACT);
-    json_decref(command);
-    if (!text)
+    if (user->type == JSON_TYPE_NONE) {
+        explain_missing(why, "user", body, len, &kick_members);
+        return false;
+    }
+    return check_user(why, "user", user) && check_kick(why, body, len);
+}
+
+/* Writes the command for push:ctl, owned. */
+static char *kick_command(const char *body, size_t body_len, const struct json_value *user)
+{
+    const struct json_value code = check_member(body, body_len, "code");
+    const struct json_value reason = check_member(body, body_len, "reason");
+    char *command = NULL;
+    size_t len;
+    FILE *out = open_memstream(&command, &len);
+    if (!out)
         abort();
-    return text;
+    fprintf(out, "{\"kick\":%.*s", (int)user->len, user->at);
+    if (code.type != JSON_TYPE_NONE)
+        fprintf(out, ",\"code\":%.*s", (int)code.len, code.at);
+    if (reason.type != JSON_TYPE_NONE)
+        fprintf(out, ",\"reason\":%.*s", (int)reason.len, reason.at);
+    fputc('}', out);
+    if (fclose(out) != 0)
+        abort();
+    return command;
 }
 
 void admin_kick(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     size_t len;
-    const char *user, *wrong = NULL, *text = body_of(request, &len);
+    char why[EXPLAIN_MAX], name[USER_MAX + 1];
+    const char *body = body_of(request, &len);
     (void)rest;
-    json_t *body = json_loadb(text, len, 0, NULL);
-    char *command = kick_command(body, &user, &wrong);
-    if (command) {
-        json_t *entry = json_pack("{s:s}", "user", user);
-        struct pending *pending = pending_begin(worker, request, entry, 1);
-        pending_publish(worker, pending, "ctl", command, strlen(command), entry, PENDING_NODES);
+    if (!is_object(request, body, len))
+        return;
+    const struct json_value user = check_member(body, len, "user");
+    if (!check_kick_body(why, body, len, &user)) {
+        admin_answer_error(request, 400, why);
+        return;
+    }
+    check_decode(name, USER_MAX, &user);
+    char *command = kick_command(body, len, &user);
+    json_t *entry = json_pack("{s:s}", "user", name);
+    warn_of_unknown(worker, entry, "/api/kick", body, len, &kick_members);
+    struct pending *pending = pending_begin(worker, request, entry, 1, command, strlen(command));
+    if (pending) {
+        pending_publish(worker, pending, "ctl", entry, PENDING_NODES);
         pending_finish(pending);
-    } else {
-        admin_answer_error(request, 400, body ? wrong : "the body is not valid JSON");
     }
     free(command);
-    json_decref(body);
 }

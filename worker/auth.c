@@ -11,6 +11,7 @@
 #include "proto/token.h"
 #include "proto/utf8.h"
 #include "worker/auth_methods.h"
+#include "worker/checks.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -98,17 +99,27 @@ const char *auth_take_user(struct login *login, const char *user, size_t len)
 
 /* ---- Renewal ---- */
 
-/* The member "token" of an AUTH. Returns its length, decoded to `out`, or -1. */
-static ssize_t read_renewal(char out[TOKEN_MAX], const struct message *request)
+/* Decodes the member "token" of an AUTH to `out`. Returns its length, or -1 and what is wrong. What
+ * could be a token is not shown. */
+static ssize_t read_renewal(char out[TOKEN_MAX], const struct message *request,
+                            char why[EXPLAIN_MAX])
 {
-    struct json_value name, value, token = {0};
-    struct json_walk walk = json_walk_object((const char *)request->payload, request->len);
-    while (json_next(&walk, &name, &value))
-        if (json_string_is(&name, "token"))
-            token = value;
-    if (walk.failed || token.type != JSON_TYPE_STRING || token.len > TOKEN_MAX)
-        return -1;
-    return (ssize_t)json_unescape(out, &token);
+    static const char *const known[] = {"token"};
+    const char *text = (const char *)request->payload;
+    const struct json_value token = check_member(text, request->len, "token");
+    char shown[64];
+    if (json_walk_object(text, request->len).failed || !json_valid(text, request->len))
+        explain_json(why, text, request->len);
+    else if (token.type == JSON_TYPE_NONE)
+        explain_missing(why, "token", text, request->len, &(struct names){known, 1});
+    else if (token.type == JSON_TYPE_STRING && token.len > TOKEN_MAX)
+        snprintf(why, EXPLAIN_MAX, "token is longer than %d bytes", TOKEN_MAX);
+    else if (token.type == JSON_TYPE_STRING)
+        return (ssize_t)json_unescape(out, &token);
+    else
+        snprintf(why, EXPLAIN_MAX, "token must be a string, not %s",
+                 explain_value(shown, sizeof(shown), &token));
+    return -1;
 }
 
 static void log_renewal(const struct conn *conn, const char *why)
@@ -119,21 +130,23 @@ static void log_renewal(const struct conn *conn, const char *why)
                  log_quote(why, strlen(why)));
 }
 
-int auth_renew(struct worker *worker, struct conn *conn, const struct message *request)
+int auth_renew(struct worker *worker, struct conn *conn, const struct message *request,
+               char why[EXPLAIN_MAX])
 {
     char text[TOKEN_MAX];
     struct login login = {0};
-    const ssize_t len = read_renewal(text, request);
+    const ssize_t len = read_renewal(text, request, why);
     if (len < 0)
         return ERROR_BAD_PAYLOAD;
-    const char *why = "auth has no jwt";
+    const char *wrong = "auth in push.conf does not name jwt";
     if (worker->config->jwt_key)
-        why = auth_check_token(worker, text, (size_t)len, &login);
-    if (!why &&
+        wrong = auth_check_token(worker, text, (size_t)len, &login);
+    if (!wrong &&
         (login.user_len != conn->user_len || memcmp(login.user, conn->user, conn->user_len) != 0))
-        why = "the token is another user's";
-    if (why) {
-        log_renewal(conn, why);
+        wrong = "the token is another user's";
+    if (wrong) {
+        log_renewal(conn, wrong);
+        snprintf(why, EXPLAIN_MAX, "%s", wrong);
         return ERROR_FORBIDDEN;
     }
     conn->expires = login.expires;

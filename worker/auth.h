@@ -11,6 +11,7 @@
 #ifndef WSPUSHD_WORKER_AUTH_H
 #define WSPUSHD_WORKER_AUTH_H
 
+#include "proto/explain.h"
 #include "proto/http.h"
 #include "proto/message.h"
 #include "worker/worker.h"
@@ -54,7 +55,9 @@ bool auth_user_valid(const char *user, size_t len);
 const char *auth_take_user(struct login *login, const char *user, size_t len);
 
 /* AUTH on an open connection: {"token":"..."} of the same user takes the place of the login that
- * the connection began with, and of its end. Returns -1, or an enum error_code. */
-int auth_renew(struct worker *worker, struct conn *conn, const struct message *request);
+ * the connection began with, and of its end. Returns -1, or an enum error_code and what is wrong in
+ * `why`. */
+int auth_renew(struct worker *worker, struct conn *conn, const struct message *request,
+               char why[EXPLAIN_MAX]);
 
 #endif

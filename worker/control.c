@@ -1,71 +1,79 @@
 /*
  * See control.h. A command is a JSON object with exactly one of the names in the table; its other
  * members belong to that one. It is checked whole before anything is done, the same way by every
- * worker. Commands are rare, so they are read by jansson into a tree.
+ * worker. Commands are rare, so a tree is made of those that are carried out, by jansson.
  */
 #include "worker/control.h"
 
 #include "common/log.h"
-#include "proto/topic.h"
+#include "proto/explain.h"
 #include "proto/ws.h"
-#include "worker/auth.h"
+#include "worker/checks.h"
 #include "worker/client.h"
 #include "worker/join.h"
 #include "worker/queue.h"
+#include "worker/unknown.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
-
-enum { CODE_MIN = 3000, CODE_MAX = 4999 }; /* of close codes: RFC 6455 §7.4.2 */
 
 /* ---- Checks ---- */
 
-static bool is_user(const json_t *value)
-{
-    return json_is_string(value) &&
-           auth_user_valid(json_string_value(value), json_string_length(value));
-}
+/* A command as its text, and the value of the member that names it. */
+struct order {
+    const char *text;
+    size_t len;
+    struct json_value value;
+};
 
-static bool kick_valid(const json_t *command)
+static bool check_user_kick(char why[EXPLAIN_MAX], const struct order *order)
 {
-    const json_t *code = json_object_get(command, "code");
-    const json_t *reason = json_object_get(command, "reason");
-    return (!code || (json_is_integer(code) && json_integer_value(code) >= CODE_MIN &&
-                      json_integer_value(code) <= CODE_MAX)) &&
-           (!reason || json_is_string(reason));
-}
-
-static bool user_kick_valid(const json_t *command, const json_t *user)
-{
-    return is_user(user) && kick_valid(command);
+    return check_user(why, "kick", &order->value) && check_kick(why, order->text, order->len);
 }
 
 static bool find_named(const struct worker *worker, const json_t *name, struct conn_ref *ref)
 {
     uint32_t boot_id;
-    return json_is_string(name) &&
-           conn_name_parse(json_string_value(name), json_string_length(name), &boot_id, ref) &&
-           (!worker || boot_id == worker->segment->header->boot_id);
+    return conn_name_parse(json_string_value(name), json_string_length(name), &boot_id, ref) &&
+           boot_id == worker->segment->header->boot_id;
 }
 
-static bool conn_kick_valid(const json_t *command, const json_t *name)
+static bool check_conn_kick(char why[EXPLAIN_MAX], const struct order *order)
 {
+    char name[64], shown[64];
+    uint32_t boot_id;
     struct conn_ref ref;
-    return find_named(NULL, name, &ref) && kick_valid(command);
+    const ssize_t len = check_decode(name, sizeof(name) - 1, &order->value);
+    if (len > 0 && conn_name_parse(name, (size_t)len, &boot_id, &ref))
+        return check_kick(why, order->text, order->len);
+    explain_value(shown, sizeof(shown), &order->value);
+    snprintf(why, EXPLAIN_MAX, "kick_conn must be the name of a connection, not %s", shown);
+    return false;
 }
 
-static bool topics_valid_for(const json_t *command, const json_t *user)
+static const char *const topic_names[] = {"sub", "unsub", "topics"};
+static const struct names topic_members = {topic_names, 3};
+
+static bool check_topic_change(char why[EXPLAIN_MAX], const char *name, const struct order *order)
 {
-    const json_t *topics = json_object_get(command, "topics");
-    if (!is_user(user) || !json_is_array(topics) || json_array_size(topics) == 0)
+    const struct json_value topics = check_member(order->text, order->len, "topics");
+    if (!check_user(why, name, &order->value))
         return false;
-    for (size_t i = 0; i < json_array_size(topics); i++) {
-        const json_t *topic = json_array_get(topics, i);
-        if (!json_is_string(topic) ||
-            !topic_name_valid(json_string_value(topic), json_string_length(topic)))
-            return false;
-    }
-    return true;
+    if (topics.type != JSON_TYPE_NONE)
+        return check_topics(why, "topics", &topics, SIZE_MAX);
+    explain_missing(why, "topics", order->text, order->len, &topic_members);
+    return false;
+}
+
+static bool check_sub(char why[EXPLAIN_MAX], const struct order *order)
+{
+    return check_topic_change(why, "sub", order);
+}
+
+static bool check_unsub(char why[EXPLAIN_MAX], const struct order *order)
+{
+    return check_topic_change(why, "unsub", order);
 }
 
 /* ---- What they do ---- */
@@ -134,55 +142,101 @@ static void unsub_user(struct worker *worker, const json_t *command, const json_
 
 /* ---- The commands ---- */
 
+static const char *const kick_names[] = {"kick", "kick_conn", "code", "reason"};
+static const struct names kick_members = {kick_names, 4};
+static const char *const all_names[] = {"kick",   "kick_conn", "sub",   "unsub",
+                                        "topics", "code",      "reason"};
+static const struct names all_members = {all_names, 7};
+
 struct command_kind {
     const char *name;
-    bool (*valid)(const json_t *command, const json_t *value);
+    bool (*check)(char why[EXPLAIN_MAX], const struct order *order);
     void (*run)(struct worker *worker, const json_t *command, const json_t *value);
+    const struct names *members;
 };
 
 static const struct command_kind kinds[] = {
-    {"kick", user_kick_valid, kick_user},
-    {"kick_conn", conn_kick_valid, kick_conn},
-    {"sub", topics_valid_for, sub_user},
-    {"unsub", topics_valid_for, unsub_user},
+    {"kick", check_user_kick, kick_user, &kick_members},
+    {"kick_conn", check_conn_kick, kick_conn, &kick_members},
+    {"sub", check_sub, sub_user, &topic_members},
+    {"unsub", check_unsub, unsub_user, &topic_members},
 };
 
-/* The one kind whose name the object has, or NULL. */
-static const struct command_kind *kind_of(const json_t *command)
+static const struct command_kind *no_kind(char why[EXPLAIN_MAX], const struct order *order)
 {
-    const struct command_kind *found = NULL;
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (!json_object_get(command, kinds[i].name))
-            continue;
-        if (found)
-            return NULL;
-        found = &kinds[i];
-    }
-    return found;
+    char unknown[EXPLAIN_MAX];
+    const bool any = explain_unknown(unknown, order->text, order->len, &all_members);
+    snprintf(why, EXPLAIN_MAX, "none of kick, kick_conn, sub, unsub is there%s%.200s",
+             any ? "; " : "", any ? unknown : "");
+    return NULL;
 }
 
-static void malformed(struct worker *worker, const uint8_t *payload, size_t len)
+/* Returns the one kind whose name the object has, with the value of that in *order; or NULL, and
+ * what is wrong. */
+static const struct command_kind *kind_of(char why[EXPLAIN_MAX], struct order *order)
+{
+    const struct command_kind *found = NULL;
+    if (!json_valid(order->text, order->len) || json_walk_object(order->text, order->len).failed) {
+        explain_json(why, order->text, order->len);
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        const struct json_value value = check_member(order->text, order->len, kinds[i].name);
+        if (value.type == JSON_TYPE_NONE)
+            continue;
+        if (found) {
+            snprintf(why, EXPLAIN_MAX, "%s and %s: only one command may be there", found->name,
+                     kinds[i].name);
+            return NULL;
+        }
+        found = &kinds[i];
+        order->value = value;
+    }
+    return found ? found : no_kind(why, order);
+}
+
+static void malformed(struct worker *worker, const struct origin_text *from, const char *why,
+                      const uint8_t *payload, size_t len)
 {
     static struct log_limit limit;
     uint64_t suppressed;
     stats_add(&worker->stats->commands_malformed, 1);
     if (log_allow(&limit, 10, &suppressed))
-        log_warn("ctl_malformed", "begins=%s suppressed=%llu",
-                 log_quote(payload, len < 64 ? len : 64), (unsigned long long)suppressed);
+        log_warn("ctl_malformed", "channel=%s why=%s begins=%s suppressed=%llu", origin_quote(from),
+                 log_quote(why, strlen(why)), log_quote(payload, len < 64 ? len : 64),
+                 (unsigned long long)suppressed);
 }
 
+static void note_unknown(struct worker *worker, const struct origin_text *from,
+                         const struct order *order, const struct names *members)
+{
+    char why[EXPLAIN_MAX];
+    if (explain_unknown(why, order->text, order->len, members))
+        unknown_note(worker, &worker->stats->unknown_command, from, why);
+}
+
+/* Every worker carries it out for its own connections; one counts and logs for the node. */
 void control_command(struct worker *worker, const uint8_t *payload, size_t len)
 {
-    json_t *command = json_loadb((const char *)payload, len, 0, NULL);
+    char why[EXPLAIN_MAX];
+    const struct origin_text from = {worker->config->prefix, "ctl", "", 0};
+    struct order order = {.text = (const char *)payload, .len = len};
     const bool counts = worker->id == worker_node_home(worker);
-    const struct command_kind *kind = kind_of(command);
-    const json_t *value = kind ? json_object_get(command, kind->name) : NULL;
-    if (kind && kind->valid(command, value)) {
-        kind->run(worker, command, value);
+    const struct command_kind *kind = kind_of(why, &order);
+    json_t *command = NULL;
+    if (kind && kind->check(why, &order)) {
+        command = json_loadb(order.text, len, 0, NULL);
+        if (!command)
+            snprintf(why, sizeof(why), "%s", "jansson cannot read it");
+    }
+    if (command) {
+        kind->run(worker, command, json_object_get(command, kind->name));
         if (counts)
             stats_add(&worker->stats->commands, 1);
+        if (counts)
+            note_unknown(worker, &from, &order, kind->members);
     } else if (counts) {
-        malformed(worker, payload, len);
+        malformed(worker, &from, why, payload, len);
     }
     json_decref(command);
 }

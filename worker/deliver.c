@@ -10,11 +10,13 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/envelope.h"
+#include "proto/explain.h"
 #include "worker/hold.h"
 #include "worker/move.h"
 #include "worker/outbox.h"
 #include "worker/report.h"
 #include "worker/subscribe.h"
+#include "worker/unknown.h"
 #include "worker/trace.h"
 
 #include <stdlib.h>
@@ -29,8 +31,15 @@ struct delivery {
     uint32_t repeated;   /* connections that have it from a worker that died since */
     struct conn_ref only, except; /* descriptor 0: not given */
     bool users;                   /* it must name users */
+    enum push_error error;        /* why it is malformed */
     int copies;                   /* as in deliver.h */
     struct tally before;          /* where it asks for a report: the counters */
+};
+
+/* The channel that a push came on, behind the prefix: "user:" and a name, or "all" and none. */
+struct channel {
+    const char *kind, *name;
+    size_t len;
 };
 
 /* Decoded text and base64. Grows to the largest push. */
@@ -87,16 +96,38 @@ static const char *id_text(const struct push *push)
     return log_quote(push->id.at + 1, push->id.len - 2); /* as it is written: it is cut anyway */
 }
 
-static void malformed(struct worker *worker, enum push_error error, const struct push *push,
-                      const uint8_t *payload, size_t len)
+static void malformed(struct worker *worker, const struct delivery *delivery,
+                      const struct origin_text *from, const uint8_t *payload, size_t len)
 {
     static struct log_limit limit;
     uint64_t suppressed;
-    stats_add(malformed_counter(worker->stats, error), 1);
-    if (log_allow(&limit, 10, &suppressed))
-        log_warn("push_malformed", "reason=%s bytes=%zu id=%s begins=%s suppressed=%llu",
-                 push_error_name(error), len, id_text(push),
-                 log_quote(payload, len < 64 ? len : 64), (unsigned long long)suppressed);
+    char why[EXPLAIN_MAX];
+    stats_add(malformed_counter(worker->stats, delivery->error), 1);
+    if (!log_allow(&limit, 10, &suppressed))
+        return;
+    explain_push(why, delivery->error, payload, len);
+    log_warn("push_malformed",
+             "reason=%s channel=%s why=%s bytes=%zu id=%s begins=%s suppressed=%llu",
+             push_error_name(delivery->error), origin_quote(from), log_quote(why, strlen(why)), len,
+             id_text(&delivery->push), log_quote(payload, len < 64 ? len : 64),
+             (unsigned long long)suppressed);
+}
+
+/* Counts and logs, once for the node, why read_push has returned false. Returns whether the push
+ * can be delivered all the same. */
+static bool is_deliverable(struct worker *worker, const struct delivery *delivery,
+                           const struct channel *channel, const uint8_t *payload, size_t len)
+{
+    const struct origin_text from = {worker->config->prefix, channel->kind, channel->name,
+                                     channel->len};
+    char why[EXPLAIN_MAX];
+    if (delivery->copies == REPORT_COPY)
+        return !delivery->error;
+    if (delivery->error)
+        malformed(worker, delivery, &from, payload, len);
+    else if (explain_unknown(why, (const char *)payload, len, &envelope_names))
+        unknown_note(worker, &worker->stats->unknown_push, &from, why);
+    return !delivery->error;
 }
 
 void deliver_too_large(struct worker *worker, const char *channel, size_t channel_len, size_t bytes)
@@ -160,20 +191,18 @@ static bool asks(const struct delivery *delivery)
     return delivery->push.report.type != JSON_TYPE_NONE;
 }
 
-/* Decodes the push. Returns false where it is malformed. */
+/* Decodes the push. Returns false if it is malformed or has members that nobody knows. */
 static bool read_push(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
                       size_t len, uint64_t mark)
 {
     enum push_error error = decode(&delivery->push, payload, len);
     if (!error && delivery->users && delivery->push.users.type != JSON_TYPE_ARRAY)
         error = PUSH_BAD_OPTION;
-    if (delivery->copies != REPORT_COPY) {
-        if (error)
-            malformed(worker, error, &delivery->push, payload, len);
-        else
-            routed(worker, &delivery->push, mark);
-    }
-    return error == PUSH_OK;
+    if (error)
+        delivery->error = error;
+    else if (delivery->copies != REPORT_COPY)
+        routed(worker, &delivery->push, mark);
+    return (error | delivery->push.unknown) == 0;
 }
 
 /* Makes everything ready to give it to connections. */
@@ -191,10 +220,11 @@ static void prepare(struct worker *worker, struct delivery *delivery, uint64_t m
     }
 }
 
-static bool begin(struct worker *worker, struct delivery *delivery, const uint8_t *payload,
-                  size_t len, uint64_t mark)
+static bool begin(struct worker *worker, struct delivery *delivery, const struct channel *channel,
+                  const uint8_t *payload, size_t len, uint64_t mark)
 {
-    if (!read_push(worker, delivery, payload, len, mark))
+    if (!read_push(worker, delivery, payload, len, mark) &&
+        !is_deliverable(worker, delivery, channel, payload, len))
         return false;
     prepare(worker, delivery, mark);
     return true;
@@ -281,7 +311,7 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
         move_strays(worker, "user:", user, user_len))
         return;
     stats_add(&worker->stats->pushes_received, 1);
-    if (!begin(worker, &delivery, payload, len, mark))
+    if (!begin(worker, &delivery, &(struct channel){"user:", user, user_len}, payload, len, mark))
         return;
     give_user(worker, &delivery, user, user_len);
     if (delivery.recipients + delivery.repeated == 0)
@@ -294,7 +324,7 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
 {
     struct delivery delivery = {.copies = copies};
     const uint32_t high = worker_high(worker);
-    if (!begin(worker, &delivery, payload, len, mark))
+    if (!begin(worker, &delivery, &(struct channel){"all", "", 0}, payload, len, mark))
         return;
     for (uint32_t fd = 0; fd < high; fd++)
         give_one(worker, &delivery, &worker->table[fd]);
@@ -308,8 +338,11 @@ void deliver_topic(struct worker *worker, const char *name, size_t name_len, con
     const uint32_t topic = topics_find(topics, name, name_len);
     const uint32_t first = topic ? topics->topic[topic].first : 0;
     struct delivery delivery = {.copies = copies};
-    if (!read_push(worker, &delivery, payload, len, mark) ||
-        (!first && copies > 0 && !asks(&delivery)))
+    const struct channel channel = {"topic:", name, name_len};
+    if (!read_push(worker, &delivery, payload, len, mark) &&
+        !is_deliverable(worker, &delivery, &channel, payload, len))
+        return;
+    if (!first && copies > 0 && !asks(&delivery))
         return; /* it has none here: then it is only passed on */
     prepare(worker, &delivery, mark);
     if (!first && copies == 0) {
@@ -329,7 +362,7 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
 {
     struct delivery delivery = {.copies = copies, .users = true};
     struct json_value user;
-    if (!begin(worker, &delivery, payload, len, mark))
+    if (!begin(worker, &delivery, &(struct channel){"users", "", 0}, payload, len, mark))
         return;
     struct json_walk walk = json_walk_array(delivery.push.users.at, delivery.push.users.len);
     while (json_next(&walk, NULL, &user)) {

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "proto/json.h"
 #include "proto/topic.h"
+#include "worker/join_refusal.h"
 #include "worker/outbox.h"
 #include "worker/queue.h"
 #include "worker/rates.h"
@@ -181,15 +182,6 @@ void join_greeted(struct worker *worker, const struct conn *conn)
 
 /* ---- One topic ---- */
 
-/* What became of a name. */
-enum verdict { DONE, ALREADY, BAD_TOPIC, FORBIDDEN, TOO_MANY, RATE_LIMITED, FULL, VERDICT_COUNT };
-
-static const enum error_code verdict_error[VERDICT_COUNT] = {
-    [BAD_TOPIC] = ERROR_BAD_TOPIC,      [FORBIDDEN] = ERROR_FORBIDDEN,
-    [TOO_MANY] = ERROR_TOO_MANY_TOPICS, [RATE_LIMITED] = ERROR_RATE_LIMITED,
-    [FULL] = ERROR_UNAVAILABLE,
-};
-
 static uint32_t topics_of(const struct worker *worker, const struct conn *conn)
 {
     uint32_t count = 0;
@@ -340,6 +332,7 @@ static uint32_t handle_names(struct worker *worker, struct conn *conn, uint32_t 
     uint32_t verdicts = 0;
     struct json_value value;
     struct json_walk walk = json_walk_array(topics->at, topics->len);
+    verdicts_begin();
     while (!(verdicts & 1u << RATE_LIMITED) && json_next(&walk, NULL, &value)) {
         char name[6 * TOPIC_MAX + 2];
         size_t len = 0;
@@ -350,16 +343,17 @@ static uint32_t handle_names(struct worker *worker, struct conn *conn, uint32_t 
         if (op == OP_UNSUB && verdict == DONE)
             text_name(name, len);
         verdicts |= 1u << verdict;
+        verdicts_add(verdict);
     }
     return verdicts;
 }
 
-/* One ERROR for each kind of refusal, however many names it met. */
-static void refuse_each(struct worker *worker, struct conn *conn, uint32_t op, uint32_t verdicts)
+static void refuse_topics_payload(struct worker *worker, struct conn *conn,
+                                  const struct message *request)
 {
-    for (uint32_t verdict = BAD_TOPIC; verdict < VERDICT_COUNT; verdict++)
-        if (verdicts & 1u << verdict)
-            request_refuse(worker, conn, verdict_error[verdict], op, NULL);
+    char why[EXPLAIN_MAX];
+    explain_topics(why, request);
+    request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, why);
 }
 
 /* Whether a request is to be answered although none of its names came to anything: one that was
@@ -370,7 +364,7 @@ void join_requested(struct worker *worker, struct conn *conn, const struct messa
 {
     struct json_value topics;
     if (!find_topics(request, &topics)) {
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
+        refuse_topics_payload(worker, conn, request);
         return;
     }
     const uint32_t number = next_request(worker);
@@ -380,21 +374,21 @@ void join_requested(struct worker *worker, struct conn *conn, const struct messa
         text_begin();
         text_send(worker, conn, OP_SUBBED);
     }
-    refuse_each(worker, conn, request->op, verdicts);
+    verdicts_refuse(worker, conn, request->op, &topics);
 }
 
 void leave_requested(struct worker *worker, struct conn *conn, const struct message *request)
 {
     struct json_value topics;
     if (!find_topics(request, &topics)) {
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
+        refuse_topics_payload(worker, conn, request);
         return;
     }
     text_begin();
     const uint32_t verdicts = handle_names(worker, conn, request->op, &topics, 0);
     if ((verdicts & REFUSED) == 0 || verdicts & 1u << DONE)
         text_send(worker, conn, OP_UNSUBBED);
-    refuse_each(worker, conn, request->op, verdicts);
+    verdicts_refuse(worker, conn, request->op, &topics);
 }
 
 /* ---- Backends ---- */
@@ -403,7 +397,7 @@ static void log_refused(const struct conn *conn, enum verdict verdict, const cha
 {
     static struct log_limit limit;
     if (log_allow(&limit, 10, NULL))
-        log_warn("sub_refused", "why=%s user=%s topic=%s", error_code_name(verdict_error[verdict]),
+        log_warn("sub_refused", "why=%s user=%s topic=%s", error_code_name(verdict_error(verdict)),
                  log_quote(conn->user, conn->user_len), log_quote(name, len));
 }
 

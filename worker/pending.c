@@ -4,6 +4,9 @@
  * memory stays until the last reply has come, or the link has failed, because the replies lead to
  * it; reports name it by a number, and one that comes too late finds nobody.
  *
+ * Its text is kept once. A push to many users is published a few at a time, as Redis replies: what
+ * is on its way takes at most WINDOW_BYTES, however many there are.
+ *
  * A part is complete when as many nodes have reported as PUBLISH has reached. A subscriber that is
  * no node, and a node of an older version, never do: then the answer says from how many it knows.
  */
@@ -23,6 +26,10 @@ enum {
     REPORTS_MS = 1000,              /* for the nodes to report after that */
     TELLERS_MAX = 1024,             /* nodes that a part listens to */
     CHANNEL_MAX = 64 + 8 + 128 + 1, /* the longest prefix, "topic:" and the longest name */
+    WINDOW = 64,                    /* commands of one request that Redis owes replies to */
+    WINDOW_BYTES = 1 << 20,         /* and their bytes, if it is more than one command */
+    PART_WEIGHT = 1024,             /* bytes that a part takes, with its place in the answer */
+    WEIGHT_MAX = 32 << 20,          /* bytes of all requests that wait; more are answered 503 */
     UNAVAILABLE = 503,
     TIMED_OUT = 504
 };
@@ -35,9 +42,14 @@ struct teller {
     uint64_t workers; /* who has reported: one bit each, so that nobody counts twice */
 };
 
+/* What is appended to a text whose reports are wanted. */
+#define TICKET_MEMBER ",\"report\":\"%s\"}"
+_Static_assert(sizeof(TICKET_MEMBER) + REPORT_TICKET_MAX <= PENDING_TICKET_MAX, "as announced");
+
 /* One PUBLISH of a request, and where its outcome is shown. */
 struct part {
     struct pending *pending;
+    char *channel; /* behind the prefix; NULL: it was published */
     json_t *entry; /* borrowed from the pending's answer */
     unsigned questions;
     bool complete;
@@ -54,15 +66,19 @@ struct pending {
     struct evhttp_request *request; /* NULL: answered already, or its client has gone */
     struct event *deadline;
     json_t *answer;
+    char *text; /* what is published, with room for a ticket */
+    size_t len, weight;
     struct part *part;
-    size_t parts;
-    size_t waiting;    /* replies that have not come */
-    size_t incomplete; /* parts that reports are missing of */
-    bool failed;       /* a reply did not say how many nodes */
-    bool reporting;    /* only reports are waited for */
+    size_t parts, sent; /* parts that there are; of them, those published, or given up */
+    size_t waiting;     /* replies that have not come */
+    bool finished;      /* there are all parts that there will be */
+    size_t incomplete;  /* parts that reports are missing of */
+    bool failed;        /* a reply did not say how many nodes */
+    bool reporting;     /* only reports are waited for */
 };
 
 static struct pending *all_pending;
+static size_t all_weight;
 
 /* ---- The answer ---- */
 
@@ -121,16 +137,20 @@ static void end(struct pending *pending)
     *link = pending->next;
     event_free(pending->deadline);
     json_decref(pending->answer);
-    for (size_t i = 0; i < pending->parts; i++)
+    all_weight -= pending->weight;
+    for (size_t i = 0; i < pending->parts; i++) {
         free(pending->part[i].teller);
+        free(pending->part[i].channel);
+    }
     free(pending->part);
+    free(pending->text);
     free(pending);
 }
 
 /* Goes on to the next state when this one is over. */
 static void settle(struct pending *pending)
 {
-    if (pending->waiting > 0)
+    if (!pending->finished || pending->waiting > 0)
         return;
     if (pending->request && !pending->failed && pending->incomplete > 0) {
         const struct timeval wait = {REPORTS_MS / 1000, REPORTS_MS % 1000 * 1000};
@@ -160,32 +180,43 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- A request ---- */
 
-/* It waits for one reply more than it sends commands, until pending_finish. */
-struct pending *pending_begin(struct worker *worker, struct evhttp_request *request, json_t *answer,
-                              size_t parts)
+static struct pending *allocate(const char *text, size_t len, size_t parts)
 {
-    static uint32_t number;
     struct pending *pending = calloc(1, sizeof(*pending));
-    if (!pending || !answer)
+    if (!pending)
         abort();
     pending->part = calloc(parts, sizeof(*pending->part));
+    pending->text = malloc(len + PENDING_TICKET_MAX);
+    if (!pending->part || !pending->text)
+        abort();
+    memcpy(pending->text, text, len);
+    pending->len = len;
+    pending->weight = len + parts * PART_WEIGHT;
+    all_weight += pending->weight;
+    return pending;
+}
+
+struct pending *pending_begin(struct worker *worker, struct evhttp_request *request, json_t *answer,
+                              size_t parts, const char *text, size_t len)
+{
+    static uint32_t number;
+    if (!answer)
+        abort();
+    if (all_weight + len + parts * PART_WEIGHT > WEIGHT_MAX) {
+        json_decref(answer);
+        admin_answer_error(request, UNAVAILABLE, "too many requests wait for Redis; try again");
+        return NULL;
+    }
+    struct pending *pending = allocate(text, len, parts);
     pending->deadline = event_new(worker->base, -1, 0, on_deadline, pending);
-    if (!pending->part || !pending->deadline ||
-        event_add(pending->deadline, &(struct timeval){REPLIES_S, 0}) == -1)
+    if (!pending->deadline || event_add(pending->deadline, &(struct timeval){REPLIES_S, 0}) == -1)
         abort();
     pending->number = ++number;
     pending->request = request;
     pending->answer = answer;
-    pending->waiting = 1;
     pending->next = all_pending;
     all_pending = pending;
     return pending;
-}
-
-void pending_finish(struct pending *pending)
-{
-    pending->waiting--;
-    settle(pending);
 }
 
 void pending_gone(const struct evhttp_connection *connection)
@@ -206,46 +237,91 @@ static void check_complete(struct part *part)
     part->pending->incomplete -= part->complete;
 }
 
+static void on_reply(struct worker *worker, const redisReply *reply, void *arg);
+
+/* Puts the ticket of the part behind the text, over its brace. Returns the length. */
+static size_t add_ticket(const struct worker *worker, struct pending *pending, size_t part)
+{
+    char ticket[REPORT_TICKET_MAX + 1];
+    const struct report_ticket next = {.boot = worker->segment->header->boot_id,
+                                       .worker = worker->id,
+                                       .request = pending->number,
+                                       .part = (uint32_t)part};
+    ticket[report_ticket_text(ticket, &next)] = '\0';
+    return pending->len - 1 +
+           (size_t)snprintf(pending->text + pending->len - 1, PENDING_TICKET_MAX, TICKET_MEMBER,
+                            ticket);
+}
+
+/* Publishes the next part. Returns false if the link does not take it. */
+static bool publish_next(struct worker *worker, struct pending *pending)
+{
+    char name[CHANNEL_MAX];
+    struct part *part = &pending->part[pending->sent];
+    const int name_len =
+        snprintf(name, sizeof(name), "%s%s", worker->config->prefix, part->channel);
+    const size_t len = part->questions & PENDING_REPORTS
+                           ? add_ticket(worker, pending, pending->sent)
+                           : pending->len;
+    const char *argv[] = {"PUBLISH", name, pending->text};
+    const size_t lens[] = {strlen(argv[0]), (size_t)name_len, len};
+    if (command_send(worker, 3, argv, lens, on_reply, part) == -1)
+        return false;
+    free(part->channel);
+    part->channel = NULL;
+    pending->sent++;
+    pending->waiting++;
+    return true;
+}
+
+/* Publishes as many parts as may be on their way. The rest follows as Redis replies; if the link
+ * takes none at all, it is given up. */
+static void publish_more(struct worker *worker, struct pending *pending)
+{
+    while (pending->sent < pending->parts && pending->waiting < WINDOW &&
+           (pending->waiting == 0 || (pending->waiting + 1) * pending->len <= WINDOW_BYTES))
+        if (!publish_next(worker, pending))
+            break;
+    if (pending->waiting == 0 && pending->sent < pending->parts) {
+        pending->failed = true;
+        pending->sent = pending->parts;
+    }
+}
+
 static void on_reply(struct worker *worker, const redisReply *reply, void *arg)
 {
     struct part *part = arg;
-    (void)worker;
+    struct pending *pending = part->pending;
+    pending->waiting--;
     if (reply && reply->type == REDIS_REPLY_INTEGER) {
         part->replied = true;
         part->nodes = (uint64_t)reply->integer;
         check_complete(part);
     } else {
-        part->pending->failed = true;
+        pending->failed = true;
         if (reply && reply->type == REDIS_REPLY_ERROR)
             log_warn("admin_publish_refused", "why=%s", log_quote(reply->str, reply->len));
     }
-    part->pending->waiting--;
-    settle(part->pending);
-}
-
-void pending_ticket(const struct worker *worker, const struct pending *pending, char *ticket)
-{
-    const struct report_ticket next = {.boot = worker->segment->header->boot_id,
-                                       .worker = worker->id,
-                                       .request = pending->number,
-                                       .part = (uint32_t)pending->parts};
-    ticket[report_ticket_text(ticket, &next)] = '\0';
+    publish_more(worker, pending);
+    settle(pending);
 }
 
 void pending_publish(struct worker *worker, struct pending *pending, const char *channel,
-                     const char *bytes, size_t len, json_t *entry, unsigned questions)
+                     json_t *entry, unsigned questions)
 {
-    char name[CHANNEL_MAX];
     struct part *part = &pending->part[pending->parts++];
-    const int name_len = snprintf(name, sizeof(name), "%s%s", worker->config->prefix, channel);
-    const char *argv[] = {"PUBLISH", name, bytes};
-    const size_t lens[] = {strlen(argv[0]), (size_t)name_len, len};
     *part = (struct part){.pending = pending, .entry = entry, .questions = questions};
+    part->channel = strdup(channel);
+    if (!part->channel)
+        abort();
     pending->incomplete++;
-    if (command_send(worker, 3, argv, lens, on_reply, part) == 0)
-        pending->waiting++;
-    else
-        pending->failed = true;
+    publish_more(worker, pending);
+}
+
+void pending_finish(struct pending *pending)
+{
+    pending->finished = true;
+    settle(pending);
 }
 
 /* ---- Reports ---- */

@@ -20,10 +20,13 @@
 
 struct pending;
 
-/* Begins a request of at most `parts` commands, which is to be answered with `answer`: taken. Never
- * NULL. Nothing is answered before pending_finish. */
+enum { PENDING_TICKET_MAX = 64 }; /* bytes that a ticket adds to a text */
+
+/* Begins a request that publishes a text to at most `parts` channels, and is to be answered with
+ * `answer`: taken. The text is copied. Nothing is answered before pending_finish. NULL: so much
+ * waits already that the request was refused; it is answered. */
 struct pending *pending_begin(struct worker *worker, struct evhttp_request *request, json_t *answer,
-                              size_t parts);
+                              size_t parts, const char *text, size_t len);
 
 /* What a part wants to know beside the number of nodes. */
 enum pending_question {
@@ -32,13 +35,10 @@ enum pending_question {
     PENDING_REPORTS = 1 << 1, /* what the nodes report: the envelope has the part's ticket */
 };
 
-/* The ticket of the next part, NUL-terminated. */
-void pending_ticket(const struct worker *worker, const struct pending *pending, char *ticket);
-
-/* Publishes the next part on a channel behind the prefix. `entry`, a part of the answer, will show
- * what has become of it. */
+/* Publishes the text on a channel behind the prefix; with PENDING_REPORTS it is an envelope, which
+ * gets the part's ticket. `entry`, a part of the answer, will show what has become of it. */
 void pending_publish(struct worker *worker, struct pending *pending, const char *channel,
-                     const char *bytes, size_t len, json_t *entry, unsigned questions);
+                     json_t *entry, unsigned questions);
 
 /* Everything is published: it is answered when that is possible. */
 void pending_finish(struct pending *pending);

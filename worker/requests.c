@@ -5,7 +5,9 @@
 #include "worker/requests.h"
 
 #include "common/fault.h"
+#include "proto/explain.h"
 #include "proto/json.h"
+#include "proto/json_error.h"
 #include "proto/utf8.h"
 #include "worker/answers.h"
 #include "worker/auth.h"
@@ -21,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_MAX = 160 }; /* bytes of the words in an ERROR */
+enum { WHY_MAX = 240 }; /* bytes of the words in an ERROR */
 
 /* Returns the length of the text, cut between two characters if it is long. */
 static size_t cut_text(const char *text)
@@ -62,7 +64,13 @@ typedef void request_handler(struct worker *worker, struct conn *conn,
 
 static void on_unknown(struct worker *worker, struct conn *conn, const struct message *request)
 {
-    request_refuse(worker, conn, ERROR_UNKNOWN_OPCODE, request->op, NULL);
+    char why[96];
+    const char *name = system_opcode_name(request->op);
+    if (name)
+        snprintf(why, sizeof(why), "no such opcode: %s is what the server sends", name);
+    else
+        snprintf(why, sizeof(why), "no such opcode: push.conf does not declare %u", request->op);
+    request_refuse(worker, conn, ERROR_UNKNOWN_OPCODE, request->op, why);
 }
 
 static void on_ping(struct worker *worker, struct conn *conn, const struct message *request)
@@ -87,15 +95,17 @@ static void on_auth(struct worker *worker, struct conn *conn, const struct messa
                                      .form = PAYLOAD_JSON,
                                      .payload = (const uint8_t *)json,
                                      .len = sizeof(json) - 1};
+    char why[EXPLAIN_MAX];
     if (!rates_allow(worker, conn, OP_AUTH, RENEWALS_A_SECOND)) {
-        request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH, NULL);
+        request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH,
+                       "more than 5 AUTH a second on this connection");
         return;
     }
-    const int error = auth_renew(worker, conn, request);
+    const int error = auth_renew(worker, conn, request, why);
     if (error < 0)
         answers_send(worker, conn, &accepted);
     else
-        request_refuse(worker, conn, (enum error_code)error, OP_AUTH, NULL);
+        request_refuse(worker, conn, (enum error_code)error, OP_AUTH, why);
 }
 
 static request_handler *const system_handlers[] = {
@@ -104,6 +114,47 @@ static request_handler *const system_handlers[] = {
 };
 
 /* ---- The application's opcodes ---- */
+
+/* Returns the number of the first byte that is not UTF-8. */
+static size_t find_invalid_utf8(const struct message *request)
+{
+    uint32_t state = UTF8_ACCEPT;
+    size_t i = 0;
+    while (i < request->len && (state = utf8_feed(state, request->payload + i, 1)) != UTF8_REJECT)
+        i++;
+    return i;
+}
+
+static void refuse_payload(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
+                           const struct message *request)
+{
+    char why[EXPLAIN_MAX], error[EXPLAIN_MAX - 64];
+    if (rule->payload == KIND_JSON)
+        snprintf(
+            why, sizeof(why), "the payload is not JSON: %s",
+            json_error_text(error, sizeof(error), (const char *)request->payload, request->len));
+    else
+        snprintf(why, sizeof(why), "the payload is not UTF-8: byte %zu is invalid",
+                 find_invalid_utf8(request));
+    request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, why);
+}
+
+static void refuse_size(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
+                        const struct message *request)
+{
+    char why[96];
+    snprintf(why, sizeof(why), "the payload has %zu bytes, and opcode %u takes at most %u",
+             request->len, request->op, rule->max);
+    request_refuse(worker, conn, ERROR_TOO_LARGE, request->op, why);
+}
+
+static void refuse_rate(struct worker *worker, struct conn *conn, const struct opcode_rule *rule)
+{
+    char why[96];
+    snprintf(why, sizeof(why), "more than %u a second with opcode %u on this connection",
+             rule->rate, rule->op);
+    request_refuse(worker, conn, ERROR_RATE_LIMITED, rule->op, why);
+}
 
 static bool payload_fits(const struct opcode_rule *rule, const struct message *request)
 {
@@ -124,11 +175,11 @@ static void follow_rule(struct worker *worker, struct conn *conn, const struct o
                         const struct message *request)
 {
     if (rule->max > 0 && request->len > rule->max)
-        request_refuse(worker, conn, ERROR_TOO_LARGE, request->op, NULL);
+        refuse_size(worker, conn, rule, request);
     else if (!payload_fits(rule, request))
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, NULL);
+        refuse_payload(worker, conn, rule, request);
     else if (rule->rate > 0 && !rates_allow(worker, conn, request->op, rule->rate))
-        request_refuse(worker, conn, ERROR_RATE_LIMITED, request->op, NULL);
+        refuse_rate(worker, conn, rule);
     else if (rule->target == TARGET_ECHO)
         answers_send(worker, conn, request);
     else if (rule->target != TARGET_DROP)
@@ -207,10 +258,13 @@ static void in_json(struct worker *worker, struct conn *conn, enum ws_opcode kin
         if (!decoded)
             abort();
     }
-    if (message_from_json(&request, (const char *)bytes, len, decoded) == -1)
-        request_refuse(worker, conn, ERROR_BAD_PAYLOAD, 0, NULL);
-    else
+    if (message_from_json(&request, (const char *)bytes, len, decoded) == 0) {
         dispatch(worker, conn, &request);
+        return;
+    }
+    char why[EXPLAIN_MAX];
+    explain_message(why, (const char *)bytes, len, decoded);
+    request_refuse(worker, conn, ERROR_BAD_PAYLOAD, 0, why);
 }
 
 void request_received(struct worker *worker, struct conn *conn, enum ws_opcode kind,

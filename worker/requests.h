@@ -17,7 +17,7 @@ void request_received(struct worker *worker, struct conn *conn, enum ws_opcode k
 /* An ERROR, as text. */
 struct request_error {
     struct message message; /* leads to `json` */
-    char json[1200];
+    char json[1600];
 };
 
 /* Writes {"code":...,"op":...,"message":...} for a request with opcode `op`. `why` is UTF-8 and is

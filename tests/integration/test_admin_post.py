@@ -10,9 +10,9 @@ import pytest
 
 from harness.client import SUB, SUBBED
 from harness.net import open_socket
-from harness.process import descriptors
+from harness.process import descriptors, memory
 from harness.server import write_conf
-from harness.wait import TIMEOUT, wait_for
+from harness.wait import SANITIZED, TIMEOUT, wait_for
 
 
 def post(server, path, body, **kwargs):
@@ -344,20 +344,20 @@ def test_names_of_all_kinds(server, name):
     ({"op": 110}, "exactly one of user, users, topic and all"),
     ({"user": "1", "all": True, "op": 110}, "exactly one of"),
     ({"user": "1", "topic": "1", "op": 110}, "exactly one of"),
-    ({"topic": "", "op": 110}, "no topic name"), ({"topic": ["a"], "op": 110}, "no topic name"),
-    ({"topic": "x" * 129, "op": 110}, "no topic name"), ({"topic": "a\x7f", "op": 1}, "no topic"),
-    ({"topic": "a\0b", "op": 110}, "no topic name"), ({"topic": None, "op": 110}, "no topic name"),
-    ({"topic": "x" * 10000, "op": 110}, "no topic name"), ({"topic": "1"}, "no op"),
-    ({"user": "", "op": 110}, "no user name"), ({"user": 42, "op": 110}, "no user name"),
-    ({"user": "x" * 64, "op": 110}, "no user name"), ({"user": "a\nb", "op": 1}, "no user name"),
-    ({"user": "a\0b", "op": 110}, "no user name"), ({"user": "x" * 10000, "op": 1}, "no user name"),
-    ({"users": [], "op": 110}, "users is not"), ({"users": "1", "op": 110}, "users is not"),
-    ({"users": ["1", ""], "op": 110}, "users is not"),
-    ({"users": ["1"] * 1001, "op": 110}, "users is not"),
-    ({"all": False, "op": 110}, "all can only be true"), ({"all": 1, "op": 110}, "all can only"),
-    ({"user": "1"}, "no op"), ({"user": "1", "op": "110"}, "no op"),
-    ({"user": "1", "op": 16777216}, "within 0 to 16777215"),
-    ({"user": "1", "op": 110, "text": "a", "data": 1}, "more than one of"),
+    ({"topic": "", "op": 110}, "topic must be a string of 1 to 128 bytes"), ({"topic": ["a"], "op": 110}, "topic must be a string of 1 to 128 bytes"),
+    ({"topic": "x" * 129, "op": 110}, "topic must be a string of 1 to 128 bytes"), ({"topic": "a\x7f", "op": 1}, "topic must not have control"),
+    ({"topic": "a\0b", "op": 110}, "topic must not have control"), ({"topic": None, "op": 110}, "topic must be a string of 1 to 128 bytes"),
+    ({"topic": "x" * 10000, "op": 110}, "topic must be a string of 1 to 128 bytes"), ({"topic": "1"}, "op is missing"),
+    ({"user": "", "op": 110}, "user must be a string of 1 to 63 bytes"), ({"user": 42, "op": 110}, "user must be a string of 1 to 63 bytes"),
+    ({"user": "x" * 64, "op": 110}, "user must be a string of 1 to 63 bytes"), ({"user": "a\nb", "op": 1}, "user must not have control"),
+    ({"user": "a\0b", "op": 110}, "user must not have control"), ({"user": "x" * 10000, "op": 1}, "user must be a string of 1 to 63 bytes"),
+    ({"users": [], "op": 110}, "users has 0 elements: it must be an array of 1 to 1000"), ({"users": "1", "op": 110}, "users must be an array of 1 to 1000"),
+    ({"users": ["1", ""], "op": 110}, "users[1] must be a string of 1 to 63 bytes"),
+    ({"users": ["1"] * 1001, "op": 110}, "users has 1001 elements"),
+    ({"all": False, "op": 110}, "all must be true, not false"), ({"all": 1, "op": 110}, "all must be true, not 1"),
+    ({"user": "1"}, "op is missing"), ({"user": "1", "op": "110"}, "op must be an integer"),
+    ({"user": "1", "op": 16777216}, "from 0 to 16777215"),
+    ({"user": "1", "op": 110, "text": "a", "data": 1}, "only one of data, text and b64"),
     ({"user": "1", "op": 110, "report": "elsewhere"}, "report"),
     ({"user": "1", "op": 110, "b64": "?"}, "base64"), ({"user": "1", "op": 110, "ttl": "x"}, "ttl"),
 ])
@@ -434,7 +434,7 @@ def test_kick_reaches_every_node(make_server, user):
 
 
 @pytest.mark.parametrize("body, error", [
-    ("", "JSON"), ("{", "JSON"), ([], "user"), ({}, "user"), ({"user": 1}, "user"),
+    ("", "JSON"), ("{", "JSON"), ([], "JSON object"), ({}, "user is missing"), ({"user": 1}, "user"),
     ({"user": "x" * 64}, "user"), ({"user": "1", "code": 1000}, "code"),
     ({"user": "1", "code": 5000}, "code"), ({"user": "1", "code": "4001"}, "code"),
     ({"user": "1", "code": 4001.5}, "code"), ({"user": "1", "reason": 1}, "reason"),
@@ -544,3 +544,28 @@ def test_redis_dies_with_the_question(make_server, own_redis, user):
     redis.process.kill()
     thread.join()
     assert answers[0].status == 503
+
+
+def test_a_large_push_to_many_users_takes_the_memory_of_a_few(make_server, own_redis, user):
+    """Each is a PUBLISH of its own, and they wait for Redis's replies: 400 of 100 kB are 40 MB."""
+    redis = own_redis().start()
+    server = make_server(redis_server=redis, workers=1)
+    client = server.client(f"{user}-7")
+    pid, = server.worker_pids()
+    before = memory([pid])
+    body = {"users": [f"{user}-{n}" for n in range(400)], "op": 110, "text": "x" * 100_000}
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(push(server, **body)))
+    redis.process.send_signal(signal.SIGSTOP)
+    try:
+        thread.start()
+        wait_for(lambda: memory([pid]) - before > 100_000, "it to begin")
+        client.expect_silence()
+        grown = memory([pid]) - before
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+    thread.join()
+    assert [part["online"] for part in answers[0]["users"]] == [n == 7 for n in range(400)]
+    assert client.recv_message().bytes() == b"x" * 100_000
+    if not SANITIZED:
+        assert grown < 8 << 20

@@ -358,8 +358,8 @@ def test_push_tells_what_became_of_it(make_server):
 
 def test_what_the_server_refuses_is_3_with_its_reason(server, user):
     for arguments, reason in ((["push", user, 16777216], "16777215"),
-                              (["push", "x" * 64, 110], "no user name"),
-                              (["kick", "x" * 64], "no user name"),
+                              (["push", "x" * 64, 110], "user must be a string of 1 to 63 bytes"),
+                              (["kick", "x" * 64], "user must be a string of 1 to 63 bytes"),
                               (["who", "x" * 64], "not a user name")):
         ran = ctl(server, *arguments)
         assert (ran.status, ran.out) == (REFUSED, "")
