@@ -28,13 +28,13 @@
  * is committed.
  *
  * A read of a socket may find the end of what the client sends at any time, and a timer may be up at
- * any time. A worker takes no ten seconds between accept4(2) and its note of it, or between a record's
- * release and close(2), unless it dies: that is how the audit of worker/descriptors.c tells what
- * belongs to nobody, and what the model trusts it in (`in_hand`).
+ * any time. Between accept4(2) and its note of it, and between a record's release and close(2), a worker
+ * ends no turn, unless it dies: that is how worker/audit.c, which waits for every worker's turn to end,
+ * tells what belongs to nobody, and what the model trusts it in (`in_hand`).
  *
- * Left out: what topics are for (worker/topic.pml); the change of the number of workers (shm/plan.h); what the client is sent. So the
- * model does not see that a worker that dies between send(2) and hold_settle leaves an answer that its
- * successor sends again.
+ * Left out: what topics are for (worker/topic.pml); the change of the number of workers (shm/plan.h);
+ * what the client is sent. So the model does not see that a worker that dies between send(2) and
+ * hold_settle leaves an answer that its successor sends again.
  *
  * Comments at the ends of lines, and mutants, are those of ring.pml.
  */
@@ -64,7 +64,7 @@ byte handing_generation[WORKERS];
 byte connections[WORKERS];
 byte members[WORKERS * FDS];    /* by descriptor: the generation + 1 of a topic's member */
 #define MEMBER(w, fd) members[(w) * FDS + (fd)]
-chan ring[WORKERS * WORKERS] = [4] of { mtype, byte, byte };
+chan ring[WORKERS * WORKERS] = [CLIENTS + DEATHS] of { mtype, byte, byte };   /* never full */
 #define RING(from, to) ring[(from) * WORKERS + (to)]
 
 /* The kernel: who is connected, and each epoll set, by the generation + 1 that it was told. */
@@ -228,7 +228,7 @@ inline client_close()
 
 /* ---- Coming home ---- */
 
-#define DEREF   (state[fd] != FREE && owner[fd] == w && generation[fd] == gen)  /* shm/conn.c conn_deref: if (word_generation(word) != ref.generation || word_owner(word) != owner || word_state(word) == CONN_FREE) */
+#define DEREF   (state[fd] != FREE && owner[fd] == w && generation[fd] == gen)  /* shm/conn.c conn_deref: if (word_generation(word) != ref.generation || word_owner(word) != owner || word_state(word) == CONN_FREE || word_state(word) > CONN_CLOSING) */
 #define ARRIVES (DEREF && state[fd] == MOVING)          /* worker/home.c home_adopt: const bool arrives = conn && word_state(conn_word(conn)) == CONN_MOVING; */
 #define AGAIN   (DEREF && state[fd] == SUBSCRIBING && LOST(fd))   /* worker/home.c home_adopt: const bool again = conn && word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_lost(worker, conn); */
 
@@ -500,10 +500,11 @@ inline read_ring()
     RING(from, w)?what, fd, gen                         /* worker/rings.c read_some: if (ring_commit(ring)) */
 }
 
-/* The audit's two looks, ten seconds apart. Whoever had the descriptor in hand at the first has not at
- * the second, or is dead; so the first is only worth something where nobody had. */
-#define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/descriptors.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
-#define WAS_SUSPECT(fd) (suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/descriptors.c was_suspect: if (audit.before.at[i].fd == now.fd && audit.before.at[i].inode == now.inode && audit.before.at[i].word == now.word) */
+/* The audit's two looks, with the end of every worker's turn between them. A worker that had the
+ * descriptor in hand at the first has not at the second, or is dead; so the first is only worth
+ * something if no worker had. */
+#define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/audit.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
+#define WAS_SUSPECT(fd) (suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: word_of(worker, suspect->fd) == suspect->word && */
 
 inline look()
 {
@@ -512,10 +513,10 @@ inline look()
             gen = suspect_generation[fd];
             suspect[fd] = 0
         };
-        close_nobodys()                                 /* worker/descriptors.c reclaim: !conn_reclaim(&worker->table[suspect.fd], suspect.word)) */
+        close_nobodys()                                 /* worker/audit.c reclaim: !conn_reclaim(&worker->table[suspect->fd], suspect->word)) */
     :: else ->
         d_step {
-            suspect[fd] = (in_hand[fd] -> 0 : client[fd]);  /* worker/descriptors.c look_at: audit.found.at[audit.found.count++] = suspect; */
+            suspect[fd] = (in_hand[fd] -> 0 : client[fd]);  /* worker/audit.c look_at: audit.suspect[audit.suspects++] = suspect; */
             suspect_generation[fd] = (in_hand[fd] -> 0 : generation[fd])
         }
     fi

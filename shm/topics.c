@@ -317,7 +317,7 @@ static void rebuild_topics(struct topics *topics)
     }
 }
 
-/* Whether a membership is of a connection that still has it. */
+/* True if a membership is of a connection that still has it. */
 static bool member_lasts(const struct topics *topics, uint32_t number, uint32_t owner)
 {
     const uint32_t topic = topic_of(&topics->member[number]);
@@ -382,7 +382,7 @@ static bool member_valid(const struct topics *topics, uint32_t owner, uint32_t n
 {
     const struct topic_member *const member = &topics->member[number];
 
-    return topics_conn(topics, number, owner) && has_in_chain(topics, member->fd, number);
+    return member_lasts(topics, number, owner) && has_in_chain(topics, member->fd, number);
 }
 
 /* Takes the topic's members off *left. */

@@ -253,10 +253,10 @@ inline h_turn_ends()
     :: gathered -> to_redis!gathered, 0; MAY_DIE; gathered = 0      /* worker/subscribe.c subscriptions_turn: emit(worker); */
     :: else
     fi;
-    batch_sent++;                                       /* worker/subscribe.c subscriptions_turn: link->batch_sent++; */
+    batch_sent++;                                       /* worker/subscribe.c send_fence: link->batch_sent++; */
     MAY_DIE;
     atomic {
-        to_redis!PING, batch_sent;                      /* worker/subscribe.c subscriptions_turn: link_write(worker, command, resp_command(command, 2, args, lens)); */
+        to_redis!PING, batch_sent;                      /* worker/subscribe.c send_fence: link_write(worker, command, resp_command(command, 2, args, lens)); */
         fence = false
     }
 }

@@ -309,7 +309,7 @@ static void succeed_with_members(uint32_t fd)
 static void a_member_is_a_connection_and_not_a_number(void **state)
 {
     (void)state;
-    const uint32_t first = join(1, 1), second = join(2, 1), third = join(3, 1);
+    const uint32_t first = join(1, 1), second = join(2, 1), third = join(3, 1), fourth = join(4, 1);
 
     assert_ptr_equal(topics_conn(&topics, first, OWNER), &world->table[1]);
     assert_null(topics_conn(&topics, first, OTHER));
@@ -318,6 +318,11 @@ static void a_member_is_a_connection_and_not_a_number(void **state)
     conn_publish(&world->table[3], word_make(0, OTHER, CONN_OPEN, 0));
     assert_null(topics_conn(&topics, third, OWNER));
     assert_false(topics_valid(&topics, OWNER));
+    topics_rebuild(&topics, OWNER, CONNS);
+    assert_true(topics_valid(&topics, OWNER));
+    conn_set_state(&world->table[4], CONN_CLOSING);
+    assert_ptr_equal(topics_conn(&topics, fourth, OWNER), &world->table[4]);
+    assert_false(topics_valid(&topics, OWNER)); /* it has left its topics before it sleeps */
 }
 
 static void a_rebuild_drops_who_is_gone(void **state)
