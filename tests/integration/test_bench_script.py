@@ -73,6 +73,12 @@ def test_ratios_and_medians_of_the_shipped_page_agree(tmp_path, peers):
         assert plot.read_text() == (ROOT / "docs/benchmarks" / plot.name).read_text(), plot.name
 
 
+def test_the_shipped_page_of_nodes_is_what_the_results_say(tmp_path, peers):
+    bench("--scale", "--from", ROOT / "docs/scaling/results.json", "--write", tmp_path, peers=peers)
+    page = (tmp_path / "scaling.md").read_text()
+    assert page == (ROOT / "docs/scaling.md").read_text(), "write it again: --scale --from"
+
+
 @pytest.mark.timeout(300)
 def test_the_page_says_what_was_measured(tmp_path, peers):
     bench("--against", "all", "--rounds", 2, "--connections", 24, "--seconds", "0.2", "--rate", 200,
