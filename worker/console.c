@@ -1,13 +1,13 @@
 /*
- * See console.h. The page is plain files, served as they are; besides them there is one that is
- * made here, console.json, which tells the page where the endpoint is.
+ * See console.h. The page is plain files, served as they are. One file more, console.json, tells
+ * the page what it has to know of push.conf (console_settings.c).
  *
- * The page shows what other people sent, so it is held to the strictest content security policy
- * that it can live with (embedded.h).
+ * The page shows what other people sent, so it has the strictest content security policy that it
+ * can work with (embedded.h).
  */
 #include "worker/console.h"
 
-#include "proto/json.h"
+#include "worker/console_settings.h"
 #include "worker/embedded.h"
 
 #include <stdio.h>
@@ -42,32 +42,29 @@ static const uint8_t *whole(const char *type, const void *body, size_t body_len,
     return (const uint8_t *)buffer;
 }
 
-/* {"path":"/ws"} */
-static const uint8_t *settings(const struct config *config, size_t *len)
+static const uint8_t *settings(const struct worker *worker, size_t *len)
 {
-    const size_t path_len = strlen(config->path);
-    const size_t quoted_len = json_quote(NULL, config->path, path_len);
-    char *json = malloc(sizeof("{\"path\":}") + quoted_len);
-    if (!json)
+    json_t *json = console_settings(worker);
+    char *text = json_dumps(json, JSON_COMPACT);
+    if (!text)
         abort();
-    size_t json_len = (size_t)sprintf(json, "{\"path\":");
-    json_len += json_quote(json + json_len, config->path, path_len);
-    json[json_len++] = '}';
-    const uint8_t *response = whole("application/json", json, json_len, len);
-    free(json);
+    const uint8_t *response = whole("application/json", text, strlen(text), len);
+    free(text);
+    json_decref(json);
     return response;
 }
 
-const uint8_t *console_response(const struct config *config, const struct http_request *request,
+const uint8_t *console_response(const struct worker *worker, const struct http_request *request,
                                 size_t *len)
 {
+    const struct config *config = worker->config;
     struct slice name = request->path;
     if (!config->console || !slice_equal(request->method, "GET") || name.len == 0 ||
         http_header_find(request, "Upgrade", NULL))
         return NULL;
     name = (struct slice){name.at + 1, name.len - 1};
     if (slice_equal(name, "console.json"))
-        return settings(config, len);
+        return settings(worker, len);
     for (size_t i = 0; i < console_file_count; i++) {
         const struct embedded_file *file = &console_files[i];
         if (slice_equal(name, file->name) ||
@@ -75,4 +72,10 @@ const uint8_t *console_response(const struct config *config, const struct http_r
             return whole(file->type, file->bytes, file->len, len);
     }
     return NULL;
+}
+
+bool console_checks_login(const struct config *config, const struct http_request *request)
+{
+    return config->console && http_header_find(request, "X-Login-Check", NULL) &&
+           !http_header_find(request, "Upgrade", NULL);
 }

@@ -46,6 +46,7 @@ struct opening {
     size_t head_len, len;
     struct http_request request;
     struct handshake handshake;
+    bool only_checks; /* console.h: console_checks_login */
 };
 
 static const struct refusal refused_path = {404, "not_found", "nothing is served here"};
@@ -104,6 +105,13 @@ static void wait_with_head(struct worker *worker, struct conn *conn, const struc
     conn_set(conn, CONN_ASKED);
 }
 
+/* The login of a page that only asks is accepted. */
+static void confirm_login(struct worker *worker, struct conn *conn)
+{
+    static const char response[] = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    refuse_with(worker, conn, response, sizeof(response) - 1);
+}
+
 static void send_home(struct worker *worker, struct conn *conn, const struct login *login,
                       const struct opening *opening)
 {
@@ -113,6 +121,10 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     const size_t rest = opening->len - opening->head_len;
     if (!worker_ready(worker, home)) {
         refuse(worker, conn, refused_not_ready, &worker->stats->refused_not_ready);
+        return;
+    }
+    if (opening->only_checks) {
+        confirm_login(worker, conn);
         return;
     }
     record_login(worker, conn, login, &opening->handshake);
@@ -175,6 +187,7 @@ void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth,
     opening.head_len = (size_t)http_parse_request(&opening.request, (const char *)opening.at,
                                                   opening.len, HEAD_MAX);
     handshake_check(&opening.request, &opening.handshake);
+    opening.only_checks = console_checks_login(worker->config, &opening.request);
     follow_verdict(worker, conn, found ? AUTH_OK : auth_try(worker, conn, &opening.request, auth),
                    auth, &opening);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
@@ -229,7 +242,7 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
         refuse_at_once(worker, conn, refused_address, &stats->refused_address);
         return;
     }
-    const uint8_t *page = console_response(config, request, &len);
+    const uint8_t *page = console_response(worker, request, &len);
     if (page) {
         refuse_with(worker, conn, page, len);
         return;
@@ -239,7 +252,8 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
         return;
     }
     const enum handshake_error error = handshake_check(request, &opening->handshake);
-    if (error && !(echo && error == HANDSHAKE_SUBPROTOCOL))
+    opening->only_checks = !echo && console_checks_login(config, request);
+    if (error && !opening->only_checks && !(echo && error == HANDSHAKE_SUBPROTOCOL))
         refuse(worker, conn, handshake_refusal(error), &stats->refused_request);
     else if (!auth_origin_allowed(config, request))
         refuse_origin(worker, conn, request);

@@ -72,14 +72,16 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    def open(self, url, dark=False):
-        """A page in a tab of its own, loaded."""
+    def open(self, url, dark=False, width=None, height=None):
+        """A page in a tab of its own, loaded; with a width and height, on a phone."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, session)
         if dark:
             page.call("Emulation.setEmulatedMedia",
                       features=[{"name": "prefers-color-scheme", "value": "dark"}])
+        if width:
+            page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=True)
         page.go(url)
         return page
 
