@@ -102,10 +102,10 @@ static void visit_requests(const struct worker *worker, request_visitor *visit, 
     visit(to, "other", requests_unlisted(worker));
 }
 
+/* As many clients as are let in: more get 503. */
 static uint32_t capacity_of(const struct worker *worker)
 {
-    const uint32_t records = worker->capacity, wanted = worker->config->max_connections;
-    return wanted < records ? wanted : records;
+    return worker->budget.clients;
 }
 
 /* The report of the last change of this kind. Before the first one, that the start was well. */

@@ -4,6 +4,7 @@ the alert rules and the dashboard in scripts/ ask for nothing that it does not t
 import json
 import os
 import re
+import resource
 import subprocess
 import time
 from signal import SIGCONT, SIGHUP, SIGKILL
@@ -12,7 +13,7 @@ import pytest
 
 from harness import admin
 from harness.client import SUB, SUBBED
-from harness.process import alive, descriptors
+from harness.process import alive, descriptors, die_with_us
 from harness.server import opcode
 from harness.wait import ROOT, wait_for
 from test_last_words import doomed  # noqa: F401
@@ -89,6 +90,25 @@ def test_the_last_reload(make_server):
     server.signal(SIGHUP)
     settles(server, lambda: value(server, "last_reload_successful") == 1, "the reload to be done")
     assert value(server, "last_upgrade_successful") == 1
+
+
+def test_the_capacity_is_what_is_let_in(make_server):
+    """Not more than the limit on open files leaves, whatever max_connections says."""
+    def fewer_descriptors():
+        die_with_us()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))
+
+    server = make_server(start=False, workers=1, max_connections=5000)
+    server.start(preexec_fn=fewer_descriptors)
+    capacity = int(value(server, "capacity_connections"))
+    assert 100 < capacity < 500
+    assert f"capacity={capacity} " in server.log()
+    clients = [server.client(f"u{number}") for number in range(capacity)]
+    assert value(server, "connections") == capacity
+    refused = server.raw()
+    refused.send_upgrade("one-more")
+    assert refused.recv_response().status == 503
+    assert len(clients) == capacity
 
 
 # Requests
