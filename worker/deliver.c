@@ -258,7 +258,7 @@ static bool is_reachable(const struct worker *worker, uint64_t word)
 }
 
 /* Gives the push to one connection, unless it is one that must not have it. */
-static void give_one(struct worker *worker, struct delivery *delivery, struct conn *conn)
+static void give_to_conn(struct worker *worker, struct delivery *delivery, struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
     const bool json = word_flags(word) & CONN_JSON;
@@ -285,12 +285,12 @@ static void give_one(struct worker *worker, struct delivery *delivery, struct co
     delivery->recipients++;
 }
 
-static void give_user(struct worker *worker, struct delivery *delivery, const char *user,
-                      size_t len)
+static void give_to_user(struct worker *worker, struct delivery *delivery, const char *user,
+                         size_t len)
 {
     for (uint32_t fd = users_first(&worker->users, user, len); fd;
          fd = users_next(&worker->users, fd))
-        give_one(worker, delivery, &worker->table[fd]);
+        give_to_conn(worker, delivery, &worker->table[fd]);
 }
 
 /* Nobody is here, so there should be no subscription: an UNSUBSCRIBE may have died with a worker.
@@ -313,7 +313,7 @@ void deliver_user(struct worker *worker, const char *user, size_t user_len, cons
     stats_add(&worker->stats->pushes_received, 1);
     if (!begin(worker, &delivery, &(struct channel){"user:", user, user_len}, payload, len, mark))
         return;
-    give_user(worker, &delivery, user, user_len);
+    give_to_user(worker, &delivery, user, user_len);
     if (delivery.recipients + delivery.repeated == 0)
         nobody(worker, user, user_len, mark);
     finish(worker, &delivery);
@@ -327,7 +327,7 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
     if (!begin(worker, &delivery, &(struct channel){"all", "", 0}, payload, len, mark))
         return;
     for (uint32_t fd = 0; fd < high; fd++)
-        give_one(worker, &delivery, &worker->table[fd]);
+        give_to_conn(worker, &delivery, &worker->table[fd]);
     finish(worker, &delivery);
 }
 
@@ -352,7 +352,7 @@ void deliver_topic(struct worker *worker, const char *name, size_t name_len, con
     for (uint32_t i = first; i; i = topics->member[i].next) {
         struct conn *conn = topics_conn(topics, i, worker->id);
         if (conn)
-            give_one(worker, &delivery, conn);
+            give_to_conn(worker, &delivery, conn);
     }
     finish(worker, &delivery);
 }
@@ -369,7 +369,7 @@ void deliver_users(struct worker *worker, const uint8_t *payload, size_t len, ui
         char name[6 * USER_MAX + 2];
         if (user.len > sizeof(name))
             continue; /* no user has so long a name */
-        give_user(worker, &delivery, name, json_unescape(name, &user));
+        give_to_user(worker, &delivery, name, json_unescape(name, &user));
     }
     finish(worker, &delivery);
 }

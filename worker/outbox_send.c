@@ -180,8 +180,8 @@ static uint32_t first_to_wait(const struct worker *worker, const struct conn *co
     return i;
 }
 
-/* What is left of a list goes to the backlog. */
-static void keep_rest(struct worker *worker, struct conn *conn, struct progress progress)
+/* Puts what the kernel did not take of a list into the backlog. */
+static void queue_unsent_frames(struct worker *worker, struct conn *conn, struct progress progress)
 {
     if (!progress.rest)
         return;
@@ -191,7 +191,8 @@ static void keep_rest(struct worker *worker, struct conn *conn, struct progress 
     KILLPOINT(SEND_WAITS);
 }
 
-/* What follows from a send. May end the connection. */
+/* Does what follows from a send: ends the connection if it has failed, judges its backlog, or notes
+ * that everything has left. May end the connection. */
 static void settle_target(struct worker *worker, struct conn *conn, bool gone)
 {
     const struct hold *hold = hold_find(worker, conn);
@@ -205,8 +206,8 @@ static void settle_target(struct worker *worker, struct conn *conn, bool gone)
     }
 }
 
-/* The connections that were sent to early and are still there. */
-static void settle_early_ones(struct worker *worker)
+/* Does the same for the connections that an early flush has sent to, if they are still there. */
+static void settle_early_targets(struct worker *worker)
 {
     struct array *array = &worker->outbox->unsettled;
     for (uint32_t i = 0; i < array->count; i++) {
@@ -255,7 +256,7 @@ static void flush_target(struct worker *worker, uint32_t place)
     } else {
         sending_note(worker, conn, mark);
         KILLPOINT(SEND_MARKED);
-        keep_rest(worker, conn, progress);
+        queue_unsent_frames(worker, conn, progress);
     }
     if (worker->outbox->early)
         outbox_settle_later(worker, conn, progress.gone);
@@ -286,7 +287,7 @@ static void flush_all(struct worker *worker)
     words_doing(words, DOING_FLUSHING);
     flush_targets(worker, &next);
     if (!worker->outbox->early && worker->outbox->unsettled.count > 0) {
-        settle_early_ones(worker);
+        settle_early_targets(worker);
         flush_targets(worker, &next);
     }
     words_doing(words, doing);
