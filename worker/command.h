@@ -20,7 +20,7 @@ int command_open(struct worker *worker);
 /* Whether commands can be sent. */
 bool command_ready(const struct worker *worker);
 
-/* Whether they can, and Redis tells its role (redis_watch.c). */
+/* Whether they can, and Redis answers INFO (redis_watch.c). */
 bool command_tells_role(const struct worker *worker);
 
 /* Ends the connection, as soon as the reply in hand is dealt with, and makes another: for

@@ -222,5 +222,5 @@ struct redis_login *redis_login_new(struct worker *worker, bool select, redis_co
 
 bool redis_login_tells_role(const struct redis_login *login)
 {
-    return !(login->refused & 1U << STEP_ROLE);
+    return !(login->refused & 1U << STEP_CLUSTER);
 }

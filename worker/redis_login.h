@@ -24,7 +24,7 @@ void redis_login_begin(struct redis_login *login, int fd, const char *text);
 /* Closes the socket, if there is one; `done` will not be called. */
 void redis_login_cancel(struct redis_login *login);
 
-/* Whether this Redis has told its role, so that it can be asked again. */
+/* Whether this Redis answers INFO, so that it can be asked again. */
 bool redis_login_tells_role(const struct redis_login *login);
 
 #endif

@@ -20,18 +20,43 @@ static long long number_of(const redisReply *array, size_t i)
                : 0;
 }
 
+static void describe_replica(const char *host, long long port, char *why, size_t size)
+{
+    snprintf(why, size, "it is a replica of %.64s:%lld (set redis in push.conf to the primary)",
+             host, port);
+}
+
 bool redis_role_is_wrong(const redisReply *role, char *why, size_t size)
 {
     if (role->type != REDIS_REPLY_ARRAY)
         return false;
     const char *name = text_of(role, 0);
     if (strcmp(name, "slave") == 0)
-        snprintf(why, size, "it is a replica of %.64s:%lld (set redis in push.conf to the primary)",
-                 text_of(role, 1), number_of(role, 2));
+        describe_replica(text_of(role, 1), number_of(role, 2), why, size);
     else if (strcmp(name, "sentinel") == 0)
         snprintf(why, size, "it is a sentinel (set redis in push.conf to the primary)");
     else
         return false;
+    return true;
+}
+
+/* The value of a line "name:value" of INFO, as far as sscanf's format takes it. */
+static bool info_scan(const char *info, const char *name, const char *format, void *out)
+{
+    const char *line = strstr(info, name);
+    return line && sscanf(line + strlen(name), format, out) == 1;
+}
+
+bool redis_replication_is_wrong(const redisReply *info, char *why, size_t size)
+{
+    char role[16], host[65] = "";
+    int port = 0;
+    if (info->type != REDIS_REPLY_STRING || !info_scan(info->str, "\nrole:", "%15[a-z]", role) ||
+        strcmp(role, "slave") != 0)
+        return false;
+    info_scan(info->str, "\nmaster_host:", "%64[^\r\n]", host);
+    info_scan(info->str, "\nmaster_port:", "%d", &port);
+    describe_replica(host, port, why, size);
     return true;
 }
 

@@ -13,6 +13,9 @@
 /* Looks at the reply to ROLE. Returns true, with what it is in `why`, if it is no primary. */
 bool redis_role_is_wrong(const redisReply *role, char *why, size_t size);
 
+/* The same for the reply to INFO replication, which costs less to read. */
+bool redis_replication_is_wrong(const redisReply *info, char *why, size_t size);
+
 /* Looks at the reply to INFO cluster. Returns true, with why, if it is part of a Cluster. */
 bool redis_cluster_is_wrong(const redisReply *info, char *why, size_t size);
 

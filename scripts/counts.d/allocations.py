@@ -21,11 +21,11 @@ from stage import ECHO, ENVELOPE, RAW
 
 TITLE = "allocations in the workers"
 
-CLIENTS, ROUNDS = 1000, 20          # 20,000 of each kind
+CLIENTS, ROUNDS = 1000, 40          # 40,000 of each kind
 WORKERS = 2
 IDLE_SECONDS = 6                    # two probes
 LIMIT = 0
-NOISE = 0.0005                      # is 0 in the table: 10 calls of 20,000
+NOISE = 0.0005                      # is 0 in the table: 20 calls of 40,000
 
 # As in count_malloc.c.
 PROCESSES, SITES = 16, 256

@@ -1,7 +1,9 @@
 """The link to Redis: down, up again, slow to answer, locked with a password."""
 
+import ctypes
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -16,6 +18,9 @@ RECONNECT = 30 * SLACK
 """Seconds within which the link must be back: the back-off may have grown meanwhile."""
 
 LINK_LINES = r"(?i)redis|link"
+
+PIDFD_GETFD = 438
+"""The number of that system call, the same on every architecture."""
 
 
 def handshake(server, user="late"):
@@ -269,6 +274,41 @@ def test_redis_that_answers_nonsense(own_redis, make_server, answer):
         mute.close()
     redis.start()
     wait_ready(server)
+
+
+# A peer that is gone without a word.
+
+def redis_sockets(server):
+    """Copies of the server's TCP sockets to Redis."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(server.pid)
+    found = []
+    for name in os.listdir(f"/proc/{server.pid}/fd"):
+        if not os.readlink(f"/proc/{server.pid}/fd/{name}").startswith("socket:"):
+            continue
+        sock = socket.socket(fileno=libc.syscall(PIDFD_GETFD, process, int(name), 0))
+        try:
+            if sock.getpeername() == server.redis.address:
+                found.append(sock)
+                continue
+        except OSError:
+            pass
+        sock.close()
+    os.close(process)
+    return found
+
+
+def test_kernel_watches_both_links(linked):
+    """A firewall that has forgotten a connection, a host that is gone: noticed within 15 s."""
+    sockets = redis_sockets(linked)
+    assert len(sockets) == 2 * linked.config["workers"]
+    for sock in sockets:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle, every, count = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in (
+            socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT))
+        assert idle + every * count <= 15
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15000
+        sock.close()
 
 
 # Addresses, passwords, databases.
