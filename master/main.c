@@ -80,7 +80,7 @@ static int parse(int argc, char **argv, struct options *options)
     return -1;
 }
 
-/* Descriptors that whoever started us had left open would look like leaks (worker/descriptors.c);
+/* Descriptors that whoever started us had left open would look like leaks (worker/audit.c);
  * those that systemd passes are 3 and up, sd_listen_fds(3). */
 static void close_inherited(void)
 {

@@ -173,8 +173,8 @@ static int begin(struct master *master)
         rollback_arm(master); /* of what there is by now */
     else
         rollback_end(); /* the version before would not know what workers do from here on */
-    if (notify_open(master) ==
-        -1) /* before supervise_start, which notes what the master has open */
+    /* Before supervise_start, which notes what the master has open. */
+    if (notify_open(master) == -1)
         return failed("NOTIFY_SOCKET");
     if (supervise_start(master) == -1)
         return failed("workers");

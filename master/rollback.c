@@ -287,7 +287,7 @@ void rollback_disown(void)
 }
 
 /* A hole among the server's own descriptors would be a client's next, and not looked after there
- * (worker/descriptors.c). */
+ * (worker/audit.c). */
 static void take_place_of(int before)
 {
     const int fd = open_program();

@@ -147,8 +147,8 @@ bool supervise_knows(const struct master *master, int fd, uint32_t high)
     return false;
 }
 
-/* Everything else that is open by now is the server's own and stays; descriptors beyond it are
- * looked after by worker/descriptors.c. */
+/* Everything else that is open by now is the server's own; the audit (worker/audit.c) logs what it
+ * finds beyond it and does not know. */
 static int note_own_descriptors(struct master *master)
 {
     const uint32_t high = segment_high(&master->segment);

@@ -333,10 +333,10 @@ inline home_give()
 /* A request has come, or a part of one, or the end. */
 inline upgrade_read()
 {
-    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c upgrade_read: hold_mark(worker, conn); */
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c read_opening: hold_mark(worker, conn); */
     if
     :: client_end()                                     /* worker/upgrade.c read_head: client_end(worker, conn, CLOSED_RESET); */
-    :: dirty[fd] = 0                                    /* worker/upgrade.c upgrade_read: hold_settle(worker, conn); */
+    :: dirty[fd] = 0                                    /* worker/upgrade.c read_opening: hold_settle(worker, conn); */
     :: atomic { state[fd] = CLOSING; MAY_DIE; dirty[fd] = 0 }   /* worker/refuse.c refuse_with: conn_set_state(conn, CONN_CLOSING); */
     :: home = 0; home_give()                            /* worker/upgrade.c send_home: home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest)) */
     :: home = 1; home_give()
@@ -361,7 +361,7 @@ inline welcome()
         connections[w]++;                               /* worker/accept.c welcome: worker_count(worker, 1, 0); */
         MAY_DIE
     };
-    upgrade_read();                                     /* worker/accept.c welcome: upgrade_read(worker, conn); */
+    upgrade_read();                                     /* worker/accept.c welcome: upgrade_accepted(worker, conn); */
     atomic {
         if
         :: IN_USE(w, fd) && generation[fd] == accepted -> client_watch()    /* worker/accept.c welcome: !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1) */
@@ -500,24 +500,25 @@ inline read_ring()
     RING(from, w)?what, fd, gen                         /* worker/rings.c read_some: if (ring_commit(ring)) */
 }
 
-/* The audit's two looks, with the end of every worker's turn between them. A worker that had the
- * descriptor in hand at the first has not at the second, or is dead; so the first is only worth
- * something if no worker had. */
+/* The audit's two looks. Before the second, every worker has ended the turn in which the first was made:
+ * nobody has the descriptor in hand any more. */
 #define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/audit.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
-#define WAS_SUSPECT(fd) (suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: word_of(worker, suspect->fd) == suspect->word && */
+#define IS_STILL(fd) (suspect[fd] && UNKNOWN(fd) && suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: return !is_connection(worker, suspect->fd) && inode_of(suspect->fd) == suspect->inode && word_of(worker, suspect->fd) == suspect->word && */
+#define GRACE_OVER(fd) (in_hand[fd] == 0)               /* worker/audit.c first_in_turn: turns_of(worker, i) >= audit.turns[i] + TURNS)) */
 
 inline look()
 {
     if
-    :: atomic { WAS_SUSPECT(fd) ->
+    /* mutant closes_what_is_in_hand: :: atomic { IS_STILL(fd) -> */
+    :: atomic { IS_STILL(fd) && GRACE_OVER(fd) ->
             gen = suspect_generation[fd];
             suspect[fd] = 0
         };
         close_nobodys()                                 /* worker/audit.c reclaim: !conn_reclaim(&worker->table[suspect->fd], suspect->word)) */
     :: else ->
         d_step {
-            suspect[fd] = (in_hand[fd] -> 0 : client[fd]);  /* worker/audit.c look_at: audit.suspect[audit.suspects++] = suspect; */
-            suspect_generation[fd] = (in_hand[fd] -> 0 : generation[fd])
+            suspect[fd] = client[fd];                   /* worker/audit.c look_at: audit.suspect[audit.suspects++] = suspect; */
+            suspect_generation[fd] = generation[fd]
         }
     fi
 }

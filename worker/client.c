@@ -358,7 +358,7 @@ static void (*const read_in[])(struct worker *, struct conn *) = {
 /* A dead worker had set the record free and not come to close(2). If it was so, it is free still,
  * and the registration is there. Either alone does not tell: a socket that somebody else holds open
  * (the child that fork(2) has just made for a trial) wakes its set after its number has become
- * another's. The audit of descriptors.c may have found it too. */
+ * another's. The audit (audit.h) may have found it, too. */
 static void close_leftover(const struct worker *worker, struct conn_ref ref)
 {
     struct conn *conn = &worker->table[ref.fd];
