@@ -8,6 +8,7 @@
 #include "common/budget.h"
 #include "common/config.h"
 #include "master/base.h"
+#include "master/deaths.h"
 #include "master/listen.h"
 #include "shm/segment.h"
 
@@ -24,10 +25,9 @@ struct charge {
     bool left;             /* not running, and not to be: move.c */
     bool hung;             /* the watchdog has told it to end */
     uint64_t started_ms;
-    uint64_t turns;      /* of the slot's loops before it was started */
-    uint32_t reload;     /* of which it has the configuration: master.reloads as of its start */
-    uint32_t backoff_ms; /* before the next start, if it dies young */
-    uint32_t young;      /* deaths in a row of those who died young */
+    uint64_t turns;       /* of the slot's loops before it was started */
+    uint32_t reload;      /* of which it has the configuration: master.reloads as of its start */
+    struct deaths deaths; /* in a row */
 };
 
 /* How the server was called: a reload and an upgrade call it so again. */

@@ -134,5 +134,5 @@ bool obituary(const struct master *master, uint32_t i, int status, uint64_t live
         return false;
     grave_dig(slot->grave, &slot->words, &slot->fault, atomic_load(&slot->incarnation),
               lived_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)lived_ms);
-    return guilt_found(grave_guilt(slot->grave));
+    return true;
 }

@@ -10,8 +10,7 @@
 void obituary_open(void);
 
 /* Worker `i` has died with this wait status: logs its last words, and digs a grave for what died of
- * its own doing. `lived_ms`: how old it was. Returns whether its successor will set aside what has
- * killed it, and so has no reason to wait. */
+ * its own doing. `lived_ms`: how old it was. Returns whether it died of its own doing. */
 bool obituary(const struct master *master, uint32_t i, int status, uint64_t lived_ms);
 
 #endif

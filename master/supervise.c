@@ -30,10 +30,7 @@
 #include <unistd.h>
 
 enum {
-    REAP_MS = 100,         /* after a death */
-    YOUNG_MS = 100,        /* a worker that dies younger has to wait */
-    BACKOFF_FIRST_MS = 10, /* doubling with each early death */
-    BACKOFF_LAST_MS = 10000,
+    REAP_MS = 100,        /* after a death */
     EARLY_DEATHS_MAX = 3, /* in a row: it will not get better */
 };
 
@@ -126,7 +123,6 @@ static int prepare(struct master *master, uint32_t i)
         slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
     memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
-    charge->backoff_ms = BACKOFF_FIRST_MS;
     if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 ||
         base_open(&charge->base, slot, handover_set(slot)) == -1) {
         free(respawn);
@@ -161,23 +157,31 @@ static int note_own_descriptors(struct master *master)
     return 0;
 }
 
-/* A worker that served for a while is replaced at once, and one whose successor knows what to keep
- * off; one that dies young otherwise has to wait, longer each time. */
-static void replace(struct master *master, uint32_t i, bool warned)
+/* Tells everybody whether the slot's workers keep dying. */
+static void show_deaths(const struct master *master, uint32_t i)
 {
-    struct charge *charge = &master->charge[i];
-    const bool young = clock_mono_ms() - charge->started_ms < YOUNG_MS;
-    charge->young = young ? charge->young + 1 : 0;
-    if (warned || !young) {
-        charge->backoff_ms = BACKOFF_FIRST_MS;
+    atomic_store_explicit(&slot_of(master, i)->failing, deaths_failing(&master->charge[i].deaths),
+                          memory_order_relaxed);
+}
+
+/* Starts a successor, now or when its wait is over (deaths.h). */
+static void replace_dead(struct master *master, uint32_t i, uint32_t wait_ms)
+{
+    const struct charge *charge = &master->charge[i];
+    if (wait_ms == 0) {
         start(master, i);
         return;
     }
-    log_warn("worker_backoff", "worker=%u ms=%u", i, charge->backoff_ms);
-    event_add(charge->respawn,
-              &(struct timeval){charge->backoff_ms / 1000, (charge->backoff_ms % 1000) * 1000});
-    charge->backoff_ms =
-        charge->backoff_ms * 2 > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : charge->backoff_ms * 2;
+    log_warn("worker_backoff", "worker=%u ms=%u deaths=%u", i, wait_ms,
+             charge->deaths.own > charge->deaths.young ? charge->deaths.own : charge->deaths.young);
+    event_add(charge->respawn, &(struct timeval){wait_ms / 1000, (wait_ms % 1000) * 1000});
+}
+
+/* The slot's worker has ended in its own time: what its predecessors died of is over. */
+static void forget_deaths(const struct master *master, struct charge *charge, uint32_t i)
+{
+    charge->deaths = (struct deaths){0};
+    show_deaths(master, i);
 }
 
 static void dead(struct master *master, uint32_t i, int status)
@@ -185,28 +189,31 @@ static void dead(struct master *master, uint32_t i, int status)
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     const bool left = clean && atomic_load(&slot->command) == SLOT_LEAVE;
-    bool warned = false;
+    const uint64_t lived_ms = clock_mono_ms() - master->charge[i].started_ms;
+    bool own = false;
     if (!left && !(clean && (master->stopping || move_lets_go(master, i))))
-        warned = obituary(master, i, status, clock_mono_ms() - master->charge[i].started_ms);
+        own = obituary(master, i, status, lived_ms);
     master->charge[i].pid = 0;
     atomic_store(&slot->pid, 0);
     if (master->upgrading) {
         if (supervise_gone(master))
             upgrade_exec(master);
     } else if (left) {
-        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
+        forget_deaths(master, &master->charge[i], i);
         atomic_store(&slot->command, SLOT_RUN);
         start(master, i);
     } else if (clean && move_lets_go(master, i)) {
-        master->charge[i].backoff_ms = BACKOFF_FIRST_MS;
+        forget_deaths(master, &master->charge[i], i);
         master->charge[i].left = true;
     } else {
+        const uint32_t wait_ms = deaths_note(&master->charge[i].deaths, lived_ms, own);
+        show_deaths(master, i);
         if (!(clean && master->stopping))
             atomic_fetch_add(&slot->restarts, 1);
         /* Who ends cleanly in a drain without having drained was leaving for a move, and the stop
          * has overtaken it: its clients are still to be told. */
         if (is_wanted(master, i))
-            replace(master, i, warned || (clean && master->stopping));
+            replace_dead(master, i, clean && master->stopping ? 0 : wait_ms);
     }
 }
 
@@ -335,6 +342,10 @@ void supervise_watch(struct master *master)
     note_pause(master, now);
     for (uint32_t i = 0; i < master->slots; i++) {
         const uint64_t silent_ms = silence_of(master, i, now);
+        if (master->charge[i].pid != 0) {
+            deaths_note_life(&master->charge[i].deaths, now - master->charge[i].started_ms);
+            show_deaths(master, i);
+        }
         if (master->charge[i].pid != 0 && silent_ms > (uint64_t)master->config->watchdog * 1000)
             end_hung(&master->charge[i], i, silent_ms);
     }
@@ -369,7 +380,7 @@ bool supervise_serving(const struct master *master)
 bool supervise_failing(const struct master *master)
 {
     for (uint32_t i = 0; i < master->workers; i++)
-        if (master->charge[i].young >= EARLY_DEATHS_MAX)
+        if (master->charge[i].deaths.young >= EARLY_DEATHS_MAX)
             return true;
     return false;
 }
@@ -378,7 +389,7 @@ bool supervise_proven(const struct master *master)
 {
     const uint64_t now = clock_mono_ms();
     for (uint32_t i = 0; i < master->workers; i++)
-        if (master->charge[i].pid == 0 || now - master->charge[i].started_ms < YOUNG_MS)
+        if (master->charge[i].pid == 0 || now - master->charge[i].started_ms < DEATHS_YOUNG_MS)
             return false;
     return supervise_serving(master);
 }

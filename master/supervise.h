@@ -3,10 +3,10 @@
  *
  *   event               | worker runs                  | worker waits for its start
  *   --------------------+------------------------------+---------------------------
- *   it has died         | start anew: at once, or      | -
- *                       | after a back-off if it died  |
- *                       | young; none when it had      |
- *                       | drained, or has to stop      |
+ *   it has died         | start its successor: at once | -
+ *                       | or after a wait (deaths.h);  |
+ *                       | none if it had drained, or   |
+ *                       | has to stop                  |
  *   no heartbeat        | SIGABRT, a second later      | -
  *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start

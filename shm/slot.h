@@ -179,8 +179,9 @@ struct slot {
     _Atomic uint32_t incarnation;     /* of the process that runs it: 1, 2, ... */
     _Atomic uint32_t command;         /* enum slot_command */
     _Atomic uint32_t restarts;        /* deaths so far */
-    int32_t epoll_fd;                 /* the slot's set: every client socket of this worker */
-    int32_t event_fd;                 /* eventfd(2) that wakes the worker */
+    _Atomic uint32_t failing; /* deaths in a row, if its workers keep dying; 0: they do not */
+    int32_t epoll_fd;         /* the slot's set: every client socket of this worker */
+    int32_t event_fd;         /* eventfd(2) that wakes the worker */
 
     /* The latch. Written by the worker; read by whoever wants to wake it. */
     _Alignas(64) _Atomic uint32_t sleeping; /* 1: about to block, or blocked */

@@ -123,6 +123,8 @@ void poison_begin(struct poison *poison, const uint8_t build[BUILD_ID_SIZE])
     /* The build comes last: who dies in between begins again. */
     memset(poison->message, 0, sizeof(poison->message));
     poison->added = 0;
+    poison->skipped = 0;
+    poison->skipped_ms = 0;
     atomic_thread_fence(memory_order_release);
     memcpy(poison->build, build, BUILD_ID_SIZE);
 }
@@ -154,6 +156,23 @@ void poison_add(struct poison *poison, uint64_t hash, uint32_t len)
     atomic_thread_fence(memory_order_release);
     message->len = len;
     poison->added++;
+}
+
+bool poison_may_skip(struct poison *poison, uint64_t now_ms)
+{
+    const uint64_t passed = now_ms > poison->skipped_ms ? now_ms - poison->skipped_ms : 0;
+    const uint64_t forgiven = passed / SKIP_EVERY_MS;
+    if (poison->skipped <= forgiven) {
+        poison->skipped = 0;
+        poison->skipped_ms = now_ms;
+    } else {
+        poison->skipped -= (uint32_t)forgiven;
+        poison->skipped_ms += forgiven * SKIP_EVERY_MS;
+    }
+    if (poison->skipped >= SKIPS_MAX)
+        return false;
+    poison->skipped++;
+    return true;
 }
 
 uint64_t message_hash(uint64_t seed, const uint8_t *bytes, size_t len)

@@ -34,7 +34,9 @@ enum {
     FAULT_FRAMES = 24,   /* return addresses of a backtrace */
     MESSAGE_BEGINS = 64, /* bytes of a message that are kept */
     POISONS = 8,         /* messages that are set aside; the next takes the place of the oldest */
-    POISON_YOUNG_MS = 10000 /* who dies older has served other connections in between */
+    POISON_YOUNG_MS = 10000, /* who dies older has served other connections in between */
+    SKIPS_MAX = 16,          /* pushes that may be skipped at once ... */
+    SKIP_EVERY_MS = 10000    /* ... and one more after each so many ms */
 };
 
 #define DOINGS(X)                          \
@@ -105,6 +107,9 @@ struct poison {
     uint8_t build[BUILD_ID_SIZE];
     uint32_t added; /* how many were ever added */
     struct poison_message message[POISONS];
+    uint32_t skipped; /* pushes skipped, less one for each SKIP_EVERY_MS since */
+    uint32_t reserved;
+    uint64_t skipped_ms; /* as of this time (monotonic) */
 };
 
 /* What the last two deaths have in common. */
@@ -171,6 +176,10 @@ void poison_begin(struct poison *poison, const uint8_t build[BUILD_ID_SIZE]);
 /* Sets a message aside (once); whether it is. */
 void poison_add(struct poison *poison, uint64_t hash, uint32_t len);
 bool poison_has(const struct poison *poison, uint64_t hash, uint32_t len);
+
+/* Notes that a push is to be skipped at `now_ms` (monotonic). Returns false if too many were: then
+ * it is not the pushes that are at fault, and no more of them may be lost. */
+bool poison_may_skip(struct poison *poison, uint64_t now_ms);
 
 /* Whether a message of this length is: only then its hash need be made. */
 bool poison_has_length(const struct poison *poison, uint32_t len);

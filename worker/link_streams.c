@@ -222,9 +222,9 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
         return 0;
     }
     words_doing(words, DOING_ROUTING);
-    if (poison_is(worker, 0, position))
-        poison_skipped(worker, 0, position, at, (size_t)n);
-    else if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    if (poison_is(worker, 0, position) && poison_skips(worker, 0, position, at, (size_t)n))
+        return (uint32_t)n;
+    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }

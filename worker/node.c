@@ -188,6 +188,8 @@ bool node_serves(const struct worker *worker, const char **why)
         *why = NULL;
         if (atomic_load_explicit(&slot->command, memory_order_relaxed) >= SLOT_DRAIN)
             *why = "draining";
+        else if (atomic_load_explicit(&slot->failing, memory_order_relaxed) > 0)
+            *why = "a worker keeps dying: see worker_died in the log";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
         else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <

@@ -66,13 +66,19 @@ bool poison_is_unread(const struct worker *worker, uint64_t position)
     return worker->guilt.unread && poison_is(worker, 0, position);
 }
 
-void poison_skipped(struct worker *worker, uint32_t source, uint64_t position, const uint8_t *bytes,
-                    size_t len)
+bool poison_skips(struct worker *worker, uint32_t source, uint64_t position, const uint8_t *bytes,
+                  size_t len)
 {
+    if (!poison_may_skip(&worker->slot->poison, worker->now_ms)) {
+        log_error("poison_limit", "position=%llu most=%u every_s=%u", (unsigned long long)position,
+                  SKIPS_MAX, SKIP_EVERY_MS / 1000);
+        return false;
+    }
     stats_add(&worker->stats->dropped_poison, 1);
     log_error("poison", "kind=%s worker=%u position=%llu bytes=%zu begins=%s",
               source ? "ring" : "push", source ? source - 1 : worker->id,
               (unsigned long long)position, len, hex(bytes, len));
+    return true;
 }
 
 bool poison_is_connection(const struct worker *worker, const struct conn *conn)

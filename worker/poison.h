@@ -28,9 +28,10 @@ static inline bool poison_is(const struct worker *worker, uint32_t source, uint6
 }
 bool poison_is_unread(const struct worker *worker, uint64_t position);
 
-/* Counts and logs a push or ring entry that is being skipped. */
-void poison_skipped(struct worker *worker, uint32_t source, uint64_t position, const uint8_t *bytes,
-                    size_t len);
+/* True if a push or ring entry that is set aside (poison_is) is skipped: it is counted and logged
+ * then. False if too many were lately (shm/words.h): it is to be handled, whatever happens. */
+bool poison_skips(struct worker *worker, uint32_t source, uint64_t position, const uint8_t *bytes,
+                  size_t len);
 
 /* Whether the connection is to be closed for what it did to the last workers. */
 bool poison_is_connection(const struct worker *worker, const struct conn *conn);

@@ -201,10 +201,10 @@ static void handle(struct worker *worker, uint32_t from, const struct ring_entry
                    uint64_t end)
 {
     words_push(&worker->slot->words, from + 1, end);
-    if (poison_is(worker, from + 1, end))
-        poison_skipped(worker, from + 1, end, entry->bytes, entry->size);
-    else if (message_of(entry) < RING_MESSAGE_COUNT &&
-             messages[message_of(entry)].check(worker, entry))
+    if (poison_is(worker, from + 1, end) &&
+        poison_skips(worker, from + 1, end, entry->bytes, entry->size))
+        return;
+    if (message_of(entry) < RING_MESSAGE_COUNT && messages[message_of(entry)].check(worker, entry))
         messages[message_of(entry)].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
     else
         ring_damaged(worker, from, worker->id, 1);

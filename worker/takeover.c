@@ -164,11 +164,12 @@ void takeover_begin(struct worker *worker)
     descriptors_close_noted(worker);
     rehome_begin(worker);
     const uint32_t high = worker_high(worker);
-    if (!users_intact(&worker->users)) {
+    /* A worker that died of its own doing may have died of a damaged index. */
+    if (worker->careful || !users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
         users_rebuild(&worker->users, worker->id, high);
     }
-    if (!topics_intact(&worker->topics)) {
+    if (worker->careful || !topics_intact(&worker->topics)) {
         stats_add(&worker->stats->index_rebuilds, 1);
         topics_rebuild(&worker->topics, worker->id, high);
     }

@@ -9,6 +9,7 @@ import pytest
 from harness import admin
 from harness.client import GAP, PING, PONG, SUBBED, Closed
 from harness.process import alive
+from harness.scribble import write_over
 from harness.wait import wait_for
 from test_last_words import deaths, doomed  # noqa: F401
 from test_topics import join
@@ -142,7 +143,7 @@ def test_kill_from_outside_makes_nothing_poison(doomed, number):
     """Killed again and again in the midst of a push to many: its successor does it, however often."""
     server = doomed()
     clients = [server.client(f"u{n}") for n in range(50)]
-    total = 40
+    total = 17
     for turn in range(6):
         old = server.admin.workers()[0]
         server.redis.publish_many((server.channel("all"), b"\0\0\0\x6e%d" % (total * turn + n))
@@ -189,3 +190,40 @@ def test_kill_from_outside_between_two_deaths_does_not_save_poison(doomed):
     server.push("u", 110, text="after")
     assert pushes(client, b"after") == [b"after"]
     assert reason(server, admin.DROPPED) == 1
+
+
+# Crash loops.
+
+def test_index_that_kills_a_worker_is_rebuilt_by_its_successor(make_server):
+    """No push is at fault, and none is skipped."""
+    server = make_server(workers=1)
+    server.expect_log("worker_died|worker_backtrace")
+    server.workers_may_change = True
+    clients = {f"u{n}": server.client(f"u{n}") for n in range(20)}
+    write_over(server, "HEADS", (0, b"\xff\xff\xff\x7f" * 64))
+    for user in clients:
+        server.push(user, 110, text="on")
+    for client in clients.values():
+        assert pushes(client, b"on") == [b"on"]
+    assert len(deaths(server)) == 1
+    assert reason(server, admin.DROPPED) == 0
+
+
+def test_crash_loop_waits_and_is_told_and_loses_few_pushes(doomed):
+    """Each of them kills two workers. One more than may be skipped at once is skipped later."""
+    server = doomed(workers=2)
+    user = next(f"u{n}" for n in range(100) if server.home_of(f"user:u{n}") == 1)
+    client, _ = server.client(user), server.client("other")
+    total = 17
+    server.redis.publish_many((server.channel("user:" + user), b"\0\0\0\x6efault:abort %d" % n)
+                              for n in range(total))
+    wait_for(lambda: "event=poison_limit" in server.log(), "the limit", interval=0.05)
+    assert len(logged(server, "push")) == 16
+    response = server.admin.get("/readyz")
+    assert response.status == 503 and b"a worker keeps dying" in response.body
+    waits = [int(ms) for ms in re.findall(r"event=worker_backoff worker=1 ms=(\d+)", server.log())]
+    assert waits == sorted(waits) and waits[-1] >= 640
+    assert server.admin.user("other"), "the other worker serves"
+    server.push(user, 110, text="on")
+    assert pushes(client, b"on") == [b"on"]
+    assert reason(server, admin.DROPPED) == total

@@ -226,6 +226,21 @@ static void another_binary_gets_another_chance(void **state)
     assert_int_equal(poison.added, 0);
 }
 
+static void only_so_many_pushes_are_skipped(void **state)
+{
+    (void)state;
+    struct poison some = {0};
+    for (int i = 0; i < SKIPS_MAX; i++)
+        assert_true(poison_may_skip(&some, 1000));
+    assert_false(poison_may_skip(&some, 1000));
+    assert_false(poison_may_skip(&some, 1000 + SKIP_EVERY_MS - 1));
+    assert_true(poison_may_skip(&some, 1000 + SKIP_EVERY_MS));
+    assert_false(poison_may_skip(&some, 1000 + SKIP_EVERY_MS));
+    for (int i = 0; i < SKIPS_MAX; i++)
+        assert_true(poison_may_skip(&some, 1000 + 100 * SKIP_EVERY_MS));
+    assert_false(poison_may_skip(&some, 1000 + 100 * SKIP_EVERY_MS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup(bytes_that_cannot_be_read_are_told_from_a_push, begin),
         cmocka_unit_test_setup(a_message_is_known_by_its_bytes_on_any_connection, begin),
         cmocka_unit_test_setup(a_connection_is_guilty_if_the_second_died_young, begin),
+        cmocka_unit_test(only_so_many_pushes_are_skipped),
         cmocka_unit_test_setup(a_push_and_not_its_receiver_is_guilty, begin),
         cmocka_unit_test_setup(messages_are_set_aside_up_to_a_number, begin),
         cmocka_unit_test_setup(another_binary_gets_another_chance, begin),
