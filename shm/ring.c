@@ -81,8 +81,9 @@ void ring_attach(struct ring *ring, struct ring_control *control, uint8_t *data,
 
 static bool fits_behind(const struct ring *ring, uint64_t head, uint32_t size)
 {
-    return in_order(ring, head, ring->next_tail) &&
-           entry_room(size) <= ring->size - (ring->next_tail - head);
+    const uint64_t used = ring->next_tail - head;
+
+    return used <= ring->size && entry_room(size) <= ring->size - used;
 }
 
 bool ring_fits(const struct ring *ring, uint32_t size)
@@ -178,15 +179,6 @@ bool ring_published_before(const struct ring *ring, uint64_t origin)
     return origin <= ring->past_origin;
 }
 
-/* True if there is an entry at the consumer's position, and it ends where the next can begin. */
-static bool is_whole(const struct ring *ring)
-{
-    const uint64_t left = ring->seen_tail - ring->next_head;
-
-    return left >= sizeof(struct ring_entry) &&
-           entry_room(entry_at(ring, ring->next_head)->size) <= left;
-}
-
 const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
 {
     const struct ring_entry *entry;
@@ -201,12 +193,14 @@ const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
                 return NULL;
             }
         }
-        if (!is_whole(ring)) {
+        entry = entry_at(ring, ring->next_head);
+        const uint64_t room = entry_room(entry->size);
+        if (room >
+            ring->seen_tail - ring->next_head) { /* it does not end where another can begin */
             ring_skip(ring);
             return NULL;
         }
-        entry = entry_at(ring, ring->next_head);
-        ring->next_head += entry_room(entry->size);
+        ring->next_head += room;
     } while (entry->type == RING_PAD);
     if (end != NULL)
         *end = ring->next_head;
@@ -231,9 +225,8 @@ bool ring_commit(struct ring *ring)
 
 bool ring_ready(const struct ring *ring)
 {
-    const uint64_t tail = published(ring), head = committed(ring);
-
-    return tail != head && in_order(ring, head, tail);
+    /* From 1 to ring->size bytes: neither none nor more than can be. */
+    return published(ring) - committed(ring) - 1 < ring->size;
 }
 
 bool ring_doubtful(const struct ring *ring)

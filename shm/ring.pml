@@ -367,7 +367,7 @@ inline read_some()
         skip;
         d_step {
             assert(memory[CELL + next_head % ROOM] == next_head + 1);   /* worker/rings.c read_some: handle(worker, from, entry, end); */
-            next_head++                                 /* shm/ring.c ring_take: ring->next_head += entry_room(entry->size); */
+            next_head++                                 /* shm/ring.c ring_take: ring->next_head += room; */
         }
     od;
     if
