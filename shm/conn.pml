@@ -285,16 +285,16 @@ inline home_orphan()
     fi
 }
 
-inline keep()
+inline adopt_here()
 {
     atomic {
         gen = generation[fd];
-        state[fd] = MOVING;                             /* worker/home.c keep: conn_set_state(conn, CONN_MOVING); */
+        state[fd] = MOVING;                             /* worker/home.c adopt_here: conn_set_state(conn, CONN_MOVING); */
         MAY_DIE;
-        connections[w]--;                               /* worker/home.c keep: worker_count(worker, -1, 0); */
+        connections[w]--;                               /* worker/home.c adopt_here: worker_count(worker, -1, 0); */
         MAY_DIE
     };
-    home_adopt()                                        /* worker/home.c keep: home_adopt(worker, adoption); */
+    home_adopt()                                        /* worker/home.c adopt_here: home_adopt(worker, adoption); */
 }
 
 inline hand_over()
@@ -321,7 +321,7 @@ inline hand_over()
 inline home_give()
 {
     if
-    :: home == w -> keep()                              /* worker/home.c home_give: if (home == worker->id) { */
+    :: home == w -> adopt_here()                         /* worker/home.c home_give: if (home == worker->id) { */
     :: else -> hand_over()
     fi;
     home = 0;

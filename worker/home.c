@@ -30,8 +30,8 @@ enum {
 static const struct refusal refused_devices = {409, "too_many_devices",
                                                "the user has as many connections as they may"};
 
-static void fill(struct adoption *adoption, struct conn_ref ref, const void *response,
-                 size_t response_len, const void *rest, size_t rest_len)
+static void adoption_fill(struct adoption *adoption, struct conn_ref ref, const void *response,
+                          size_t response_len, const void *rest, size_t rest_len)
 {
     adoption->fd = ref.fd;
     adoption->generation = ref.generation;
@@ -42,12 +42,12 @@ static void fill(struct adoption *adoption, struct conn_ref ref, const void *res
         memcpy(adoption->bytes + response_len, rest, rest_len);
 }
 
-static void keep(struct worker *worker, struct conn *conn, const void *response,
-                 size_t response_len, const void *rest, size_t rest_len)
+static void adopt_here(struct worker *worker, struct conn *conn, const void *response,
+                       size_t response_len, const void *rest, size_t rest_len)
 {
     _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
     struct adoption *adoption = (struct adoption *)bytes;
-    fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
+    adoption_fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
     hold_mark(worker, conn); /* no ring has the adoption: a successor is to end it */
     conn_set_state(conn, CONN_MOVING);
     KILLPOINT(KEPT);
@@ -62,7 +62,7 @@ uint32_t home_entry_size(size_t response_len, size_t rest_len)
 }
 
 /* Room for an adoption in the ring to `home`, or NULL. */
-static struct adoption *reserve(struct worker *worker, uint32_t home, uint32_t size)
+static struct adoption *adoption_reserve(struct worker *worker, uint32_t home, uint32_t size)
 {
     return rings_room(worker, home, size) ? ring_reserve(&worker->out[home], RING_ADOPT, 0, size)
                                           : NULL;
@@ -74,13 +74,14 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const vo
     struct slot *slot = worker->slot;
     const struct conn_ref ref = conn_ref(worker->table, conn);
     if (home == worker->id) {
-        keep(worker, conn, response, response_len, rest, rest_len);
+        adopt_here(worker, conn, response, response_len, rest, rest_len);
         return true;
     }
-    struct adoption *adoption = reserve(worker, home, home_entry_size(response_len, rest_len));
+    struct adoption *adoption =
+        adoption_reserve(worker, home, home_entry_size(response_len, rest_len));
     if (!adoption)
         return false;
-    fill(adoption, ref, response, response_len, rest, rest_len);
+    adoption_fill(adoption, ref, response, response_len, rest, rest_len);
     atomic_store_explicit(&slot->handing, conn_ref_pack(ref), memory_order_release);
     KILLPOINT(GIVE_NOTED);
     client_unwatch(worker, conn);

@@ -35,10 +35,12 @@ void home_count(struct worker *worker, struct conn *conn);
 /* The subscription is confirmed: sends HELLO. */
 void home_greet(struct worker *worker, struct conn *conn);
 
-/* HELLO has left: the connection is OPEN. Called by the outbox. */
+/* HELLO has left: makes the connection OPEN, unless it was closed behind its HELLO in the same
+ * turn. Called by the outbox. */
 void home_greeted(struct worker *worker, struct conn *conn);
 
-/* Takes the connection out of the index, and unsubscribes after the user's last. */
+/* Ends the connection's memberships in topics, takes it out of the index, and unsubscribes after
+ * the user's last. */
 void home_leave(struct worker *worker, struct conn *conn);
 
 /* After a death: deals with the connection that was being handed over; and what its new owner does
