@@ -20,6 +20,8 @@ REGIONS(REGION_ROOT)
 #undef REGION_ROOT
 STRUCT(segment_header);
 STRUCT(board);
+STRUCT(history);
+STRUCT(history_sample);
 STRUCT(slot);
 STRUCT(stats);
 STRUCT(ring_control);

@@ -8,6 +8,7 @@
 #include "shm/addresses.h"
 #include "shm/board.h"
 #include "shm/conn.h"
+#include "shm/history.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
@@ -19,6 +20,7 @@
 #define REGIONS(X)                                                                               \
     X(HEADER, 1, sizeof(struct segment_header))                                                  \
     X(BOARD, 1, sizeof(struct board))                                                            \
+    X(HISTORY, 1, sizeof(struct history))                                                        \
     X(SLOTS, shape->workers, sizeof(struct slot))                                                \
     X(STATS, shape->workers, sizeof(struct stats))                                               \
     X(RINGS, shape->workers * shape->workers, sizeof(struct ring_control))                       \

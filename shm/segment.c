@@ -58,6 +58,7 @@ static int map_regions(struct segment *segment, int fd, const struct regions *re
         .mapped = mapped,
         .header = (void *)(base + regions->offset[REGION_HEADER]),
         .board = (void *)(base + regions->offset[REGION_BOARD]),
+        .history = (void *)(base + regions->offset[REGION_HISTORY]),
         .slot = (void *)(base + regions->offset[REGION_SLOTS]),
         .stats = (void *)(base + regions->offset[REGION_STATS]),
         .ring = (void *)(base + regions->offset[REGION_RINGS]),

@@ -7,6 +7,8 @@
  *   | header           |
  *   +------------------+  struct board: what the master tells all workers        (board.h)
  *   | board            |
+ *   +------------------+  struct history: samples of the last hour               (history.h)
+ *   | history          |
  *   +------------------+  struct slot[workers]: one for each worker process      (slot.h)
  *   | slots            |
  *   +------------------+  struct stats[workers]: counters                        (stats.h)
@@ -93,6 +95,7 @@ struct segment_header {
 _Static_assert(sizeof(struct segment_header) <= 4096, "the header fits its page");
 
 struct board;
+struct history;
 struct slot;
 struct stats;
 struct ring_control;
@@ -109,6 +112,7 @@ struct segment {
     size_t mapped; /* of the regions before the rings' bytes: those are mapped by pairs */
     struct segment_header *header;
     struct board *board;
+    struct history *history;
     struct slot *slot;
     struct stats *stats;
     struct ring_control *ring;

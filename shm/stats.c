@@ -5,6 +5,8 @@
  */
 #include "shm/stats.h"
 
+#include <string.h>
+
 const struct stats_row stats_table[] = {
 #define STATS_ROW(field, family, labels, help) \
     {family, labels, help, offsetof(struct stats, field)},
@@ -23,6 +25,20 @@ uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct st
         sum += atomic_load_explicit((const _Atomic uint64_t *)counter, memory_order_relaxed);
     }
     return sum;
+}
+
+uint64_t stats_latency_sum(const struct stats *blocks, uint32_t workers,
+                           uint64_t out[LATENCY_BUCKETS])
+{
+    uint64_t us = 0;
+
+    memset(out, 0, LATENCY_BUCKETS * sizeof(*out));
+    for (uint32_t i = 0; i < workers; i++) {
+        for (size_t k = 0; k < LATENCY_BUCKETS; k++)
+            out[k] += atomic_load_explicit(&blocks[i].latency[k], memory_order_relaxed);
+        us += atomic_load_explicit(&blocks[i].latency_us, memory_order_relaxed);
+    }
+    return us;
 }
 
 _Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op)

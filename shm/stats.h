@@ -181,6 +181,11 @@ _Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op);
 /* How many requests with this opcode the block counts. */
 uint64_t stats_requests_of(const struct stats *stats, uint32_t op);
 
+/* Adds up the latencies of `workers` blocks: deliveries by bucket, each in one. Returns the sum of
+ * their latencies in microseconds. */
+uint64_t stats_latency_sum(const struct stats *blocks, uint32_t workers,
+                           uint64_t out[LATENCY_BUCKETS]);
+
 /* A row's sum over `workers` blocks. */
 uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct stats_row *row);
 

@@ -16,6 +16,7 @@
 #include "worker/node.h"
 #include "worker/redis_trouble.h"
 #include "worker/pending.h"
+#include "worker/sampler.h"
 #include "worker/visitors.h"
 
 #include <ctype.h>
@@ -121,6 +122,12 @@ static void get_stats(struct worker *worker, struct evhttp_request *request, con
     admin_answer_json(request, 200, metrics_json(worker));
 }
 
+static void get_history(struct worker *worker, struct evhttp_request *request, const char *rest)
+{
+    (void)rest;
+    admin_answer_json(request, 200, sampler_json(worker));
+}
+
 /* evhttp_uridecode lets a broken escape stand as it is. */
 static bool escapes_whole(const char *text)
 {
@@ -160,6 +167,7 @@ static const struct path paths[] = {
     {"/readyz", get_readyz, GET, WHOLE | OPEN},
     {"/metrics", get_metrics, GET, WHOLE},
     {"/api/stats", get_stats, GET, WHOLE},
+    {"/api/history", get_history, GET, WHOLE},
     {"/api/users/", get_user, GET, PREFIX},
     {"/api/push", admin_push, POST, WHOLE},
     {"/api/kick", admin_kick, POST, WHOLE},

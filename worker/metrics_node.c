@@ -31,22 +31,12 @@ static const struct {
         {UINT64_MAX, "+Inf"},
 };
 
-static void read_latency(struct node_view *view)
-{
-    const struct worker *worker = view->worker;
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
-        const struct stats *stats = &worker->segment->stats[i];
-        for (size_t k = 0; k < LATENCY_BUCKETS; k++)
-            view->latency[k] += atomic_load_explicit(&stats->latency[k], memory_order_relaxed);
-        view->latency_us += atomic_load_explicit(&stats->latency_us, memory_order_relaxed);
-    }
-}
-
 static void read_node(struct node_view *view, const struct worker *worker)
 {
     *view = (struct node_view){.worker = worker};
     processes_read(worker, &view->processes);
-    read_latency(view);
+    view->latency_us =
+        stats_latency_sum(worker->segment->stats, worker_slots(worker), view->latency);
 }
 
 /* ---- What several ask ---- */

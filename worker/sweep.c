@@ -18,6 +18,7 @@
 #include "worker/node.h"
 #include "worker/outbox.h"
 #include "worker/redis_watch.h"
+#include "worker/sampler.h"
 
 #include <stdlib.h>
 
@@ -150,6 +151,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     redis_watch_tick(worker);
     stats_add(&worker->stats->log_lost, log_tick());
     audit_tick(worker);
+    sampler_tick(worker);
 }
 
 int sweep_open(struct worker *worker)

@@ -11,6 +11,7 @@
  */
 #include "shm/addresses.h"
 #include "shm/conn.h"
+#include "shm/history.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
@@ -151,6 +152,12 @@ static bool handing_ok(uint32_t i)
     return atomic_load(&slot_at(i)->handing) == 0 && atomic_load(&slot_at(i)->parcel) == 0;
 }
 
+/* The node has one history, which its home writes: the worker of slot 0. */
+static bool history_ok(uint32_t i)
+{
+    return i != 0 || history_valid(view->history);
+}
+
 static const struct {
     const char *name;
     bool (*holds)(uint32_t worker);
@@ -158,7 +165,7 @@ static const struct {
     {"slot", slot_ok},       {"users", users_ok},     {"topics", topics_ok},
     {"streams", streams_ok}, {"rings", rings_ok},     {"addresses", addresses_ok},
     {"records", records_ok}, {"indexed", indexed_ok}, {"counts", counts_ok},
-    {"handing", handing_ok},
+    {"handing", handing_ok}, {"history", history_ok},
 };
 
 /* ---- The report ---- */

@@ -180,7 +180,7 @@ def test_push_over_http_of_operations(node):
 
 def test_answers_of_operations_have_the_members_that_are_shown(node):
     node.client("42")
-    _, stats, user = map(json.loads, snippets("json", "operations"))
+    _, stats, history, user = map(json.loads, snippets("json", "operations"))
     real = node.admin.stats()
     assert set(stats) == set(real)
     assert set(stats["workers"][0]) == set(real["workers"][0])
@@ -188,6 +188,8 @@ def test_answers_of_operations_have_the_members_that_are_shown(node):
         assert isinstance(value, dict) == isinstance(real["counters"][name], dict)
         if isinstance(value, dict):
             assert set(value) == set(real["counters"][name])
+    kept = wait_for(lambda: node.admin.get("/api/history").json()["samples"], "a sample")
+    assert set(history["samples"][0]) == set(kept[0])
     assert set(user["connections"][0]) == set(node.admin.user("42")[0])
 
 

@@ -21,6 +21,7 @@
 #include "common/clock.h"
 #include "shm/addresses.h"
 #include "shm/board.h"
+#include "shm/history.h"
 #include "shm/conn.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
@@ -74,6 +75,7 @@ static void collect_pieces(const struct segment *segment)
     piece_count = 0;
     add_region(segment, segment->header, sizeof(*segment->header));
     add_region(segment, segment->board, sizeof(struct board));
+    add_region(segment, segment->history, sizeof(struct history));
     add_region(segment, segment->slot, workers * sizeof(struct slot));
     add_region(segment, segment->stats, workers * sizeof(struct stats));
     add_region(segment, segment->conn, shape->capacity * sizeof(struct conn));
@@ -108,7 +110,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 13 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 14 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)
