@@ -73,7 +73,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 # of the tokens' tests; the server does without it (common/jwt_key.c says why).
 TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) $(addprefix master/,base.c deaths.c event_log.c) \
               $(addprefix worker/,descriptor_kind.c hold.c kernel.c last_words.c outbox.c \
-                                  outbox_send.c sending.c unconfirmed.c unrest.c) \
+                                  outbox_send.c redis_role.c sending.c unconfirmed.c unrest.c) \
               $(addprefix tools/bench_,histogram.c payload.c sequence.c medium.c dialect.c token.c)
 
 .DEFAULT_GOAL := all

@@ -178,20 +178,25 @@ static void lookup_abandon(struct redis_lookup *lookup)
     event_add(lookup->ended, NULL);
 }
 
+static void lookup_expire(struct redis_lookup *lookup)
+{
+    redis_resolved *const done = lookup->done;
+    char why[NI_MAXHOST + 64];
+    snprintf(why, sizeof(why), "looking up %s: no answer within %d s", lookup->host,
+             LOOKUP_TIMEOUT_S);
+    lookup_abandon(lookup);
+    done(lookup->arg, NULL, why);
+}
+
+/* Where both have come (this process did not run for a while), the answer counts. */
 static void on_ended(evutil_socket_t fd, short what, void *arg)
 {
     struct redis_lookup *lookup = arg;
     int status = 0;
     (void)fd;
     worker_note_time(lookup->worker);
-    if (what & EV_TIMEOUT) {
-        redis_resolved *const done = lookup->done;
-        void *const done_arg = lookup->arg;
-        char why[NI_MAXHOST + 64];
-        snprintf(why, sizeof(why), "looking up %s: no answer within %d s", lookup->host,
-                 LOOKUP_TIMEOUT_S);
-        lookup_abandon(lookup);
-        done(done_arg, NULL, why);
+    if (!(what & EV_READ)) {
+        lookup_expire(lookup);
         return;
     }
     waitpid(lookup->pid, &status, __WALL);
