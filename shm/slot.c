@@ -142,7 +142,8 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
            conn_ref_unpack(atomic_load(&slot->handing)).fd < capacity &&
            atomic_load(&slot->in_hand) <= WORKERS_MAX + 1 &&
            atomic_load(&slot->node_state) <= NODE_DOUBTFUL && atomic_load(&slot->drained) <= 1 &&
-           slot->users.count <= capacity && slot->users.buckets <= capacity &&
+           atomic_load(&slot->commands_up) <= 1 && slot->users.count <= capacity &&
+           slot->users.buckets <= capacity &&
            atomic_load(&slot->topics.members) <= slot->topics.member_end &&
            atomic_load(&slot->topics.topics) <= slot->topics.topic_end &&
            (atomic_load(&slot->move.stage) & 0xff) <= STAGE_TRIMMED &&

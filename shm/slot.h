@@ -208,6 +208,7 @@ struct slot {
     _Alignas(64) struct topics_control topics;
 
     _Alignas(64) struct trouble trouble[REDIS_LINK_COUNT]; /* why a link to Redis is not up */
+    _Atomic uint32_t commands_up; /* 1: the link for commands is up, or a successor is making it */
 
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 

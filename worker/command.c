@@ -1,7 +1,12 @@
 /*
  * See command.h. hiredis formats commands and reads replies; the socket is a bufferevent. hiredis's
  * own asynchronous context is not used: it ends the process by an assertion when a server sends a
- * reply that nobody asked for, where here the link is made anew.
+ * reply that nobody asked for, where here the link is made again.
+ *
+ * A firewall may have forgotten the connection, and a Redis may hang that the kernel still answers
+ * for. So a link on which Redis owes an answer and says nothing for ANSWER_TICKS seconds has
+ * failed, and one that is silent for IDLE_TICKS is asked for a sign of life. Seconds are counted by
+ * the worker's own ticks: those in which the process was frozen do not count.
  */
 #include "worker/command.h"
 
@@ -17,16 +22,20 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <linux/sockios.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
 enum {
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 5000,
+    ANSWER_TICKS = 10,   /* s of silence while an answer is owed; then the link has failed */
+    IDLE_TICKS = 4,      /* s of silence while none is; then there is a PING */
     OWED_WEIGHT = 128,   /* bytes that an answer owed takes beside the command's own */
     TRIM_ABOVE = 1 << 20 /* bytes of commands after which memory is given back to the system */
 };
@@ -41,6 +50,7 @@ struct owed {
     command_done *done;
     void *arg;
     size_t weight;
+    uint64_t end; /* bytes that were appended to the link up to its own last one */
 };
 
 struct command {
@@ -58,6 +68,9 @@ struct command {
     STAILQ_HEAD(owed_queue, owed) owed; /* answers that Redis owes, oldest first */
     uint32_t count;                     /* of them */
     uint64_t bytes, most;               /* their weight, and the most since there was none */
+    uint64_t appended;                  /* bytes of commands on this link */
+    uint64_t taken; /* of them, those that Redis's kernel had at the last tick */
+    uint32_t quiet; /* ticks since Redis has said anything, or was last asked */
 };
 
 /* Nothing is owed: gives memory back that many commands have taken. The allocator keeps it
@@ -83,6 +96,11 @@ static void answer(struct worker *worker, const redisReply *reply)
         give_back(command);
 }
 
+static void set_up(struct worker *worker, bool up)
+{
+    atomic_store_explicit(&worker->slot->commands_up, up, memory_order_relaxed);
+}
+
 /* Ends the connection, tells everyone who waits, and plans the next. */
 static void fail(struct worker *worker, const char *reason)
 {
@@ -91,6 +109,8 @@ static void fail(struct worker *worker, const char *reason)
     snprintf(why, sizeof(why), "%s%s%s", command->socket ? command->peer : "",
              command->socket ? ": " : "", reason);
     command->opening = command->ready = false;
+    set_up(worker, false);
+    command->appended = command->taken = 0;
     evbuffer_drain(command->early, evbuffer_get_length(command->early));
     if (command->socket) {
         descriptors_forget(worker, bufferevent_getfd(command->socket));
@@ -126,8 +146,10 @@ static void owe(struct command *command, size_t weight, command_done *done, void
     struct owed *owed = malloc(sizeof(*owed));
     if (!owed)
         abort();
-    *owed = (struct owed){.done = done, .arg = arg, .weight = weight};
+    *owed = (struct owed){.done = done, .arg = arg, .weight = weight, .end = command->appended};
     STAILQ_INSERT_TAIL(&command->owed, owed, next);
+    if (command->count == 0)
+        command->quiet = 0;
     command->count++;
     command->bytes += weight;
     command->most = command->bytes > command->most ? command->bytes : command->most;
@@ -167,8 +189,44 @@ int command_send(struct worker *worker, int argc, const char **argv, const size_
     const int len = append(out, argc, argv, lens);
     if (len == -1)
         return -1;
+    command->appended += (uint64_t)len;
     owe(command, (size_t)len + OWED_WEIGHT, done, arg);
     return 0;
+}
+
+/* ---- Silence ---- */
+
+/* Returns how many bytes of commands Redis's kernel has acknowledged. */
+static uint64_t count_taken(const struct command *command)
+{
+    int queued = 0;
+    ioctl(bufferevent_getfd(command->socket), SIOCOUTQ, &queued);
+    const size_t unsent = evbuffer_get_length(bufferevent_get_output(command->socket));
+    return command->appended - unsent - (uint64_t)queued;
+}
+
+/* True if the command whose answer is due next is still on its way, and gets on: the network is
+ * slow then, and not Redis. */
+static bool is_on_its_way(struct command *command)
+{
+    const uint64_t before = command->taken;
+    command->taken = count_taken(command);
+    return before < STAILQ_FIRST(&command->owed)->end && command->taken > before;
+}
+
+void command_tick(struct worker *worker)
+{
+    const char *argv[] = {"PING"};
+    struct command *command = worker->command;
+    if (!command->ready)
+        return;
+    command->quiet++;
+    if (command->count == 0 && command->quiet >= IDLE_TICKS)
+        command_send(worker, 1, argv, (const size_t[]){4}, NULL, NULL);
+    else if (command->count > 0 && is_on_its_way(command))
+        command->quiet = 0;
+    else if (command->count > 0 && command->quiet > ANSWER_TICKS)
+        fail(worker, "Redis has not answered for 10 s");
 }
 
 /* ---- The connection ---- */
@@ -204,6 +262,7 @@ static void on_read(struct bufferevent *socket, void *arg)
     struct worker *worker = arg;
     struct evbuffer *input = bufferevent_get_input(socket);
     const size_t len = evbuffer_get_length(input);
+    worker->command->quiet = 0;
     redisReaderFeed(worker->command->reader, (const char *)evbuffer_pullup(input, -1), len);
     evbuffer_drain(input, len);
     const char *wrong = take_replies(worker);
@@ -246,6 +305,8 @@ static void on_logged_in(struct worker *worker, int fd, const char *text)
     command->wrong[0] = '\0';
     command->opening = false;
     command->ready = true;
+    command->quiet = 0;
+    set_up(worker, true);
     command->retry_ms = RETRY_FIRST_MS;
     redis_trouble_over(worker, REDIS_COMMANDS);
     bufferevent_write_buffer(command->socket, command->early);

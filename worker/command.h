@@ -30,6 +30,9 @@ void command_restart(struct worker *worker, const char *why);
 /* How many answers are owed. */
 uint32_t command_owed(const struct worker *worker);
 
+/* Once a second: gives a link up on which Redis has fallen silent. */
+void command_tick(struct worker *worker);
+
 /* Sends a command; while the link is made for the first time, as soon as it is there. `done` may be
  * NULL. Returns 0; or -1 where the link is down or too many bytes wait for it, and then `done`
  * is not called. */

@@ -11,6 +11,8 @@
     X("connections", "connections of all states", atomic_load(&slot->connections))                 \
     X("users_connected", "connections with a user", atomic_load(&slot->ready_users))               \
     X("topic_members", "memberships of connections in topics", atomic_load(&slot->topics.members)) \
+    X("redis_command_links_up", "workers whose link for commands is up",                           \
+      atomic_load(&slot->commands_up))                                                             \
     X("redis_links_up", "workers whose subscription link is up",                                   \
       (uint32_t)(atomic_load(&slot->link.state) == LINK_UP))                                       \
     X("redis_unread_bytes", "bytes from Redis that are not routed yet",                            \

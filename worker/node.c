@@ -192,6 +192,8 @@ bool node_serves(const struct worker *worker, const char **why)
             *why = "a worker keeps dying: see worker_died in the log";
         else if (atomic_load_explicit(&slot->link.state, memory_order_acquire) != LINK_UP)
             *why = "redis link down";
+        else if (!atomic_load_explicit(&slot->commands_up, memory_order_relaxed))
+            *why = "redis command link down";
         else if (atomic_load_explicit(&slot->probed, memory_order_relaxed) + PROBE_VALID_MS <
                  worker->now_ms) /* which may well be before a probe that another worker noted */
             *why = "no probe came through";

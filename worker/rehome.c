@@ -64,7 +64,7 @@ static void retire(struct worker *worker)
     memset(&slot->users, 0, sizeof(slot->users));
     memset(&slot->topics, 0, sizeof(slot->topics));
     _Atomic uint32_t *const words[] = {&slot->connections, &slot->ready_users, &slot->present,
-                                       &slot->sleeping, &slot->node_state};
+                                       &slot->sleeping,    &slot->node_state,  &slot->commands_up};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         atomic_store_explicit(words[i], 0, memory_order_release);
 }

@@ -12,6 +12,7 @@
 #include "proto/ws.h"
 #include "worker/audit.h"
 #include "worker/client.h"
+#include "worker/command.h"
 #include "worker/damage.h"
 #include "worker/home.h"
 #include "worker/link.h"
@@ -147,6 +148,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     sweep_slice(worker);
     link_tick(worker);
+    command_tick(worker);
     node_tick(worker);
     redis_watch_tick(worker);
     stats_add(&worker->stats->log_lost, log_tick());

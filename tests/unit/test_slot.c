@@ -211,6 +211,7 @@ static void each_part_of_a_slot_is_checked(void **state)
     EXPECT(false, handing, CAPACITY);
     EXPECT(false, node_state, 3);
     EXPECT(false, drained, 2);
+    EXPECT(false, commands_up, 2);
     EXPECT(false, users.count, CAPACITY + 1);
     EXPECT(false, users.buckets, CAPACITY + 1);
     EXPECT(false, link.state, LINK_UP + 1);
