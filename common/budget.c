@@ -25,6 +25,7 @@ struct budget budget_share(uint32_t limit, uint32_t max_connections, uint32_t sl
 {
     const uint64_t wanted = MASTER + (uint64_t)EACH_SLOT * slots + (uint64_t)EACH_WORKER * workers;
     struct budget budget = {.limit = limit, .reserve = least(wanted, limit / 2)};
+    budget.end = limit - budget.reserve / 2;
     const uint32_t left = limit - budget.reserve;
     if (left >= (uint64_t)max_connections + REFUSED_MAX)
         budget.refused = REFUSED_MAX;

@@ -11,6 +11,8 @@
  *     +------------------------------------+-------------------+-----------------+
  *
  * The parts are numbers of descriptors, not ranges of them: the kernel gives out the lowest free.
+ * So a client with number n says that n others are open, whoever has them. The counts of clients
+ * leave out those on their way between two workers; therefore the number has a bound, too: `end`.
  */
 #ifndef WSPUSHD_COMMON_BUDGET_H
 #define WSPUSHD_COMMON_BUDGET_H
@@ -22,6 +24,7 @@ struct budget {
     uint32_t reserve; /* for the server itself */
     uint32_t refused; /* clients that may wait for their 503; more are closed at once */
     uint32_t clients; /* clients that may stay */
+    uint32_t end;     /* a client whose descriptor is this or higher has half of the reserve */
 };
 
 /* Shares out `limit` descriptors. `slots`: workers that there may ever be; `workers`: that there

@@ -35,9 +35,10 @@ bool limits_full(const struct worker *worker)
     return worker_total(worker) > worker->budget.clients;
 }
 
-bool limits_overfull(const struct worker *worker)
+bool limits_overfull(const struct worker *worker, uint32_t fd)
 {
-    return worker_total(worker) > worker->budget.clients + worker->budget.refused;
+    return fd >= worker->budget.end ||
+           worker_total(worker) > worker->budget.clients + worker->budget.refused;
 }
 
 void limits_gain(struct worker *worker, const struct conn *conn)

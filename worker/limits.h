@@ -15,8 +15,9 @@ void limits_open(struct worker *worker);
 /* True if the node has more clients than it may, this one included: it is to be told so. */
 bool limits_full(const struct worker *worker);
 
-/* True if so many of them have not left yet that the next are closed at once. */
-bool limits_overfull(const struct worker *worker);
+/* True if so many of them have not left yet that this one, with descriptor `fd`, is to be closed at
+ * once. */
+bool limits_overfull(const struct worker *worker, uint32_t fd);
 
 /* The connection's address is its client's own: CONN_COUNTED from here on. */
 void limits_count(struct worker *worker, struct conn *conn);

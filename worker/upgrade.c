@@ -369,7 +369,7 @@ void upgrade_read(struct worker *worker, struct conn *conn)
 
 void upgrade_accepted(struct worker *worker, struct conn *conn)
 {
-    if (limits_overfull(worker)) {
+    if (limits_overfull(worker, (uint32_t)(conn - worker->table))) {
         refuse_at_once(worker, conn, refused_full, &worker->stats->refused_full);
         return;
     }

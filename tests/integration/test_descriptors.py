@@ -12,6 +12,7 @@ import pytest
 
 from harness import frames as ws
 
+from harness.http import upgrade_head
 from harness.killpoints import BINARY as KILLABLE
 from harness.killpoints import Killpoints
 from harness.net import open_socket
@@ -241,6 +242,27 @@ def test_clients_leave_descriptors_to_the_server(small, visit, own_redis):
     assert "event=accept_paused" not in server.log()
     for sock in silent:
         sock.close()
+
+
+def test_clients_on_their_way_leave_descriptors_too(small, visit):
+    """Connections between two workers are counted by neither."""
+    server = small(watchdog=60, handshake_timeout=60)
+    _, busy = server.admin.workers()
+    os.kill(busy["pid"], signal.SIGSTOP)
+    try:
+        with contextlib.ExitStack() as crowd:
+            for number in range(LIMIT + 100):
+                sock = crowd.enter_context(contextlib.closing(open_socket(server.address)))
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(upgrade_head(f"/ws?user=u{number}"))
+            last = server.raw()
+            last.offer_bytes(upgrade_head("/ws?user=last"))
+            assert last.recv_response().status == 503
+            assert descriptors(server.pid) <= LIMIT - 100
+            assert ask(visit(server)) == 200
+            assert "event=accept_paused" not in server.log()
+    finally:
+        os.kill(busy["pid"], signal.SIGCONT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])

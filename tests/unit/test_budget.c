@@ -42,6 +42,8 @@ static void nobody_takes_the_reserve(void **state)
                 assert_true(budget.reserve > 0 && budget.clients > 0);
                 assert_true(budget.reserve + budget.clients + budget.refused <= limits[i]);
                 assert_true(budget.clients <= most[k]);
+                assert_true(budget.end >= budget.clients + budget.refused + budget.reserve / 2);
+                assert_true(limits[i] < 64 || budget.end <= limits[i] - 8);
                 assert_true(budget.clients == most[k] || budget.clients >= limits[i] / 2 * 63 / 64);
             }
 }
