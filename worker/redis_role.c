@@ -4,6 +4,7 @@
 #include "worker/redis_role.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *text_of(const redisReply *array, size_t i)
@@ -40,23 +41,25 @@ bool redis_role_is_wrong(const redisReply *role, char *why, size_t size)
     return true;
 }
 
-/* The value of a line "name:value" of INFO, as far as sscanf's format takes it. */
-static bool info_scan(const char *info, const char *name, const char *format, void *out)
+/* Copies the value of a line "name:value" of INFO; "" if there is none. `name` begins with the end
+ * of the line before. */
+static const char *info_value(const char *info, const char *name, char *out, size_t size)
 {
     const char *line = strstr(info, name);
-    return line && sscanf(line + strlen(name), format, out) == 1;
+    const char *value = line ? line + strlen(name) : "";
+    snprintf(out, size, "%.*s", (int)strcspn(value, "\r\n"), value);
+    return out;
 }
 
 bool redis_replication_is_wrong(const redisReply *info, char *why, size_t size)
 {
-    char role[16], host[65] = "";
-    int port = 0;
-    if (info->type != REDIS_REPLY_STRING || !info_scan(info->str, "\nrole:", "%15[a-z]", role) ||
-        strcmp(role, "slave") != 0)
+    char role[16], host[65], port[8];
+    if (info->type != REDIS_REPLY_STRING ||
+        strcmp(info_value(info->str, "\nrole:", role, sizeof(role)), "slave") != 0)
         return false;
-    info_scan(info->str, "\nmaster_host:", "%64[^\r\n]", host);
-    info_scan(info->str, "\nmaster_port:", "%d", &port);
-    describe_replica(host, port, why, size);
+    info_value(info->str, "\nmaster_host:", host, sizeof(host));
+    info_value(info->str, "\nmaster_port:", port, sizeof(port));
+    describe_replica(host, strtoll(port, NULL, 10), why, size);
     return true;
 }
 
