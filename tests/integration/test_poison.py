@@ -194,11 +194,9 @@ def test_kill_from_outside_between_two_deaths_does_not_save_poison(doomed):
 
 # Crash loops.
 
-def test_index_that_kills_a_worker_is_rebuilt_by_its_successor(make_server):
+def test_index_that_kills_a_worker_is_rebuilt_by_its_successor(doomed):
     """No push is at fault, and none is skipped."""
-    server = make_server(workers=1)
-    server.expect_log("worker_died|worker_backtrace")
-    server.workers_may_change = True
+    server = doomed()
     clients = {f"u{n}": server.client(f"u{n}") for n in range(20)}
     write_over(server, "HEADS", (0, b"\xff\xff\xff\x7f" * 64))
     for user in clients:
