@@ -109,6 +109,8 @@
     X(LINK_ROUTED, "replies are routed, nothing is sent")                                  \
     X(LINK_FLUSHED, "pushes are sent, the rings not published")                            \
     X(LINK_SHARED, "the rings are published, the bytes not committed")                     \
+    X(ADOPTIONS_SENT, "the 101s of adoptions have left, the ring still has these")         \
+    X(BATCH_LEFT, "a slice of a batch is sent, the rest is for the next turn")             \
     X(LINK_COMMITTED, "the bytes are committed")                                           \
     X(LINK_FAILED, "a failure is noted, the link is UP")                                   \
     X(LINK_DOWN, "the link is DOWN, its socket noted")                                     \

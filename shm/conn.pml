@@ -497,7 +497,7 @@ inline read_ring()
     :: what == ORPHAN -> home_orphan()                  /* worker/rings.c on_orphan: home_orphan(worker, (const struct conn_ref *)entry->bytes); */
     fi;
     MAY_DIE;
-    RING(from, w)?what, fd, gen                         /* worker/rings.c read_some: if (ring_commit(ring)) */
+    RING(from, w)?what, fd, gen                         /* worker/rings.c commit_ring: if (ring_commit(&worker->in[from])) */
 }
 
 /* The audit's two looks. Before the second, every worker has ended the turn in which the first was made:
@@ -621,19 +621,31 @@ inline end_if_lost()
     fd = 0
 }
 
+/* Adoptions are taken out of their rings ahead of what else is there. */
+#define ADOPTION RING(from, w)??[ADOPT, _, _]
+
+inline adopt_again()
+{
+    from = 0;
+    do
+    :: from < WORKERS && ADOPTION ->
+        RING(from, w)??<ADOPT, fd, gen>;                /* worker/rings.c adopt_from: if (is_adopt(worker, from, entry, end)) */
+        home_adopt();                                   /* worker/rings.c adopt_from: handle(worker, from, entry, end); */
+        MAY_DIE;
+        RING(from, w)??ADOPT, eval(fd), eval(gen)       /* worker/rings.c finish_adoptions: ring_cancel(&ring, entry); */
+    :: from < WORKERS && !ADOPTION -> from++
+    :: from == WORKERS -> break
+    od;
+    from = 0
+}
+
 inline takeover()
 {
     recount();                                          /* worker/takeover.c takeover_finish: const struct unrest unrest = recount(worker); */
     MAY_DIE;
     home_resume_handing();                              /* worker/takeover.c takeover_finish: home_resume_handing(worker); */
     take_over();                                        /* worker/takeover.c takeover_finish: for_each(worker, &unrest, take_over); */
-    from = 0;
-    do                                                  /* worker/takeover.c takeover_finish: rings_read(worker); */
-    :: from < WORKERS && nempty(RING(from, w)) -> read_ring()
-    :: from < WORKERS && empty(RING(from, w)) -> from++
-    :: from == WORKERS -> break
-    od;
-    from = 0;
+    adopt_again();                                      /* worker/takeover.c takeover_finish: rings_adopt_again(worker); */
     end_if_lost();                                      /* worker/takeover.c takeover_finish: for_each(worker, &unrest, end_if_lost); */
     unrest = 0
 }

@@ -207,6 +207,14 @@ const struct ring_entry *ring_take(struct ring *ring, uint64_t *end)
     return entry;
 }
 
+void ring_cancel(struct ring *ring, const struct ring_entry *entry)
+{
+    /* One store, to a word that is the consumer's until the head has passed it. */
+    struct ring_entry *own =
+        (struct ring_entry *)(ring->data + ((const uint8_t *)entry - ring->data));
+    own->type = RING_PAD;
+}
+
 bool ring_commit(struct ring *ring)
 {
     struct ring_control *const control = ring->control;

@@ -53,7 +53,7 @@ _Static_assert(offsetof(struct ring_control, head) == 64, "the consumer's line")
 
 /* A producer that finds the ring empty beyond this place goes back to the start of its memory, so
  * that a quiet ring touches only its first pages: it fills up to the end with one RING_PAD, which
- * the consumer never sees. */
+ * the consumer never sees. So are entries that the consumer has cancelled. */
 enum { RING_QUIET = 16 * 1024 };
 #define RING_PAD UINT32_MAX
 
@@ -120,6 +120,10 @@ bool ring_published_before(const struct ring *ring, uint64_t origin);
 /* Consumer: the next entry, or NULL; stays valid until ring_commit. *end (may be NULL) gets the
  * position behind it. */
 const struct ring_entry *ring_take(struct ring *ring, uint64_t *end);
+
+/* Consumer: an entry that is published and not committed is done already: whoever takes the ring up
+ * does not see it. */
+void ring_cancel(struct ring *ring, const struct ring_entry *entry);
 
 /* Consumer: everything taken is done. Returns whether the producer waits for room: wake it. A
  * successor commits once at the start, for its predecessor may have died before the wake-up. */

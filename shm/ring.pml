@@ -20,7 +20,8 @@
  * buffer of the processor nor a compiler that moves stores can surprise. Loads are made in their
  * order: that the acquires are where they must be is what `make tsan` looks for.
  *
- * Left out: entries of several sizes, bytes that wrap, and the padding of a quiet ring, for
+ * Left out: that a turn may leave a batch unfinished (worker/batch.h), for it never sleeps then, and
+ * commits later in the same order; entries of several sizes, bytes that wrap, and the padding of a quiet ring, for
  * tests/unit/test_ring.c has them; the Redis link, whose bytes can be told from the kernel's counts
  * after a death (shm/stream.h).
  *
@@ -257,9 +258,9 @@ inline link_route()
     atomic {
         /* mutant done_before_publish: release(START, done, MINE0); */
         skip;
-        ring_publish();                                 /* worker/link_streams.c route_some: rings_commit_out(worker); */
+        ring_publish();                                 /* worker/link_streams.c commit_link: rings_commit_out(worker); */
         /* mutant done_before_publish: skip; */
-        release(START, done, MINE0);                    /* worker/link_streams.c route_some: stream_done(in, done); */
+        release(START, done, MINE0);                    /* worker/link_streams.c commit_link: stream_done(in, end - stream_start(in)); */
         done = 0
     }
 }
@@ -268,11 +269,11 @@ inline turn0()
 {
     atomic {
         news = OWN(NEWS0) + memory[NEWS1];              /* worker/worker.c turn: worker->news = rings_news(worker); */
-        store(WANTS, 0);                                /* worker/rings.c rings_read: ring_end_wish(&worker->out[i]); */
+        store(WANTS, 0);                                /* worker/rings.c rings_end_wishes: ring_end_wish(&worker->out[i]); */
         blocked = false;                                /* worker/link_streams.c link_route: link->blocked = false; */
         done = OWN(START)                               /* worker/link_streams.c route_some: const uint64_t start = stream_start(in); */
     };
-    link_route();                                       /* worker/worker.c turn: link_route(worker); */
+    link_route();                                       /* worker/worker.c read_sources: link_route(worker); */
     if
     :: wake ->
         wake = false;
@@ -371,7 +372,7 @@ inline read_some()
         }
     od;
     if
-    :: next_head != OWN(HEAD) -> ring_commit()          /* worker/rings.c read_some: if (ring_commit(ring)) */
+    :: next_head != OWN(HEAD) -> ring_commit()          /* worker/rings.c commit_ring: if (ring_commit(&worker->in[from])) */
     :: else
     fi
 }
@@ -379,7 +380,7 @@ inline read_some()
 inline turn1()
 {
     news = memory[NEWS0] + OWN(NEWS1);                  /* worker/worker.c turn: worker->news = rings_news(worker); */
-    read_some();                                        /* worker/worker.c turn: rings_read(worker); */
+    read_some();                                        /* worker/worker.c read_sources: rings_read(worker, source); */
     if
     :: wake ->
         wake = false;

@@ -213,6 +213,8 @@ struct slot {
     _Alignas(64) struct slot_aux aux[SLOT_AUX_MAX];
 
     _Alignas(64) struct slot_send send;
+    _Atomic uint64_t in_hand_end; /* while in_hand is not 0: end of the last push that may have been
+                                     sent, as a position in what comes from there */
 
     _Alignas(64) struct slot_gone gone;
 

@@ -9,6 +9,7 @@
 #include "common/killpoint.h"
 #include "proto/ws.h"
 #include "worker/answers.h"
+#include "worker/batch.h"
 #include "worker/hold.h"
 #include "worker/damage.h"
 #include "worker/home.h"
@@ -396,6 +397,9 @@ static void client_event(struct worker *worker, const struct epoll_event *event)
         return;
     if (event->events & ~(uint32_t)EPOLLOUT)
         read_in[word_state(conn_word(conn))](worker, conn);
+    if (batch_is_sending(worker) &&
+        conn_deref(worker->table, worker->capacity, ref, worker->id) == conn)
+        outbox_hurry(worker, conn);
 }
 
 void clients_ready(struct worker *worker)

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "proto/envelope.h"
 #include "proto/explain.h"
+#include "worker/batch.h"
 #include "worker/hold.h"
 #include "worker/move.h"
 #include "worker/outbox.h"
@@ -326,6 +327,7 @@ void deliver_all(struct worker *worker, const uint8_t *payload, size_t len, uint
     const uint32_t high = worker_high(worker);
     if (!begin(worker, &delivery, &(struct channel){"all", "", 0}, payload, len, mark))
         return;
+    batch_spend(worker, high / 32);
     for (uint32_t fd = 0; fd < high; fd++)
         give_to_conn(worker, &delivery, &worker->table[fd]);
     finish(worker, &delivery);

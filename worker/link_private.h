@@ -26,8 +26,9 @@ struct link {
     uint32_t in_size, out_size;
     uint8_t *waiting; /* commands that the out stream had no room for */
     size_t waiting_len, waiting_size;
-    bool blocked; /* a ring was full: the socket is not read */
-    bool hungry;  /* all that is whole is routed: what is left is the beginning of a reply */
+    bool blocked;       /* a ring was full: the socket is not read */
+    uint64_t delivered; /* deliveries before the batch in hand, for its latency */
+    bool hungry;        /* all that is whole is routed: what is left is the beginning of a reply */
 
     /* Both: set anew when a connection begins. */
     uint64_t heard_ms; /* when bytes last came */

@@ -9,6 +9,7 @@
 
 #include "common/killpoint.h"
 #include "proto/resp.h"
+#include "worker/batch.h"
 #include "worker/deliver.h"
 #include "worker/kernel.h"
 #include "worker/latency.h"
@@ -195,6 +196,13 @@ static bool too_large(struct worker *worker, uint64_t position, size_t need)
     return true;
 }
 
+/* Routes a reply that ends at `end`. Returns false if it cannot be routed now. */
+static bool route_next(struct worker *worker, const struct resp_reply *reply, uint64_t end)
+{
+    batch_reach(worker, end);
+    return route_reply(worker, reply, end);
+}
+
 /* Routes one reply out of `available` bytes. Returns the bytes that are done, 0 to stop here. */
 static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
                           uint64_t position)
@@ -224,40 +232,46 @@ static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t ava
     words_doing(words, DOING_ROUTING);
     if (poison_is(worker, 0, position) && poison_skips(worker, 0, position, at, (size_t)n))
         return (uint32_t)n;
-    if (!route_reply(worker, &reply, position + (uint64_t)n)) {
+    if (!route_next(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
 }
 
-/* Routes what is there, at most so many replies; sends and commits it. Returns whether there may be
- * more. */
+/* If the link has failed since, the stream was begun anew behind `end`. */
+static void commit_link(struct worker *worker, uint32_t source, uint64_t end)
+{
+    struct stream *in = &link_shared(worker)->in;
+    (void)source;
+    latency_sent(worker, worker->link->delivered);
+    KILLPOINT(LINK_FLUSHED);
+    rings_commit_out(worker);
+    KILLPOINT(LINK_SHARED);
+    if (end > stream_start(in))
+        stream_done(in, end - stream_start(in));
+    KILLPOINT(LINK_COMMITTED);
+    if (link_shared(worker)->skip_to <= stream_start(in))
+        stream_rewind(in, worker->link->in_size);
+}
+
+/* Routes what is there, at most so many replies, as one batch. Returns whether it is sent. */
 static bool route_some(struct worker *worker, uint32_t most)
 {
-    const struct link *link = worker->link;
-    struct stream *in = &link_shared(worker)->in;
+    struct link *link = worker->link;
+    const struct stream *in = &link_shared(worker)->in;
     const uint64_t start = stream_start(in);
-    const uint64_t delivered = latency_begin(worker, start);
     uint32_t done = 0, n = 0;
-    worker_in_hand(worker, 1 + LINK_SOURCE);
+    link->delivered = latency_begin(worker, start);
+    batch_begin(worker, LINK_SOURCE, start);
     do {
         const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
         n = route_one(worker, at, stream_level(in) - done, start + done);
         done += n;
-    } while (n > 0 && --most > 0 && link_fd(worker) > 0 && done < stream_level(in));
+    } while (n > 0 && --most > 0 && link_fd(worker) > 0 && done < stream_level(in) &&
+             !batch_is_full(worker));
     KILLPOINT(LINK_ROUTED);
-    outbox_flush(worker);
-    latency_sent(worker, delivered);
-    if (link_fd(worker) <= 0)
-        return false; /* the link has failed, and the stream was begun anew */
-    KILLPOINT(LINK_FLUSHED);
-    rings_commit_out(worker);
-    KILLPOINT(LINK_SHARED);
-    stream_done(in, done);
-    KILLPOINT(LINK_COMMITTED);
-    worker_in_hand(worker, 0);
-    return n > 0 && stream_level(in) > 0;
+    return batch_send(worker, LINK_SOURCE, start + done, commit_link);
 }
 
 /* Nothing is routed now, so nothing is read either. */
@@ -266,6 +280,18 @@ static void rest(struct link *link)
     if (link->readable)
         event_del(link->readable);
     link->blocked = true;
+}
+
+/* Reads the socket only while there is room for what is routed. */
+static void link_watch_input(struct worker *worker, bool was_blocked)
+{
+    struct link *link = worker->link;
+    if (link->blocked && !was_blocked && link->readable) {
+        stats_add(&worker->stats->ring_full, !move_met_fence(worker));
+        event_del(link->readable);
+    } else if (!link->blocked && was_blocked && link->readable) {
+        event_add(link->readable, NULL);
+    }
 }
 
 void link_route(struct worker *worker)
@@ -280,19 +306,30 @@ void link_route(struct worker *worker)
     if (stream_level(in) == 0 && !was_blocked)
         return;
     link->blocked = false;
-    while (stream_level(in) > 0 && route_some(worker, worker->careful ? 1 : UINT32_MAX))
-        ;
+    if (stream_level(in) > 0 && !route_some(worker, UINT32_MAX)) {
+        link_watch_input(worker, was_blocked);
+        return;
+    }
     words_push(&worker->slot->words, 0, 0);
     if (link_fd(worker) <= 0)
         return;
-    if (link_shared(worker)->skip_to <= stream_start(in))
-        stream_rewind(in, link->in_size);
-    if (link->blocked && !was_blocked) {
-        stats_add(&worker->stats->ring_full, !move_met_fence(worker));
-        event_del(link->readable);
-    } else if (!link->blocked && was_blocked && link->readable) {
-        event_add(link->readable, NULL);
+    link_watch_input(worker, was_blocked);
+}
+
+void link_resume(struct worker *worker, uint64_t end)
+{
+    const struct stream *in = &link_shared(worker)->in;
+    uint64_t start = 0;
+    while (link_fd(worker) > 0 && stream_level(in) > 0 && stream_start(in) < end &&
+           stream_start(in) != start) {
+        start = stream_start(in);
+        batch_turn(worker);
+        route_some(worker, worker->careful ? 1 : UINT32_MAX);
+        batch_finish(worker);
     }
+    words_push(&worker->slot->words, 0, 0);
+    if (link_fd(worker) > 0)
+        link_watch_input(worker, false);
 }
 
 /* ---- Beginning and end ---- */

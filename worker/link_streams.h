@@ -22,8 +22,12 @@ void link_write(struct worker *worker, const void *bytes, size_t len);
 /* Whether so much waits to be sent that no more should be asked for now. */
 bool link_congested(const struct worker *worker);
 
-/* Routes the pushes that have come, sends them, and commits what is done. */
+/* Routes the pushes that have come, as one batch (batch.h). */
 void link_route(struct worker *worker);
+
+/* After a death: routes, sends and commits what is there up to position `end`, however long it
+ * takes. */
+void link_resume(struct worker *worker, uint64_t end);
 
 /* End of a turn: sends the commands. */
 void link_turn(struct worker *worker);

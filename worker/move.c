@@ -385,7 +385,9 @@ static void give(struct worker *worker)
 {
     if (worker->clients_event)
         event_del(worker->clients_event);
-    if (!is_guest(worker) && (rings_ready(worker) || (command_owed(worker) > 0 && patient(worker))))
+    const bool waits =
+        !is_guest(worker) && (rings_ready(worker) || (command_owed(worker) > 0 && patient(worker)));
+    if (waits || worker->unread)
         wait_a_moment(worker);
     else
         worker->stopping = true;

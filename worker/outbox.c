@@ -16,6 +16,7 @@
 enum {
     SMALL_ROOM = 4096,   /* for the small frames that a turn encodes without asking */
     ITEMS_MAX = 1 << 17, /* then the outbox is flushed before the next message */
+    ITEMS_FULL = 1 << 16 /* then it should be */
 };
 
 static uint32_t array_add(struct array *array, size_t element)
@@ -46,6 +47,7 @@ struct outbox *outbox_new(size_t payload_max)
     }
     array_add(&outbox->items, sizeof(struct item));
     array_add(&outbox->targets, sizeof(struct target));
+    outbox->next = 1;
     return outbox;
 }
 
@@ -54,11 +56,24 @@ void outbox_reserve(struct worker *worker, size_t len)
     struct outbox *outbox = worker->outbox;
     const size_t need =
         len + message_json_bound(len) + (size_t)(2 * WS_HEADER_MAX) + (size_t)SMALL_ROOM;
-    if (outbox->size - outbox->used >= need && outbox->items.count <= ITEMS_MAX)
+    const bool many = outbox->items.count > ITEMS_MAX && !outbox->partly;
+    if (outbox->size - outbox->used >= need && !many)
         return;
     outbox->early = true;
     outbox_flush(worker);
     outbox->early = false;
+}
+
+uint32_t outbox_items(const struct worker *worker)
+{
+    return worker->outbox->items.count;
+}
+
+/* Half of the arena is left to what clients ask for while the rest is sent. */
+bool outbox_is_full(const struct worker *worker)
+{
+    const struct outbox *outbox = worker->outbox;
+    return outbox->items.count > ITEMS_FULL || outbox->used > outbox->size / 2;
 }
 
 /* ---- Encoding ---- */
@@ -194,9 +209,19 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
     uint32_t *place = outbox_place(worker, conn);
     if (!is_target_of(worker, conn, *place))
         *place = target_new(worker, conn);
+    if (outbox->partly)
+        queue_push(&outbox->answers, *place);
     const uint32_t i = array_add(&outbox->items, sizeof(struct item));
     *item_at(outbox, i) = (struct item){.frame = frame};
     target_append(outbox, target_at(outbox, *place), i);
+}
+
+void outbox_hurry(struct worker *worker, struct conn *conn)
+{
+    struct outbox *outbox = worker->outbox;
+    const uint32_t place = outbox->partly ? *outbox_place(worker, conn) : 0;
+    if (place)
+        queue_push(&outbox->answers, place);
 }
 
 bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame)
@@ -301,4 +326,7 @@ void outbox_reset(struct outbox *outbox)
     outbox->items.count = 1;
     outbox->targets.count = 1;
     outbox->used = 0;
+    outbox->next = 1;
+    outbox->partly = false;
+    outbox->answers.count = 0;
 }

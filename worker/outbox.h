@@ -60,7 +60,24 @@ bool outbox_ends_with(const struct worker *worker, const struct conn *conn, fram
  * so the caller has none in hand. */
 void outbox_flush(struct worker *worker);
 
-/* The same, and returns in how many backlogs one of these frames (or NO_FRAME) waits then. */
+/*
+ * Sends for as long as a slice takes (SLICE_MS), and returns whether that was everything. If not,
+ * frames stay valid, and the next call goes on; what connections get meanwhile is sent by
+ * outbox_flush_answers, together with what waits for the same connection.
+ */
+bool outbox_flush_slice(struct worker *worker);
+void outbox_flush_answers(struct worker *worker);
+
+/* Lets outbox_flush_answers send what waits for the connection, because the worker has read bytes
+ * of it: until then it is dirty. */
+void outbox_hurry(struct worker *worker, struct conn *conn);
+
+/* How many deliveries wait; whether they are as many as one flush is good for. */
+uint32_t outbox_items(const struct worker *worker);
+bool outbox_is_full(const struct worker *worker);
+
+/* The same as outbox_flush, and returns in how many backlogs one of these frames (or NO_FRAME)
+ * waits then. */
 uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2]);
 
 /* The socket of a connection with a backlog has room again. */

@@ -6,6 +6,7 @@
 #define WSPUSHD_WORKER_OUTBOX_PRIVATE_H
 
 #include "worker/outbox.h"
+#include "worker/queue.h"
 
 #include <stddef.h>
 
@@ -42,7 +43,10 @@ struct outbox {
     size_t used, size;
     struct array frames, items, targets;
     struct array unsettled; /* what follows from a send waits until nobody has it in hand */
+    uint32_t next;          /* the target at which the flush goes on */
     bool early;             /* being flushed before the turn's end, in the middle of something */
+    bool partly;            /* a slice was sent, and there is more */
+    struct queue answers;   /* places of targets that got something since: they are sent first */
 };
 
 /* Leaves what follows from a send to the end of the next flush that is not early. */

@@ -1,13 +1,15 @@
 /*
  * See outbox.h: the flush, and what the kernel did not take. The flush walks the targets by index,
  * because sending can end a connection, and ending one can give others something to send: targets
- * added meanwhile are reached by the same walk.
+ * added meanwhile are reached by the same walk. It may be interrupted (batch.h): `next` is where it
+ * goes on, and a target that was sent out of turn is empty by then.
  *
  * An early flush only makes room, in the middle of anything: a request may be half handled, and its
  * connection be the one that fails. So it sends, and puts into backlogs what the kernel does not
  * take. Whether a connection ends of that, is clean or to be watched for room, is settled by the
  * next flush at its place in the turn.
  */
+#include "common/clock.h"
 #include "common/fault.h"
 #include "common/killpoint.h"
 #include "worker/client.h"
@@ -20,7 +22,16 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { PIECES_MAX = 64 /* of one sendmsg(2) */ };
+enum {
+    PIECES_MAX = 64, /* of one sendmsg(2) */
+#ifdef KILLPOINTS_BUILD
+    SLICE_MS = 0, /* so that each slice has an end, at which a worker can be made to die */
+    LOOK_EVERY = 4
+#else
+    SLICE_MS = 10,  /* of one outbox_flush_slice */
+    LOOK_EVERY = 32 /* targets between two looks at the clock */
+#endif
+};
 
 /* Sends up to PIECES_MAX pieces. Returns the bytes taken, 0 where the socket is full, -1 where
  * the connection is gone. */
@@ -242,6 +253,7 @@ static void flush_target(struct worker *worker, uint32_t place)
         target.first ? conn_deref(worker->table, worker->capacity, target.ref, worker->id) : NULL;
     if (!conn)
         return;
+    *target_at(worker->outbox, place) = (struct target){0}; /* it is sent once */
     *outbox_place(worker, conn) = 0;
     const uint64_t mark = last_mark(worker->outbox, target.first);
     sending_begin(worker, target.ref, mark, worker->outbox->early);
@@ -265,39 +277,83 @@ static void flush_target(struct worker *worker, uint32_t place)
     sending_end(worker);
 }
 
-/* Walks the targets from *i on. */
-static void flush_targets(struct worker *worker, uint32_t *i)
+static void flush_place(struct worker *worker, uint32_t place)
 {
-    struct slot_words *words = &worker->slot->words;
-    for (; *i < worker->outbox->targets.count; ++*i) {
-        const struct conn_ref ref = target_at(worker->outbox, *i)->ref;
-        words_connection(words, ref.fd, ref.generation);
-        fault_meet_flush();
-        flush_target(worker, *i);
-    }
+    const struct conn_ref ref = target_at(worker->outbox, place)->ref;
+    words_connection(&worker->slot->words, ref.fd, ref.generation);
+    fault_meet_flush();
+    flush_target(worker, place);
 }
 
-static void flush_all(struct worker *worker)
+/* Looks at the clock, and shows that this process is not stuck. True if the time is over. */
+static bool slice_is_over(struct worker *worker, uint64_t *ends_ms)
+{
+    const uint64_t now_ms = clock_mono_ms();
+    atomic_store_explicit(&worker->slot->heartbeat, now_ms, memory_order_relaxed);
+    if (*ends_ms == 0)
+        *ends_ms = now_ms + SLICE_MS;
+    return now_ms >= *ends_ms;
+}
+
+/* Sends what is left; if `slice`, for as long as that takes at most. Returns whether it was all. */
+static bool flush_rest(struct worker *worker, bool slice)
+{
+    struct outbox *outbox = worker->outbox;
+    uint64_t ends_ms = 0;
+    for (uint32_t sent = 1; outbox->next < outbox->targets.count; sent++) {
+        flush_place(worker, outbox->next++);
+        if (sent % LOOK_EVERY == 0 && slice_is_over(worker, &ends_ms) && slice)
+            return outbox->next == outbox->targets.count;
+    }
+    return true;
+}
+
+/* Sends what the connections have that got something since the last slice. */
+static bool flush_answers(struct worker *worker, bool slice)
+{
+    struct queue *answers = &worker->outbox->answers;
+    (void)slice;
+    while (answers->count > 0)
+        flush_place(worker, (uint32_t)queue_pop(answers));
+    return true;
+}
+
+/* A flush comes in between where room is needed: then what was in hand is taken up again. */
+static bool flush_with(struct worker *worker, bool (*flush)(struct worker *, bool), bool slice)
 {
     struct slot_words *words = &worker->slot->words;
-    /* A flush comes in between where room is needed: then what was in hand is taken up again. */
     const enum doing doing = (enum doing)words->doing;
     const uint32_t fd = words->fd, generation = words->generation;
-    uint32_t next = 1;
     words_doing(words, DOING_FLUSHING);
-    flush_targets(worker, &next);
+    bool all = flush(worker, slice);
     if (!worker->outbox->early && worker->outbox->unsettled.count > 0) {
         settle_early_targets(worker);
-        flush_targets(worker, &next);
+        all = flush(worker, slice);
     }
     words_doing(words, doing);
     words_connection(words, fd, generation);
+    return all;
 }
 
 void outbox_flush(struct worker *worker)
 {
-    flush_all(worker);
+    flush_with(worker, flush_rest, false);
     outbox_reset(worker->outbox);
+}
+
+bool outbox_flush_slice(struct worker *worker)
+{
+    const bool all = flush_with(worker, flush_rest, true);
+    if (all)
+        outbox_reset(worker->outbox);
+    else
+        worker->outbox->partly = true;
+    return all;
+}
+
+void outbox_flush_answers(struct worker *worker)
+{
+    flush_with(worker, flush_answers, false);
 }
 
 /* Each backlog that a frame waits in has a reference to its bytes, and the frame has one. */
@@ -310,7 +366,7 @@ static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
 uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2])
 {
     const struct outbox *outbox = worker->outbox;
-    flush_all(worker);
+    flush_with(worker, flush_rest, false);
     const uint32_t waiting = backlogs_of(outbox, frame[0]) + backlogs_of(outbox, frame[1]);
     outbox_reset(worker->outbox);
     return waiting;

@@ -10,7 +10,7 @@
  *
  * A death while frames of many pushes are sent does not tell which of them it was. So who succeeds
  * a worker that died by its own fault is careful at first: it handles, sends and commits one push
- * at a time.
+ * at a time of those that its predecessor had in hand.
  */
 #ifndef WSPUSHD_WORKER_POISON_H
 #define WSPUSHD_WORKER_POISON_H

@@ -1,12 +1,13 @@
 /*
- * See rings.h. All entries of one ring that are there are handled, then sent, then committed; a
- * successor handles again what was not committed, and the marks in the records keep what was
- * already sent from going out twice.
+ * See rings.h. The entries of one ring are handled, then sent, then committed, as many at a time as
+ * make a batch (batch.h); a successor handles again what was not committed, and the marks in the
+ * records keep what was already sent from going out twice.
  */
 #include "worker/rings.h"
 
 #include "common/killpoint.h"
 #include "common/log.h"
+#include "worker/batch.h"
 #include "worker/control.h"
 #include "worker/deliver.h"
 #include "worker/home.h"
@@ -210,56 +211,156 @@ static void handle(struct worker *worker, uint32_t from, const struct ring_entry
         ring_damaged(worker, from, worker->id, 1);
 }
 
-/* Handles at most so many entries of one ring, sends, commits. Returns how many there were. */
+/* Of the batch in hand, for its latency. */
+static struct in_hand {
+    uint64_t delivered; /* deliveries before it */
+    uint32_t stamp;     /* of its oldest push; 0: there is none */
+} in_hand;
+
+static void commit_ring(struct worker *worker, uint32_t source, uint64_t end)
+{
+    const uint32_t from = source - 1;
+    (void)end; /* everything that was taken */
+    latency_sent_for(worker, in_hand.delivered, in_hand.stamp);
+    KILLPOINT(RING_HANDLED);
+    if (ring_commit(&worker->in[from]))
+        rings_poke(worker, from);
+}
+
+/* Handles at most so many entries of one ring, as one batch. Returns how many there were. */
 static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
 {
     struct ring *ring = &worker->in[from];
     const struct ring_entry *entry;
-    const uint64_t delivered = latency_delivered(worker);
-    uint32_t count = 0, stamp = 0;
-    uint64_t end;
-    for (; count < most && (entry = ring_take(ring, &end)); count++) {
-        if (count == 0)
-            worker_in_hand(worker, 1 + RING_SOURCE(from));
-        stamp = stamp ? stamp : stamp_of(entry);
+    const uint64_t begin = ring->next_head;
+    uint32_t count = 0;
+    uint64_t end = 0;
+    in_hand = (struct in_hand){.delivered = latency_delivered(worker)};
+    while (count < most && (count == 0 || !batch_is_full(worker)) &&
+           (entry = ring_take(ring, &end))) {
+        if (count++ == 0)
+            batch_begin(worker, RING_SOURCE(from), 0);
+        batch_reach(worker, end);
+        in_hand.stamp = in_hand.stamp ? in_hand.stamp : stamp_of(entry);
         handle(worker, from, entry, end);
     }
-    if (count == 0)
-        return 0;
-    outbox_flush(worker);
-    latency_sent_for(worker, delivered, stamp);
-    KILLPOINT(RING_HANDLED);
-    if (ring_commit(ring))
-        rings_poke(worker, from);
-    worker_in_hand(worker, 0);
-    words_push(&worker->slot->words, 0, 0);
+    if (count == 0 && ring->next_head != begin && ring_commit(ring))
+        rings_poke(worker, from); /* only what was cancelled */
+    if (count > 0 && batch_send(worker, RING_SOURCE(from), end, commit_ring))
+        words_push(&worker->slot->words, 0, 0);
     return count;
 }
 
-/* All entries of one ring; one at a time where care is needed. */
-static void read_all(struct worker *worker, uint32_t from)
-{
-    while (read_some(worker, from, worker->careful ? 1 : UINT32_MAX) > 0 && worker->careful)
-        ;
-}
-
-void rings_read(struct worker *worker)
+void rings_read(struct worker *worker, uint32_t from)
 {
     words_doing(&worker->slot->words, DOING_RINGS);
+    read_some(worker, from, UINT32_MAX);
+}
+
+void rings_end_wishes(struct worker *worker)
+{
     for (uint32_t i = 0; i < worker->workers; i++) {
         if (i == worker->id)
             continue;
         check_rings(worker, i);
         ring_end_wish(&worker->out[i]);
-        read_all(worker, i);
     }
 }
 
-void rings_resume(struct worker *worker, uint32_t source)
+/* True if worker i has a ring to this one that is called `source`. */
+static bool is_source(const struct worker *worker, uint32_t i, uint32_t source)
 {
+    return i != worker->id && i < worker->workers && RING_SOURCE(i) == source;
+}
+
+void rings_resume(struct worker *worker, uint32_t source, uint64_t end)
+{
+    const uint32_t from = source - 1;
+    if (!is_source(worker, from, source))
+        return;
+    words_doing(&worker->slot->words, DOING_RINGS);
+    while (worker->in[from].next_head < end) {
+        batch_turn(worker);
+        if (read_some(worker, from, worker->careful ? 1 : UINT32_MAX) == 0)
+            break;
+        batch_finish(worker);
+    }
+    words_push(&worker->slot->words, 0, 0);
+}
+
+/* ---- Adoptions ---- */
+
+static bool is_adopt(const struct worker *worker, uint32_t from, const struct ring_entry *entry,
+                     uint64_t end)
+{
+    return message_of(entry) == RING_ADOPT && is_adoption(worker, entry) &&
+           !poison_is(worker, from + 1, end);
+}
+
+/*
+ * An adoption that stays in a ring while its connection is served would be carried out again after
+ * a death, and the client would get a second 101. So when a batch is left unfinished, or is looked
+ * through ahead of its turn, the 101s leave at once, and then their adoptions are cancelled. A
+ * death in between does no harm: nothing of such a connection is dirty, so it is not taken for one
+ * that still waits for its 101.
+ */
+static void finish_adoptions(struct worker *worker, uint32_t from, uint64_t end, bool sent)
+{
+    struct ring ring = worker->in[from];
+    const struct ring_entry *entry;
+    uint64_t at;
+    ring.next_head = atomic_load_explicit(&ring.control->head, memory_order_relaxed);
+    while (ring.next_head < end && (entry = ring_take(&ring, &at))) {
+        if (!is_adopt(worker, from, entry, at))
+            continue;
+        const struct adoption *adoption = (const struct adoption *)entry->bytes;
+        const struct conn_ref ref = {adoption->fd, adoption->generation};
+        struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
+        if (sent)
+            ring_cancel(&ring, entry);
+        else if (conn)
+            outbox_hurry(worker, conn);
+    }
+}
+
+void rings_left(struct worker *worker, uint32_t source, uint64_t end)
+{
+    if (!is_source(worker, source - 1, source))
+        return;
+    finish_adoptions(worker, source - 1, end, false);
+    outbox_flush_answers(worker);
+    KILLPOINT(ADOPTIONS_SENT);
+    finish_adoptions(worker, source - 1, end, true);
+}
+
+/* Looks through a copy of the ring's end, so that nothing is taken. What is set aside is left
+ * there, and counted when it is taken. Returns where the copy ended. */
+static uint64_t adopt_from(struct worker *worker, uint32_t from)
+{
+    struct ring ring = worker->in[from];
+    const struct ring_entry *entry;
+    uint64_t end;
+    while ((entry = ring_take(&ring, &end)))
+        if (is_adopt(worker, from, entry, end))
+            handle(worker, from, entry, end);
+    return ring.next_head;
+}
+
+void rings_adopt_again(struct worker *worker)
+{
+    uint64_t end[WORKERS_MAX] = {0};
+    words_doing(&worker->slot->words, DOING_RINGS);
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (i != worker->id && RING_SOURCE(i) == source)
-            read_all(worker, i);
+        if (i != worker->id) {
+            check_rings(worker, i);
+            end[i] = adopt_from(worker, i);
+        }
+    words_push(&worker->slot->words, 0, 0);
+    outbox_flush(worker);
+    KILLPOINT(ADOPTIONS_SENT);
+    for (uint32_t i = 0; i < worker->workers; i++)
+        if (i != worker->id)
+            finish_adoptions(worker, i, end[i], true);
 }
 
 void rings_publish(struct worker *worker, uint32_t to)

@@ -36,15 +36,25 @@ int rings_open(struct worker *worker);
 /* Whether any ring has something to take, or the room that this turn lacked. */
 bool rings_ready(const struct worker *worker);
 
-/* Handles what the rings have, sends what that asks for, commits. Wishes for room end here: whoever
- * still lacks it in this turn wishes again. */
-void rings_read(struct worker *worker);
+/* Handles what the ring from worker `from` has, as one batch. */
+void rings_read(struct worker *worker, uint32_t from);
+
+/* Takes the wishes for room back, once in each turn: whoever still lacks it wishes again. */
+void rings_end_wishes(struct worker *worker);
 
 /* What the ring from another worker is called in conn_mark. */
 #define RING_SOURCE(from) ((from) + 1)
 
-/* The same of one ring, if `source` is one. */
-void rings_resume(struct worker *worker, uint32_t source);
+/* After a death: handles and commits what comes from `source`, if that is a ring, up to position
+ * `end`, however long it takes. */
+void rings_resume(struct worker *worker, uint32_t source, uint64_t end);
+
+/* After a death: carries out the adoptions in the rings, ahead of everything else in them. */
+void rings_adopt_again(struct worker *worker);
+
+/* A batch from `source`, if that is a ring, that ends at `end` is left unfinished for this turn:
+ * finishes its adoptions. */
+void rings_left(struct worker *worker, uint32_t source, uint64_t end);
 
 /* Whether an entry of `size` bytes fits into the ring to worker `to` now. Where it does not, what
  * was reserved there is made visible, and this worker is woken when there is more room. */

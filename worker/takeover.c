@@ -175,17 +175,20 @@ void takeover_begin(struct worker *worker)
     }
 }
 
-/* What was being sent is sent on before anything else: a record remembers the last push of one
+/* What was being sent is sent on before any other push: a record remembers the last push of one
  * source only, so that those from another one would make it forget which of these it has had. */
 static void resume_in_hand(struct worker *worker)
 {
-    const uint32_t in_hand = atomic_load_explicit(&worker->slot->in_hand, memory_order_acquire);
+    const struct slot *slot = worker->slot;
+    const uint32_t in_hand = atomic_load_explicit(&slot->in_hand, memory_order_acquire);
+    /* Acquire: pairs with the release in batch_reach. */
+    const uint64_t end = atomic_load_explicit(&slot->in_hand_end, memory_order_acquire);
     if (in_hand == 0)
         return;
     if (in_hand == 1 + LINK_SOURCE)
-        link_route(worker);
+        link_resume(worker, end);
     else
-        rings_resume(worker, in_hand - 1);
+        rings_resume(worker, in_hand - 1, end);
     worker_in_hand(worker, 0);
 }
 
@@ -212,9 +215,9 @@ void takeover_finish(struct worker *worker)
     finish_send(worker);
     for_each(worker, &unrest, take_over);
     KILLPOINT(TAKEOVER_WALKED);
-    resume_in_hand(worker);
-    rings_read(worker);
+    rings_adopt_again(worker);
     for_each(worker, &unrest, end_if_lost);
+    resume_in_hand(worker);
     wake_everyone(worker);
     KILLPOINT(TAKEOVER_DONE);
     rehome_finish(worker);

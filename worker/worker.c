@@ -13,6 +13,7 @@
 #include "worker/admin.h"
 #include "worker/answers.h"
 #include "worker/auth.h"
+#include "worker/batch.h"
 #include "worker/client.h"
 #include "worker/command.h"
 #include "worker/deliver.h"
@@ -171,6 +172,41 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
     event_del(worker->master_event);
 }
 
+/* Routes what came from each source, as many batches as the turn has time for. The next turn goes
+ * on with the source behind the last one, so that none waits for ever. Returns false if a batch is
+ * still being sent. */
+static bool read_sources(struct worker *worker)
+{
+    const uint32_t sources = worker->workers + 1; /* the rings, then the link */
+    rings_end_wishes(worker);
+    batch_turn(worker);
+    worker->unread = false;
+    for (uint32_t k = 0; k < sources && !worker->unread; k++) {
+        const uint32_t source = worker->next_source;
+        worker->next_source = (source + 1) % sources;
+        if (source == worker->workers)
+            link_route(worker);
+        else if (source != worker->id)
+            rings_read(worker, source);
+        worker->unread = batch_is_sending(worker) || batch_was_full(worker);
+    }
+    lobby_turn(worker);
+    return !batch_is_sending(worker);
+}
+
+/* The steps of a turn that come after the pushes. */
+static void do_chores(struct worker *worker)
+{
+    drain_turn(worker);
+    move_turn(worker);
+    node_turn(worker);
+    topic_turn(worker);
+    join_turn(worker);
+    subscriptions_turn(worker);
+    batch_send(worker, NO_SOURCE, 0, NULL);
+    link_notice_others(worker);
+}
+
 static void turn(struct worker *worker)
 {
     worker_note_time(worker);
@@ -178,20 +214,12 @@ static void turn(struct worker *worker)
     move_note(worker); /* before the rings are read: what it says is true of them */
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
-    outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
     answers_turn(worker);
-    rings_read(worker);
-    lobby_turn(worker);
-    link_route(worker);
-    worker->careful = false;
-    drain_turn(worker);
-    move_turn(worker);
-    node_turn(worker);
-    topic_turn(worker);
-    join_turn(worker);
-    subscriptions_turn(worker);
-    outbox_flush(worker);
-    link_notice_others(worker);
+    if (batch_go_on(worker)) {
+        outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
+        if (read_sources(worker))
+            do_chores(worker);
+    }
     link_turn(worker);
     rings_turn(worker);
 }
@@ -200,6 +228,8 @@ static void turn(struct worker *worker)
  * wakes us. */
 static bool has_work(const struct worker *worker)
 {
+    if (batch_is_sending(worker) || worker->unread)
+        return true;
     return rings_ready(worker) || rings_news(worker) != worker->news || move_busy(worker) ||
            answers_busy(worker);
 }
@@ -330,6 +360,7 @@ int worker_run(const struct worker_setup *setup)
     turn(&worker);
     fault_meet_at("turned");
     loop(&worker);
+    batch_finish(&worker);
     answers_leave(&worker);
     outbox_flush(&worker);
     if (worker.leaving)

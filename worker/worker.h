@@ -73,11 +73,13 @@ struct worker {
     bool leaving;       /* drain.c: a successor is to take over, nothing is closed */
     bool stopping;      /* drain.c: leave the loop */
     bool orphaned;      /* the master is dead: drain and leave */
-    bool careful;       /* poison.c: one push at a time, in the first turn */
+    bool careful;       /* poison.c: one push at a time, of those that were in hand */
     struct guilt guilt; /* poison.c: what the last two deaths have in common */
     struct event *master_event;
     struct event *clients_event; /* the slot's epoll set */
     uint32_t news;               /* worker.c: rings_news that this turn has seen */
+    uint32_t next_source;        /* worker.c: of pushes, where the next turn begins */
+    bool unread;                 /* worker.c: this turn had no time for all sources */
 
     struct users users;            /* home.c */
     struct topics topics;          /* join.c, topic.c */

@@ -62,6 +62,34 @@ static void the_largest_entry_fits_an_empty_ring(void **state)
     }
 }
 
+/* Nobody takes it, and the next commit goes past it. */
+static void a_cancelled_entry_is_not_seen(void **state)
+{
+    (void)state;
+    struct ring successor, look;
+    uint64_t position = 0;
+
+    for (uint64_t number = 1; number <= 3; number++)
+        memset(ring_reserve(&producer, 1, 0, 8), (int)number, 8);
+    ring_publish(&producer);
+    look = consumer;
+    for (int i = 0; i < 3; i++) {
+        const struct ring_entry *entry = ring_take(&look, NULL);
+        assert_non_null(entry);
+        if (entry->bytes[0] != 2)
+            ring_cancel(&look, entry);
+    }
+    assert_true(ring_valid(&consumer));
+    ring_attach(&successor, control, bytes, size);
+    const struct ring_entry *entry = ring_take(&successor, &position);
+    assert_non_null(entry);
+    assert_int_equal(entry->bytes[0], 2);
+    assert_int_equal(position, 2 * room(8));
+    assert_null(ring_take(&successor, NULL));
+    ring_commit(&successor);
+    assert_false(ring_ready(&successor));
+}
+
 static void fill_with_hundreds(void)
 {
     while (put(&producer, 1, 100))
@@ -494,6 +522,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_unpublished_entry_is_not_seen, begin, end),
         cmocka_unit_test_setup_teardown(the_largest_entry_fits_an_empty_ring, begin, end),
+        cmocka_unit_test_setup_teardown(a_cancelled_entry_is_not_seen, begin, end),
         cmocka_unit_test_setup_teardown(a_wish_for_room_is_seen_by_the_next_commit, begin, end),
         cmocka_unit_test_setup_teardown(a_wish_lasts_until_it_is_taken_back, begin, end),
         cmocka_unit_test_setup_teardown(a_successor_commits_for_a_wake_up_that_was_not_made, begin,
