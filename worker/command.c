@@ -35,7 +35,7 @@ enum {
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 5000,
     ANSWER_TICKS = 10,   /* s of silence while an answer is owed; then the link has failed */
-    IDLE_TICKS = 4,      /* s of silence while none is; then there is a PING */
+    IDLE_TICKS = 5,      /* s of silence while none is; then there is a PING, along with ROLE */
     OWED_WEIGHT = 128,   /* bytes that an answer owed takes beside the command's own */
     TRIM_ABOVE = 1 << 20 /* bytes of commands after which memory is given back to the system */
 };
