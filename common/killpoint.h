@@ -14,6 +14,10 @@
 #define KILLPOINTS(X)                                                                      \
     /* shm/conn.c, users.c */                                                              \
     X(CONN_WIPED, "the record of a new descriptor is wiped, not claimed")                  \
+    X(KICK_WRITTEN, "a kick stands in the table and is not counted")                       \
+    X(KICK_ADDED, "a kick is counted, and no worker is woken for it")                      \
+    X(KICK_CLOSED, "one of the connections that a kick ends is closed")                    \
+    X(KICK_DONE, "a kick is done")                                                         \
     X(USERS_NEXT, "a record leads to its bucket's chain, not the bucket to it")            \
     X(USERS_FOLLOWED, "a user's first connection follows one that is in no chain")         \
     X(USERS_HEAD, "a record hangs in its bucket, CONN_INDEXED does not say so")            \

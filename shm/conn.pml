@@ -338,7 +338,7 @@ inline upgrade_read()
     :: client_end()                                     /* worker/upgrade.c read_head: client_end(worker, conn, CLOSED_RESET); */
     :: dirty[fd] = 0                                    /* worker/upgrade.c read_opening: hold_settle(worker, conn); */
     :: atomic { state[fd] = CLOSING; MAY_DIE; dirty[fd] = 0 }   /* worker/refuse.c refuse_with: conn_set_state(conn, CONN_CLOSING); */
-    :: home = 0; home_give()                            /* worker/upgrade.c send_home: home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest)) */
+    :: home = 0; home_give()                            /* worker/upgrade.c send_home: home_give(worker, conn, home, &entry)) */
     :: home = 1; home_give()
 #if WORKERS > 2
     :: home = 2; home_give()
@@ -483,7 +483,7 @@ inline time_is_up()
         MAY_DIE;
         client_end()                                    /* worker/sweep.c check_moving: end(worker, conn); */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c check_open: client_close(worker, conn, */
-                                                        /* worker/control.c kick: client_close(worker, conn, */
+                                                        /* worker/kicks.c close_one: client_close(worker, conn, */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c settle_target: client_end(worker, conn, CLOSED_RESET); */
     fi
 }

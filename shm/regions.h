@@ -9,6 +9,7 @@
 #include "shm/board.h"
 #include "shm/conn.h"
 #include "shm/history.h"
+#include "shm/kicks.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
@@ -28,6 +29,7 @@
     X(BACKLOGS, shape->capacity, sizeof(uint64_t))                                               \
     X(SENT, shape->capacity, sizeof(uint32_t))                                                   \
     X(SIBLINGS, shape->capacity, sizeof(uint32_t))                                               \
+    X(KICKS, 1, sizeof(struct kicks))                                                            \
     X(HEADS, shape->workers, shape->capacity * sizeof(uint32_t))                                 \
     X(ADDRESSES, shape->workers, addresses_size(shape->capacity) * sizeof(struct address_entry)) \
     X(TOPIC_HEADS, shape->workers, shape->memberships * sizeof(uint32_t))                        \

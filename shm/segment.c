@@ -66,6 +66,7 @@ static int map_regions(struct segment *segment, int fd, const struct regions *re
         .backlog = (void *)(base + regions->offset[REGION_BACKLOGS]),
         .sent = (void *)(base + regions->offset[REGION_SENT]),
         .siblings = (void *)(base + regions->offset[REGION_SIBLINGS]),
+        .kicks = (void *)(base + regions->offset[REGION_KICKS]),
         .heads = (void *)(base + regions->offset[REGION_HEADS]),
         .addresses = (void *)(base + regions->offset[REGION_ADDRESSES]),
         .topic_heads = (void *)(base + regions->offset[REGION_TOPIC_HEADS]),

@@ -23,6 +23,8 @@
  *   | bytes sent       |                                                   (worker/sending.h)
  *   +------------------+  uint32_t[capacity]: links between connections of one user, by
  *   | siblings         |  descriptor; written by their home                     (users.h)
+ *   +------------------+  struct kicks: the last kicks of users                  (kicks.h)
+ *   | kicks            |
  *   +------------------+  uint32_t[workers][capacity]: heads of the buckets      (users.h)
  *   | user indexes     |
  *   +------------------+  struct address_entry[workers][addresses_size()]        (addresses.h)
@@ -101,6 +103,7 @@ struct stats;
 struct ring_control;
 struct conn;
 struct address_entry;
+struct kicks;
 struct topic;
 struct topic_member;
 
@@ -120,6 +123,7 @@ struct segment {
     _Atomic uint64_t *backlog;
     uint32_t *sent;
     uint32_t *siblings;
+    struct kicks *kicks;
     uint32_t *heads;
     struct address_entry *addresses;
     uint32_t *topic_heads;

@@ -200,7 +200,8 @@ struct slot {
     _Atomic uint32_t drained; /* SLOT_DRAIN is done: every client is closed */
     _Atomic int32_t parcel;  /* memfd with what a worker that left has for its successor; 0: none */
     _Atomic uint64_t probed; /* ms (monotonic) at which the last probe came by */
-    _Atomic uint64_t handing; /* connection being handed over: its conn_ref_pack; 0: none */
+    _Atomic uint64_t handing;    /* connection being handed over: its conn_ref_pack; 0: none */
+    _Atomic uint64_t kicks_done; /* kicks that its connections know of: kicks.h */
     struct users_control users;
 
     _Alignas(64) struct slot_link link;

@@ -20,6 +20,7 @@ struct login {
     char user[USER_MAX];
     uint8_t user_len;
     uint32_t expires; /* Unix second; 0: never */
+    uint64_t kicks;   /* as many as there had been when the credentials were looked at: kicks.h */
 };
 
 enum { AUTH_WHY_MAX = 384 };

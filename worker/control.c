@@ -1,7 +1,7 @@
 /*
  * See control.h. A command is a JSON object with exactly one of the names in the table; its other
- * members belong to that one. It is checked whole before anything is done, the same way by every
- * worker. Commands are rare, so a tree is made of those that are carried out, by jansson.
+ * members belong to that one. It is checked whole before anything is done.
+ * Commands are rare, so a tree is made of those that are carried out, by jansson.
  */
 #include "worker/control.h"
 
@@ -11,7 +11,9 @@
 #include "worker/checks.h"
 #include "worker/client.h"
 #include "worker/join.h"
+#include "worker/kicks.h"
 #include "worker/queue.h"
+#include "worker/rings.h"
 #include "worker/unknown.h"
 
 #include <jansson.h>
@@ -25,6 +27,7 @@ struct order {
     const char *text;
     size_t len;
     struct json_value value;
+    uint64_t position; /* in the stream of the link */
 };
 
 static bool check_user_kick(char why[EXPLAIN_MAX], const struct order *order)
@@ -97,12 +100,17 @@ static void for_user(struct worker *worker, const json_t *command, const json_t 
     }
 }
 
-static void kick(struct worker *worker, struct conn *conn, const json_t *command)
+/* Of a kick, or what stands for them. */
+static uint16_t code_of(const json_t *command)
 {
     const json_t *code = json_object_get(command, "code");
+    return (uint16_t)(code ? json_integer_value(code) : WS_CLOSE_KICKED);
+}
+
+static const char *reason_of(const json_t *command)
+{
     const char *reason = json_string_value(json_object_get(command, "reason"));
-    client_close(worker, conn, (uint16_t)(code ? json_integer_value(code) : WS_CLOSE_KICKED),
-                 reason ? reason : ws_close_text(WS_CLOSE_KICKED), CLOSED_KICKED);
+    return reason ? reason : ws_close_text(WS_CLOSE_KICKED);
 }
 
 static void sub(struct worker *worker, struct conn *conn, const json_t *command)
@@ -115,11 +123,6 @@ static void unsub(struct worker *worker, struct conn *conn, const json_t *comman
     leave_commanded(worker, conn, json_object_get(command, "topics"));
 }
 
-static void kick_user(struct worker *worker, const json_t *command, const json_t *user)
-{
-    for_user(worker, command, user, kick);
-}
-
 static void kick_conn(struct worker *worker, const json_t *command, const json_t *name)
 {
     struct conn_ref ref;
@@ -127,7 +130,7 @@ static void kick_conn(struct worker *worker, const json_t *command, const json_t
                             ? conn_deref(worker->table, worker->capacity, ref, worker->id)
                             : NULL;
     if (conn && conn_has(conn, CONN_INDEXED))
-        kick(worker, conn, command);
+        client_close(worker, conn, code_of(command), reason_of(command), CLOSED_KICKED);
 }
 
 static void sub_user(struct worker *worker, const json_t *command, const json_t *user)
@@ -138,6 +141,27 @@ static void sub_user(struct worker *worker, const json_t *command, const json_t 
 static void unsub_user(struct worker *worker, const json_t *command, const json_t *user)
 {
     for_user(worker, command, user, unsub);
+}
+
+/* Every worker gets a copy. */
+static bool share_out(struct worker *worker, const struct order *order, const json_t *command,
+                      const json_t *value)
+{
+    (void)command, (void)value;
+    return rings_broadcast(worker, RING_CTL, order->position, order->text, order->len);
+}
+
+/* A kick has a place in time, which the order of the rings would not give it. */
+static bool add_kick(struct worker *worker, const struct order *order, const json_t *command,
+                     const json_t *user)
+{
+    return kicks_add(worker, json_string_value(user), json_string_length(user), code_of(command),
+                     reason_of(command), order->position);
+}
+
+static void run_nothing(struct worker *worker, const json_t *command, const json_t *value)
+{
+    (void)worker, (void)command, (void)value;
 }
 
 /* ---- The commands ---- */
@@ -151,15 +175,19 @@ static const struct names all_members = {all_names, 7};
 struct command_kind {
     const char *name;
     bool (*check)(char why[EXPLAIN_MAX], const struct order *order);
+    /* The node's home makes all workers do it. Returns false if that must be tried again. */
+    bool (*spread)(struct worker *worker, const struct order *order, const json_t *command,
+                   const json_t *value);
+    /* What each worker does about its connections. */
     void (*run)(struct worker *worker, const json_t *command, const json_t *value);
     const struct names *members;
 };
 
 static const struct command_kind kinds[] = {
-    {"kick", check_user_kick, kick_user, &kick_members},
-    {"kick_conn", check_conn_kick, kick_conn, &kick_members},
-    {"sub", check_sub, sub_user, &topic_members},
-    {"unsub", check_unsub, unsub_user, &topic_members},
+    {"kick", check_user_kick, add_kick, run_nothing, &kick_members},
+    {"kick_conn", check_conn_kick, share_out, kick_conn, &kick_members},
+    {"sub", check_sub, share_out, sub_user, &topic_members},
+    {"unsub", check_unsub, share_out, unsub_user, &topic_members},
 };
 
 static const struct command_kind *no_kind(char why[EXPLAIN_MAX], const struct order *order)
@@ -215,28 +243,51 @@ static void note_unknown(struct worker *worker, const struct origin_text *from,
         unknown_note(worker, &worker->stats->unknown_command, from, why);
 }
 
-/* Every worker carries it out for its own connections; one counts and logs for the node. */
-void control_command(struct worker *worker, const uint8_t *payload, size_t len)
+/* Returns the kind of a valid command, with its tree, which the caller owns; or NULL, and what is
+ * wrong. */
+static const struct command_kind *read_command(char why[EXPLAIN_MAX], struct order *order,
+                                               json_t **command)
+{
+    const struct command_kind *kind = kind_of(why, order);
+    *command = NULL;
+    if (!kind || !kind->check(why, order))
+        return NULL;
+    *command = json_loadb(order->text, order->len, 0, NULL);
+    if (*command)
+        return kind;
+    snprintf(why, EXPLAIN_MAX, "%s", "jansson cannot read it");
+    return NULL;
+}
+
+bool control_command(struct worker *worker, const uint8_t *payload, size_t len, uint64_t position)
 {
     char why[EXPLAIN_MAX];
     const struct origin_text from = {worker->config->prefix, "ctl", "", 0};
-    struct order order = {.text = (const char *)payload, .len = len};
-    const bool counts = worker->id == worker_node_home(worker);
-    const struct command_kind *kind = kind_of(why, &order);
-    json_t *command = NULL;
-    if (kind && kind->check(why, &order)) {
-        command = json_loadb(order.text, len, 0, NULL);
-        if (!command)
-            snprintf(why, sizeof(why), "%s", "jansson cannot read it");
-    }
-    if (command) {
-        kind->run(worker, command, json_object_get(command, kind->name));
-        if (counts)
-            stats_add(&worker->stats->commands, 1);
-        if (counts)
-            note_unknown(worker, &from, &order, kind->members);
-    } else if (counts) {
+    struct order order = {.text = (const char *)payload, .len = len, .position = position};
+    json_t *command;
+    const struct command_kind *kind = read_command(why, &order, &command);
+    if (!kind) {
         malformed(worker, &from, why, payload, len);
+        return true;
     }
+    const json_t *value = json_object_get(command, kind->name);
+    const bool done = kind->spread(worker, &order, command, value);
+    if (done) {
+        kind->run(worker, command, value);
+        stats_add(&worker->stats->commands, 1);
+        note_unknown(worker, &from, &order, kind->members);
+    }
+    json_decref(command);
+    return done;
+}
+
+void control_copied(struct worker *worker, const uint8_t *payload, size_t len)
+{
+    char why[EXPLAIN_MAX];
+    struct order order = {.text = (const char *)payload, .len = len};
+    json_t *command;
+    const struct command_kind *kind = read_command(why, &order, &command);
+    if (kind)
+        kind->run(worker, command, json_object_get(command, kind->name));
     json_decref(command);
 }

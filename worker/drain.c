@@ -12,6 +12,7 @@
 #include "worker/accept.h"
 #include "worker/client.h"
 #include "worker/command.h"
+#include "worker/kicks.h"
 #include "worker/outbox.h"
 
 #include <stdio.h>
@@ -32,7 +33,8 @@ static void leave(struct worker *worker)
 {
     if (leave_began_ms == 0)
         leave_began_ms = worker->now_ms;
-    worker->leaving = command_owed(worker) == 0 || worker->now_ms - leave_began_ms >= LEAVE_MS;
+    worker->leaving = (command_owed(worker) == 0 && !kicks_busy(worker)) ||
+                      worker->now_ms - leave_began_ms >= LEAVE_MS;
     worker->stopping = worker->leaving;
 }
 

@@ -11,6 +11,7 @@
 #include "worker/client.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/kicks.h"
 #include "worker/limits.h"
 #include "worker/outbox.h"
 #include "worker/refuse.h"
@@ -30,24 +31,26 @@ enum {
 static const struct refusal refused_devices = {409, "too_many_devices",
                                                "the user has as many connections as they may"};
 
-static void adoption_fill(struct adoption *adoption, struct conn_ref ref, const void *response,
-                          size_t response_len, const void *rest, size_t rest_len)
+static const struct refusal refused_late = {503, "not_ready", "the login took too long; try again"};
+
+static void adoption_fill(struct adoption *adoption, struct conn_ref ref,
+                          const struct home_entry *entry)
 {
+    adoption->kicks = entry->kicks;
     adoption->fd = ref.fd;
     adoption->generation = ref.generation;
-    adoption->response_len = (uint32_t)response_len;
-    adoption->rest_len = (uint32_t)rest_len;
-    memcpy(adoption->bytes, response, response_len);
-    if (rest_len > 0)
-        memcpy(adoption->bytes + response_len, rest, rest_len);
+    adoption->response_len = (uint32_t)entry->response_len;
+    adoption->rest_len = (uint32_t)entry->rest_len;
+    memcpy(adoption->bytes, entry->response, entry->response_len);
+    if (entry->rest_len > 0)
+        memcpy(adoption->bytes + entry->response_len, entry->rest, entry->rest_len);
 }
 
-static void adopt_here(struct worker *worker, struct conn *conn, const void *response,
-                       size_t response_len, const void *rest, size_t rest_len)
+static void adopt_here(struct worker *worker, struct conn *conn, const struct home_entry *entry)
 {
     _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
     struct adoption *adoption = (struct adoption *)bytes;
-    adoption_fill(adoption, conn_ref(worker->table, conn), response, response_len, rest, rest_len);
+    adoption_fill(adoption, conn_ref(worker->table, conn), entry);
     hold_mark(worker, conn); /* no ring has the adoption: a successor is to end it */
     conn_set_state(conn, CONN_MOVING);
     KILLPOINT(KEPT);
@@ -56,9 +59,9 @@ static void adopt_here(struct worker *worker, struct conn *conn, const void *res
     home_adopt(worker, adoption);
 }
 
-uint32_t home_entry_size(size_t response_len, size_t rest_len)
+uint32_t home_entry_size(const struct home_entry *entry)
 {
-    return (uint32_t)(sizeof(struct adoption) + response_len + rest_len);
+    return (uint32_t)(sizeof(struct adoption) + entry->response_len + entry->rest_len);
 }
 
 /* Room for an adoption in the ring to `home`, or NULL. */
@@ -68,20 +71,19 @@ static struct adoption *adoption_reserve(struct worker *worker, uint32_t home, u
                                           : NULL;
 }
 
-bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
-               size_t response_len, const void *rest, size_t rest_len)
+bool home_give(struct worker *worker, struct conn *conn, uint32_t home,
+               const struct home_entry *entry)
 {
     struct slot *slot = worker->slot;
     const struct conn_ref ref = conn_ref(worker->table, conn);
     if (home == worker->id) {
-        adopt_here(worker, conn, response, response_len, rest, rest_len);
+        adopt_here(worker, conn, entry);
         return true;
     }
-    struct adoption *adoption =
-        adoption_reserve(worker, home, home_entry_size(response_len, rest_len));
+    struct adoption *adoption = adoption_reserve(worker, home, home_entry_size(entry));
     if (!adoption)
         return false;
-    adoption_fill(adoption, ref, response, response_len, rest, rest_len);
+    adoption_fill(adoption, ref, entry);
     atomic_store_explicit(&slot->handing, conn_ref_pack(ref), memory_order_release);
     KILLPOINT(GIVE_NOTED);
     client_unwatch(worker, conn);
@@ -228,6 +230,24 @@ static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool a
     return -1;
 }
 
+/* A kick since the login ends it: the client is let in, to be told so. If nobody knows, it is to
+ * log in again. Returns whether the connection stays. */
+static bool outlives_kicks(struct worker *worker, struct conn *conn,
+                           const struct adoption *adoption)
+{
+    struct kick kick;
+    const enum kicks_verdict verdict = kicks_judge_login(worker, conn, adoption->kicks, &kick);
+    if (verdict == KICKS_SPARE)
+        return true;
+    if (verdict == KICKS_FORGOTTEN) {
+        refuse(worker, conn, refused_late, &worker->stats->refused_not_ready);
+        return false;
+    }
+    outbox_add(worker, conn, outbox_bytes(worker, adoption->bytes, adoption->response_len));
+    client_close(worker, conn, kick.code, kick.reason, CLOSED_KICKED);
+    return false;
+}
+
 void home_adopt(struct worker *worker, const struct adoption *adoption)
 {
     const struct conn_ref ref = {adoption->fd, adoption->generation};
@@ -239,7 +259,10 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     if (!arrives && !again)
         return;
     outbox_reserve(worker, adoption->response_len);
+    kicks_begin(worker);
     if (take_in(worker, conn, ref.fd, arrives) == -1)
+        return;
+    if (!conn_has(conn, CONN_INDEXED) && !outlives_kicks(worker, conn, adoption))
         return;
     if (!conn_has(conn, CONN_INDEXED) && !has_place(worker, conn)) {
         refuse(worker, conn, refused_devices, &worker->stats->refused_devices);

@@ -14,16 +14,25 @@
 struct adoption {
     uint32_t fd, generation;
     uint32_t response_len, rest_len;
+    uint64_t kicks;  /* as in struct login */
     uint8_t bytes[]; /* the response, then the rest */
 };
 
+/* What its home needs of a login: the 101, what the client has sent behind its head, and when it
+ * was made. Borrows the bytes. */
+struct home_entry {
+    uint64_t kicks; /* as in struct login */
+    const void *response, *rest;
+    size_t response_len, rest_len;
+};
+
 /* Bytes that the ring needs for it. */
-uint32_t home_entry_size(size_t response_len, size_t rest_len);
+uint32_t home_entry_size(const struct home_entry *entry);
 
 /* Gives an accepted connection to its home, which may be this worker. Returns false where the ring
  * is full: nothing has changed then, and this worker is woken when there is room. */
-bool home_give(struct worker *worker, struct conn *conn, uint32_t home, const void *response,
-               size_t response_len, const void *rest, size_t rest_len);
+bool home_give(struct worker *worker, struct conn *conn, uint32_t home,
+               const struct home_entry *entry);
 
 /* A connection arrives. May come twice after a death; the second time changes nothing that is done.
  */

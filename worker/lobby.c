@@ -8,6 +8,7 @@
 #include "worker/lobby.h"
 
 #include "worker/command.h"
+#include "worker/kicks.h"
 #include "worker/move.h"
 #include "worker/rings.h"
 #include "worker/upgrade.h"
@@ -57,6 +58,7 @@ void lobby_again(struct worker *worker, const struct conn *conn)
 {
     const uint64_t patience_ms = (uint64_t)worker->config->auth_timeout * 1000;
     let_in(worker, (struct guest){.ref = conn_ref(worker->table, conn),
+                                  .login.kicks = kicks_now(worker),
                                   .deadline_ms = worker->now_ms + patience_ms});
 }
 

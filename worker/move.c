@@ -15,6 +15,7 @@
 #include "worker/accept.h"
 #include "worker/client.h"
 #include "worker/command.h"
+#include "worker/kicks.h"
 #include "worker/link_streams.h"
 #include "worker/rings.h"
 #include "worker/subscribe.h"
@@ -385,8 +386,8 @@ static void give(struct worker *worker)
 {
     if (worker->clients_event)
         event_del(worker->clients_event);
-    const bool waits =
-        !is_guest(worker) && (rings_ready(worker) || (command_owed(worker) > 0 && patient(worker)));
+    const bool waits = !is_guest(worker) && (rings_ready(worker) || kicks_busy(worker) ||
+                                             (command_owed(worker) > 0 && patient(worker)));
     if (waits || worker->unread)
         wait_a_moment(worker);
     else

@@ -13,6 +13,7 @@
 #include "worker/link.h"
 #include "worker/move.h"
 #include "worker/gap.h"
+#include "worker/kicks.h"
 #include "worker/parcel.h"
 #include "worker/topic.h"
 
@@ -121,6 +122,7 @@ void rehome_begin(struct worker *worker)
     KILLPOINT(TAKE_INDEXED);
     topics_rebuild(&worker->topics, worker->id, high);
     topic_rehome(worker);
+    kicks_rehome(worker);
     gap_take(worker);
     /* A successor finds all that follows begun, and goes on with it as after any death. */
     slot_set_stage(slot, worker->plan.number, STAGE_TAKING);

@@ -63,7 +63,7 @@ static void on_interest(struct worker *worker, const struct ring_entry *entry, u
 static void on_ctl(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
-    control_command(worker, entry->bytes, entry->size);
+    control_copied(worker, entry->bytes, entry->size);
 }
 
 static void on_probe(struct worker *worker, const struct ring_entry *entry, uint64_t mark)

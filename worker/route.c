@@ -92,10 +92,7 @@ static bool on_topic(struct worker *worker, const struct arrival *arrival)
 
 static bool on_ctl(struct worker *worker, const struct arrival *arrival)
 {
-    if (!rings_broadcast(worker, RING_CTL, arrival->position, arrival->payload, arrival->len))
-        return false;
-    control_command(worker, arrival->payload, arrival->len);
-    return true;
+    return control_command(worker, arrival->payload, arrival->len, arrival->position);
 }
 
 static bool on_report(struct worker *worker, const struct arrival *arrival)

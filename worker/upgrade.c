@@ -24,6 +24,7 @@
 #include "worker/console.h"
 #include "worker/hold.h"
 #include "worker/home.h"
+#include "worker/kicks.h"
 #include "worker/limits.h"
 #include "worker/lobby.h"
 #include "worker/move.h"
@@ -117,8 +118,13 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
 {
     char response[HANDSHAKE_RESPONSE_MAX];
     const uint32_t home = worker_home(worker, login->user, login->user_len);
-    const size_t len = handshake_response(response, &opening->handshake);
-    const size_t rest = opening->len - opening->head_len;
+    const struct home_entry entry = {
+        .kicks = login->kicks,
+        .response = response,
+        .response_len = handshake_response(response, &opening->handshake),
+        .rest = opening->at + opening->head_len,
+        .rest_len = opening->len - opening->head_len,
+    };
     if (!worker_ready(worker, home)) {
         refuse(worker, conn, refused_not_ready, &worker->stats->refused_not_ready);
         return;
@@ -129,11 +135,10 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
     }
     record_login(worker, conn, login, &opening->handshake);
     KILLPOINT(LOGIN_RECORDED);
-    if (move_admits(worker) &&
-        home_give(worker, conn, home, response, len, opening->at + opening->head_len, rest))
+    if (move_admits(worker) && home_give(worker, conn, home, &entry))
         return;
     wait_with_head(worker, conn, opening);
-    lobby_wait(worker, conn, login, home, home_entry_size(len, rest));
+    lobby_wait(worker, conn, login, home, home_entry_size(&entry));
 }
 
 static void refuse_login(struct worker *worker, struct conn *conn, const char *why)
@@ -168,7 +173,7 @@ static void follow_verdict(struct worker *worker, struct conn *conn, enum auth_v
 
 static void open_user(struct worker *worker, struct conn *conn, const struct opening *opening)
 {
-    struct auth auth = {0};
+    struct auth auth = {.login.kicks = kicks_now(worker)};
     const enum auth_verdict verdict = auth_try(worker, conn, &opening->request, &auth);
     follow_verdict(worker, conn, verdict, &auth, opening);
 }

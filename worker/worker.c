@@ -20,6 +20,7 @@
 #include "worker/drain.h"
 #include "worker/hold.h"
 #include "worker/join.h"
+#include "worker/kicks.h"
 #include "worker/last_words.h"
 #include "worker/limits.h"
 #include "worker/link.h"
@@ -197,6 +198,7 @@ static bool read_sources(struct worker *worker)
 /* The steps of a turn that come after the pushes. */
 static void do_chores(struct worker *worker)
 {
+    kicks_turn(worker);
     drain_turn(worker);
     move_turn(worker);
     node_turn(worker);
@@ -231,7 +233,7 @@ static bool has_work(const struct worker *worker)
     if (batch_is_sending(worker) || worker->unread)
         return true;
     return rings_ready(worker) || rings_news(worker) != worker->news || move_busy(worker) ||
-           answers_busy(worker);
+           answers_busy(worker) || kicks_busy(worker);
 }
 
 static void loop(struct worker *worker)

@@ -23,6 +23,7 @@
 #include "shm/board.h"
 #include "shm/history.h"
 #include "shm/conn.h"
+#include "shm/kicks.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "shm/stats.h"
@@ -82,6 +83,7 @@ static void collect_pieces(const struct segment *segment)
     add_region(segment, segment->backlog, shape->capacity * sizeof(uint64_t));
     add_region(segment, segment->sent, shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->siblings, shape->capacity * sizeof(uint32_t));
+    add_region(segment, segment->kicks, sizeof(struct kicks));
     add_region(segment, segment->heads, workers * shape->capacity * sizeof(uint32_t));
     add_region(segment, segment->addresses,
                workers * addresses_size(shape->capacity) * sizeof(struct address_entry));
@@ -110,7 +112,7 @@ static void regions_are_apart_and_on_pages(void **state)
 
     assert_int_equal(segment_create(&segment, &shape, "node"), 0);
     collect_pieces(&segment);
-    assert_int_equal(piece_count, 14 + 2 * 3 + 2 * 9);
+    assert_int_equal(piece_count, 15 + 2 * 3 + 2 * 9);
     for (size_t i = 0; i < piece_count; i++) {
         assert_true(pieces[i].start >= end);
         if (pieces[i].own_pages)
