@@ -237,7 +237,7 @@ static void files_that_are_no_keys(void **state)
     assert_refused(rsa.public_pem, strlen(rsa.public_pem), "HS256", "wants a shared secret");
     assert_refused(secret, 64, "RS256", "no public key in PEM");
     assert_refused(rsa.private_pem, strlen(rsa.private_pem), "RS256", "no public key in PEM");
-    char two[8192];
+    static char two[2 * sizeof(rsa.public_pem)];
     snprintf(two, sizeof(two), "%s%s", rsa.public_pem, rsa.public_pem);
     assert_refused(two, strlen(two), "RS256", "holds 2 keys");
     snprintf(two, sizeof(two), "%s%s", rsa.public_pem, rsa.private_pem);
