@@ -16,19 +16,24 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The system's opcodes, 0 to 99. X(NAME, number, who may send it, what it is for) */
+/*
+ * The system's opcodes, 0 to 99. X(NAME, number, who may send it, what it is for)
+ *
+ * A row that clients may send names its handler, a function of worker/requests.c: EITHER(on_ping).
+ * TO_CLIENT, TO_SERVER and EITHER are defined by the file that expands the third column.
+ */
 #define SYSTEM_OPCODES(X)                                                                 \
     X(ERROR, 0, TO_CLIENT, "a request was refused")                                       \
     X(HELLO, 1, TO_CLIENT, "the connection is ready: every push reaches it from here on") \
-    X(PING, 2, EITHER, "echoed as PONG, payload as it came")                              \
-    X(PONG, 3, EITHER, "the answer to PING")                                              \
-    X(SUB, 4, TO_SERVER, "join topics")                                                   \
+    X(PING, 2, EITHER(on_ping), "echoed as PONG, payload as it came")                     \
+    X(PONG, 3, EITHER(on_pong), "the answer to PING")                                     \
+    X(SUB, 4, TO_SERVER(join_requested), "join topics")                                   \
     X(SUBBED, 5, TO_CLIENT, "topics joined")                                              \
-    X(UNSUB, 6, TO_SERVER, "leave topics")                                                \
+    X(UNSUB, 6, TO_SERVER(leave_requested), "leave topics")                               \
     X(UNSUBBED, 7, TO_CLIENT, "topics left")                                              \
     X(ACCEPTED, 8, TO_CLIENT, "Redis has stored the request")                             \
     X(GAP, 9, TO_CLIENT, "the Redis link was down: pushes may be missing")                \
-    X(AUTH, 10, TO_SERVER, "a new token before the old one expires")                      \
+    X(AUTH, 10, TO_SERVER(on_auth), "a new token before the old one expires")             \
     X(BYE, 11, TO_CLIENT, "the server is about to close; reconnect after the delay given")
 
 enum system_opcode {

@@ -108,9 +108,18 @@ static void on_auth(struct worker *worker, struct conn *conn, const struct messa
         request_refuse(worker, conn, (enum error_code)error, OP_AUTH, why);
 }
 
+/* The handler of each opcode that clients may send, as its row names it: a row without one does not
+ * compile. NULL for those that only the server sends. */
 static request_handler *const system_handlers[] = {
-    [OP_PING] = on_ping,       [OP_PONG] = on_pong,          [OP_AUTH] = on_auth,
-    [OP_SUB] = join_requested, [OP_UNSUB] = leave_requested,
+#define TO_CLIENT                                NULL
+#define TO_SERVER(handler)                       handler
+#define EITHER(handler)                          handler
+#define SYSTEM_HANDLER(name, number, from, text) [OP_##name] = from,
+    SYSTEM_OPCODES(SYSTEM_HANDLER)
+#undef SYSTEM_HANDLER
+#undef EITHER
+#undef TO_SERVER
+#undef TO_CLIENT
 };
 
 /* ---- The application's opcodes ---- */
