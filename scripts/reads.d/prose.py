@@ -1,0 +1,48 @@
+"""Comments of the C files: how often turns of phrase occur that English sources do without.
+
+Each is counted for 1,000 words of comments, because a clause in the place of a noun ("what waits",
+"who has it") makes a reader stop and guess which noun was meant.
+"""
+
+import re
+
+from sources import product, text
+
+BE, HAVE = "is was are were", "has have had"
+MOTION = "comes came goes went lies lay stands stood waits waited"
+DEEDS = "asks dies died does gets goes comes reads sends wants waits"
+SUBJECTS = "it he they that this the"
+
+
+def any_of(*lists):
+    return "(?:" + "|".join(" ".join(lists).split()) + ")"
+
+
+PHRASES = {
+    "what-clauses": rf"\bwhat {any_of(BE, HAVE, MOTION, SUBJECTS)}\b",
+    "who-clauses": rf"(?:^|[.!?:;] |\b{any_of('for of to by and or than but')} )"
+                   rf"who(?:ever|m)?(?: [a-z]+)? {any_of(BE, HAVE, DEEDS)}\b",
+    "anew": r"\banew\b",
+    "is no": rf"\b{any_of('is are was')} no [a-z]",
+    ", for it": rf", for {any_of('it they the that there each who which what')}\b",
+}
+
+STRING = r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+COMMENT = re.compile(rf"{STRING}|/\*(?P<block>.*?)\*/|//(?P<line>[^\n]*)", re.S)
+WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
+
+
+def comments(source):
+    """The comments of a C file, each as one line of prose; a paragraph ends like a sentence."""
+    for found in COMMENT.finditer(source):
+        comment = found["block"] or found["line"] or ""
+        comment = re.sub(r"\n\s*\*?\s*\n", " . ", comment)
+        yield " ".join(re.sub(r"\n\s*\*", "\n", comment).split())
+
+
+def measure():
+    """{phrase: occurrences in 1,000 words of comments}."""
+    prose = "\n".join(line for path in product(".c", ".h") for line in comments(text(path)))
+    thousands = len(WORD.findall(prose)) / 1000
+    return {phrase: len(re.findall(pattern, prose, re.I | re.M)) / thousands
+            for phrase, pattern in PHRASES.items()}

@@ -1,0 +1,78 @@
+"""The tables of files in the READMEs, held to the tree.
+
+Each file and folder beside a README has a row: a module (a .c file and its .h) by its name without
+ending, anything else by its full name, a folder with a slash behind it. Each name in the first
+column is something that exists; it may be a pattern (`../shm/*.pml`) and have arguments behind it.
+"""
+
+import re
+
+from sources import ROOT, SERVER, below, text
+
+FOLDERS = (*SERVER, "tools", "tests", "scripts", "console", "dashboard", "clients", "examples")
+TABLE = re.compile(r"^\| *(?:file|script|folder)\b.*\n\|[-| ]+\n((?:\|.*\n)+)", re.M)
+
+
+def readmes():
+    """The READMEs with a table of files."""
+    return [path for folder in FOLDERS if (ROOT / folder).is_dir()
+            for path in below(folder, "README.md")]
+
+
+def rows(readme):
+    """The names in the first columns of its tables of files."""
+    found = []
+    for table in TABLE.findall(text(readme)):
+        for line in table.splitlines():
+            first = re.split(r"(?<!\\)\|", line)[1]
+            found += [name.split()[0] for name in re.findall(r"`([^`]+)`", first)]
+    return found
+
+
+def modules(folder):
+    """{name as a row has it: the paths that it stands for} of what is beside a README."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name[0] == "." or path.name in ("README.md", "build", "node_modules", "__pycache__"):
+            continue
+        if path.is_dir():
+            found.setdefault(path.name + "/", set()).add(path)
+        elif path.suffix in (".c", ".h"):
+            found.setdefault(path.stem, set()).add(path)
+        else:
+            found.setdefault(path.name, set()).add(path)
+    return found
+
+
+def stands_for(folder, row):
+    """The paths that a row names: none if it names nothing."""
+    if any(sign in row for sign in "*?["):
+        return set(folder.glob(row)) if not row.startswith("../") else set(ROOT.glob(row[3:]))
+    exact = folder / row
+    if exact.exists():
+        return {exact.resolve()}
+    return {path for path in (folder / f"{row}.c", folder / f"{row}.h") if path.exists()}
+
+
+def named(folder, readme):
+    """The paths that the rows of a README name, and the rows that name none."""
+    paths, empty = set(), []
+    for row in rows(readme):
+        found = stands_for(folder, row)
+        paths |= found
+        if not found:
+            empty.append(row)
+    return paths, empty
+
+
+def differences(readme):
+    """(modules without a row, rows of nothing) of one README."""
+    folder = readme.parent
+    paths, empty = named(folder, readme)
+    missing = [name for name, parts in modules(folder).items() if not parts & paths]
+    return missing, empty
+
+
+def without_row():
+    """How many modules of all folders have no row."""
+    return sum(len(differences(readme)[0]) for readme in readmes())
