@@ -81,7 +81,7 @@ include tests/variants.mk
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: FORCE all tests unit asan tsan model killpoints test soak check run install uninstall counts \
+.PHONY: FORCE all tests unit asan tsan model killpoints quick integration test soak check run install uninstall counts \
         perfcheck format clean help
 
 all: $(PROGRAMS:%=$(BUILD)/%) ## builds the programs (the default)
@@ -179,13 +179,19 @@ model: ## tries every order of steps of the models beside the code, *.pml (spin)
 killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd
 
+quick: ## runs the unit tests and some integration tests, in less than a minute
+	$(Q)scripts/test quick
+
+integration: ## runs the integration tests of the plain build
+	$(Q)scripts/test integration
+
 test: ## runs all tests, plain and with sanitizers, as CI does
 	$(Q)scripts/test
 
 soak: ## the tests that kill and that fuzz, for SOAK_MINUTES (30) and FUZZ_MINUTES (60)
 	$(Q)scripts/soak
 
-check: ## format, static analysis, include directions, tables against documents
+check: ## format, static analysis, include directions, tables against documents, how the code reads
 	$(Q)scripts/check
 
 run: ## starts Redis, the server and an example, ready to be tried
@@ -228,4 +234,4 @@ clean: ## removes what was built
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
-	    while IFS='	' read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
+	    while IFS='	' read -r target text; do printf '  make %-11s %s\n' "$$target" "$$text"; done
