@@ -18,7 +18,7 @@ struct listeners {
 /*
  * Opens what `config` asks for: non-blocking, with the options that accepted sockets are to have. A
  * socket of `old` (NULL: none) that is bound to the address is used on; so is one that was passed
- * for it (inherit.h, upgrade.h). A unix socket whose server is gone is replaced, one that answers
+ * for it (inherit.h, handover.h). A unix socket whose server is gone is replaced, one that answers
  * is not. Returns 0, or -1 after logging why: then everything is as it was.
  */
 int listeners_open(struct listeners *listeners, const struct config *config,

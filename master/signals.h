@@ -1,5 +1,6 @@
 /*
- * Signals, by a table, read from a signalfd(2) within the loop: no handler ever runs.
+ * The signals of the table are blocked and read from a signalfd(2) within the loop, so none of them
+ * has a handler. Fatal signals have one until a new version serves (rollback.h).
  */
 #ifndef WSPUSHD_MASTER_SIGNALS_H
 #define WSPUSHD_MASTER_SIGNALS_H

@@ -22,16 +22,23 @@
  *    | generation      | owner    | state    | flags         |
  *    +-----------------+----------+----------+---------------+
  *
- * The states, and who moves a record on. conn_set_state() holds to the table of moves in conn.c, so
- * that whatever happens to a connection within one turn, CLOSING is never OPEN again:
+ * The life of a connection goes along the first line; the others leave states out. conn_set_state()
+ * allows only the changes in the table of conn.c, so CLOSING never becomes OPEN
+ * again, whatever happens to a connection within one turn:
  *
- *     FREE --accept--> HANDSHAKE --user known, 101 sent--> MOVING --adopted--> SUBSCRIBING
- *      ^                   |                                 |   by the home       |
- *      |                   | refused                         |             Redis has confirmed,
- *      |                   v                                 v             HELLO is sent
- *      +---------------- CLOSING <------------------------ (any) <------------ OPEN
- *        conn_release, close(2)                                     an echo connection goes from
- *                                                                   HANDSHAKE to OPEN at once
+ *     FREE ----> HANDSHAKE ----> MOVING ----> SUBSCRIBING ----> OPEN ----> CLOSING ----> FREE
+ *                                                                            ^
+ *                HANDSHAKE, SUBSCRIBING -------------------------------------+
+ *                HANDSHAKE --------------------------------> OPEN
+ *                HANDSHAKE, MOVING -------------------------------------------------> FREE
+ *
+ *   HANDSHAKE     accept4(2) has returned the descriptor
+ *   MOVING        the user is known: handed to the home worker
+ *   SUBSCRIBING   adopted by the home, which sends the 101
+ *   OPEN          Redis has confirmed the subscription and HELLO is sent; an echo connection, which
+ *                 has no user, becomes OPEN at its 101
+ *   CLOSING       refused, or our close frame is sent, or the connection has failed
+ *   FREE          conn_release(), then close(2)
  *
  * Only the owner writes a record. Ownership changes hands in MOVING, and in any state when the
  * number of workers changes (plan.h): the old owner's last store is the word that names the new
@@ -57,7 +64,7 @@ enum { CONN_ON_THE_WAY = 64 };
 enum conn_state {
     CONN_FREE,        /* no connection: of the record only the generation means anything */
     CONN_HANDSHAKE,   /* accepted; the request head is not whole, or the login not decided */
-    CONN_MOVING,      /* upgraded, on its way to its home worker, which is already the owner */
+    CONN_MOVING,      /* logged in, on its way to its home worker, which is already the owner */
     CONN_SUBSCRIBING, /* at home, waiting for Redis to confirm the subscription */
     CONN_OPEN,        /* HELLO is sent */
     CONN_CLOSING,     /* our close frame is sent: what still comes is read and thrown away */
