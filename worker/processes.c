@@ -81,7 +81,7 @@ static int slot_pid(const struct worker *worker, uint32_t i)
 /* The ticks, or the most that any worker has shown so far. */
 static uint64_t never_less(const struct worker *worker, uint64_t ticks)
 {
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+    for (uint32_t i = 0; i < worker_slots_run(worker); i++) {
         const uint64_t shown =
             atomic_load_explicit(&worker->segment->stats[i].cpu_shown, memory_order_relaxed);
         ticks = shown > ticks ? shown : ticks;
@@ -95,7 +95,7 @@ static unsigned long long read_cpu(const struct worker *worker, int master, stru
     const double second = (double)sysconf(_SC_CLK_TCK);
     const struct cpu_ticks all = read_ticks(master);
     unsigned long long sum = all.own + all.reaped;
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+    for (uint32_t i = 0; i < worker_slots_run(worker); i++) {
         const int pid = slot_pid(worker, i);
         const unsigned long long own = pid > 0 ? read_ticks(pid).own : 0;
         out->worker[i].cpu_seconds = (double)own / second;
@@ -110,7 +110,7 @@ static void read_memory(const struct worker *worker, int master, struct processe
 {
     struct stat segment;
     out->bytes = read_own_bytes(master) + read_file_bytes(getpid());
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+    for (uint32_t i = 0; i < worker_slots_run(worker); i++) {
         const int pid = slot_pid(worker, i);
         out->worker[i].bytes = pid > 0 ? read_own_bytes(pid) : 0;
         out->bytes += out->worker[i].bytes;
@@ -123,7 +123,7 @@ static void read_memory(const struct worker *worker, int master, struct processe
 static uint64_t known_fds(const struct worker *worker)
 {
     uint64_t count = worker->segment->header->own_fds;
-    for (uint32_t i = 0; i < worker_slots(worker); i++) {
+    for (uint32_t i = 0; i < worker_slots_run(worker); i++) {
         const struct slot *slot = &worker->segment->slot[i];
         count += atomic_load_explicit(&slot->connections, memory_order_relaxed);
         count += atomic_load_explicit(&slot->link.fd, memory_order_relaxed) > 0;

@@ -24,7 +24,7 @@ static uint64_t family_total(const struct worker *worker, const char *family)
     uint64_t sum = 0;
     for (size_t i = 0; i < stats_table_len; i++)
         if (strcmp(stats_table[i].family, family) == 0)
-            sum += stats_sum(worker->segment->stats, worker_slots(worker), &stats_table[i]);
+            sum += stats_sum(worker->segment->stats, worker_slots_run(worker), &stats_table[i]);
     return sum;
 }
 
@@ -41,7 +41,7 @@ static void take_sample(const struct worker *worker, struct history_sample *samp
         .cpu_ms = (uint64_t)(processes.cpu_seconds * 1000 + 0.5),
         .resident_memory_bytes = processes.bytes,
     };
-    stats_latency_sum(worker->segment->stats, worker_slots(worker), sample->latency);
+    stats_latency_sum(worker->segment->stats, worker_slots_run(worker), sample->latency);
 }
 
 void sampler_tick(const struct worker *worker)

@@ -70,6 +70,15 @@ uint32_t worker_slots(const struct worker *worker)
     return worker->segment->header->shape.workers;
 }
 
+uint32_t worker_slots_run(const struct worker *worker)
+{
+    uint32_t slots = worker_slots(worker);
+    while (slots > 0 && atomic_load_explicit(&worker->segment->slot[slots - 1].incarnation,
+                                             memory_order_relaxed) == 0)
+        slots--;
+    return slots;
+}
+
 uint32_t worker_node_home(const struct worker *worker)
 {
     (void)worker;

@@ -122,6 +122,10 @@ uint32_t worker_channel_home(const struct worker *worker, const char *kind, cons
 /* Slots that there are, in use or not: for what outlives the use of a slot. */
 uint32_t worker_slots(const struct worker *worker);
 
+/* One more than the highest slot that any process has run since the start. From there on everything
+ * is zero, and not to be read: that would give it pages. */
+uint32_t worker_slots_run(const struct worker *worker);
+
 /* The node's home: the worker that subscribes the channels of the whole node. */
 uint32_t worker_node_home(const struct worker *worker);
 
