@@ -58,7 +58,7 @@ Q := $(if $(V),,@)
 
 CONSOLE    := console/index.html console/console.css console/console.js console/console.svg \
               clients/js/wspush.js
-DASHBOARD  := $(addprefix dashboard/,index.html dashboard.css dashboard.js dashboard.svg)
+DASHBOARD  := dashboard/index.html $(wildcard dashboard/dashboard.*)
 PAGES      := console dashboard
 SERVER_SRC := $(wildcard $(MODULES:=/*.c))
 KILL_SRC   := $(if $(KILLPOINTS),tests/chaos/killpoint.c)
