@@ -135,7 +135,7 @@ async function fill(at) {
 
 async function take(stats) {
     const at = Date.now() / 1000;
-    if (stats.boot !== boot) forget(); /* another server, or the same one started again */
+    if (stats.boot !== boot || age(at) < 0) forget(); /* another server, or the same one started again */
     boot = stats.boot;
     if (age(at) > MISSED_S) await fill(at);
     addStats(stats, at);

@@ -41,7 +41,8 @@ function prune(now) {
 
 export const last = () => samples.at(-1);
 
-/* Seconds since the last sample: more than a few if the page was hidden, or the server away. */
+/* Seconds since the last sample: more than a few if the page was hidden or the server away, less than 0
+ * if this browser's clock was set back. */
 export const age = (at) => (samples.length ? at - last().at : Infinity);
 
 export function forget() {
@@ -49,8 +50,7 @@ export function forget() {
 }
 
 export function addStats(stats, at) {
-    if (age(at) < -COARSE_S) forget(); /* this browser's clock was set */
-    samples = samples.filter((sample) => sample.at < at);
+    samples = samples.filter((sample) => sample.at < at); /* a new one of the history may be as young */
     bounds = stats.push_latency.buckets.map((bucket) => bucket.le_us).filter((bound) => bound !== undefined);
     samples.push(fromStats(stats, at));
     prune(at);

@@ -51,17 +51,17 @@ def rows(page, selector):
         [...row.cells].map((cell) => cell.textContent))""")
 
 
-def counters(page, where):
-    """{(counter, value of its label or None): number} of a list of counters."""
-    return {(name, value): number for name, value, number in page.run(
-        f"""[...document.querySelectorAll("{where} li")].map(({{ dataset }}) =>
-            [dataset.counter, dataset.value ?? null, Number(dataset.number)])""")}
+def counters(page):
+    """Two dictionaries, {(counter, value of its label or None): number}: what is shown, what is folded away."""
+    lists = page.run("""["#counters", "#zeros"].map((list) => [...document.querySelectorAll(`${list} li`)]
+        .map(({ dataset }) => [dataset.counter, dataset.value ?? null, Number(dataset.number)]))""")
+    return [{(name, value): number for name, value, number in rows} for rows in lists]
 
 
 def reasons(page, counter):
     """{reason: total}, also of those that are folded away."""
-    return {value: number for (name, value), number in
-            (counters(page, "#counters") | counters(page, "#zeros")).items() if name == counter}
+    some, none = counters(page)
+    return {value: number for (name, value), number in (some | none).items() if name == counter}
 
 
 def points(page, chart, key):
@@ -199,6 +199,42 @@ def test_the_charts_begin_with_the_last_hour(make_server, browser):
     assert page.complaints == []
 
 
+@pytest.mark.parametrize("seconds", [20, -3600])
+def test_what_was_missed_is_asked_for(make_server, browser, seconds):
+    """A page that was hidden finds that its clock has gone on; one whose clock was set back begins again."""
+    server = make_server()
+    page = open_page(browser, server)
+    page.run(f"(() => {{ const now = Date.now; Date.now = () => now() + {seconds * 1000}; }})()")
+    wait_for(lambda: sum(url.endswith("/api/history") for url in page.requests) == 2, "the second question")
+    page.wait("document.querySelector('#state').innerText === 'ready'")
+    page.click("#ranges button:last-child")
+    wait_for(lambda: points(page, "connections", "connections") > 1, "the line")
+    assert sum(url.endswith("/api/history") for url in page.requests) == 2 and page.complaints == []
+
+
+def test_rates_and_quantiles_are_those_of_prometheus(server, browser):
+    page = open_page(browser, server)
+
+    def of(before, after, what):
+        """A rate or quantile between two samples, by the page's own module with a state of its own."""
+        def history(number):
+            return f"""m.addHistory({{ now_ms: 0, latency_le_us: [50, 100, 200],
+                samples: [{{ at_ms: {number * 10000}, ...{json.dumps([before, after][number])} }}] }}, 0);"""
+        return page.run(f"""import("./dashboard.samples.js?" + Math.random()).then((m) => {{
+            {history(0)} {history(1)} const [from, to] = m.span(3600); return {what} ?? null; }})""")
+
+    none, some = {"latency": [0, 0, 0, 0]}, {"latency": [10, 20, 20, 20]}
+    assert of(none, some, "m.quantile(0.5, from, to)") == 50
+    assert of(none, some, "m.quantile(0.25, from, to)") == 25
+    assert of(none, some, "m.quantile(0.75, from, to)") == 75
+    assert of(none, some, "m.quantile(1, from, to)") == 100
+    assert of(some, some, "m.quantile(0.5, from, to)") is None, "no delivery"
+    assert of(some, {"latency": [10, 20, 20, 30]}, "m.quantile(0.5, from, to)") == 200, "above all bounds"
+    assert of({"cpu_ms": 100, **none}, {"cpu_ms": 350, **none}, "m.growth('cpu_ms', from, to)") == 25
+    assert of({"cpu_ms": 100, **none}, {"cpu_ms": 90, **none}, "m.growth('cpu_ms', from, to)") == 0
+    assert of(none, some, "m.growth('cpu_ms', to, to)") is None
+
+
 def test_workers_as_they_are_with_what_befalls_them(make_server, browser):
     server = make_server(workers=2)
     server.workers_may_change = True
@@ -247,11 +283,13 @@ def test_zeros_are_one_line(make_server, browser):
         return {(name, value): number for name, counter in each.items() for value, number in
                 (counter.items() if isinstance(counter, dict) else [(None, counter)])}
 
-    wait_for(lambda: counters(page, "#counters").get(("connections_opened_total", None)) == 1, "the client")
-    some, none = counters(page, "#counters"), counters(page, "#zeros")
+    wait_for(lambda: counters(page)[0].get(("connections_opened_total", None)) == 1, "the client")
+    some, none = counters(page)
     assert (some | none).keys() == leaves().keys()
     assert all(some.values()) and not any(none.values()) and len(none) > 50
-    assert page.text("#zeros-title") == f"{len(none)} counters are zero"
+    page.wait("parseInt(document.querySelector('#zeros-title').innerText) === "
+              "document.querySelectorAll('#zeros li').length")
+    assert re.fullmatch(r"\d+ counters are zero", page.text("#zeros-title"))
     assert page.run("document.querySelector('#zeros').checkVisibility()") is False
     page.click("#zeros-title")
     page.wait("document.querySelector('#zeros').checkVisibility()")
@@ -355,6 +393,7 @@ def test_an_outage_of_redis_and_of_the_server_shows(make_server, own_redis, brow
     page.wait("document.querySelector('#state').innerText === 'no answer'")
     server.start()
     page.wait("document.querySelector('#state').innerText === 'ready'")
+    assert sum(url.endswith("/api/history") for url in page.requests) == 2, "of the new server, too"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
