@@ -153,8 +153,8 @@ int migrate_carry(struct segment *segment, int fd, size_t size, const struct mig
 
 /* ---- The table ---- */
 
-/* The layout of the version before, if the stored structs have changed since: `make layout` prints
- * the fingerprint. Rows of older versions go. */
+/* The layout of the version before, if the stored structs have changed since: `make` writes the
+ * fingerprint to build/layout. Rows of older versions go. */
 static const struct migrate_row rows[] = {
 #ifdef MIGRATE_FROM
     {.from = MIGRATE_FROM, .to = SEGMENT_LAYOUT}, /* for tests: the same structs, another number */
