@@ -54,7 +54,7 @@ static bool text_sane(struct config_load *load, const char *text, size_t len)
         return true;
     for (const char *at = text; *at; at++)
         origin.line += *at == '\n';
-    config_problem(load, origin, NULL, "a NUL byte: this is no text");
+    config_problem(load, origin, NULL, "NUL byte: not a text file");
     return false;
 }
 
@@ -206,8 +206,8 @@ static void apply_override(struct config_load *load, cfg_t *root, const char *te
     if (!opt) {
         config_problem(load, origin, NULL,
                        strncmp(text, "opcode", strlen("opcode")) == 0
-                           ? "opcodes can be declared in push.conf only"
-                           : "there is no such key");
+                           ? "opcodes can be declared only in push.conf"
+                           : "unknown key");
         return;
     }
 

@@ -161,7 +161,7 @@ bool config_parse_listen(const char *text, struct listen_address *out, char *why
         return listen_unix(copy + strlen("unix:"), out, why);
 
     if (cut || !split_host(copy, &host, &port) || !port)
-        return config_refuse(why, "%s is no address: write host:port, [::]:port or unix:/path",
+        return config_refuse(why, "%s is not an address: write host:port, [::]:port or unix:/path",
                              config_quoted(text));
     if (!parse_port(port, &number))
         return config_refuse(why, "%s: the port is not a number from 0 to 65535",
@@ -300,7 +300,7 @@ bool config_parse_redis(const char *text, struct redis_address *out, char *why)
 
     *out = (struct redis_address){0};
     if (starts_with(text, "rediss://"))
-        return config_refuse(why, "TLS to Redis is not spoken: use redis:// or unix://");
+        return config_refuse(why, "TLS to Redis is not supported: use redis:// or unix://");
     if (tcp || starts_with(text, "unix://")) {
         char *const copy = strdup(text + strlen(tcp ? "redis://" : "unix://"));
 
@@ -311,8 +311,9 @@ bool config_parse_redis(const char *text, struct redis_address *out, char *why)
         return true;
     config_redis_free(out);
     /* Without the value: it may hold a password, and messages are copied into tickets. */
-    return config_refuse(why, "is no URL of the form redis://[user:password@]host[:port][/db] or "
-                              "unix:///path[?db=N]");
+    return config_refuse(why,
+                         "is not a URL of the form redis://[user:password@]host[:port][/db] or "
+                         "unix:///path[?db=N]");
 }
 
 /* Networks. */
@@ -356,7 +357,7 @@ bool config_parse_network(const char *text, struct network *out, char *why)
         }
     }
     if (added < 0)
-        return config_refuse(why, "%s is no network: write 10.0.0.0/8, ::1/128 or one address",
+        return config_refuse(why, "%s is not a network: write 10.0.0.0/8, ::1/128 or one address",
                              config_quoted(text));
     if (!masked(out->address, bits))
         return config_refuse(why, "%s has bits set beyond its prefix length", config_quoted(text));

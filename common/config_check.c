@@ -34,12 +34,11 @@ static bool same_address(const struct listen_address *a, const struct listen_add
 static void check_listen(struct config_load *load, const struct config *config)
 {
     if (config->listen.count == 0)
-        REPORT(load, "listen", "at least one address is wanted, like 127.0.0.1:8080");
+        REPORT(load, "listen", "expected at least one address, like 127.0.0.1:8080");
     for (size_t i = 0; i < config->listen.count; i++)
         for (size_t j = 0; j < i; j++)
             if (same_address(&config->listen_at[i], &config->listen_at[j]))
-                REPORT(load, "listen", "%s stands there twice",
-                       config_quoted(config->listen.item[i]));
+                REPORT(load, "listen", "%s is listed twice", config_quoted(config->listen.item[i]));
 }
 
 static void check_paths(struct config_load *load, const struct config *config)
@@ -47,9 +46,10 @@ static void check_paths(struct config_load *load, const struct config *config)
     if (*config->echo_path != '\0' && strcmp(config->echo_path, config->path) == 0)
         REPORT(load, "echo_path", "is the same as path: %s", config_quoted(config->path));
     if (config->console && strcmp(config->path, "/") == 0)
-        REPORT(load, "path", "/ is where the console would be: choose another or console = false");
+        REPORT(load, "path",
+               "/ is used by the console: choose another path, or set console = false");
     if (config->console && strcmp(config->echo_path, "/") == 0)
-        REPORT(load, "echo_path", "/ is where the console would be");
+        REPORT(load, "echo_path", "/ is used by the console");
 }
 
 static void check_insecure(struct config_load *load, const struct config *config)
@@ -60,7 +60,8 @@ static void check_insecure(struct config_load *load, const struct config *config
         if (config->listen_at[i].len == 0 || config->listen_at[i].loopback)
             continue;
         REPORT(load, "auth",
-               "with none anybody who reaches %s may be any user: set auth to jwt, session or "
+               "with none, any client that reaches %s can act as any user: set auth to jwt, "
+               "session or "
                "header, or listen on 127.0.0.1 only, or set allow_insecure = true",
                config_quoted(config->listen.item[i]));
         return;
@@ -73,7 +74,8 @@ static void check_admin(struct config_load *load, const struct config *config)
         config->allow_insecure)
         return;
     REPORT(load, "admin",
-           "anybody who reaches %s may push to every user and stop the server: set admin_token, or "
+           "any client that reaches %s can push to every user and stop the server: set "
+           "admin_token, or "
            "listen on 127.0.0.1 or a unix socket only, or set allow_insecure = true",
            config_quoted(config->admin));
 }
@@ -105,11 +107,11 @@ static void check_session(struct config_load *load, const struct config *config)
 static void check_auth(struct config_load *load, struct config *config)
 {
     if (config->auth.count == 0)
-        REPORT(load, "auth", "at least one way is wanted: jwt, session, header or none");
+        REPORT(load, "auth", "expected at least one method: jwt, session, header or none");
     for (size_t i = 0; i < config->auth.count; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(config->auth.item[i], config->auth.item[j]) == 0)
-                REPORT(load, "auth", "%s stands there twice", config_quoted(config->auth.item[i]));
+                REPORT(load, "auth", "%s is listed twice", config_quoted(config->auth.item[i]));
 
     if (uses(config, AUTH_JWT))
         load_jwt_key(load, config);
@@ -123,7 +125,7 @@ static void check_auth(struct config_load *load, struct config *config)
 static void check_processes(struct config_load *load, const struct config *config)
 {
     if (!config->share_descriptors && config->workers != 1)
-        REPORT(load, "share_descriptors", "false works with workers = 1 only");
+        REPORT(load, "share_descriptors", "false requires workers = 1");
 }
 
 static void check_rules(struct config_load *load, const struct config *config)

@@ -156,7 +156,7 @@ static void take_string(struct scan *scan)
         if (*at == '\\' && at[1] != '\n' && at[1] != '\0') {
             at++;
             if (quote == '"' && *at >= '0' && *at <= '9')
-                string_ill(scan, "octal escapes are not taken: write \\x and two digits");
+                string_ill(scan, "octal escapes are not supported: write \\x and two digits");
         } else if (quote == '"' && at[0] == '$' && at[1] == '{') {
             at = variable(scan, at);
         }
@@ -182,7 +182,7 @@ static void take_token(struct scan *scan)
         scan->token.len = c == '+' ? 2 : 1;
         scan->token.mark = c;
     } else {
-        report(scan, scan->line, NULL, "'%c' may only stand in quotes", c);
+        report(scan, scan->line, NULL, "'%c' is allowed only in quotes", c);
     }
 }
 
@@ -216,9 +216,9 @@ static bool unexpected(const struct scan *scan, const char *wanted)
     const struct token *token = &scan->token;
 
     if (token->kind == TOKEN_END)
-        report(scan, scan->line, NULL, "the file ends where %s is wanted", wanted);
+        report(scan, scan->line, NULL, "unexpected end of file, expected %s", wanted);
     else if (token->kind != TOKEN_INVALID)
-        report(scan, token->line, NULL, "%s stands where %s is wanted", shown(token), wanted);
+        report(scan, token->line, NULL, "expected %s, found %s", wanted, shown(token));
     return false;
 }
 
@@ -257,13 +257,14 @@ static bool title_fits(struct scan *scan, const struct token *title)
     uint32_t op = 0;
 
     if (!config_parse_u32(text, len, &op) || op < 100 || op > 16777215) {
-        report(scan, title->line, "opcode", "%s is no opcode from 100 to 16777215", shown(title));
+        report(scan, title->line, "opcode", "%s is not an opcode from 100 to 16777215",
+               shown(title));
         return false;
     }
     for (size_t i = 0; i < load->opcode_count; i++) {
         if (load->opcode[i].op == op) {
-            report(scan, title->line, "opcode", "%u is declared a second time, first in line %d",
-                   op, load->opcode[i].line);
+            report(scan, title->line, "opcode", "%u is already declared in line %d", op,
+                   load->opcode[i].line);
             return false;
         }
     }
@@ -291,11 +292,11 @@ static bool section_fits(struct scan *scan, const struct config_section *in,
         return false;
     }
     if (!section) {
-        report(scan, name->line, text, "there is no such section");
+        report(scan, name->line, text, "unknown section");
         return false;
     }
     if (section->titled != (title->kind != TOKEN_END)) {
-        report(scan, name->line, text, "is written %s %s{ ... }", text,
+        report(scan, name->line, text, "must be written %s %s{ ... }", text,
                section->titled ? "NUMBER " : "");
         return false;
     }
@@ -312,11 +313,11 @@ static bool assignment_fits(const struct scan *scan, const struct config_section
     if (!key && in == &config_sections[SECTION_ROOT] && config_section_find(name->at, name->len))
         report(scan, name->line, text, "is a section: %s { ... }", text);
     else if (!key)
-        report(scan, name->line, text, "there is no such key%s%s",
+        report(scan, name->line, text, "unknown key%s%s",
                in == &config_sections[SECTION_ROOT] ? "" : " in section ",
                in == &config_sections[SECTION_ROOT] ? "" : in->name);
     else if (key->kind != KEY_LIST && append)
-        report(scan, name->line, text, "+= is for lists");
+        report(scan, name->line, text, "+= is only for lists");
     else if (key->kind != KEY_LIST && list)
         report(scan, name->line, text, "takes one value, not a list");
     else
@@ -353,7 +354,7 @@ static bool section(struct scan *scan, const struct config_section *in, const st
     if (!is_mark(scan, '{'))
         return unexpected(scan, "'{'");
     if (depth == DEPTH_MAX) {
-        report(scan, scan->line, NULL, "sections lie in sections %d deep", DEPTH_MAX);
+        report(scan, scan->line, NULL, "sections are nested more than %d deep", DEPTH_MAX);
         return false;
     }
     *fits = in && section_fits(scan, in, name, found, &title);

@@ -1,8 +1,8 @@
 /*
- * The table of config_keys.h as data, and beside it the keys of the sections. From these rows come
- * libconfuse's options, the bounds, the copy into struct config, `wspushd -k` and the check of
- * push.conf and the documents. A new key is one row in config_keys.h (or here, for a section) and
- * one field: config.h makes the fields of the root by itself.
+ * The table of config_keys.h as data, and the keys of the sections. libconfuse's options, the
+ * bounds, the copy into struct config, `wspushd -k`, and the check of push.conf and the documents
+ * all use these rows. To add a key, add one row to config_keys.h; config.h generates its field. For
+ * a key of a section add the row here and the field in config.h.
  */
 #include "common/config_internal.h"
 
@@ -16,7 +16,7 @@ const char *const config_auth_words[] = {AUTH_METHODS(WORD) NULL};
 #define ALGORITHM_WORD(name, ...) #name,
 const char *const config_jwt_algorithms[] = {JWT_ALGORITHMS(ALGORITHM_WORD) NULL};
 
-/* The words of each ENUM: words_slow_policy and so on. */
+/* Defines the word list of each ENUM: words_slow_policy and so on. */
 #define NO_WORDS(...)
 #define ENUM_WORDS(key, initial, values, ...) \
     static const char *const words_##key[] = {values(WORD) NULL};
@@ -36,7 +36,7 @@ CONFIG_KEYS(NO_WORDS, NO_WORDS, NO_WORDS, ENUM_WORDS, NO_WORDS)
     {ROW(ROOT(key), key, KEY_STR, change, help), .text = (initial)},
 #define ENUM_ROW(key, initial, values, change, help)                                               \
     {ROW(ROOT(key), key, KEY_ENUM, change, help), .number = (initial), .words = words_##key},
-/* The initialisers of a list's default are also how push.conf writes it, but for {NULL}. */
+/* The initialisers of a list's default are also its syntax in push.conf, except {NULL}. */
 #define LIST_ROW(key, initial, change, help)                                                       \
     {ROW(ROOT(key), key, KEY_LIST, change, help),                                                  \
      .text = #initial},
@@ -57,15 +57,15 @@ static const struct config_key jwt_keys[] = {
     SECTION_STR(jwt, algorithm, "HS256", "the only algorithm accepted: HS256, HS384, HS512, RS256, ES256"),
     SECTION_STR(jwt, cookie, "token", "cookie that may hold the token; empty: none"),
     SECTION_STR(jwt, query, "", "query parameter that may hold the token; empty: none"),
-    SECTION_STR(jwt, audience, "", "what aud must hold; empty: not checked"),
-    SECTION_STR(jwt, issuer, "", "what iss must be; empty: not checked"),
-    SECTION_INT(jwt, leeway, 0, 0, 60, "seconds", "how far the login service's clock may be off when exp and nbf are checked"),
+    SECTION_STR(jwt, audience, "", "required audience (aud); empty: not checked"),
+    SECTION_STR(jwt, issuer, "", "required issuer (iss); empty: not checked"),
+    SECTION_INT(jwt, leeway, 0, 0, 60, "seconds", "tolerated clock skew of the login service when exp and nbf are checked"),
 };
 
 static const struct config_key session_keys[] = {
     SECTION_STR(session, cookie, "sid", "cookie that holds the session; empty: none"),
     SECTION_STR(session, header, "", "header that holds the session; empty: none"),
-    SECTION_STR(session, prefix, "session:", "what the session's key in Redis begins with"),
+    SECTION_STR(session, prefix, "session:", "prefix of the session's key in Redis"),
 };
 
 #define RULE(field) offsetof(struct opcode_rule, field)
@@ -73,11 +73,11 @@ static const struct config_key opcode_keys[] = {
     {ROW(RULE(name), name, KEY_STR, RELOAD, "its name in the log and in statistics"), .text = ""},
     {ROW(CONFIG_NO_FIELD, to, KEY_STR, RELOAD,
          "where requests go: stream:KEY, channel:NAME, list:KEY, echo or drop"), .text = ""},
-    {ROW(RULE(payload), payload, KEY_ENUM, RELOAD, "what a payload must be"),
+    {ROW(RULE(payload), payload, KEY_ENUM, RELOAD, "required form of the payload"),
      .number = KIND_ANY, .words = payload_words},
-    {ROW(RULE(max), max, KEY_INT, RELOAD, "largest payload; 0: only max_message counts"),
+    {ROW(RULE(max), max, KEY_INT, RELOAD, "largest payload; 0: only max_message applies"),
      .most = 16777216, .unit = "bytes"},
-    {ROW(RULE(rate), rate, KEY_INT, RELOAD, "requests a second on one connection; 0: no limit"),
+    {ROW(RULE(rate), rate, KEY_INT, RELOAD, "requests per second on one connection; 0: no limit"),
      .most = 1000000, .unit = "requests a second"},
 };
 /* clang-format on */

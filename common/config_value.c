@@ -98,7 +98,7 @@ static bool check_admin_token(const char *value, char *why)
     for (const char *at = value; *at; at++)
         if (*at <= ' ' || *at > '~')
             return config_refuse(why,
-                                 "only visible ASCII can stand in a token, without white space");
+                                 "a token may contain only visible ASCII, without white space");
     return true;
 }
 
@@ -106,7 +106,7 @@ static bool check_admin_host(const char *value, char *why)
 {
     if (*value == '\0' || strpbrk(value, ":/?#@*[]") || !visible(value))
         return config_refuse(why,
-                             "%s is not the name of a host: write admin.example.org, without a "
+                             "%s is not a host name: write admin.example.org, without a "
                              "port",
                              config_quoted(value));
     return true;
@@ -153,7 +153,7 @@ bool config_parse_target(const char *text, enum request_target *target, const ch
         *key = targets[i].has_key ? rest : NULL;
         return true;
     }
-    return config_refuse(why, "%s is none of: stream:KEY, channel:NAME, list:KEY, echo, drop",
+    return config_refuse(why, "%s is not one of: stream:KEY, channel:NAME, list:KEY, echo, drop",
                          config_quoted(text));
 }
 
@@ -175,7 +175,7 @@ static bool check_path(const char *value, char *why)
     if (*value != '/')
         return config_refuse(why, "%s does not begin with /", config_quoted(value));
     if (!visible(value) || strpbrk(value, "?#"))
-        return config_refuse(why, "%s: a path has no white space, no ? and no #",
+        return config_refuse(why, "%s: a path must not contain white space, ? or #",
                              config_quoted(value));
     return true;
 }
@@ -192,7 +192,7 @@ static bool check_prefix(const char *value, char *why)
     if (len > PREFIX_MAX)
         return config_refuse(why, "%s is longer than %d bytes", config_quoted(value), PREFIX_MAX);
     if (!visible(value))
-        return config_refuse(why, "%s holds white space or control characters",
+        return config_refuse(why, "%s contains white space or control characters",
                              config_quoted(value));
     return true;
 }
@@ -229,8 +229,8 @@ static bool check_origin(const char *value, char *why)
                              config_quoted(value));
     if (!star_is_label(host + 3))
         return config_refuse(why,
-                             "%s: a * stands only for the whole first label, as in "
-                             "https://*.example.org, or alone for any origin",
+                             "%s: a * may replace only the whole first label, as in "
+                             "https://*.example.org, or stand alone for any origin",
                              config_quoted(value));
     return true;
 }
@@ -245,8 +245,7 @@ static bool check_topic(const char *value, char *why)
                              config_quoted(value), TOPIC_PATTERN_MAX);
     for (const char *at = value; (at = strpbrk(at, "{}")); at += strlen(hole))
         if (strncmp(at, hole, strlen(hole)) != 0)
-            return config_refuse(why, "%s: braces stand for nothing but {user}",
-                                 config_quoted(value));
+            return config_refuse(why, "%s: the only placeholder is {user}", config_quoted(value));
     return true;
 }
 
@@ -256,7 +255,7 @@ static bool check_auth(const char *value, char *why)
 
     if (config_word_find(config_auth_words, value) >= 0)
         return true;
-    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+    return config_refuse(why, "%s is not one of: %s", config_quoted(value),
                          config_words_text(config_auth_words, ", ", words, sizeof words));
 }
 
@@ -266,7 +265,7 @@ static bool check_algorithm(const char *value, char *why)
 
     if (config_word_find(config_jwt_algorithms, value) >= 0)
         return true;
-    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+    return config_refuse(why, "%s is not one of: %s", config_quoted(value),
                          config_words_text(config_jwt_algorithms, ", ", words, sizeof words));
 }
 
@@ -277,8 +276,7 @@ static bool check_token(const char *value, char *why)
                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
     if (value[strspn(value, token)] != '\0')
-        return config_refuse(why, "%s cannot be the name of a header or cookie",
-                             config_quoted(value));
+        return config_refuse(why, "%s is not a valid header or cookie name", config_quoted(value));
     return true;
 }
 
@@ -368,7 +366,7 @@ static bool check_word(const struct config_key *key, const char *value, char *wh
 
     if (config_word_find(key->words, value) >= 0)
         return true;
-    return config_refuse(why, "%s is none of: %s", config_quoted(value),
+    return config_refuse(why, "%s is not one of: %s", config_quoted(value),
                          config_words_text(key->words, ", ", words, sizeof words));
 }
 

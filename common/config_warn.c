@@ -41,8 +41,8 @@ static void warn_of_conf(const struct config *config, const char *path, FILE *ou
 
     if ((password || token) && world_readable(path, &mode))
         fprintf(out,
-                "%s: warning: every user may read this file (mode %04o), and with it %s%s%s: chmod "
-                "o-r, or write \"${NAME}\" and set that in the environment\n",
+                "%s: warning: every user can read this file (mode %04o), which contains %s%s%s: "
+                "chmod o-r, or write \"${NAME}\" and set NAME in the environment\n",
                 path, mode, password ? "the password in redis" : "",
                 password && token ? " and " : "", token ? "admin_token" : "");
 }
@@ -56,13 +56,12 @@ void config_warn(const struct config *config, const char *path, FILE *out)
     if (has_secret_key(config) && world_readable(config->jwt.key_file, &mode))
         fprintf(
             out,
-            "%s: jwt.key_file: warning: every user may read %s (mode %04o), and then make tokens "
+            "%s: jwt.key_file: warning: every user can read %s (mode %04o) and then make tokens "
             "for any user: chmod o-r\n",
             path, config_quoted(config->jwt.key_file), mode);
     if (token_len > 0 && token_len < TOKEN_SHORT)
-        fprintf(
-            out,
-            "%s: admin_token: warning: %zu characters can be guessed: openssl rand -hex 32 makes "
-            "a better one\n",
-            path, token_len);
+        fprintf(out,
+                "%s: admin_token: warning: %zu characters can be guessed: make a longer one "
+                "with openssl rand -hex 32\n",
+                path, token_len);
 }

@@ -109,9 +109,9 @@ static struct jwt_key *secret_key(const struct algorithm *algorithm, const char 
 {
     const size_t used = without_line_end(text, len), least = (size_t)algorithm->least_bits / 8;
     if (strstr(text, "-----BEGIN "))
-        return refuse(why, "holds a key in PEM; %s wants a shared secret", algorithm->name);
+        return refuse(why, "contains a key in PEM; %s requires a shared secret", algorithm->name);
     if (used < least)
-        return refuse(why, "the secret has %zu bytes; %s wants at least %zu (RFC 7518)", used,
+        return refuse(why, "the secret has %zu bytes; %s requires at least %zu (RFC 7518)", used,
                       algorithm->name, least);
     struct jwt_key *key = make(algorithm, why);
     uint8_t *secret = key ? malloc(used + 1) : NULL;
@@ -165,9 +165,9 @@ static struct jwt_key *refuse_pem(const char *text, char *why)
 {
     if (strstr(text, "PRIVATE KEY-----"))
         return refuse(why,
-                      "holds no public key in PEM but a private key, which this server must not "
-                      "have: openssl pkey -in FILE -pubout writes its public half");
-    return refuse(why, "holds no public key in PEM (-----BEGIN PUBLIC KEY-----)");
+                      "contains no public key in PEM but a private key, which this server must not "
+                      "have: write its public key with openssl pkey -in FILE -pubout");
+    return refuse(why, "contains no public key in PEM (-----BEGIN PUBLIC KEY-----)");
 }
 
 static struct jwt_key *public_key(const struct algorithm *algorithm, const char *text, size_t len,
@@ -182,15 +182,15 @@ static struct jwt_key *public_key(const struct algorithm *algorithm, const char 
         return refuse_pem(text, why);
     if (count_keys(text) > 1) {
         EVP_PKEY_free(pem);
-        return refuse(why, "holds %d keys in PEM, and only one can be used: leave one",
+        return refuse(why, "contains %d keys in PEM, but only one can be used: remove the others",
                       count_keys(text));
     }
     if (!has_form(pem, algorithm->form))
-        refuse(why, "%s wants %s", algorithm->name,
+        refuse(why, "%s requires %s", algorithm->name,
                algorithm->form == RSA_KEY ? "an RSA key" : "a key on the curve P-256");
     else if (EVP_PKEY_get_bits(pem) < algorithm->least_bits)
-        refuse(why, "the key has %d bits; %s wants at least %d (RFC 7518)", EVP_PKEY_get_bits(pem),
-               algorithm->name, algorithm->least_bits);
+        refuse(why, "the key has %d bits; %s requires at least %d (RFC 7518)",
+               EVP_PKEY_get_bits(pem), algorithm->name, algorithm->least_bits);
     else
         key = make(algorithm, why);
     if (key)
@@ -213,7 +213,7 @@ struct jwt_key *jwt_key_load(const char *path, const char *name, char *why)
     const struct algorithm *algorithm = find(name);
     size_t len = 0;
     if (!algorithm)
-        return refuse(why, "no such algorithm");
+        return refuse(why, "unknown algorithm");
     char *text = read_file(path, &len);
     if (!text)
         return refuse(why, "%s", strerror(errno));

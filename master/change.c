@@ -115,9 +115,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (master->stopping)
-        give_up(CHANGE_REFUSED, "the server stops");
+        give_up(CHANGE_REFUSED, "the server is stopping");
     else if (!serving && late)
-        give_up(CHANGE_FAILED, "not every worker serves: see the log");
+        give_up(CHANGE_FAILED, "not every worker is serving: see the log");
     if (master->stopping || serving || late)
         finish(master);
 }
@@ -150,7 +150,7 @@ static enum change_outcome end_of_upgrade(void)
         return CHANGE_DONE;
     log_error("rolled_back", "why=%s", log_quote(why, strlen(why)));
     change_note(why);
-    change_note("the version before has taken over again");
+    change_note("the previous version has taken over again");
     return handover_restarted() ? CHANGE_FAILED : CHANGE_REFUSED;
 }
 

@@ -20,16 +20,16 @@ enum { EXIT_CONFIG = 1, EXIT_SYSTEM = 2 };
 static const char usage[] =
     "usage: wspushd [-c FILE] [-o KEY=VALUE]... [-t]\n"
     "\n"
-    "  -c FILE       the configuration (default: push.conf)\n"
-    "  -o KEY=VALUE  overrides a key of it; a list's items are separated by commas\n"
-    "  -t            checks the configuration, prints what is wrong with it, and exits\n"
-    "  -k            prints every key with its default, bounds and meaning\n"
-    "  -V, --version prints the version\n"
-    "  -h, --help    prints this\n"
+    "  -c FILE       read the configuration from FILE (default: push.conf)\n"
+    "  -o KEY=VALUE  override a key of the configuration; separate a list's items by commas\n"
+    "  -t            check the configuration, print all errors, and exit\n"
+    "  -k            print every key with its default, bounds and meaning\n"
+    "  -V, --version print the version\n"
+    "  -h, --help    print this help\n"
     "\n"
-    "signals: TERM, INT drain and stop; QUIT the same to be started again; HUP reload push.conf;\n"
+    "signals: TERM, INT drain and stop; QUIT drain and stop for a restart; HUP reload push.conf;\n"
     "         USR1 reopen the log; USR2 replace the binary without closing a connection\n"
-    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a failure of the system,\n"
+    "exit status: 0 after a clean stop, 1 for a bad configuration, 2 for a system error,\n"
     "         3 after a clean stop by QUIT\n";
 
 struct options {
@@ -96,7 +96,7 @@ static void warn_of_limit(const struct config *config, const char *file)
     if (budget.clients < config->max_connections)
         fprintf(stderr,
                 "%s: max_connections = %u: the limit on open files is %u here, which leaves room "
-                "for %u clients; the others get 503. Raise it (ulimit -Hn, LimitNOFILE=), or lower "
+                "for %u clients; the others get 503. Raise it (ulimit -Hn, LimitNOFILE=) or lower "
                 "max_connections\n",
                 file, config->max_connections, budget.limit, budget.clients);
 }

@@ -183,7 +183,7 @@ static void look_at_clock(struct master *master, struct plan plan)
     if (plan.phase >= PLAN_GIVE)
         complain(master, plan, now);
     else if (is_late(plan, now))
-        move_cancel(master, "it takes too long");
+        move_cancel(master, "it took too long");
 }
 
 bool move_look(struct master *master)

@@ -69,9 +69,9 @@ static struct config *read_again(const struct master *master)
 
 bool reload_delays_stop(struct master *master, enum ending ending)
 {
-    if (!state.moving || state.stop_waits || move_cancel(master, "the server is to stop"))
+    if (!state.moving || state.stop_waits || move_cancel(master, "the server is stopping"))
         return false;
-    log_info("stop_waits", "why=\"the work is being shared anew\"");
+    log_info("stop_waits", "why=\"the number of workers is being changed\"");
     state.stop_waits = true;
     state.ending = ending;
     return true;
@@ -109,7 +109,7 @@ static void moved(struct master *master)
 {
     const bool done = master->workers == master_workers(master->config);
     if (!done)
-        change_note("workers: as many as before; see the log");
+        change_note("workers: the number has not changed: see the log");
     end(master, done ? CHANGE_DONE : CHANGE_FAILED);
 }
 

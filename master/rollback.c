@@ -117,9 +117,9 @@ void rollback_go(const char *why)
 /* Where there is no way back, the program ends by the signal: SA_RESETHAND. */
 static void on_fatal(int number)
 {
-    char why[REASON_MAX] = "it ended by SIG";
+    char why[REASON_MAX] = "the new version was killed by SIG";
     if (number == SIGALRM)
-        rollback_go("it did not take over in time");
+        rollback_go("the new version did not take over in time");
     else
         rollback_go(strcat(why, sigabbrev_np(number)));
     raise(number);
@@ -127,7 +127,7 @@ static void on_fatal(int number)
 
 static void at_exit(void)
 {
-    rollback_go("it ended by itself: see the log");
+    rollback_go("the new version exited: see the log");
 }
 
 /* ---- In the new version ---- */

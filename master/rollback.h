@@ -18,7 +18,7 @@
  *                                            the old one took it, and the program's path
  *   WSPUSHD_BINARY="/usr/sbin/wspushd"       back: the path, for the next upgrade
  *   WSPUSHD_CONFIG="10"                      back: push.conf, for the file may have changed since
- *   WSPUSHD_ROLLBACK="it ended by SIGSEGV"   back: why
+ *   WSPUSHD_ROLLBACK="the new version ..."   back: why
  *
  * There is no way back where a worker of the new version has run on shared memory of another
  * layout. What could not even begin has been found by the trial (upgrade.h).

@@ -166,16 +166,18 @@ static void note_failure(int status)
     char line[128];
     const bool said = note_output();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(line, sizeof(line), "its trial did not end within %d s", TRIAL_S);
+        snprintf(line, sizeof(line), "the trial of the new version did not end within %d s",
+                 TRIAL_S);
     else if (WIFSIGNALED(status))
-        snprintf(line, sizeof(line), "its trial was ended by signal %d (%s)", WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
+        snprintf(line, sizeof(line), "the trial of the new version was ended by signal %d (%s)",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) == 0)
-        snprintf(line, sizeof(line), "it does not say that it can take over");
+        snprintf(line, sizeof(line), "the new binary does not say that it can take over");
     else if (said && WEXITSTATUS(status) == EXIT_NOTED)
         return;
     else
-        snprintf(line, sizeof(line), "its trial ended with status %d", WEXITSTATUS(status));
+        snprintf(line, sizeof(line), "the trial of the new version ended with status %d",
+                 WEXITSTATUS(status));
     note(line);
 }
 

@@ -201,7 +201,7 @@ def test_a_reload_by_which_workers_do_not_serve_has_failed_and_another_is_made(c
                  "ms=10000" in server.log(), "the next one", interval=0.001)
     server.signal(signal.SIGHUP)
     outcome = change(server, "reload", 1)
-    assert (outcome["outcome"], outcome["text"]) == ("failed", "not every worker serves: see the log")
+    assert (outcome["outcome"], outcome["text"]) == ("failed", "not every worker is serving: see the log")
     assert len(server.worker_pids()) == 1
     assert ask(server, "reload")["outcome"] == "done"
     assert len(server.worker_pids()) == 2
@@ -330,7 +330,7 @@ def test_a_stop_refuses_the_change_under_way(changing):
     wait_for(lambda: stats(server)["reload"]["under_way"], "the reload to begin")
     server.signal(signal.SIGTERM)
     outcome = change(server, "reload", 1)
-    assert (outcome["outcome"], outcome["text"]) == ("refused", "the server stops")
+    assert (outcome["outcome"], outcome["text"]) == ("refused", "the server is stopping")
     os.kill(slow, signal.SIGCONT)
     client.expect_close(1001, skip_data=True)
     assert server.wait_exit() == 0

@@ -223,13 +223,13 @@ def test_a_listener_that_is_not_loopback_needs_a_token(tmp_path, config, ok):
                           {"listen": ["127.0.0.1:8080"], "admin": address, **config})
         status, printed = run_wspushd("-t", "-c", conf)
         assert (status == 0) == ok, printed
-        assert ok or "push.conf:2: admin: anybody who reaches" in printed
+        assert ok or "push.conf:2: admin: any client that reaches" in printed
 
 
 @pytest.mark.parametrize("line, says", [
     ('admin_token = "a b"', "white space"), ('admin_token = "ä"', "ASCII"),
-    ('admin_hosts = {"a.example:80"}', "without a port"), ('admin_hosts = {""}', "name of a host"),
-    ('admin_hosts = {"http://a"}', "name of a host"), ('admin_hosts = {"*"}', "name of a host"),
+    ('admin_hosts = {"a.example:80"}', "without a port"), ('admin_hosts = {""}', "host name"),
+    ('admin_hosts = {"http://a"}', "host name"), ('admin_hosts = {"*"}', "host name"),
 ])
 def test_wrong_values_are_named(tmp_path, line, says):
     conf = tmp_path / "push.conf"

@@ -268,9 +268,9 @@ def test_without_jwt_there_is_no_renewal(servers, keys, user):
 @pytest.mark.parametrize("algorithm, text, says", [
     ("HS256", None, "No such file"),
     ("HS256", b"", "the secret has 0 bytes"),
-    ("HS256", b"too short", "wants at least 32"),
-    ("RS256", b"x" * 64, "holds no public key in PEM"),
-    ("HS256", "RS256", "wants a shared secret"),
+    ("HS256", b"too short", "requires at least 32"),
+    ("RS256", b"x" * 64, "contains no public key in PEM"),
+    ("HS256", "RS256", "requires a shared secret"),
     ("ES256", "RS256", "a key on the curve P-256"),
 ])
 def test_bad_key_is_a_configuration_error(tmp_path, keys, algorithm, text, says):

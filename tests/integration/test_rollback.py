@@ -17,15 +17,15 @@ from test_upgrade import installed, upgrade  # noqa: F401: a fixture
 from test_wspushctl import DONE, REFUSED, ctl
 
 FAULTS = "wspushd-faults"
-BACK = "the version before has taken over again"
+BACK = "the previous version has taken over again"
 
 # Where the new version comes to its fault, and what is said of it.
-ENDS = [("master fault:abort", "it ended by SIGABRT"),
-        ("master fault:segv", "it ended by SIGSEGV"),
-        ("master fault:overflow", "it ended by SIGSEGV"),
-        ("master fault:end", "it ended by itself: see the log"),
-        ("supervisor fault:segv", "it ended by SIGSEGV"),
-        ("supervisor fault:end", "it ended by itself: see the log"),
+ENDS = [("master fault:abort", "the new version was killed by SIGABRT"),
+        ("master fault:segv", "the new version was killed by SIGSEGV"),
+        ("master fault:overflow", "the new version was killed by SIGSEGV"),
+        ("master fault:end", "the new version exited: see the log"),
+        ("supervisor fault:segv", "the new version was killed by SIGSEGV"),
+        ("supervisor fault:end", "the new version exited: see the log"),
         ("worker fault:abort", "not every worker of the new version served"),
         ("turned fault:abort", "not every worker of the new version served"),
         ("worker fault:exit", "not every worker of the new version served")]
@@ -105,7 +105,7 @@ def test_what_has_half_come_goes_along(faulty):
     data = frame(BINARY, encode_binary(PING, b"a payload to be cut"))
     half = server.client("half")
     half.send_bytes(data[:11])
-    expect_refusal(server, "it ended by SIGABRT")
+    expect_refusal(server, "the new version was killed by SIGABRT")
     half.send_bytes(data[11:])
     assert half.recv_message()[:2] == (PONG, b"a payload to be cut")
 
@@ -124,21 +124,21 @@ def test_the_version_before_has_its_configuration_still(faulty):
     """What the new version was to take may be why it failed."""
     server = faulty("supervisor fault:abort", heartbeat=25)
     write_conf(server.conf_path, {**server.config, "heartbeat": 7}, server.opcodes)
-    expect_refusal(server, "it ended by SIGABRT")
+    expect_refusal(server, "the new version was killed by SIGABRT")
     assert server.client("old").hello["heartbeat"] == 25
-    expect_refusal(server, "it ended by SIGABRT")
+    expect_refusal(server, "the new version was killed by SIGABRT")
     assert server.client("still-old").hello["heartbeat"] == 25
     assert ctl(server, "reload").status == DONE
     assert server.client("new").hello["heartbeat"] == 7
     write_conf(server.conf_path, {**server.config, "heartbeat": 9}, server.opcodes)
-    expect_refusal(server, "it ended by SIGABRT")
+    expect_refusal(server, "the new version was killed by SIGABRT")
     assert server.client("reloaded").hello["heartbeat"] == 7
 
 
 def test_afterwards_it_can_be_upgraded_and_reloaded(faulty):
     server = faulty("master fault:abort")
     client = server.client("u")
-    expect_refusal(server, "it ended by SIGABRT")
+    expect_refusal(server, "the new version was killed by SIGABRT")
     assert ctl(server, "reload").status == DONE
     assert os.readlink(f"/proc/{server.pid}/exe").endswith(" (deleted)"), "the version before"
     install(server)
@@ -165,7 +165,7 @@ def test_stop_of_a_new_version_that_does_not_serve_is_a_stop(faulty):
 def test_before_any_worker_of_another_layout(faulty):
     server = faulty("master fault:abort")
     client = server.client("u")
-    expect_refusal(server, "it ended by SIGABRT", NEXT)
+    expect_refusal(server, "the new version was killed by SIGABRT", NEXT)
     assert "event=migrated" in server.log()
     serves(server, client, 1)
 

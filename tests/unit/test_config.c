@@ -11,8 +11,9 @@
 static void an_empty_file_says_what_to_do(void **state)
 {
     (void)state;
-    bad("", "conf: auth: with none anybody who reaches 0.0.0.0:8080 may be any user: set auth to "
-            "jwt, session or header, or listen on 127.0.0.1 only, or set allow_insecure = true\n");
+    bad("", "conf: auth: with none, any client that reaches 0.0.0.0:8080 can act as any user: set "
+            "auth to jwt, session or header, or listen on 127.0.0.1 only, or set allow_insecure = "
+            "true\n");
 }
 
 static void defaults_are_the_table(void **state)
@@ -93,7 +94,7 @@ static void every_word_of_an_enum(void **state)
             config_free(config);
         }
         snprintf(line, sizeof line, "%s = \"nonsense\"", key->name);
-        snprintf(wanted, sizeof wanted, "%s: nonsense is none of: %s", key->name,
+        snprintf(wanted, sizeof wanted, "%s: nonsense is not one of: %s", key->name,
                  config_words_text(key->words, ", ", words, sizeof words));
         bad_line(line, wanted);
     }
@@ -140,12 +141,12 @@ static void strings_of_the_wrong_form(void **state)
     static const char *const cases[][2] = {
         {"path = ws", "path: ws does not begin with /"},
         {"path = \"\"", "path: \"\" does not begin with /"},
-        {"path = \"/a b\"", "path: \"/a b\": a path has no white space, no ? and no #"},
-        {"path = \"/a?b\"", "path: /a?b: a path has no white space, no ? and no #"},
+        {"path = \"/a b\"", "path: \"/a b\": a path must not contain white space, ? or #"},
+        {"path = \"/a?b\"", "path: /a?b: a path must not contain white space, ? or #"},
         {"echo_path = echo", "echo_path: echo does not begin with /"},
         {"echo_path = \"/ws\"", "echo_path: is the same as path: /ws"},
-        {"prefix = \"a b\"", "prefix: \"a b\" holds white space or control characters"},
-        {"prefix = \"a\\n\"", "prefix: \"a\\n\" holds white space or control characters"},
+        {"prefix = \"a b\"", "prefix: \"a b\" contains white space or control characters"},
+        {"prefix = \"a\\n\"", "prefix: \"a\\n\" contains white space or control characters"},
         {"node = \"a b\"", "node: \"a b\": a node's name has at most 63 bytes and no white space"},
         {"origins = \"app.example.org\"", "origins: app.example.org is not an origin: write "
                                           "https://app.example.org, without a path, "
@@ -154,25 +155,25 @@ static void strings_of_the_wrong_form(void **state)
          "origins: https://a/ is not an origin: write https://app.example.org, without a path, "
          "or \"*\", \"null\", \"file://\""},
         {"origins = \"https://a*.example.net\"",
-         "origins: https://a*.example.net: a * stands only for the whole first label, as in "
-         "https://*.example.org, or alone for any origin"},
+         "origins: https://a*.example.net: a * may replace only the whole first label, as in "
+         "https://*.example.org, or stand alone for any origin"},
         {"origins = \"https://*\"",
-         "origins: https://*: a * stands only for the whole first label, as in "
-         "https://*.example.org, or alone for any origin"},
+         "origins: https://*: a * may replace only the whole first label, as in "
+         "https://*.example.org, or stand alone for any origin"},
         {"topics = \"\"", "topics: \"\": a pattern has 1 to 128 bytes and no white space"},
         {"topics = {\"room:*\", \"a b\"}",
          "topics: \"a b\": a pattern has 1 to 128 bytes and no white space"},
-        {"topics = \"{name}\"", "topics: {name}: braces stand for nothing but {user}"},
-        {"topics = \"a}\"", "topics: a}: braces stand for nothing but {user}"},
-        {"topics = \"{user\"", "topics: {user: braces stand for nothing but {user}"},
-        {"auth = pam", "auth: pam is none of: jwt, session, header, none"},
+        {"topics = \"{name}\"", "topics: {name}: the only placeholder is {user}"},
+        {"topics = \"a}\"", "topics: a}: the only placeholder is {user}"},
+        {"topics = \"{user\"", "topics: {user: the only placeholder is {user}"},
+        {"auth = pam", "auth: pam is not one of: jwt, session, header, none"},
         {"jwt { algorithm = none }",
-         "jwt.algorithm: none is none of: HS256, HS384, HS512, RS256, ES256"},
+         "jwt.algorithm: none is not one of: HS256, HS384, HS512, RS256, ES256"},
         {"session { cookie = \"a b\" }",
-         "session.cookie: \"a b\" cannot be the name of a header or cookie"},
+         "session.cookie: \"a b\" is not a valid header or cookie name"},
         {"session { prefix = \" \" }",
-         "session.prefix: \" \" holds white space or control characters"},
-        {"header { name = \"X:\" }", "header.name: X: cannot be the name of a header or cookie"},
+         "session.prefix: \" \" contains white space or control characters"},
+        {"header { name = \"X:\" }", "header.name: X: is not a valid header or cookie name"},
     };
 
     (void)state;
@@ -198,10 +199,10 @@ static void a_prefix_has_64_bytes(void **state)
 static void keys_that_contradict(void **state)
 {
     (void)state;
-    bad("listen = {}", "conf:1: listen: at least one address is wanted, like 127.0.0.1:8080\n");
+    bad("listen = {}", "conf:1: listen: expected at least one address, like 127.0.0.1:8080\n");
     bad(LOOPBACK "auth = {}",
-        "conf:2: auth: at least one way is wanted: jwt, session, header or none\n");
-    bad_line("auth = {session, none, session}", "auth: session stands there twice");
+        "conf:2: auth: expected at least one method: jwt, session, header or none\n");
+    bad_line("auth = {session, none, session}", "auth: session is listed twice");
     bad_line("auth = jwt", "auth: jwt needs a key: jwt { key_file = \"...\" }");
     bad_line("auth = jwt jwt { key_file = \"/nonexistent\" }",
              "auth: jwt.key_file /nonexistent: No such file or directory");
@@ -213,12 +214,12 @@ static void keys_that_contradict(void **state)
              "auth: session needs a cookie or a header: session { cookie = \"sid\" }");
     bad_line("auth = header header { name = \"\" }",
              "auth: header needs its name: header { name = \"X-Auth-User\" }");
-    bad_line("share_descriptors = false", "share_descriptors: false works with workers = 1 only");
+    bad_line("share_descriptors = false", "share_descriptors: false requires workers = 1");
     bad_line("console = true path = \"/\"",
-             "path: / is where the console would be: choose another or console = false");
-    bad_line("listen += \"127.0.0.1:8080\"", "listen: 127.0.0.1:8080 stands there twice");
+             "path: / is used by the console: choose another path, or set console = false");
+    bad_line("listen += \"127.0.0.1:8080\"", "listen: 127.0.0.1:8080 is listed twice");
     bad_line("listen += \"localhost:8080 proxy\"",
-             "listen: \"localhost:8080 proxy\" stands there twice");
+             "listen: \"localhost:8080 proxy\" is listed twice");
     bad_line("admin = \"127.0.0.1:8081 proxy\"",
              "admin: \"127.0.0.1:8081 proxy\": the admin interface does not speak the PROXY "
              "protocol");
@@ -238,7 +239,8 @@ static void none_only_where_it_is_safe(void **state)
     for (size_t i = 0; i < sizeof safe / sizeof safe[0]; i++)
         config_free(good(safe[i]));
     bad("listen = {\"127.0.0.1:1\", \"[::]:1\"}\nauth = {session, none}",
-        "conf:2: auth: with none anybody who reaches [::]:1 may be any user: set auth to jwt, "
+        "conf:2: auth: with none, any client that reaches [::]:1 can act as any user: set auth to "
+        "jwt, "
         "session or header, or listen on 127.0.0.1 only, or set allow_insecure = true\n");
 }
 
@@ -313,30 +315,31 @@ static void rules_by_rising_opcode(void **state)
 static void opcodes_that_are_wrong(void **state)
 {
     static const char *const cases[][2] = {
-        {"opcode 99 { to = echo }", "opcode: 99 is no opcode from 100 to 16777215"},
-        {"opcode 16777216 { to = echo }", "opcode: 16777216 is no opcode from 100 to 16777215"},
-        {"opcode 4294967396 { to = echo }", "opcode: 4294967396 is no opcode from 100 to 16777215"},
-        {"opcode -1 { to = echo }", "opcode: -1 is no opcode from 100 to 16777215"},
-        {"opcode add { to = echo }", "opcode: add is no opcode from 100 to 16777215"},
-        {"opcode \"\" { to = echo }", "opcode: \"\" is no opcode from 100 to 16777215"},
-        {"opcode { to = echo }", "opcode: is written opcode NUMBER { ... }"},
+        {"opcode 99 { to = echo }", "opcode: 99 is not an opcode from 100 to 16777215"},
+        {"opcode 16777216 { to = echo }", "opcode: 16777216 is not an opcode from 100 to 16777215"},
+        {"opcode 4294967396 { to = echo }",
+         "opcode: 4294967396 is not an opcode from 100 to 16777215"},
+        {"opcode -1 { to = echo }", "opcode: -1 is not an opcode from 100 to 16777215"},
+        {"opcode add { to = echo }", "opcode: add is not an opcode from 100 to 16777215"},
+        {"opcode \"\" { to = echo }", "opcode: \"\" is not an opcode from 100 to 16777215"},
+        {"opcode { to = echo }", "opcode: must be written opcode NUMBER { ... }"},
         {"opcode = 110", "opcode: is a section: opcode { ... }"},
         {"opcode 110 { }",
          "opcode 110: to is missing: stream:KEY, channel:NAME, list:KEY, echo or drop"},
         {"opcode 110 { to = \"stream:\" }",
-         "opcode 110: to: stream: is none of: stream:KEY, channel:NAME, list:KEY, echo, drop"},
+         "opcode 110: to: stream: is not one of: stream:KEY, channel:NAME, list:KEY, echo, drop"},
         {"opcode 110 { to = \"echo:x\" }",
-         "opcode 110: to: echo:x is none of: stream:KEY, channel:NAME, list:KEY, echo, drop"},
+         "opcode 110: to: echo:x is not one of: stream:KEY, channel:NAME, list:KEY, echo, drop"},
         {"opcode 110 { to = \"list:a b\" }",
          "opcode 110: to: \"list:a b\": a key has no white space and at most 512 bytes"},
         {"opcode 110 { to = echo payload = xml }",
-         "opcode 110: payload: xml is none of: any, utf8, json"},
+         "opcode 110: payload: xml is not one of: any, utf8, json"},
         {"opcode 110 { to = echo max = 16777217 }",
          "opcode 110: max: 16777217 is above 16777216 bytes"},
         {"opcode 110 { to = echo rate = -1 }", "opcode 110: rate: -1 is below 0 requests a second"},
-        {"opcode 110 { to = echo path = 1 }", "path: there is no such key in section opcode"},
+        {"opcode 110 { to = echo path = 1 }", "path: unknown key in section opcode"},
         {"opcode 110 { to = echo } opcode 0110 { to = drop }",
-         "opcode: 110 is declared a second time, first in line 2"},
+         "opcode: 110 is already declared in line 2"},
     };
 
     (void)state;
@@ -397,17 +400,18 @@ static void overrides_that_are_wrong(void **state)
     (void)state;
     bad_override("heartbeat=0", "heartbeat: 0 is below 1 second");
     bad_override("heartbeat", "is not of the form key=value");
-    bad_override("=1", "there is no such key");
-    bad_override("hartbeat=1", "there is no such key");
-    bad_override("session=1", "there is no such key");
-    bad_override("session.x=1", "there is no such key");
-    bad_override("foo.prefix=1", "there is no such key");
-    bad_override("opcode.max=1", "opcodes can be declared in push.conf only");
+    bad_override("=1", "unknown key");
+    bad_override("hartbeat=1", "unknown key");
+    bad_override("session=1", "unknown key");
+    bad_override("session.x=1", "unknown key");
+    bad_override("foo.prefix=1", "unknown key");
+    bad_override("opcode.max=1", "opcodes can be declared only in push.conf");
     bad_override("session.prefix= ",
-                 "session.prefix: \" \" holds white space or control characters");
-    bad_override("listen=x", "listen: x is no address: write host:port, [::]:port or unix:/path");
-    bad_override("listen=", "listen: at least one address is wanted, like 127.0.0.1:8080");
-    bad_override("share_descriptors=no", "share_descriptors: false works with workers = 1 only");
+                 "session.prefix: \" \" contains white space or control characters");
+    bad_override("listen=x",
+                 "listen: x is not an address: write host:port, [::]:port or unix:/path");
+    bad_override("listen=", "listen: expected at least one address, like 127.0.0.1:8080");
+    bad_override("share_descriptors=no", "share_descriptors: false requires workers = 1");
     bad_override("echo_path=/ws", "echo_path: is the same as path: /ws");
 }
 

@@ -196,7 +196,7 @@ static void no_urls_of_redis(void **state)
         assert_null(redis.host);
     }
     bad_line("redis = \"redis://:secret@h:x\"",
-             "redis: is no URL of the form redis://[user:password@]host[:port][/db] or "
+             "redis: is not a URL of the form redis://[user:password@]host[:port][/db] or "
              "unix:///path[?db=N]");
 }
 

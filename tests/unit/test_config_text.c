@@ -73,44 +73,45 @@ static void all_mistakes_by_line(void **state)
         "watchdog = 0\n"
         "trusted_proxies = {\"::/129\", \"1\"}\n"
         "admin = x\n",
-        "conf:1: hartbeat: there is no such key\n"
+        "conf:1: hartbeat: unknown key\n"
         "conf:2: heartbeat: 0 is below 1 second\n"
-        "conf:4: listen: nonsense is no address: write host:port, [::]:port or unix:/path\n"
+        "conf:4: listen: nonsense is not an address: write host:port, [::]:port or unix:/path\n"
         "conf:5: listen: 127.0.0.1:99999: the port is not a number from 0 to 65535\n"
-        "conf:6: foo: there is no such section\n"
-        "conf:7: bogus: there is no such key in section jwt\n"
-        "conf:8: jwt.algorithm: none is none of: HS256, HS384, HS512, RS256, ES256\n"
+        "conf:6: foo: unknown section\n"
+        "conf:7: bogus: unknown key in section jwt\n"
+        "conf:8: jwt.algorithm: none is not one of: HS256, HS384, HS512, RS256, ES256\n"
         "conf:9: jwt: is a section: jwt { ... }\n"
         "conf:10: path: takes a value: path = ...\n"
-        "conf:11: jwt: is written jwt { ... }\n"
-        "conf:12: log_level: += is for lists\n"
+        "conf:11: jwt: must be written jwt { ... }\n"
+        "conf:12: log_level: += is only for lists\n"
         "conf:13: workers: takes one value, not a list\n"
         "conf:14: the string that begins here is not closed on this line\n"
         "conf:15: watchdog: 0 is below 1 second\n"
-        "conf:16: trusted_proxies: ::/129 is no network: write 10.0.0.0/8, ::1/128 or one address\n"
-        "conf:16: trusted_proxies: 1 is no network: write 10.0.0.0/8, ::1/128 or one address\n"
-        "conf:17: admin: x is no address: write host:port, [::]:port or unix:/path\n");
+        "conf:16: trusted_proxies: ::/129 is not a network: write 10.0.0.0/8, ::1/128 or one "
+        "address\n"
+        "conf:16: trusted_proxies: 1 is not a network: write 10.0.0.0/8, ::1/128 or one address\n"
+        "conf:17: admin: x is not an address: write host:port, [::]:port or unix:/path\n");
 }
 
 static void broken_structure_stops_there(void **state)
 {
     static const char *const cases[][2] = {
         {"heartbeat 3", "conf:2: heartbeat: '=' is missing"},
-        {"jwt cookie = a", "conf:2: \"=\" stands where '{' is wanted"},
+        {"jwt cookie = a", "conf:2: expected '{', found \"=\""},
         {"jwt { cookie = a", "jwt: the section that begins here is not closed"},
-        {"}", "} stands where a key is wanted"},
-        {"\"heartbeat\" = 3", "heartbeat stands where a key is wanted"},
-        {"heartbeat = ", "the file ends where a value is wanted"},
-        {"heartbeat = = 3", "\"=\" stands where a value is wanted"},
-        {"listen = {a b}", "b stands where ',' or the list's '}' is wanted"},
-        {"listen = {a,,b}", ", stands where a value or the list's '}' is wanted"},
-        {"listen = {\"127.0.0.1:2\"", "the file ends where ',' or the list's '}' is wanted"},
+        {"}", "expected a key, found }"},
+        {"\"heartbeat\" = 3", "expected a key, found heartbeat"},
+        {"heartbeat = ", "unexpected end of file, expected a value"},
+        {"heartbeat = = 3", "expected a value, found \"=\""},
+        {"listen = {a b}", "expected ',' or the list's '}', found b"},
+        {"listen = {a,,b}", "expected a value or the list's '}', found ,"},
+        {"listen = {\"127.0.0.1:2\"", "unexpected end of file, expected ',' or the list's '}'"},
         {"/* open", "the comment that begins here is not closed"},
-        {"node = a*b", "'*' may only stand in quotes"},
-        {"node = $HOME", "'$' may only stand in quotes"},
-        {"node = (a)", "'(' may only stand in quotes"},
-        {"node = \"\\101\"", "octal escapes are not taken: write \\x and two digits"},
-        {"a{a{a{a{a{a{a{a{a{a{", "sections lie in sections 8 deep"},
+        {"node = a*b", "'*' is allowed only in quotes"},
+        {"node = $HOME", "'$' is allowed only in quotes"},
+        {"node = (a)", "'(' is allowed only in quotes"},
+        {"node = \"\\101\"", "octal escapes are not supported: write \\x and two digits"},
+        {"a{a{a{a{a{a{a{a{a{a{", "sections are nested more than 8 deep"},
     };
 
     (void)state;
@@ -124,7 +125,7 @@ static void broken_structure_stops_there(void **state)
     }
     /* What stands before the break is checked all the same. */
     bad(LOOPBACK "heartbeat = 0\n}\nwatchdog = 0\n",
-        "conf:2: heartbeat: 0 is below 1 second\nconf:3: } stands where a key is wanted\n");
+        "conf:2: heartbeat: 0 is below 1 second\nconf:3: expected a key, found }\n");
 }
 
 /* libconfuse's scanner is one for the process: a broken file must not spoil the next. */
@@ -152,7 +153,7 @@ static void files_that_are_no_text(void **state)
     (void)state;
     write_file(nul, sizeof nul - 1);
     assert_null(load_file(NULL, 0));
-    assert_string_equal(messages, "conf:3: a NUL byte: this is no text\n");
+    assert_string_equal(messages, "conf:3: NUL byte: not a text file\n");
 
     assert_non_null(junk);
     for (size_t i = 0; i < size; i++) {
@@ -195,7 +196,7 @@ static void too_many_mistakes_are_cut(void **state)
     for (size_t i = strlen(LOOPBACK); i + 4 < sizeof text; i += 4)
         memcpy(text + i, "a=1\n", 5);
     assert_null(load(text));
-    assert_non_null(strstr(messages, "conf:101: a: there is no such key\nconf: and "));
+    assert_non_null(strstr(messages, "conf:101: a: unknown key\nconf: and "));
 }
 
 static void files_that_cannot_be_read(void **state)
