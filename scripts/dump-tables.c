@@ -23,9 +23,11 @@ static void print_key(const struct config_section *section, const struct config_
            key->change == RESTART ? "restart" : "reload", key->help);
 }
 
-#define PRINT_OPCODE(name, number, direction, text) printf("opcode\t%d\t%s\n", number, #name);
-#define PRINT_ERROR(name, code, text)               printf("error\t%s\n", code);
-#define PRINT_CLOSE(name, code, text, reconnect)    printf("close\t%d\n", code);
+/* The direction has the handler behind it: TO_SERVER(on_auth) */
+#define PRINT_OPCODE(name, number, direction, text) \
+    printf("opcode\t%d\t%s\t%s\n", number, #name, #direction);
+#define PRINT_ERROR(name, code, text)            printf("error\t%s\n", code);
+#define PRINT_CLOSE(name, code, text, reconnect) printf("close\t%d\n", code);
 /* metric, type, labels; a counter with a list of label values has a row for each of them */
 #define PRINT_COUNTER(field, family, labels, help) \
     printf("metric\t%s\tcounter\t%s\n", family, labels);

@@ -6,9 +6,9 @@ of a line, and nothing else. So a definition is found without parsing C.
 
 import re
 import statistics
-from collections import Counter, namedtuple
+from collections import defaultdict, namedtuple
 
-from sources import SERVER, below, product, text
+from sources import SERVER, below, name, product, text
 
 Function = namedtuple("Function", "name path lines static")
 
@@ -38,31 +38,37 @@ def defined_in(path):
             yield Function(named[1], path, end - first + 1, head.startswith("static "))
 
 
-def twice_in_a_folder(functions):
-    """How many names of static functions two files of one folder have."""
-    places = {(function.path.parent, function.name, function.path) for function in functions}
-    files = Counter((folder, name) for folder, name, _ in places)
-    return sum(1 for count in files.values() if count > 1)
+def twice_in_a_folder():
+    """The names of static functions that two files of one folder have, with the files."""
+    files = defaultdict(set)
+    for folder in SERVER:
+        for path in below(folder, ".c"):
+            for function in defined_in(path):
+                if function.static:
+                    files[path.parent, function.name].add(name(path))
+    return [f"{function}: {' '.join(sorted(paths))}"
+            for (_, function), paths in files.items() if len(paths) > 1]
+
+
+def shown(functions):
+    return [f"{name(function.path)}: {function.name}, {function.lines} lines" for function in functions]
 
 
 def measure_names():
-    """{what: figure} of the names of static functions."""
+    """[(figure, where)] of the names of static functions: median length, % of one word, twice."""
     private = [function for path in product(".c") for function in defined_in(path) if function.static]
-    server = [function for folder in SERVER for path in below(folder, ".c")
-              for function in defined_in(path) if function.static]
-    single = sum("_" not in function.name for function in private)
-    return {
-        "median": statistics.median(len(function.name) for function in private),
-        "single": 100 * single / len(private),
-        "twice": twice_in_a_folder(server),
-    }
+    single = [function for function in private if "_" not in function.name]
+    twice = twice_in_a_folder()
+    return [(statistics.median(len(function.name) for function in private), []),
+            (100 * len(single) / len(private), shown(single)),
+            (len(twice), twice)]
 
 
 def measure_lengths():
-    """{what: lines} of all functions, from the first line of the head to the closing brace."""
-    lengths = sorted(function.lines for path in product(".c") for function in defined_in(path))
-    return {
-        "median": statistics.median(lengths),
-        "95 %": lengths[len(lengths) * 95 // 100],
-        "longest": lengths[-1],
-    }
+    """[(lines, where)] of all functions: median, 95 %, longest. From the head to the closing brace."""
+    functions = sorted((function for path in product(".c") for function in defined_in(path)),
+                       key=lambda function: function.lines)
+    lengths = [function.lines for function in functions]
+    return [(statistics.median(lengths), []),
+            (lengths[len(lengths) * 95 // 100], shown(functions[len(lengths) * 95 // 100:])),
+            (lengths[-1], shown(functions[-5:]))]

@@ -6,7 +6,7 @@ include everything, because it starts everything: its includes are not counted.
 
 import re
 
-from sources import ROOT, below, text
+from sources import ROOT, below, name, text
 
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
 
@@ -33,7 +33,9 @@ def reachable(edges, start):
 
 
 def largest_cycle(folder):
-    """How many modules are in the folder's largest cycle; 0 without one."""
+    """(how many modules are in the folder's largest cycle, 0 without one; which)."""
     edges = graph(folder)
     reach = {module: reachable(edges, module) for module in edges}
-    return max(sum(module in reach[to] for to in reach[module]) for module in edges)
+    cycles = [sorted(name(to) for to in reach[module] if module in reach[to]) for module in edges]
+    largest = max(cycles, key=len)
+    return len(largest), largest

@@ -6,7 +6,7 @@ Each is counted for 1,000 words of comments, because a clause in the place of a 
 
 import re
 
-from sources import product, text
+from sources import name, product, text
 
 BE, HAVE = "is was are were", "has have had"
 MOTION = "comes came goes went lies lay stands stood waits waited"
@@ -36,13 +36,19 @@ def comments(source):
     """The comments of a C file, each as one line of prose; a paragraph ends like a sentence."""
     for found in COMMENT.finditer(source):
         comment = found["block"] or found["line"] or ""
-        comment = re.sub(r"\n\s*\*?\s*\n", " . ", comment)
-        yield " ".join(re.sub(r"\n\s*\*", "\n", comment).split())
+        lines = re.sub(r"\n[ \t]*\*", "\n", comment)
+        yield " ".join(re.sub(r"\n[ \t]*\n", " . ", lines).split())
+
+
+def places(pattern, prose):
+    """Each place where the pattern occurs, with some words around it."""
+    return [f"{name(path)}: ... {line[max(0, at.start() - 40):at.end() + 40]} ..."
+            for path, line in prose for at in re.finditer(pattern, line, re.I)]
 
 
 def measure():
-    """{phrase: occurrences in 1,000 words of comments}."""
-    prose = "\n".join(line for path in product(".c", ".h") for line in comments(text(path)))
-    thousands = len(WORD.findall(prose)) / 1000
-    return {phrase: len(re.findall(pattern, prose, re.I | re.M)) / thousands
-            for phrase, pattern in PHRASES.items()}
+    """[(occurrences in 1,000 words of comments, where)] for each phrase."""
+    prose = [(path, line) for path in product(".c", ".h") for line in comments(text(path))]
+    thousands = sum(len(WORD.findall(line)) for _, line in prose) / 1000
+    found = [places(pattern, prose) for pattern in PHRASES.values()]
+    return [(len(where) / thousands, where) for where in found]

@@ -7,7 +7,7 @@ column is something that exists; it may be a pattern (`../shm/*.pml`) and have a
 
 import re
 
-from sources import ROOT, SERVER, below, text
+from sources import ROOT, SERVER, below, name, text
 
 FOLDERS = (*SERVER, "tools", "tests", "scripts", "console", "dashboard", "clients", "examples")
 TABLE = re.compile(r"^\| *(?:file|script|folder)\b.*\n\|[-| ]+\n((?:\|.*\n)+)", re.M)
@@ -25,7 +25,7 @@ def rows(readme):
     for table in TABLE.findall(text(readme)):
         for line in table.splitlines():
             first = re.split(r"(?<!\\)\|", line)[1]
-            found += [name.split()[0] for name in re.findall(r"`([^`]+)`", first)]
+            found += [row.split()[0] for row in re.findall(r"`([^`]+)`", first)]
     return found
 
 
@@ -69,10 +69,11 @@ def differences(readme):
     """(modules without a row, rows of nothing) of one README."""
     folder = readme.parent
     paths, empty = named(folder, readme)
-    missing = [name for name, parts in modules(folder).items() if not parts & paths]
+    missing = [module for module, parts in modules(folder).items() if not parts & paths]
     return missing, empty
 
 
 def without_row():
-    """How many modules of all folders have no row."""
-    return sum(len(differences(readme)[0]) for readme in readmes())
+    """(how many modules of all folders have no row; which)."""
+    missing = [f"{name(readme)}: {module}" for readme in readmes() for module in differences(readme)[0]]
+    return len(missing), missing
