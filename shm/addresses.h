@@ -1,7 +1,7 @@
 /*
- * How many connections come from each client address. Each worker counts its own, in a table that
- * only it writes; the node's count is the sum over the tables, which anybody may make. Like the
- * user index a table is derived: a successor counts anew.
+ * How many connections come from each client address. Each worker counts its own connections, in a
+ * table that only it writes; the node's count of an address is the sum over all tables, which any
+ * process may compute. Like the user index, a table is derived: a successor counts again.
  *
  *   entry    a hash table with open addressing, linear probing
  *   +---------+-------+----------+
@@ -10,8 +10,8 @@
  *   | key     | count | reserved |
  *   +---------+-------+----------+
  *
- * A reader may look while an entry is being moved, and miss it: a limit may then let one connection
- * more through. Nothing else depends on these counts.
+ * A reader in another process can miss an entry that is just being moved: a limit may then let one
+ * connection too many through. Nothing else depends on these counts.
  */
 #ifndef WSPUSHD_SHM_ADDRESSES_H
 #define WSPUSHD_SHM_ADDRESSES_H
@@ -34,24 +34,25 @@ struct addresses {
     uint32_t size; /* a power of two */
 };
 
-/* Entries of a table for so many connections: at most half of them are ever in use. */
+/* Returns the entries of a table for this many connections, at least twice as many. */
 uint32_t addresses_size(uint32_t connections);
 
-/* The key of a client's address. Of IPv6 the upper 64 bits count, for a subscriber has all of such
- * a network (RFC 6177); of IPv4, as ::ffff:a.b.c.d, all. The seed is secret, so that nobody can
- * choose addresses that collide. */
+/* Returns the key of a client's address, never 0. IPv6: of the upper 64 bits, because a subscriber
+ * has all of such a network (RFC 6177). IPv4, as ::ffff:a.b.c.d: of the whole address. `seed` is
+ * secret, so that an attacker cannot choose addresses that collide. */
 uint64_t address_key(uint64_t seed, const uint8_t address[16]);
 
-/* One connection more, one less (of those that are counted). */
+/* Adds one to, or takes one from, the connections of an address. For the table's worker. */
 void addresses_add(struct addresses *addresses, uint64_t key);
 void addresses_remove(struct addresses *addresses, uint64_t key);
 
+/* Returns how many connections this table counts for an address. For any process. */
 uint32_t addresses_count(const struct addresses *addresses, uint64_t key);
 
-/* Forgets all. */
+/* Empties the table. For its worker. */
 void addresses_clear(struct addresses *addresses);
 
-/* Whether every entry is found where it would be looked for, and counts something. */
+/* True if a search finds every entry in its place, and each counts at least one connection. */
 bool addresses_valid(const struct addresses *addresses);
 
 #endif

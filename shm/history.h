@@ -1,22 +1,21 @@
 /*
  * The history of the node: a sample of its gauges and counters every ten seconds, for the last
- * hour. It outlives every worker, so that the charts of the dashboard are complete when it is
- * opened.
+ * hour. It outlives every worker, so that the dashboard's charts are complete when it is opened.
  *
- *   +-------+   number of samples that were ever written
+ *   +-------+   number of samples ever written
  *   | count |
  *   +-------+-------+-------+-----+-------+   sample n is in place n % HISTORY_PLACES
  *   | sample| sample| sample| ... | sample|
  *   +-------+-------+-------+-----+-------+
  *       n      n + 1     ^ place of sample `count`: may be half written, and is not read
  *
- * Written by the node's home alone, which is the worker of slot 0 whatever the number of workers: a
- * successor begins when its predecessor is dead. A sample is written, then counted, so what a death
- * leaves half written is not counted, and the successor writes the same place again. A reader that
- * finds after reading that the place has come up again takes the sample as gone.
+ * Written by the node's home alone, which is the worker of slot 0 whatever the number of workers; a
+ * successor begins after its predecessor's death. A sample is written, then counted, so a half
+ * written one is never counted, and the successor writes the same place again. A reader that finds
+ * afterwards that the place may have been written again treats the sample as gone.
  *
- * Samples hold counters as they stood and no rates: a rate is the difference of any two samples
- * over the time between them, and no sample depends on how the one before it came about.
+ * Samples hold counters and not rates: a rate is the difference of any two samples over the time
+ * between them, so no sample depends on how the previous one was taken.
  */
 #ifndef WSPUSHD_SHM_HISTORY_H
 #define WSPUSHD_SHM_HISTORY_H
@@ -29,11 +28,11 @@
 
 enum {
     HISTORY_EVERY_MS = 10000, /* from one sample to the next */
-    HISTORY_HOUR = 361,       /* samples with 360 intervals between them */
+    HISTORY_HOUR = 361,       /* samples that can be read, with 360 intervals between them */
     HISTORY_PLACES = HISTORY_HOUR + 1
 };
 
-/* What a sample holds, named as in /api/stats: X(field, whether it only grows) */
+/* The numbers of a sample, named as in /api/stats: X(field, true if it only grows) */
 #define HISTORY_FIELDS(X)     \
     X(connections, false)     \
     X(pushes_received, true)  \
@@ -43,7 +42,7 @@ enum {
     X(resident_memory_bytes, false)
 
 struct history_sample {
-    uint64_t at_ms; /* CLOCK_MONOTONIC, which nobody sets */
+    uint64_t at_ms; /* CLOCK_MONOTONIC */
 #define HISTORY_FIELD(name, grows) uint64_t name;
     HISTORY_FIELDS(HISTORY_FIELD)
 #undef HISTORY_FIELD
@@ -55,26 +54,25 @@ _Static_assert(sizeof(struct history_sample) == HISTORY_WORDS * sizeof(uint64_t)
 struct history {
     _Atomic uint64_t count;
     _Atomic uint64_t sample[HISTORY_PLACES][HISTORY_WORDS]; /* struct history_sample, word by word:
-                                                               it may be read while it is written */
+                                                               a reader may overlap the writer */
 };
 
-/* Adds a sample. The node's home alone. */
+/* Adds a sample. For the node's home. */
 void history_add(struct history *history, const struct history_sample *sample);
 
-/* Returns the number of samples that were ever written, and in *first the oldest that can be read
- * if no other is written meanwhile; the two are equal if there are none. */
+/* Returns the number of samples ever written, and in *first the oldest that can be read if no other
+ * is written meanwhile; the two are equal if there are none. */
 uint64_t history_end(const struct history *history, uint64_t *first);
 
-/* Copies sample `number`. Returns false if there is none, or if its place was given to a newer one.
- */
+/* Copies sample `number`. Returns false if there is none, or if a newer one has taken its place. */
 bool history_read(const struct history *history, uint64_t number, struct history_sample *out);
 
-/* True if a sample is due at `now_ms` (CLOCK_MONOTONIC): in each HISTORY_EVERY_MS of the clock one,
- * so that late ones do not put off those that follow. */
+/* True if a sample is due at `now_ms` (CLOCK_MONOTONIC). One is due in each HISTORY_EVERY_MS of the
+ * clock, so that a late sample does not delay those after it. */
 bool history_due(const struct history *history, uint64_t now_ms);
 
-/* True if the history is one that the code above can have left, at any instruction. While samples
- * are written it may be false. */
+/* True if the history is in a state that this code can leave at any instruction. May be false while
+ * samples are being written. */
 bool history_valid(const struct history *history);
 
 #endif

@@ -1,38 +1,38 @@
 /*
- * The plan: among how many workers the work is shared, and how far a change of that number has
- * come. It is one word of the segment's header, written by the master; each worker reports in its
- * slot how far it has come itself, and when all have, the master goes on.
+ * The plan: how many workers share the work, and how far a change of that number (a move) has got.
+ * It is one word of the segment's header, written by the master. Each worker reports its own
+ * progress in its slot; when all have finished a phase, the master begins the next.
  *
  *    63                32 31     24 23     16 15      8 7       0
  *    +-------------------+---------+---------+---------+---------+
  *    | number            | 0       | phase   | other   | active  |
  *    +-------------------+---------+---------+---------+---------+
  *
- *   phase     what workers do                                      when all have done it
+ *   phase     the workers                                          stage when done
  *   -------   --------------------------------------------------   ---------------------
  *   REST      serve: slots 0 to active - 1 share users and topics  (stays)
- *   PREPARE   subscribe, beside what is theirs, what would be      PREPARED
- *             theirs among `other`; slots that are new do only that
- *   HOLD      let no new user in: accepting rests                  HELD
+ *   PREPARE   also subscribe what would be theirs among `other`;   PREPARED
+ *             new slots do only that
+ *   HOLD      let no new user in, and stop accepting               HELD
  *   SETTLE    subscribe what has come since                        SETTLED
  *   FENCE     one of them publishes the fence; each routes its     FENCED
  *             link up to it and no further
  *   GIVE      read the rings to their end; give each connection    they have left
- *             that has another home to it; leave
+ *             with another home to that home; leave
  *             - - - - - `active` and `other` change places - - - - - - - - - -
- *   TAKE      successors take what they were given; accept again   TAKEN
- *   REST      route what stands behind the fence; give up what is  TRIMMED
- *             not theirs any more
+ *   TAKE      successors take the given connections; accept again  TAKEN
+ *   REST      route what comes after the fence; unsubscribe what   TRIMMED
+ *             is no longer theirs
  *
- * Redis puts all PUBLISHes into one order, so the fence stands at the same place in every link's
- * stream: what comes before it is the old homes' to deliver, what comes behind it the new ones'. A
- * push that comes to a worker whose it is not is let go: its home gets it too. So each is delivered
- * once, and in order.
+ * Redis puts all PUBLISHes into one order, so the fence has the same place in every link's stream.
+ * The old homes deliver what comes before it, the new homes what comes after it. A worker ignores a
+ * push that belongs to another worker, whose link receives it too. So each push is delivered once,
+ * and in order.
  *
- * Up to FENCE nothing has changed hands, and the master can go back: it says REST with `active` as
- * it was, and the workers give up what they had prepared. From GIVE on there is only forward. A
- * worker that dies is replaced in any phase; its successor finds the phase here and its own stage
- * in the slot, and every step can be done again.
+ * Until FENCE no connection has changed hands, and the master can go back: it sets REST with the
+ * old `active`, and the workers give up what they had prepared. From GIVE on it can only go
+ * forward. A worker that dies is replaced in any phase; its successor finds the phase here and its
+ * own stage in the slot, and every step can be repeated.
  */
 #ifndef WSPUSHD_SHM_PLAN_H
 #define WSPUSHD_SHM_PLAN_H
@@ -41,7 +41,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(name, how the log calls it) */
+/* X(name, its name in the log) */
 #define PLAN_PHASES(X)    \
     X(REST, "rest")       \
     X(PREPARE, "prepare") \
@@ -58,22 +58,22 @@ enum plan_phase {
         PLAN_PHASE_COUNT
 };
 
-/* How far a worker has come in a move. */
+/* How far a worker has got in a move. */
 enum plan_stage {
     STAGE_NONE,
     STAGE_PREPARED,
     STAGE_HELD,
     STAGE_SETTLED,
     STAGE_FENCED,
-    STAGE_TAKING, /* what derives from the old number of workers is gone: index, homes of topics */
+    STAGE_TAKING, /* all that derives from the old number is reset: index, homes of topics */
     STAGE_TAKEN,
     STAGE_TRIMMED,
 };
 
 struct plan {
-    uint32_t number; /* of the move: 0, and then one more for each */
+    uint32_t number; /* of the last move; 0: there was none */
     enum plan_phase phase;
-    uint32_t active, other;
+    uint32_t active, other; /* workers that serve; their number after the move, then before it */
 };
 
 static inline uint64_t plan_pack(struct plan plan)
@@ -89,14 +89,14 @@ static inline struct plan plan_unpack(uint64_t word)
                          .other = (uint32_t)(word >> 8) & 0xff};
 }
 
-/* Slots that have a part in the move. */
+/* Returns how many slots take part in the move. */
 static inline uint32_t plan_slots(struct plan plan)
 {
     return plan.active > plan.other ? plan.active : plan.other;
 }
 
-/* The stage in a slot: number of the move << 8 | enum plan_stage. Of another move it says nothing.
- */
+/* The stage in a slot: number of the move << 8 | enum plan_stage. STAGE_NONE if it is that of
+ * another move. */
 static inline uint64_t stage_pack(uint32_t number, enum plan_stage stage)
 {
     return (uint64_t)number << 8 | stage;

@@ -1,6 +1,6 @@
 /*
- * The regions of the segment (drawn in segment.h): the one table of them. Where each begins follows
- * from the segment's shape and from the sizes of the stored structs. For segment.c and migrate.c.
+ * The one table of the segment's regions (drawn in segment.h). Their offsets follow from the
+ * segment's shape and from the sizes of the stored structs. For segment.c and migrate.c.
  */
 #ifndef WSPUSHD_SHM_REGIONS_H
 #define WSPUSHD_SHM_REGIONS_H
@@ -16,7 +16,7 @@
 #include "shm/stats.h"
 #include "shm/topics.h"
 
-/* The regions in their order: X(name, count of elements, bytes of each), from a
+/* The regions in their order: X(name, count of elements, bytes of each), computed from a
  * `const struct segment_shape *shape`. */
 #define REGIONS(X)                                                                               \
     X(HEADER, 1, sizeof(struct segment_header))                                                  \
@@ -46,18 +46,18 @@ enum region {
         REGION_COUNT
 };
 
-/* Where the regions of one segment lie. */
+/* The offsets and sizes of one segment's regions, in bytes. */
 struct regions {
     size_t count[REGION_COUNT];         /* elements */
     size_t element_bytes[REGION_COUNT]; /* of each */
     size_t offset[REGION_COUNT + 1];    /* the last: the size of the segment */
 };
 
-/* Returns the regions of a segment of this shape, which must be valid, with elements as large as
+/* Returns the regions of a segment of this shape, which must be valid, with elements of the size of
  * this version's structs. */
 struct regions regions_of(const struct segment_shape *shape);
 
-/* Computes the offsets again after element_bytes has changed. Regions begin on pages. */
+/* Computes the offsets after element_bytes has changed. Regions begin on pages. */
 void regions_lay_out(struct regions *regions);
 
 #endif

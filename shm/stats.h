@@ -1,7 +1,7 @@
 /*
- * Statistics: one block for each worker, written only by that worker, added up by whoever reads.
- * The table below is the only list of them: the struct, the names in /metrics and /api/stats and
- * their help all come from it. Behind them are two families whose labels are no fixed list:
+ * Statistics: one block for each worker, written only by that worker; readers add the blocks up.
+ * The table below is the only list of counters: the struct, the names in /metrics and /api/stats
+ * and their help all come from it. Two families whose labels are not a fixed list follow it:
  * requests by opcode, and the latency of pushes by bucket.
  */
 #ifndef WSPUSHD_SHM_STATS_H
@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 /*
- * X(field, "family", "labels", "help"): counters, which only grow. Rows of one family stand
- * together and share the help of the first.
+ * X(field, "family", "labels", "help"): counters, which only grow. Rows of one family are adjacent
+ * and share the help of the first.
  *
- * The books of pushes: every push received ends in exactly one of routed, malformed or too large;
- * every routed push makes, for each of its connections, one delivery that ends as delivered, or
- * queued and later delivered, or dropped for a named reason.
+ * The accounts of pushes: every push received is counted as one of routed, malformed or too large;
+ * every routed push makes one delivery for each of its connections, which is counted as delivered,
+ * or queued and later delivered, or dropped for a named reason.
  */
 #define STATS(X)                                                                                   \
     X(accepted, "connections_accepted_total", "", "TCP and unix connections accepted")             \
@@ -101,8 +101,8 @@
 
 /*
  * The upper bounds of the buckets of a push's latency, from the recv(2) of its last byte from Redis
- * to the end of the flush that gave it to the kernel: X(microseconds, the bound in seconds). What
- * is above the last bound is in one bucket more.
+ * to the end of the flush that gave it to the kernel: X(microseconds, the bound in seconds). Longer
+ * latencies are in one more bucket.
  */
 #define LATENCY_BOUNDS(X) \
     X(50, "0.00005")      \
@@ -125,10 +125,10 @@ enum {
     LATENCY_BOUNDS(LATENCY_ENUM)
 #undef LATENCY_ENUM
         LATENCY_ABOVE,
-    LATENCY_BUCKETS /* how many there are */
+    LATENCY_BUCKETS
 };
 
-/* Which bucket a latency falls into. */
+/* Returns the bucket of a latency. */
 static inline uint32_t latency_bucket(uint64_t us)
 {
 #define LATENCY_WITHIN(bound, seconds) \
@@ -139,9 +139,9 @@ static inline uint32_t latency_bucket(uint64_t us)
     return LATENCY_ABOVE;
 }
 
-/* Requests of one opcode. An entry is taken when the first of its requests comes, and stays. */
+/* Requests of one opcode. An entry is taken by the first request of its opcode, and kept. */
 struct stats_requests {
-    _Atomic uint32_t op; /* 0: the entry is free. ERROR is no request */
+    _Atomic uint32_t op; /* 0: the entry is free. ERROR is never a request */
     _Atomic uint64_t count;
 };
 enum { STATS_OPCODES_MAX = 128 };
@@ -151,22 +151,22 @@ struct stats {
 #define STATS_FIELD(field, family, labels, help) _Atomic uint64_t field;
     STATS(STATS_FIELD)
 #undef STATS_FIELD
-    _Atomic uint64_t latency[LATENCY_BUCKETS];         /* pushes, by bucket; each is in one */
+    _Atomic uint64_t latency[LATENCY_BUCKETS];         /* pushes, each in one bucket */
     _Atomic uint64_t latency_us;                       /* the sum of their latencies */
     struct stats_requests requests[STATS_OPCODES_MAX]; /* taken from the front */
-    _Atomic uint64_t requests_other; /* of opcodes that nobody knows, or that found no entry */
+    _Atomic uint64_t requests_other; /* of unknown opcodes, or that found no free entry */
     _Atomic uint64_t cpu_shown; /* the most CPU time of the whole server, in ticks, that this worker
-                                   has told anybody: it is never to go back (worker/processes.c) */
+                                   has reported: reports must never go back (worker/processes.c) */
 };
 
-/* Relaxed: a single writer, and readers who only want a recent number. */
+/* Adds to a counter. Relaxed: one writer, and readers that only need a recent number. */
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 
-/* The table as data: for who prints it. `offset` is the field's in struct stats. */
+/* The table as data, for printing. `offset`: of the field in struct stats. */
 struct stats_row {
     const char *family, *labels, *help;
     size_t offset;
@@ -174,11 +174,11 @@ struct stats_row {
 extern const struct stats_row stats_table[];
 extern const size_t stats_table_len;
 
-/* The counter of an opcode's requests in the caller's own block; takes an entry if it has none, and
- * returns requests_other if there is no room. */
+/* Returns the counter of an opcode's requests in the caller's own block. Takes an entry if there is
+ * none yet; returns requests_other if all are taken. */
 _Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op);
 
-/* How many requests with this opcode the block counts. */
+/* Returns how many requests with this opcode the block counts. */
 uint64_t stats_requests_of(const struct stats *stats, uint32_t op);
 
 /* Adds up the latencies of `workers` blocks: deliveries by bucket, each in one. Returns the sum of
@@ -186,7 +186,7 @@ uint64_t stats_requests_of(const struct stats *stats, uint32_t op);
 uint64_t stats_latency_sum(const struct stats *blocks, uint32_t workers,
                            uint64_t out[LATENCY_BUCKETS]);
 
-/* A row's sum over `workers` blocks. */
+/* Returns a row's sum over `workers` blocks. */
 uint64_t stats_sum(const struct stats *blocks, uint32_t workers, const struct stats_row *row);
 
 #endif

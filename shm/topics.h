@@ -1,6 +1,6 @@
 /*
- * Topics: who is a member of what. Each worker has a table, for the topics of the connections that
- * it owns and for the topics whose home it is, and is its only writer.
+ * Topics and their members. Each worker has a table, for the topics of the connections that it owns
+ * and for the topics whose home it is, and is its only writer.
  *
  *   heads       topics                           members: a connection in a topic
  *   +---+       +--------------------------+     +-------------------------+
@@ -11,18 +11,18 @@
  *                                                     ^
  *                                                     conn->topics
  *
- * Topics and members are records in two arrays, numbered from 1; 0 is none. Released ones are
- * chained and used again before those above `end`, which were never used and hold zeros. A member
+ * Topics and members are records in two arrays, numbered from 1; 0 means none. Released records are
+ * chained and used again before those from `end` on, which were never used and hold zeros. A member
  * leaves without a walk over the others of its topic, however many there are; a connection has few
- * topics, so its own chain is walked. The name of a topic is found as a user is (users.h).
+ * topics, so its own chain is walked. A topic is found by its name as a user is (users.h).
  *
- * What is true is in the records alone: a topic exists while its `len` is not 0, a membership while
- * its `topic` is not 0; either is stored last when it begins and first when it ends. The chains,
- * the counts and the released ones follow from that: `changes` is odd while they are being changed,
- * and a successor that finds it odd makes them anew.
+ * The truth is in the records alone: a topic exists while its `len` is not 0, a membership while
+ * its `topic` is not 0. Either is stored last when it begins and first when it ends. The chains,
+ * the counts and the released records are derived: `changes` is odd while they are being changed,
+ * and a successor that finds it odd rebuilds them.
  *
- * A topic goes through these states, at its home and at each other worker that has members; what is
- * asked for, and of whom, is in worker/topic.h:
+ * A topic goes through these states, at its home and at each other worker that has members.
+ * worker/topic.h says which worker or server is asked for what:
  *
  *            wanted: asks                answered
  *     IDLE ----------------> ASKED ----------------> JOINED
@@ -36,28 +36,28 @@
 
 #include "shm/conn.h"
 
-/* A table begins with so many buckets, and never has fewer. */
+/* A table begins with this many buckets and never has fewer. */
 enum { TOPIC_NAME_MAX = 128, TOPICS_BUCKETS_MIN = 16 };
 
 enum topic_state { TOPIC_IDLE, TOPIC_ASKED, TOPIC_JOINED, TOPIC_LEAVING };
 
 struct topic {
-    /* At the topic's home: one bit for each worker. */
-    uint64_t workers; /* has members, as far as it has told */
-    uint64_t told;    /* of them, knows that the subscription stands */
-    uint64_t left;    /* is to be told that it counts as having left */
-    uint64_t batch;   /* the subscription batch that the answer is awaited of */
+    /* Only at the topic's home: one bit for each worker. */
+    uint64_t workers; /* has members, as it reported */
+    uint64_t told;    /* of them: knows that the topic is subscribed */
+    uint64_t left;    /* is still to be told that it counts as having left */
+    uint64_t batch;   /* the subscription batch whose confirmation is awaited */
 
     uint32_t hash;
-    uint32_t next;             /* same bucket, or next released one */
+    uint32_t next;             /* next in its bucket, or next released record */
     uint32_t first;            /* of its members */
-    uint32_t count;            /* of them all */
-    uint32_t waiting;          /* of them, those whose `request` is not 0 */
+    uint32_t count;            /* members */
+    uint32_t waiting;          /* members whose `request` is not 0 */
     uint32_t asked_s;          /* second (monotonic) at which another worker was asked */
     uint8_t state;             /* enum topic_state */
     uint8_t home;              /* the worker that subscribes it */
-    uint8_t listed;            /* 1: worker/topic.c looks at it at the end of the turn */
-    _Atomic uint8_t len;       /* of the name; 0: the record is free */
+    uint8_t listed;            /* 1: worker/topic.c handles it at the end of the turn */
+    _Atomic uint8_t len;       /* of the name, bytes; 0: the record is free */
     char name[TOPIC_NAME_MAX]; /* not terminated */
     uint32_t reserved;
 };
@@ -66,10 +66,10 @@ _Static_assert(sizeof(struct topic) == 192, "three cache lines");
 struct topic_member {
     _Atomic uint32_t topic; /* 0: the record is free */
     uint32_t fd, generation;
-    uint32_t of_conn;    /* the connection's next; or next released one */
-    uint32_t next, prev; /* others of the topic */
-    uint32_t request;    /* of which SUBBED is due: a number for each SUB; 0: none */
-    uint16_t sent;       /* SUBBED is in the outbox of this incarnation; 0: of none */
+    uint32_t of_conn;    /* next membership of the connection, or next released record */
+    uint32_t next, prev; /* other members of the topic */
+    uint32_t request;    /* number of the SUB that is owed a SUBBED; 0: none */
+    uint16_t sent;       /* incarnation in whose outbox the SUBBED is; 0: in none */
     uint16_t reserved;
 };
 _Static_assert(sizeof(struct topic_member) == 32, "two in a cache line");
@@ -77,10 +77,10 @@ _Static_assert(sizeof(struct topic_member) == 32, "two in a cache line");
 /* In the worker's slot; written by that worker. */
 struct topics_control {
     _Atomic uint32_t changes;         /* odd: a chain is being changed */
-    uint32_t buckets;                 /* heads in use: the others hold anything. 0: never used */
-    _Atomic uint32_t topics, members; /* how many there are */
+    uint32_t buckets;                 /* heads in use, the rest is undefined. 0: never used */
+    _Atomic uint32_t topics, members; /* records in use */
     uint32_t topic_end, member_end;   /* one more than the highest number ever used */
-    uint32_t topic_free, member_free; /* the first released one */
+    uint32_t topic_free, member_free; /* the first released record; 0: none */
     uint32_t request;                 /* number of the last SUB */
     uint32_t gap_seen; /* failures of others' links that members were told of (worker/gap.h) */
     uint32_t reserved[6];
@@ -99,42 +99,46 @@ struct topics {
     uint64_t seed;
 };
 
-/* The number of the topic with this name (1 to TOPIC_NAME_MAX bytes), or 0. */
+/* Returns the number of the topic with this name (1 to TOPIC_NAME_MAX bytes), or 0. */
 uint32_t topics_find(const struct topics *topics, const char *name, size_t len);
 
-/* The same, made if there is none: IDLE and without members. 0 where the array is full. */
+/* Returns the same, after adding the topic if there is none: IDLE and without members. 0 if the
+ * array is full. */
 uint32_t topics_add(struct topics *topics, const char *name, size_t len, uint32_t home);
 
 /* Releases a topic without members. */
 void topics_remove(struct topics *topics, uint32_t topic);
 
-/* The connection's membership in the topic, or 0. */
+/* Returns the connection's membership in the topic, or 0. */
 uint32_t topics_membership(const struct topics *topics, uint32_t fd, uint32_t topic);
 
-/* Makes a connection that is no member yet a member. Returns the membership; 0 where the array is
- * full. The connection's memberships stay in the order in which they began. */
+/* Adds a connection that is not a member yet. Returns the membership; 0 if the array is full. The
+ * connection's memberships stay in the order in which they began. */
 uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd);
 
 /* Ends a membership. */
 void topics_leave(struct topics *topics, uint32_t member);
 
-/* Returns the record of a member's connection, or NULL if `owner` does not have that connection any
- * more: whoever has its descriptor since is no member. */
+/* Returns the record of a member's connection, or NULL if `owner` no longer has that connection. A
+ * later connection on the same descriptor is not the member. */
 struct conn *topics_conn(const struct topics *topics, uint32_t member, uint32_t owner);
 
-/* Notes that SUBBED with this number is due to the member; 0: that it is no more. */
+/* Notes that the member is owed a SUBBED for the SUB with this number; 0: no longer. */
 void topics_request(struct topics *topics, uint32_t member, uint32_t request);
 
-/* Makes all that is derived anew, whatever state it is in. Memberships of connections that `owner`
- * does not have, or that are closing, end. `high`: above all its connections. */
+/* Rebuilds all that is derived, whatever its state. Ends the memberships of connections that
+ * `owner` does not have or that are closing. `high`: one more than its highest descriptor. */
 void topics_rebuild(struct topics *topics, uint32_t owner, uint32_t high);
 
-/* Whether the last change was finished: what a successor asks. */
+/* True if the last change was finished. A successor rebuilds the table if not. */
 bool topics_intact(const struct topics *topics);
 
-/* Whether every chain ends and holds what it must, no record is lost, and the counts are right. */
+/* True if every chain ends and holds the right records, no record is lost, and the counts are
+ * right. */
 bool topics_valid(const struct topics *topics, uint32_t owner);
 
+/* Acquire: these two pair with the releases in topics.c, so that the record's other fields are
+ * seen. */
 static inline size_t topic_len(const struct topic *topic)
 {
     return atomic_load_explicit(&topic->len, memory_order_acquire);

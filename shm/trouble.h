@@ -1,12 +1,12 @@
 /*
- * A short text that one process writes and any may read: why something is not as it should be.
+ * A short text that one process writes and any may read: why something does not work.
  *
  *   +---------+----------------------------+
  *   | version | text, NUL-terminated       |   version is odd while the text is being written
  *   +---------+----------------------------+
  *
- * A writer that dies in between leaves an odd version, and then there is no text until the next one
- * is written.
+ * A writer that dies in between leaves an odd version; then there is no text until the next one is
+ * written.
  */
 #ifndef WSPUSHD_SHM_TROUBLE_H
 #define WSPUSHD_SHM_TROUBLE_H
@@ -27,7 +27,7 @@ struct trouble {
 /* Writes a text, cut to TROUBLE_TEXT_MAX - 1 bytes; "" means that all is well. */
 void trouble_set(struct trouble *trouble, const char *text);
 
-/* Copies the text. Returns whether there is one. */
+/* Copies the text. Returns false, with "" in `text`, if there is none or it could not be read. */
 bool trouble_get(const struct trouble *trouble, char text[TROUBLE_TEXT_MAX]);
 
 #endif
