@@ -51,7 +51,7 @@
     X(bytes_out, "bytes_sent_total", "", "bytes handed to the kernel")                             \
     X(sends, "send_calls_total", "", "system calls that sent to clients")                          \
     X(pushes_received, "pushes_received_total", "", "pushes that Redis delivered to this node")    \
-    X(pushes_routed, "pushes_routed_total", "", "of them, well formed")                            \
+    X(pushes_routed, "pushes_routed_total", "", "pushes that were well formed")                    \
     X(push_short, "push_malformed_total", "reason=\"short\"", "malformed pushes, by reason")       \
     X(push_bad_json, "push_malformed_total", "reason=\"bad_json\"", "")                            \
     X(push_no_op, "push_malformed_total", "reason=\"no_op\"", "")                                  \
@@ -76,7 +76,8 @@
     X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                    \
     X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                  \
     X(commands, "commands_total", "", "commands on push:ctl that were carried out")                \
-    X(commands_malformed, "commands_malformed_total", "", "commands on push:ctl that were none")   \
+    X(commands_malformed, "commands_malformed_total", "",                                          \
+      "commands on push:ctl that were malformed")                                                  \
     X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                    \
     X(records_damaged, "records_damaged_total", "",                                                \
       "records of connections that something had written over")                                    \
