@@ -3,7 +3,7 @@
  * for all that are.
  */
 import { element, find, setChildren, setText } from "./dashboard.page.js";
-import { count, perSecond } from "./dashboard.numbers.js";
+import { atLeastSome, count } from "./dashboard.numbers.js";
 import { meaning } from "./dashboard.words.js";
 
 /* Counters whose growth is a fault, of this server or of somebody else. */
@@ -33,8 +33,8 @@ function flatten(stats) {
 }
 
 function showRow(row, number, growing) {
-    setText(row.number, count(number));
-    setText(row.rate, growing > 0 ? `${perSecond(growing)} / s` : "");
+    setText(row.number, atLeastSome(number));
+    setText(row.rate, growing > 0 ? `${atLeastSome(growing)} / s` : "");
     setText(row.help, meaning(row.name, row.value));
     row.item.dataset.number = number;
     row.item.className = growing > 0 && bad.has(row.name) ? "now" : "";

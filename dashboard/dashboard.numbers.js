@@ -6,15 +6,11 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 export const count = (value) => whole.format(value);
 
 /* A little that is not nothing must not look like nothing. */
-export function perSecond(value) {
-    if (value === undefined) return "–";
-    return value > 0 && value < 0.5 ? "< 1" : count(value);
-}
+export const atLeastSome = (value) => (value > 0 && value < 0.5 ? "< 1" : count(value));
 
-export function percent(value) {
-    if (value === undefined) return "–";
-    return value > 0 && value < 0.5 ? "< 1 %" : `${count(value)} %`;
-}
+export const perSecond = (value) => (value === undefined ? "–" : atLeastSome(value));
+
+export const percent = (value) => (value === undefined ? "–" : `${atLeastSome(value)} %`);
 
 export function bytes(value) {
     if (value < 10000) return `${count(value)} B`;

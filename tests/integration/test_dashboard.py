@@ -287,6 +287,7 @@ def test_zeros_are_one_line(make_server, browser):
     some, none = counters(page)
     assert (some | none).keys() == leaves().keys()
     assert all(some.values()) and not any(none.values()) and len(none) > 50
+    assert "0" not in page.run("[...document.querySelectorAll('#counters b')].map((one) => one.textContent)")
     page.wait("parseInt(document.querySelector('#zeros-title').innerText) === "
               "document.querySelectorAll('#zeros li').length")
     assert re.fullmatch(r"\d+ counters are zero", page.text("#zeros-title"))
