@@ -1,12 +1,12 @@
 /*
- * The metrics that are not counters of shm/stats.h, as lists: what /metrics and /api/stats show,
- * and what docs/operations.md is held to. Names without the prefix are ours; Prometheus knows those
- * that begin with process_ of every program (its client libraries have them).
+ * The metrics that are not counters of shm/stats.h, as lists. /metrics and /api/stats show them,
+ * and a test compares docs/operations.md with them. Names without a prefix get ours; Prometheus
+ * defines those that begin with process_ for every program (see its guide for client libraries).
  */
 #ifndef WSPUSHD_WORKER_METRICS_LIST_H
 #define WSPUSHD_WORKER_METRICS_LIST_H
 
-/* Sums over the slots, of what is now and not of what has been: X(name, help, value of `slot`) */
+/* Present values, summed over the slots: X(name, help, value of `slot`) */
 #define SLOT_GAUGES(X)                                                                             \
     X("connections", "connections of all states", atomic_load(&slot->connections))                 \
     X("users_connected", "connections with a user", atomic_load(&slot->ready_users))               \
@@ -25,8 +25,8 @@ enum {
 #undef SLOT_GAUGE_COUNTED
 };
 
-/* Everything else, each with a printer of its own in metrics_node.c:
- * X(printer, name, type, names of its labels, help) */
+/* All others, each with its own printer in metrics_node.c: X(printer, name, type, label names,
+ * help) */
 #define NODE_METRICS(X)                                                                       \
     X(workers, "wspushd_workers", "gauge", "", "worker processes that share the work")        \
     X(ready, "wspushd_ready", "gauge", "", "1 if clients can be served, as /readyz says")     \

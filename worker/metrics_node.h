@@ -1,6 +1,6 @@
 /*
- * What /metrics and /api/stats show of the node and its processes, beyond the counters: the list is
- * in metrics_list.h.
+ * The metrics of the node and its processes that are not counters, for /metrics and /api/stats. The
+ * list is in metrics_list.h.
  */
 #ifndef WSPUSHD_WORKER_METRICS_NODE_H
 #define WSPUSHD_WORKER_METRICS_NODE_H
@@ -10,11 +10,12 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Prints them in Prometheus's text format. */
+/* Prints the metrics in Prometheus's text format. */
 void metrics_node_print(const struct worker *worker, FILE *out);
 
-/* Adds them to the document of /api/stats: "capacity", "process", "push_latency", "requests", more
- * members of "workers", and the counters among them to "counters". Borrows `json`. */
+/* Adds the metrics to the document of /api/stats: "capacity", "process", "push_latency",
+ * "requests", more members of "workers", and the counters among them to "counters". Borrows
+ * `json`. */
 void metrics_node_json(const struct worker *worker, json_t *json);
 
 #endif

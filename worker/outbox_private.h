@@ -1,6 +1,6 @@
 /*
- * The outbox's inside, for outbox.c and outbox_send.c alone: what this turn has gathered, and how
- * it is found.
+ * The inside of the outbox, for outbox.c and outbox_send.c only: the frames that this turn has
+ * gathered, and the lists that lead to them.
  */
 #ifndef WSPUSHD_WORKER_OUTBOX_PRIVATE_H
 #define WSPUSHD_WORKER_OUTBOX_PRIVATE_H
@@ -12,8 +12,8 @@
 
 struct frame {
     uint32_t offset, size;
-    struct push_terms terms; /* all 0: no push */
-    struct chunk *chunk;     /* the same bytes on the heap, once a connection had to wait */
+    struct push_terms terms; /* all 0: not a push */
+    struct chunk *chunk;     /* a copy of the bytes on the heap, once a connection had to wait */
 };
 
 struct item {
@@ -26,7 +26,7 @@ struct target {
     uint32_t first, last;
 };
 
-/* A connection that was sent to in the middle of something. */
+/* A connection to which an early flush has sent. */
 struct unsettled {
     struct conn_ref ref;
     bool gone; /* it has failed */
@@ -42,14 +42,16 @@ struct outbox {
     uint8_t *arena;
     size_t used, size;
     struct array frames, items, targets;
-    struct array unsettled; /* what follows from a send waits until nobody has it in hand */
+    struct array unsettled; /* connections whose ends and limits are handled by the next flush that
+                               is not early */
     uint32_t next;          /* the target at which the flush goes on */
-    bool early;             /* being flushed before the turn's end, in the middle of something */
+    bool early;             /* being flushed within a turn, while callers use connections */
     bool partly;            /* a slice was sent, and there is more */
-    struct queue answers;   /* places of targets that got something since: they are sent first */
+    struct queue answers;   /* indices of targets that got something since: they are sent first */
 };
 
-/* Leaves what follows from a send to the end of the next flush that is not early. */
+/* Leaves the consequences of a send (end, backlog limit, clean state) to the end of the next flush
+ * that is not early. */
 void outbox_settle_later(struct worker *worker, const struct conn *conn, bool gone);
 
 static inline struct frame *frame_at(const struct outbox *outbox, frame_id id)
@@ -67,15 +69,15 @@ static inline struct target *target_at(const struct outbox *outbox, uint32_t i)
     return (struct target *)outbox->targets.at + i;
 }
 
-/* Where the connection's place in the outbox is kept: in its hold if it has one, else in its
- * record, which speaks of this process from then on. Not for a connection whose bytes are lost
- * (hold_lost): that nobody would know of it any more. */
+/* Returns the word that holds the index of the connection's target: in its hold if it has one, else
+ * in its record, which from then on carries this process's incarnation. Do not call it for a
+ * connection whose bytes are lost (hold_lost): no process would know of the loss any more. */
 uint32_t *outbox_place(struct worker *worker, struct conn *conn);
 
-/* Counts the pushes from item i on: their connection is gone. */
+/* Counts the pushes from item i on as lost, because their connection is gone. */
 void outbox_count_lost(struct worker *worker, uint32_t i);
 
-/* Begins anew, with nothing gathered. */
+/* Empties the outbox. */
 void outbox_reset(struct outbox *outbox);
 
 #endif

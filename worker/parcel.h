@@ -1,23 +1,23 @@
 /*
- * What a worker that leaves on purpose hands to its successor, and in a move (rehome.h) to whoever
- * gets its connections: their private memory (hold.h), and the memberships in topics of those that
- * go to another worker. It is written to a memfd that the slot names. After a kill there is none,
- * and connections with private memory are closed; after a reload or an upgrade nobody notices.
- * parcel_format.h draws it.
+ * The memory that a worker leaves to others when it exits on purpose: to its successor, or in a
+ * move (rehome.h) to the workers that get its connections. A parcel holds the connections' private
+ * memory (hold.h), and the topic memberships of those that go to another worker. It is written to a
+ * memfd whose number is in the slot. After a kill there is no parcel, and connections with private
+ * memory are closed; after a reload or an upgrade no client notices. parcel_format.h draws it.
  */
 #ifndef WSPUSHD_WORKER_PARCEL_H
 #define WSPUSHD_WORKER_PARCEL_H
 
 #include "worker/worker.h"
 
-/* Writes the parcel and names it in the slot; the last thing that a leaving worker does before it
- * gives connections away. Those that have something in it and are to go bear CONN_GIVEN from then
- * on. Returns whether it was written: else what is private is lost as after a kill, and that is
- * logged. */
+/* Writes the parcel and stores its descriptor in the slot; the last thing that a leaving worker
+ * does before it gives connections away. Connections with an entry that go to another worker have
+ * CONN_GIVEN from then on. Returns false, and logs why, if it could not be written: private memory
+ * is then lost as after a kill. */
 bool parcel_write(struct worker *worker);
 
-/* Takes what the predecessor has left, if anything; in a move, what anybody has left for this
- * worker. Before takeover.c looks for connections whose bytes are lost. */
+/* Reads the predecessor's parcel, if there is one; in a move, this worker's entries in every
+ * parcel. Call it before takeover.c looks for connections whose bytes are lost. */
 void parcel_take(struct worker *worker);
 
 #endif

@@ -6,9 +6,9 @@
  *   | head | entry | in | frames | topics | entry | in | frames | topics |
  *   +------+------------------------------+------------------------------+ ...
  *
- *   head    struct parcel_head: whose memory it was
+ *   head    struct parcel_head: the process whose memory it was
  *   entry   struct parcel_entry: which connection, the state of its receiver, sizes
- *   in      the part of a message, or of a request head, that has come
+ *   in      the received part of a message or of a request head
  *   frames  struct parcel_frame and the bytes, for each frame of the backlog
  *   topics  struct parcel_topic and the name, for each membership that goes along
  */
@@ -35,13 +35,13 @@ struct parcel_entry {
 };
 
 struct parcel_frame {
-    uint32_t size, sent; /* bytes; sent: that the kernel took */
+    uint32_t size, sent; /* bytes; sent: taken by the kernel */
     uint32_t push;       /* as in struct waiting */
     uint64_t expires_ms, key;
 };
 
 struct parcel_topic {
-    uint32_t request; /* of the SUB that is to be answered; 0: none */
+    uint32_t request; /* number of the SUB that is to be answered; 0: none */
     uint32_t len;     /* bytes of the name */
 };
 

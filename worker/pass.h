@@ -1,6 +1,6 @@
 /*
- * A client's request is passed on to where its rule in push.conf says: a stream, a channel or a
- * list in Redis.
+ * Forwards a client's request to the stream, channel or list in Redis that its rule in push.conf
+ * names.
  */
 #ifndef WSPUSHD_WORKER_PASS_H
 #define WSPUSHD_WORKER_PASS_H
@@ -8,8 +8,8 @@
 #include "proto/message.h"
 #include "worker/worker.h"
 
-/* Answers ACCEPTED when Redis has the request, ERROR unavailable where it has not, or where nobody
- * knows because the link failed. */
+/* Forwards the request. The client gets ACCEPTED once Redis has the request; ERROR unavailable if
+ * Redis does not have it, or if the link failed and the outcome is unknown. */
 void pass_request(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
                   const struct message *request);
 

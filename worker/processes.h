@@ -1,6 +1,6 @@
 /*
- * What the processes of the server use: CPU, memory, descriptors, as /proc tells (proc(5)). Any
- * worker can ask for all of them.
+ * The CPU time, memory and descriptors of the server's processes, from /proc (proc(5)). Any worker
+ * can read all of them.
  */
 #ifndef WSPUSHD_WORKER_PROCESSES_H
 #define WSPUSHD_WORKER_PROCESSES_H
@@ -9,11 +9,11 @@
 
 struct process_use {
     double cpu_seconds; /* user and system, since the process began */
-    uint64_t bytes;     /* of memory that no other process has: without files and the segment */
+    uint64_t bytes;     /* of memory that no other process shares: without files and the segment */
 };
 
 struct processes {
-    struct process_use worker[WORKERS_MAX]; /* by slot; all 0 where nobody runs it */
+    struct process_use worker[WORKERS_MAX]; /* by slot; all 0 if no process runs it */
     uint64_t cpu_ticks;                     /* as cpu_seconds */
     double cpu_seconds; /* of the master, its workers, and those that have ended: only grows */
     uint64_t bytes;     /* resident: each process's own, the segment once, files once */
@@ -21,7 +21,7 @@ struct processes {
     uint64_t max_fds;   /* RLIMIT_NOFILE */
 };
 
-/* Reads all of it. What cannot be read is 0. */
+/* Fills in *out. A value that cannot be read is 0. */
 void processes_read(const struct worker *worker, struct processes *out);
 
 #endif

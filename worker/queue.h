@@ -1,6 +1,6 @@
 /*
- * A queue of numbers that grows as it must: private memory of modules that note what is to be done
- * at the end of a turn. All zero is an empty one. Out of memory ends the process: a successor takes
+ * A queue of numbers that grows as needed: private memory of modules that note work for the end of
+ * a turn. All zero is an empty queue. If memory is short the process aborts, and a successor takes
  * over.
  */
 #ifndef WSPUSHD_WORKER_QUEUE_H
@@ -33,7 +33,7 @@ static inline void queue_push(struct queue *queue, uint64_t number)
     queue->at[(queue->first + queue->count++) & (queue->room - 1)] = number;
 }
 
-/* The oldest; of a queue that is not empty. */
+/* Returns the oldest number of a queue that is not empty. */
 static inline uint64_t queue_first(const struct queue *queue)
 {
     return queue->at[queue->first];

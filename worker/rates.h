@@ -1,7 +1,7 @@
 /*
- * How many requests a connection may make in a second: a token bucket for each connection and
- * opcode that has been busy lately. A bucket that has rested for a second is full again, and then
- * it need not be kept: so idle connections cost nothing, and a successor may begin with none.
+ * Limits the requests that a connection may make in a second, by a token bucket for each connection
+ * and opcode used recently. A bucket that was not used for a second is full and need not be kept,
+ * so idle connections cost nothing and a successor begins with none.
  */
 #ifndef WSPUSHD_WORKER_RATES_H
 #define WSPUSHD_WORKER_RATES_H
@@ -10,7 +10,7 @@
 
 struct rates *rates_new(void);
 
-/* Takes one of the connection's `rate` tokens a second. Returns false where there is none left. */
+/* Takes one of the connection's `rate` tokens a second. Returns false if none is left. */
 bool rates_allow(struct worker *worker, const struct conn *conn, uint32_t op, uint32_t rate);
 
 #endif

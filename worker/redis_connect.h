@@ -1,7 +1,7 @@
 /*
- * Connects to Redis, at whichever of its addresses answers first. Both links use this: the look-up,
- * the order of the addresses, the time limits and the options of the socket are here and nowhere
- * else; what goes through the socket is the link's.
+ * Connects to Redis at the first of its addresses that answers. Both links use it: look-up, order
+ * of the addresses, time limits and socket options are all here. The link decides what goes through
+ * the socket.
  *
  * RFC 8305 in its simplest form: the addresses are tried in the order of RFC 6724, the next one as
  * soon as one has failed or has not answered for a moment; the first connection wins.
@@ -13,24 +13,25 @@
 
 struct redis_connect;
 
-/* How an attempt has ended. fd >= 0: a connected, non-blocking socket, which is the handler's now
- * and is noted in the slot (descriptors.h); `text` is its address, "10.0.0.5:6379". fd -1: none
- * could be made, for the reason in `text`, which names each address that was tried. `text` is
+/* Called with the result of an attempt. fd >= 0: a connected, non-blocking socket, now owned by the
+ * handler and noted in the slot (descriptors.h); `text` is its address, "10.0.0.5:6379". fd -1: no
+ * connection could be made; `text` is the reason and names each address that was tried. `text` is
  * borrowed. */
 typedef void redis_connected(struct worker *worker, int fd, const char *text);
 
-/* Returns what makes one connection at a time, for the life of the process; NULL: out of memory. */
+/* Returns a connector, which makes one connection at a time and lives as long as the process; NULL
+ * if memory is short. */
 struct redis_connect *redis_connect_new(struct worker *worker, redis_connected *done);
 
-/* Begins to connect, and gives up what it may have begun before. Calls `done` once, at the earliest
- * before it returns; not after redis_connect_cancel. */
+/* Begins to connect; cancels an attempt that is under way. Calls `done` once, possibly before it
+ * returns, unless redis_connect_cancel is called first. */
 void redis_connect_begin(struct redis_connect *connect, const struct redis_address *address);
 
-/* Gives up what was begun: nothing of it is left open, and `done` will not be called. */
+/* Cancels the attempt: closes all its sockets, and `done` is not called. */
 void redis_connect_cancel(struct redis_connect *connect);
 
-/* Writes where Redis is, as configured and without user or password: "host:port" or "unix:/path".
- * Returns `out`. */
+/* Writes Redis's configured address without user and password: "host:port" or "unix:/path". Returns
+ * `out`. */
 const char *redis_address_text(const struct redis_address *address, char *out, size_t size);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * Logs a connection to Redis in: user and password, the name that CLIENT LIST shows, the database
- * where commands go, and whether this Redis is the right one (redis_role.h). Both links do this
- * before anything else goes through their sockets; a login that is not answered in time has failed.
+ * Logs a connection in to Redis: user and password, the name for CLIENT LIST, the database of
+ * commands, and a check that this Redis is a usable one (redis_role.h). Both links do this before
+ * they use their sockets. A login that is not answered in time has failed.
  *
- * AUTH and SELECT must succeed. What only tells or names something (CLIENT SETNAME, ROLE, INFO) may
- * be refused by an ACL: then the log says so, once, and the link goes on.
+ * AUTH and SELECT must succeed. An ACL may refuse commands that only inform (CLIENT SETNAME, ROLE,
+ * INFO): that is logged once, and the link goes on.
  */
 #ifndef WSPUSHD_WORKER_REDIS_LOGIN_H
 #define WSPUSHD_WORKER_REDIS_LOGIN_H
@@ -13,18 +13,19 @@
 
 struct redis_login;
 
-/* Returns what logs one connection in at a time; NULL: out of memory. `select`: a database is
- * chosen. `done` is called as in redis_connect.h: with the socket, which is the handler's again, or
- * with -1 and the reason, and then it is closed. */
+/* Returns an object that logs in one connection at a time; NULL if memory is short. `select`:
+ * choose the database. `done` is called as in redis_connect.h: with the socket, which the handler
+ * then owns again, or with -1 and the reason, in which case the socket is closed. */
 struct redis_login *redis_login_new(struct worker *worker, bool select, redis_connected *done);
 
-/* Takes a socket that redis_connect.h has made; `text` is its address. */
+/* Begins the login. Takes a socket that redis_connect.h has made; `text` is its address,
+ * borrowed. */
 void redis_login_begin(struct redis_login *login, int fd, const char *text);
 
-/* Closes the socket, if there is one; `done` will not be called. */
+/* Closes the socket, if there is one; `done` is not called. */
 void redis_login_cancel(struct redis_login *login);
 
-/* Whether this Redis answers INFO, so that it can be asked again. */
+/* True if this Redis answers INFO, so that its role can be asked for again. */
 bool redis_login_tells_role(const struct redis_login *login);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Whether a Redis is one that this server can work with: a primary that stands alone. A replica
- * refuses what clients ask for, and a PUBLISH at its primary does not count who is subscribed here;
+ * Checks that a Redis is one that this server can work with: a primary outside of a Cluster. A
+ * replica refuses clients' requests, and a PUBLISH at its primary does not count subscribers here;
  * a node of a Cluster redirects requests.
  */
 #ifndef WSPUSHD_WORKER_REDIS_ROLE_H
@@ -10,13 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Looks at the reply to ROLE. Returns true, with what it is in `why`, if it is no primary. */
+/* True if the reply to ROLE is not that of a primary; `why` then says what the server is. */
 bool redis_role_is_wrong(const redisReply *role, char *why, size_t size);
 
-/* The same for the reply to INFO replication, which costs less to read. */
+/* Does the same for the reply to INFO replication, which is cheaper for Redis to produce. */
 bool redis_replication_is_wrong(const redisReply *info, char *why, size_t size);
 
-/* Looks at the reply to INFO cluster. Returns true, with why, if it is part of a Cluster. */
+/* True if the reply to INFO cluster is that of a node of a Cluster; `why` then says so. */
 bool redis_cluster_is_wrong(const redisReply *info, char *why, size_t size);
 
 #endif

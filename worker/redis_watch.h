@@ -1,13 +1,14 @@
 /*
- * Asks Redis now and then whether it is still the primary: a failover may have made it a replica,
- * which says so to nobody. Then both links end, and are made again wherever the name leads by then.
+ * Checks from time to time that Redis is still a primary: a failover may have made it a replica,
+ * and no client is told. If so, both links are closed and made again at the address that the name
+ * then has.
  */
 #ifndef WSPUSHD_WORKER_REDIS_WATCH_H
 #define WSPUSHD_WORKER_REDIS_WATCH_H
 
 #include "worker/worker.h"
 
-/* Once a second: asks when it is time. */
+/* Asks for the role when that is due. Call it once a second. */
 void redis_watch_tick(struct worker *worker);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What Redis sent on the subscription link: by its kind, and a push by its channel.
+ * Routes the replies of Redis on the subscription link: by their kind, and pushes by their channel.
  */
 #ifndef WSPUSHD_WORKER_ROUTE_H
 #define WSPUSHD_WORKER_ROUTE_H
@@ -7,8 +7,8 @@
 #include "proto/resp.h"
 #include "worker/worker.h"
 
-/* Deals with one reply, up to handing frames to the outbox. `position`: of its end in all that
- * came on the link. Returns false where a ring had no room: the reply is not dealt with then. */
+/* Handles one reply, up to handing frames to the outbox. `position`: of its end in the stream of
+ * the link, in bytes. Returns false if a ring had no room: the reply must then be routed again. */
 bool route_reply(struct worker *worker, const struct resp_reply *reply, uint64_t position);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Writes the history of the node (shm/history.h), and shows it.
+ * Records the history of the node (shm/history.h) and shows it.
  */
 #ifndef WSPUSHD_WORKER_SAMPLER_H
 #define WSPUSHD_WORKER_SAMPLER_H
@@ -8,10 +8,10 @@
 
 #include <jansson.h>
 
-/* Once a second: the node's home adds a sample when one is due. */
+/* Adds a sample, in the node's home, when one is due. Call it once a second. */
 void sampler_tick(const struct worker *worker);
 
-/* Returns the document of /api/history. Owned by the caller. */
+/* Returns the document of /api/history, owned by the caller; NULL if memory is short. */
 json_t *sampler_json(const struct worker *worker);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * The channels of this worker's users. A user's first connection subscribes, the last one
- * unsubscribes; what a turn brings together goes to Redis as one command, and behind it a fence:
- * UNSUBSCRIBE of <prefix>batch:<number>, a channel that nobody has subscribed. Redis answers in
- * order, so when it confirms that, all before it stands, and the connections that wait for it get
- * their HELLO. It refuses PING in states in which pub/sub works (MISCONF, LOADING, MASTERDOWN), but
- * no UNSUBSCRIBE; only BUSY refuses all, and then what is not confirmed is sent again.
+ * unsubscribes. The requests of one turn go to Redis as few commands, followed by a fence:
+ * UNSUBSCRIBE of <prefix>batch:<number>, a channel that was never subscribed. Redis answers in
+ * order, so its reply to the fence confirms everything before it, and the connections that wait for
+ * that batch get their HELLO. Unlike PING, UNSUBSCRIBE is not refused in states in which pub/sub
+ * works (MISCONF, LOADING, MASTERDOWN). Only BUSY refuses everything; commands that are not
+ * confirmed are then sent again.
  *
- * The node's home also subscribes the channels of the whole node, while the node has a user at
- * all: so that the reply of PUBLISH counts nodes that had a recipient (node.c).
+ * While the node has any user, the node's home also subscribes to the channels of the whole node,
+ * so that the reply to PUBLISH counts nodes that had a recipient (node.c).
  */
 #ifndef WSPUSHD_WORKER_SUBSCRIBE_H
 #define WSPUSHD_WORKER_SUBSCRIBE_H
@@ -18,63 +19,66 @@
 
 struct subscriptions *subscriptions_new(void);
 
-/* The connection waits for its user's subscription; `first`: nobody has asked for it yet. */
+/* Makes the connection wait for its user's subscription. `first`: subscribe, because no other
+ * connection of the user has. */
 void subscriptions_join(struct worker *worker, struct conn *conn, bool first);
 
-/* The user's last connection is gone. */
+/* Ends a user's subscription, because the last connection is gone. */
 void subscriptions_leave(struct worker *worker, const char *user, size_t len);
 
-/* After a death, before anything else is asked of Redis: asks again for the end of subscriptions
- * whose user is gone. A user whose connection is still in the index leaves when that ends. */
+/* Requests again, after a death and before any other command to Redis, the end of subscriptions
+ * whose user is gone. A user whose connection is still in the index is left out: that connection's
+ * end does it. */
 void subscriptions_resume_gone(struct worker *worker);
 
-/* A channel of the node: prefix and name are joined. */
+/* Subscribes or unsubscribes a channel of the node; the prefix is added. */
 void subscriptions_channel(struct worker *worker, const char *name, bool subscribe);
 
-/* A channel of one kind, "user:" or "topic:", that is not this worker's now, but may be soon, or
- * was. */
+/* Does the same for a channel of one kind, "user:" or "topic:", that is not this worker's at
+ * present, but may become or was its own. */
 void subscriptions_other(struct worker *worker, const char *kind, const char *name, size_t len,
                          bool subscribe);
 
-/* A topic whose home this worker is: asks for its channel, or gives it up; topic_confirmed is
- * called when Redis has confirmed that. Returns false where the link is down: then everything will
- * be asked for again when it is back. */
+/* Subscribes or unsubscribes a topic whose home this worker is; topic_confirmed is called when
+ * Redis has confirmed that. Returns false if the link is down: everything is requested again when
+ * it is back. */
 bool subscriptions_topic(struct worker *worker, uint32_t topic, bool subscribe);
 
-/* Whether the link is up and everything asked for before is confirmed or on its way: a confirmed
- * user needs no further wait. */
+/* True if the link is up and everything requested before is confirmed or on its way: a connection
+ * of a confirmed user need not wait. */
 bool subscriptions_live(const struct worker *worker);
 
-/* A new socket to Redis: asks for everything again. */
+/* Requests everything again, on a new socket to Redis. */
 void subscriptions_all(struct worker *worker);
 
-/* End of a turn: hands the commands to the link. */
+/* Hands the gathered commands to the link. Call it at the end of each turn. */
 void subscriptions_turn(struct worker *worker);
 
-/* Redis has confirmed a batch: greets the connections that waited for it. */
+/* Greets the connections that waited for `batch`, which Redis has confirmed. */
 void subscriptions_confirmed(struct worker *worker, uint64_t batch);
 
-/* After a death: what the connection waits for, if it does, is asked for again. */
+/* Requests again, after a death, the subscription that the connection waits for, if it does. */
 void subscriptions_recover(struct worker *worker, struct conn *conn);
 
-/* Asks Redis for an answer, as a sign of life. */
+/* Sends a fence at the end of the turn, as a test that Redis answers. */
 void subscriptions_fence(struct worker *worker);
 
-/* Whether an UNSUBSCRIBE of this channel is a fence, and of which batch. */
+/* True if this channel is that of a fence; *batch is then its number. */
 bool subscriptions_is_fence(const struct worker *worker, const char *channel, size_t len,
                             uint64_t *batch);
 
-/* Redis has refused a command for now. Returns true if everything that is not confirmed will be
- * sent again; false if this process cannot, and then the link has to be made again. */
+/* Notes that Redis has refused a command for now. Returns true if everything not confirmed will be
+ * sent again; false if this process cannot, and the link must be made again. */
 bool subscriptions_refused(struct worker *worker);
 
-/* Once a second: sends again what was refused. */
+/* Sends refused commands again. Call it once a second. */
 void subscriptions_again(struct worker *worker);
 
-/* A predecessor's link goes on. Returns false if Redis had refused commands that died with it. */
+/* Takes over a predecessor's link. Returns false if Redis had refused commands that died with the
+ * predecessor. */
 bool subscriptions_taken_up(struct worker *worker);
 
-/* Greets the connections that wait for the channels of the node alone. */
+/* Greets the connections that wait only for the channels of the node. */
 void subscriptions_release(struct worker *worker);
 
 #endif

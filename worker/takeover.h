@@ -1,19 +1,20 @@
 /*
- * A worker takes its slot up: from nobody, or from one that died.
+ * Takes over a slot, either an unused one or that of a worker that died.
  */
 #ifndef WSPUSHD_WORKER_TAKEOVER_H
 #define WSPUSHD_WORKER_TAKEOVER_H
 
 #include "worker/worker.h"
 
-/* Before the modules open: closes what died with the last worker, makes the index and the counts
- * right. */
+/* Closes descriptors of the last worker, and rebuilds a damaged index. Call it before the modules
+ * open. */
 void takeover_begin(struct worker *worker);
 
-/* Makes the user index, the topics and the counts again from the records. */
+/* Rebuilds the user index, the topics and the counts from the records. */
 void takeover_rebuild(struct worker *worker);
 
-/* When they are open: asks again for what was under way. */
+/* Recovers connections and repeats requests that were under way. Call it when the modules are
+ * open. */
 void takeover_finish(struct worker *worker);
 
 #endif

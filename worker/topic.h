@@ -1,7 +1,7 @@
 /*
- * Between the members of a topic and its subscription. A topic has a home, by a hash of its
- * channel's name: the worker that subscribes it, and that copies each push once to every worker
- * that has members. The states in shm/topics.h say how far that is, at each of them:
+ * Connects the members of a topic with its subscription. A topic has a home, by a hash of its
+ * channel's name: the worker that subscribes to it, and that copies each push once to every worker
+ * with members. The states in shm/topics.h record the progress on each side:
  *
  *    member's worker              topic's home                    Redis
  *      first member   -- WANT -->  first worker  -- SUBSCRIBE -->
@@ -11,17 +11,17 @@
  *      LEAVING                     LEAVING                         confirmed by PING
  *      IDLE, released <-- LEFT ---  IDLE, released <-- PONG ------
  *
- * Where the home itself has members there is nothing between its own two parts. SUBBED may be sent
+ * If the home itself has members, nothing is exchanged between its two parts. SUBBED may be sent
  * once the topic is JOINED here and its home's link is up: a home whose link is up has subscribed
- * and confirmed all that it says is JOINED.
+ * to every topic that it has called JOINED, and Redis has confirmed it.
  *
- * All of it is state in shared memory that the messages follow from, and messages may come twice:
- * the state says that something is asked before it is, so after a death what waits for an answer is
- * asked again, as is what has waited for seconds. The one thing to fear is an old answer taken for
- * a new one. It cannot be, because who has asked waits for the answer before it asks again, and a
- * ring keeps the order.
+ * All of it is state in shared memory from which the messages follow, and a message may come twice.
+ * The state is stored before the request is sent, so after a death each request without an answer
+ * is sent again, as is one that waits for seconds. The one danger would be to take an old answer
+ * for a new one. It cannot happen, because a worker waits for the answer before it asks again, and
+ * a ring keeps the order.
  *
- * worker/topic.pml is the model of all this: who changes the order of steps changes it first.
+ * worker/topic.pml is the model of this protocol: change the order of steps there first.
  */
 #ifndef WSPUSHD_WORKER_TOPIC_H
 #define WSPUSHD_WORKER_TOPIC_H
@@ -30,12 +30,12 @@
 
 #include <stddef.h>
 
-/* What workers tell each other about a topic. X(NAME, handler in topic.c) */
-#define INTEREST_WORDS(X)                                                  \
-    X(WANT, on_want)     /* to the home: there are members here */         \
-    X(LEAVE, on_leave)   /* to the home: there are none any more */        \
-    X(JOINED, on_joined) /* from the home: Redis confirmed; pushes come */ \
-    X(LEFT, on_left)     /* from the home: no more pushes come */
+/* The messages between workers about a topic. X(NAME, handler in topic.c) */
+#define INTEREST_WORDS(X)                                              \
+    X(WANT, on_want)     /* to the home: this worker has members */    \
+    X(LEAVE, on_leave)   /* to the home: it has none any more */       \
+    X(JOINED, on_joined) /* from the home: subscribed and confirmed */ \
+    X(LEFT, on_left)     /* from the home: no more pushes follow */
 
 enum interest_word {
 #define INTEREST_ENUM(name, handler) INTEREST_##name,
@@ -44,7 +44,7 @@ enum interest_word {
         INTEREST_WORD_COUNT
 };
 
-/* The bytes of RING_INTEREST. */
+/* The layout of a RING_INTEREST entry. */
 struct interest {
     uint8_t word, from, len;
     char name[];
@@ -52,37 +52,39 @@ struct interest {
 
 struct topic_work *topic_work_new(void);
 
-/* The members of a topic have changed: what follows is done at the end of the turn. */
+/* Notes that the members of a topic have changed; topic_turn does the rest. */
 void topic_changed(struct worker *worker, uint32_t topic);
 
-/* Whether every push to the topic reaches this worker. */
+/* True if every push to the topic reaches this worker. */
 bool topic_live(const struct worker *worker, uint32_t topic);
 
-/* Whether this worker is the topic's home, and anybody has asked for it. */
+/* True if this worker is the topic's home and a worker has requested the topic. */
 bool topic_is_known(const struct worker *worker, const char *name, size_t len);
 
-/* At the topic's home: the workers with members, one bit each. */
+/* Returns, at the topic's home, the workers with members, one bit each. */
 uint64_t topic_workers(const struct worker *worker, const char *name, size_t len);
 
-/* Another worker has told something. */
+/* Handles a message of another worker. */
 void topic_told(struct worker *worker, const struct interest *interest);
 
-/* Redis has confirmed the batch that was awaited for the topic. */
+/* Notes that Redis has confirmed the batch that the topic waited for. */
 void topic_confirmed(struct worker *worker, uint32_t topic, uint64_t batch);
 
-/* A new socket to Redis: asks for every topic again, as part of subscriptions_all. */
+/* Requests every topic again on a new socket to Redis, as part of subscriptions_all. */
 void topic_subscribe_all(struct worker *worker);
 
-/* End of a turn: asks, answers, gives up; asks again what was not answered. */
+/* Sends requests and answers, removes unused topics, and repeats requests that were not answered.
+ * Call it at the end of each turn. */
 void topic_turn(struct worker *worker);
 
-/* Whether all that follows from changes has been done, or asked of others. */
+/* True if all consequences of changes are done, or requested from others. */
 bool topic_settled(const struct worker *worker);
 
-/* The number of workers is another: topics have other homes, and nobody has asked for any. */
+/* Assigns new homes to all topics after a change of the number of workers; no worker has requested
+ * any topic at its new home yet. */
 void topic_rehome(struct worker *worker);
 
-/* After a death: takes up what was under way. */
+/* Repeats, after a death, the requests that were under way. */
 void topic_recover(struct worker *worker);
 
 #endif

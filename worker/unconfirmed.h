@@ -1,15 +1,15 @@
 /*
- * The commands of the subscription link that Redis has not confirmed yet, so that those that it
- * refuses for now (BUSY) can be sent again.
+ * The commands of the subscription link that Redis has not confirmed yet, kept so that those
+ * refused for now (BUSY) can be sent again.
  *
  *        0            older            len
  *        +--------------+---------------+
  *        | until batch  | later         |
  *        +--------------+---------------+
  *
- * They are dropped in two steps, so that nothing need be kept of each batch: what is older goes
- * when its batch is confirmed, and then what was later is older. Private memory: it does no I/O and
- * knows no link.
+ * They are dropped in two steps, so that no data is kept for each batch: when `batch` is confirmed
+ * the older part goes, and the later part becomes the older one. Private memory; this module does
+ * no I/O and does not use the link.
  */
 #ifndef WSPUSHD_WORKER_UNCONFIRMED_H
 #define WSPUSHD_WORKER_UNCONFIRMED_H
@@ -20,19 +20,20 @@
 struct unconfirmed {
     char *bytes;
     size_t len, size, older;
-    uint64_t batch; /* when it is confirmed, the first `older` bytes are */
+    uint64_t batch; /* once confirmed, so are the first `older` bytes */
 };
 
-/* Appends a command. Out of memory ends the process. */
+/* Appends a command. Aborts the process if memory is short. */
 void unconfirmed_add(struct unconfirmed *unconfirmed, const void *command, size_t len);
 
-/* Redis has confirmed `batch`; commands up to now are confirmed by batch `last` at the latest. */
+/* Drops the commands that Redis confirmed with `batch`; those up to now are confirmed with batch
+ * `last` at the latest. */
 void unconfirmed_drop(struct unconfirmed *unconfirmed, uint64_t batch, uint64_t last);
 
-/* All of it has been sent again, and is confirmed by batch `last`. */
+/* Notes that everything was sent again and will be confirmed with batch `last`. */
 void unconfirmed_sent(struct unconfirmed *unconfirmed, uint64_t last);
 
-/* Forgets all, and gives the memory back. */
+/* Forgets all commands and frees the memory. */
 void unconfirmed_clear(struct unconfirmed *unconfirmed);
 
 #endif

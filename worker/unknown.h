@@ -1,6 +1,6 @@
 /*
- * Members that nobody knows, in envelopes, commands and bodies of admin HTTP: most are misspelt.
- * They are ignored, counted, and each is logged once.
+ * Unknown members in envelopes, commands and bodies of admin HTTP, most of them misspelt. They are
+ * ignored and counted, and each is logged once.
  */
 #ifndef WSPUSHD_WORKER_UNKNOWN_H
 #define WSPUSHD_WORKER_UNKNOWN_H
@@ -10,17 +10,16 @@
 
 #include <stddef.h>
 
-/* Where such a text comes from: a channel, in three pieces ("push:", "user:", a name), or a path.
- */
+/* The origin of such a text: a channel, in three pieces ("push:", "user:", a name), or a path. */
 struct origin_text {
     const char *prefix, *kind, *name;
     size_t name_len;
 };
 
-/* Returns the text as a value for the log, as log_quote. */
+/* Returns the origin as a value for the log, as log_quote does. */
 const char *origin_quote(const struct origin_text *from);
 
-/* Counts the text at `counter`, and logs its first unknown member if that is new. */
+/* Adds 1 to `counter`, and logs the text's first unknown member if it was not logged before. */
 void unknown_note(struct worker *worker, _Atomic uint64_t *counter, const struct origin_text *from,
                   const char *why);
 

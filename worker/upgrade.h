@@ -1,5 +1,6 @@
 /*
- * From the first byte of a request head to a WebSocket connection or a refusal.
+ * Handles a connection from the first byte of its request head to a WebSocket connection or a
+ * refusal.
  */
 #ifndef WSPUSHD_WORKER_UPGRADE_H
 #define WSPUSHD_WORKER_UPGRADE_H
@@ -7,15 +8,16 @@
 #include "worker/auth.h"
 #include "worker/worker.h"
 
-/* Takes the first look at a connection that was accepted just now: it is refused if there are too
- * many, else what it has sent is read. It may have ended on return, or be another worker's. */
+/* Reads from a connection that was accepted just now, or refuses it if there are too many. It may
+ * have ended on return, or belong to another worker. */
 void upgrade_accepted(struct worker *worker, struct conn *conn);
 
-/* There are bytes from a connection in HANDSHAKE, or there may be: it was just accepted. */
+/* Reads from a connection in HANDSHAKE, which may have no bytes yet. It may have ended on
+ * return. */
 void upgrade_read(struct worker *worker, struct conn *conn);
 
-/* The login of a connection with CONN_ASKED goes on: Redis has answered, or will not. `found`: the
- * login is there; otherwise the methods after it are tried. */
+/* Continues the login of a connection with CONN_ASKED: Redis has answered, or will not. `found`:
+ * the login is there; if not, the methods after it are tried. */
 void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth, bool found);
 
 #endif
