@@ -265,7 +265,7 @@ inline home_adopt()
             :: else
             fi;
 #endif
-            dirty[fd] = 0;                              /* worker/outbox_send.c settle_target: hold_settle(worker, conn); */
+            dirty[fd] = 0;                              /* worker/outbox_send.c settle_sent_target: hold_settle(worker, conn); */
             MAY_DIE
         }
     :: else
@@ -333,12 +333,12 @@ inline home_give()
 /* A request has come, or a part of one, or the end. */
 inline upgrade_read()
 {
-    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c read_opening: hold_mark(worker, conn); */
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c read_opening_bytes: hold_mark(worker, conn); */
     if
-    :: client_end()                                     /* worker/upgrade.c read_head: client_end(worker, conn, CLOSED_RESET); */
-    :: dirty[fd] = 0                                    /* worker/upgrade.c read_opening: hold_settle(worker, conn); */
+    :: client_end()                                     /* worker/upgrade.c read_head_bytes: client_end(worker, conn, CLOSED_RESET); */
+    :: dirty[fd] = 0                                    /* worker/upgrade.c read_opening_bytes: hold_settle(worker, conn); */
     :: atomic { state[fd] = CLOSING; MAY_DIE; dirty[fd] = 0 }   /* worker/refuse.c refuse_with: conn_set_state(conn, CONN_CLOSING); */
-    :: home = 0; home_give()                            /* worker/upgrade.c send_home: home_give(worker, conn, home, &entry)) */
+    :: home = 0; home_give()                            /* worker/upgrade.c send_to_user_home: home_give(worker, conn, home, &entry)) */
     :: home = 1; home_give()
 #if WORKERS > 2
     :: home = 2; home_give()
@@ -476,15 +476,15 @@ inline hello_left()
 inline time_is_up()
 {
     if
-    :: state[fd] == HANDSHAKE || state[fd] == CLOSING -> client_end()   /* worker/sweep.c end: client_end(worker, conn, CLOSED_RESET); */
+    :: state[fd] == HANDSHAKE || state[fd] == CLOSING -> client_end()   /* worker/sweep.c sweep_end_connection: client_end(worker, conn, CLOSED_RESET); */
     :: state[fd] == MOVING ->
         assert(giver[fd] && (IS_HANDED(fd) || IS_TOLD(fd)));
-        connections[w]++;                               /* worker/sweep.c check_moving: home_count(worker, conn); */
+        connections[w]++;                               /* worker/sweep.c sweep_check_moving: home_count(worker, conn); */
         MAY_DIE;
-        client_end()                                    /* worker/sweep.c check_moving: end(worker, conn); */
-    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c check_open: client_close(worker, conn, */
+        client_end()                                    /* worker/sweep.c sweep_check_moving: sweep_end_connection(worker, conn); */
+    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c sweep_check_open: client_close(worker, conn, */
                                                         /* worker/kicks.c close_one: client_close(worker, conn, */
-    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c settle_target: client_end(worker, conn, CLOSED_RESET); */
+    :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c settle_sent_target: client_end(worker, conn, CLOSED_RESET); */
     fi
 }
 
@@ -493,11 +493,11 @@ inline read_ring()
 {
     RING(from, w)?<what, fd, gen>;                      /* shm/ring.c ring_take: return entry; */
     if
-    :: what == ADOPT -> home_adopt()                    /* worker/rings.c on_adopt: home_adopt(worker, (const struct adoption *)entry->bytes); */
-    :: what == ORPHAN -> home_orphan()                  /* worker/rings.c on_orphan: home_orphan(worker, (const struct conn_ref *)entry->bytes); */
+    :: what == ADOPT -> home_adopt()                    /* worker/rings.c ring_on_adopt: home_adopt(worker, (const struct adoption *)entry->bytes); */
+    :: what == ORPHAN -> home_orphan()                  /* worker/rings.c ring_on_orphan: home_orphan(worker, (const struct conn_ref *)entry->bytes); */
     fi;
     MAY_DIE;
-    RING(from, w)?what, fd, gen                         /* worker/rings.c commit_ring: if (ring_commit(&worker->in[from])) */
+    RING(from, w)?what, fd, gen                         /* worker/rings.c commit_ring_batch: if (ring_commit(&worker->in[from])) */
 }
 
 /* The audit's two looks. Before the second, every worker has ended the turn in which the first was made:
@@ -527,7 +527,7 @@ inline look()
 
 /* Left alone by all that follows. */
 #define AT_REST (state[fd] == OPEN && watched[fd] && !dirty[fd])
-#define UNREST (IN_USE(w, fd) && (unrest >> fd & 1))    /* worker/takeover.c for_each: for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1)) */
+#define UNREST (IN_USE(w, fd) && (unrest >> fd & 1))    /* worker/takeover.c for_each_unrest: for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1)) */
 
 inline recount()
 {
@@ -537,8 +537,8 @@ inline recount()
         do
         :: fd < FDS ->
             /* mutant trusts_the_open: unrest = unrest | ((IN_USE(w, fd) && state[fd] != OPEN -> 1 : 0) << fd); */
-            unrest = unrest | ((IN_USE(w, fd) && !AT_REST -> 1 : 0) << fd);     /* worker/takeover.c recount: if (!is_at_rest(worker, conn, word) || poison_is_connection(worker, conn)) */
-            connections[w] = connections[w] + (IN_USE(w, fd) && state[fd] != MOVING -> 1 : 0);  /* worker/takeover.c recount: if (word_state(word) == CONN_MOVING) */
+            unrest = unrest | ((IN_USE(w, fd) && !AT_REST -> 1 : 0) << fd);     /* worker/takeover.c takeover_recount: if (!connection_is_at_rest(worker, conn, word) || poison_is_connection(worker, conn)) */
+            connections[w] = connections[w] + (IN_USE(w, fd) && state[fd] != MOVING -> 1 : 0);  /* worker/takeover.c takeover_recount: if (word_state(word) == CONN_MOVING) */
             fd++
         :: else -> break
         od
@@ -564,8 +564,8 @@ inline home_resume_handing()
 
 inline end_lost()
 {
-    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/takeover.c end_with: conn->incarnation = worker->incarnation; */
-    client_end()                                        /* worker/takeover.c end_with: client_end(worker, conn, reason); */
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/takeover.c takeover_end_connection: conn->incarnation = worker->incarnation; */
+    client_end()                                        /* worker/takeover.c takeover_end_connection: client_end(worker, conn, reason); */
 }
 
 #define MAY_COME (state[fd] == SUBSCRIBING || state[fd] == MOVING)
@@ -577,24 +577,24 @@ inline take_over()
     :: fd < FDS ->
         if
         /* mutant greeted_for_ever: :: false -> skip */
-        :: UNREST -> greeting[fd] = false               /* worker/takeover.c take_over: conn_clear(conn, CONN_GREETING); */
+        :: UNREST -> greeting[fd] = false               /* worker/takeover.c take_over_connection: conn_clear(conn, CONN_GREETING); */
         :: else
         fi;
         if
         :: !UNREST
-        :: UNREST && LOST(fd) && MAY_COME ->            /* worker/takeover.c take_over: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
+        :: UNREST && LOST(fd) && MAY_COME ->            /* worker/takeover.c take_over_connection: if (state != CONN_SUBSCRIBING && state != CONN_MOVING) */
             /* mutant claimed_by_a_push: dirty[fd] = 1 */
-            skip                                        /* worker/outbox.c outbox_ends_with: const uint32_t place = target_of(worker, conn); */
-        :: UNREST && LOST(fd) && !MAY_COME -> end_lost()  /* worker/takeover.c take_over: end_lost(worker, conn); */
+            skip                                        /* worker/outbox.c outbox_ends_with: const uint32_t place = find_connection_target(worker, conn); */
+        :: UNREST && LOST(fd) && !MAY_COME -> end_lost()  /* worker/takeover.c take_over_connection: takeover_end_lost(worker, conn); */
         :: UNREST && !LOST(fd) ->
             if
             :: state[fd] == CLOSING ->
                 /* mutant left_in_the_index: skip */
-                home_leave()                            /* worker/takeover.c take_over: home_leave(worker, conn); */
+                home_leave()                            /* worker/takeover.c take_over_connection: home_leave(worker, conn); */
             :: else
             fi;
             if
-            :: state[fd] != MOVING -> client_watch()    /* worker/takeover.c take_over: client_watch(worker, conn); */
+            :: state[fd] != MOVING -> client_watch()    /* worker/takeover.c take_over_connection: client_watch(worker, conn); */
             :: else
             fi
         fi;
@@ -611,8 +611,8 @@ inline end_if_lost()
         if
         :: UNREST && LOST(fd) ->
             /* mutant uncounted: skip; */
-            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/takeover.c end_if_lost: home_count(worker, conn); */
-            end_lost()                                  /* worker/takeover.c end_if_lost: end_lost(worker, conn); */
+            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/takeover.c takeover_end_if_lost: home_count(worker, conn); */
+            end_lost()                                  /* worker/takeover.c takeover_end_if_lost: takeover_end_lost(worker, conn); */
         :: else
         fi;
         fd++
@@ -629,10 +629,10 @@ inline adopt_again()
     from = 0;
     do
     :: from < WORKERS && ADOPTION ->
-        RING(from, w)??<ADOPT, fd, gen>;                /* worker/rings.c adopt_from: if (is_adopt(worker, from, entry, end)) */
-        home_adopt();                                   /* worker/rings.c adopt_from: handle(worker, from, entry, end); */
+        RING(from, w)??<ADOPT, fd, gen>;                /* worker/rings.c adopt_from_ring: if (entry_must_adopt(worker, from, entry, end)) */
+        home_adopt();                                   /* worker/rings.c adopt_from_ring: handle_ring_entry(worker, from, entry, end); */
         MAY_DIE;
-        RING(from, w)??ADOPT, eval(fd), eval(gen)       /* worker/rings.c finish_adoptions: ring_cancel(&ring, entry); */
+        RING(from, w)??ADOPT, eval(fd), eval(gen)       /* worker/rings.c finish_ring_adoptions: ring_cancel(&ring, entry); */
     :: from < WORKERS && !ADOPTION -> from++
     :: from == WORKERS -> break
     od;
@@ -641,12 +641,12 @@ inline adopt_again()
 
 inline takeover()
 {
-    recount();                                          /* worker/takeover.c takeover_finish: const struct unrest unrest = recount(worker); */
+    recount();                                          /* worker/takeover.c takeover_finish: const struct unrest unrest = takeover_recount(worker); */
     MAY_DIE;
     home_resume_handing();                              /* worker/takeover.c takeover_finish: home_resume_handing(worker); */
-    take_over();                                        /* worker/takeover.c takeover_finish: for_each(worker, &unrest, take_over); */
+    take_over();                                        /* worker/takeover.c takeover_finish: for_each_unrest(worker, &unrest, take_over_connection); */
     adopt_again();                                      /* worker/takeover.c takeover_finish: rings_adopt_again(worker); */
-    end_if_lost();                                      /* worker/takeover.c takeover_finish: for_each(worker, &unrest, end_if_lost); */
+    end_if_lost();                                      /* worker/takeover.c takeover_finish: for_each_unrest(worker, &unrest, takeover_end_if_lost); */
     unrest = 0
 }
 

@@ -233,7 +233,7 @@ inline rings_copy(number)
     if
     :: !FITS(seen_head) -> blocked = true               /* worker/link_streams.c route_one: worker->link->blocked = true; */
     /* mutant publish_twice: :: false -> skip */
-    :: FITS(seen_head) && number <= past_origin         /* worker/rings.c rings_copy: if (!is_in(to, worker, i) || ring_published_before(&worker->out[i], origin)) */
+    :: FITS(seen_head) && number <= past_origin         /* worker/rings.c rings_copy: if (!worker_is_addressed(to, worker, i) || ring_published_before(&worker->out[i], origin)) */
     /* mutant publish_twice: :: FITS(seen_head) -> */
     :: FITS(seen_head) && number > past_origin ->
         /* mutant tail_before_entry: next_tail++; next_origin = number; ring_publish(); next_tail--; */
@@ -248,7 +248,7 @@ inline link_route()
 {
     do
     :: done < link_end && !blocked ->
-        room_in_all();                                  /* worker/rings.c rings_copy: if (!room_in_all(worker, to, len)) */
+        room_in_all();                                  /* worker/rings.c rings_copy: if (!room_in_all_rings(worker, to, len)) */
         atomic {
             rings_copy(done + 1);                       /* worker/link_streams.c route_some: n = route_one(worker, at, stream_level(in) - done, start + done); */
             done = (blocked -> done : done + 1)         /* worker/link_streams.c route_some: done += n; */
@@ -268,23 +268,23 @@ inline link_route()
 inline turn0()
 {
     atomic {
-        news = OWN(NEWS0) + memory[NEWS1];              /* worker/worker.c turn: worker->news = rings_news(worker); */
+        news = OWN(NEWS0) + memory[NEWS1];              /* worker/worker.c worker_turn: worker->news = rings_news(worker); */
         store(WANTS, 0);                                /* worker/rings.c rings_end_wishes: ring_end_wish(&worker->out[i]); */
         blocked = false;                                /* worker/link_streams.c link_route: link->blocked = false; */
         done = OWN(START)                               /* worker/link_streams.c route_some: const uint64_t start = stream_start(in); */
     };
-    link_route();                                       /* worker/worker.c read_sources: link_route(worker); */
+    link_route();                                       /* worker/worker.c read_push_sources: link_route(worker); */
     if
     :: wake ->
         wake = false;
-        latch_wake(1, SLEEPING1, MINE0)                 /* worker/worker.c turn: rings_turn(worker); */
+        latch_wake(1, SLEEPING1, MINE0)                 /* worker/worker.c worker_turn: rings_turn(worker); */
     :: else
     fi
 }
 
 #define READABLE (at_redis > 0 && !blocked)
 #define AWAKE0   (event[0] || READABLE || ALL_DONE)
-#define NEWS     (OWN(NEWS0) + memory[NEWS1] != news)   /* worker/worker.c has_work: return rings_ready(worker) || rings_news(worker) != worker->news || */
+#define NEWS     (OWN(NEWS0) + memory[NEWS1] != news)   /* worker/worker.c worker_has_work: return rings_ready(worker) || rings_news(worker) != worker->news || */
 #define MADE     (OWN(WANTS) && memory[HEAD] != full_head)  /* shm/ring.c ring_room_made: return wishes(ring) && committed(ring) != ring->full_head; */
 
 active proctype worker0()
@@ -309,25 +309,25 @@ active proctype worker0()
                 :: else
                 fi
             };
-            turn0();                                    /* worker/worker.c worker_run: turn(&worker); */
+            turn0();                                    /* worker/worker.c worker_run: worker_turn(&worker); */
             do
             :: ALL_DONE -> goto over
             :: else ->
                 /* mutant look_before_rest_0: if :: NEWS || MADE || AWAKE0 :: else -> latch_rest(SLEEPING0, MINE0); AWAKE0 fi; */
-                latch_rest(SLEEPING0, MINE0);           /* worker/worker.c loop: latch_rest(worker->slot); */
+                latch_rest(SLEEPING0, MINE0);           /* worker/worker.c worker_loop: latch_rest(worker->slot); */
                 /* One look, and then only what wakes epoll_wait(2). */
                 /* mutant look_before_rest_0: skip; */
                 /* mutant sleep_without_look_for_room: if :: NEWS || AWAKE0 :: else -> AWAKE0 fi; */
-                if :: NEWS || MADE || AWAKE0 :: else -> AWAKE0 fi;  /* worker/worker.c loop: has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE); */
+                if :: NEWS || MADE || AWAKE0 :: else -> AWAKE0 fi;  /* worker/worker.c worker_loop: worker_has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE); */
                 atomic {
-                    store(SLEEPING0, 0);                /* worker/worker.c loop: latch_rise(worker->slot); */
-                    event[0] = false;                   /* worker/worker.c on_latch: latch_drain(worker->slot); */
+                    store(SLEEPING0, 0);                /* worker/worker.c worker_loop: latch_rise(worker->slot); */
+                    event[0] = false;                   /* worker/worker.c worker_on_latch: latch_drain(worker->slot); */
                     if
                     :: READABLE -> at_redis--; link_end++   /* worker/link_streams.c on_readable: stream_put(&slot_link->in, (uint64_t)n); */
                     :: else
                     fi
                 };
-                turn0()                                 /* worker/worker.c loop: turn(worker); */
+                turn0()                                 /* worker/worker.c worker_loop: worker_turn(worker); */
             od
         } unless {
             killed[0] ->
@@ -367,29 +367,29 @@ inline read_some()
         /* mutant commit_before_done: next_head++; ring_commit(); next_head--; */
         skip;
         d_step {
-            assert(memory[CELL + next_head % ROOM] == next_head + 1);   /* worker/rings.c read_some: handle(worker, from, entry, end); */
+            assert(memory[CELL + next_head % ROOM] == next_head + 1);   /* worker/rings.c read_ring_batch: handle_ring_entry(worker, from, entry, end); */
             next_head++                                 /* shm/ring.c ring_take: ring->next_head += room; */
         }
     od;
     if
-    :: next_head != OWN(HEAD) -> ring_commit()          /* worker/rings.c commit_ring: if (ring_commit(&worker->in[from])) */
+    :: next_head != OWN(HEAD) -> ring_commit()          /* worker/rings.c commit_ring_batch: if (ring_commit(&worker->in[from])) */
     :: else
     fi
 }
 
 inline turn1()
 {
-    news = memory[NEWS0] + OWN(NEWS1);                  /* worker/worker.c turn: worker->news = rings_news(worker); */
-    read_some();                                        /* worker/worker.c read_sources: rings_read(worker, source); */
+    news = memory[NEWS0] + OWN(NEWS1);                  /* worker/worker.c worker_turn: worker->news = rings_news(worker); */
+    read_some();                                        /* worker/worker.c read_push_sources: rings_read(worker, source); */
     if
     :: wake ->
         wake = false;
-        latch_wake(0, SLEEPING0, MINE1)                 /* worker/worker.c turn: rings_turn(worker); */
+        latch_wake(0, SLEEPING0, MINE1)                 /* worker/worker.c worker_turn: rings_turn(worker); */
     :: else
     fi
 }
 
-#define WORK1                                           /* worker/worker.c has_work: return rings_ready(worker) || rings_news(worker) != worker->news || */ \
+#define WORK1                                           /* worker/worker.c worker_has_work: return rings_ready(worker) || rings_news(worker) != worker->news || */ \
     (POSITION(memory[TAIL]) != OWN(HEAD) || memory[NEWS0] + OWN(NEWS1) != news)
 #define AWAKE1 (event[1] || ALL_DONE)
 
@@ -413,19 +413,19 @@ active proctype worker1()
                 :: else
                 fi
             };
-            turn1();                                    /* worker/worker.c worker_run: turn(&worker); */
+            turn1();                                    /* worker/worker.c worker_run: worker_turn(&worker); */
             do
             :: ALL_DONE -> goto over
             :: else ->
                 /* mutant look_before_rest_1: if :: WORK1 || AWAKE1 :: else -> latch_rest(SLEEPING1, MINE1); AWAKE1 fi; */
-                latch_rest(SLEEPING1, MINE1);           /* worker/worker.c loop: latch_rest(worker->slot); */
+                latch_rest(SLEEPING1, MINE1);           /* worker/worker.c worker_loop: latch_rest(worker->slot); */
                 /* mutant look_before_rest_1: skip; */
-                if :: WORK1 || AWAKE1 :: else -> AWAKE1 fi;     /* worker/worker.c loop: has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE); */
+                if :: WORK1 || AWAKE1 :: else -> AWAKE1 fi;     /* worker/worker.c worker_loop: worker_has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE); */
                 atomic {
-                    store(SLEEPING1, 0);                /* worker/worker.c loop: latch_rise(worker->slot); */
-                    event[1] = false                    /* worker/worker.c on_latch: latch_drain(worker->slot); */
+                    store(SLEEPING1, 0);                /* worker/worker.c worker_loop: latch_rise(worker->slot); */
+                    event[1] = false                    /* worker/worker.c worker_on_latch: latch_drain(worker->slot); */
                 };
-                turn1()                                 /* worker/worker.c loop: turn(worker); */
+                turn1()                                 /* worker/worker.c worker_loop: worker_turn(worker); */
             od
         } unless {
             killed[1] ->

@@ -1,5 +1,6 @@
 /*
- * See metrics.h. Everything is read while others write it: each number is whole, and a moment old.
+ * See metrics.h. Values are read while other processes write them: each number is consistent by
+ * itself, and a moment old.
  */
 #include "worker/metrics.h"
 
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
+static void add_slot_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 {
     size_t i = 0;
 #define GAUGE_ADD(name, help, value) sum[i++] += (value);
@@ -27,11 +28,11 @@ static void read_gauges(const struct slot *slot, uint64_t sum[GAUGE_COUNT])
 #undef GAUGE_ADD
 }
 
-static void all_gauges(const struct worker *worker, uint64_t sum[GAUGE_COUNT])
+static void sum_slot_gauges(const struct worker *worker, uint64_t sum[GAUGE_COUNT])
 {
     memset(sum, 0, GAUGE_COUNT * sizeof(*sum));
     for (uint32_t i = 0; i < worker_slots(worker); i++)
-        read_gauges(&worker->segment->slot[i], sum);
+        add_slot_gauges(&worker->segment->slot[i], sum);
 }
 
 static const struct {
@@ -43,7 +44,7 @@ static const struct {
 };
 _Static_assert(sizeof(gauges) / sizeof(gauges[0]) == GAUGE_COUNT, "as many as the table has");
 
-static void print_counters(const struct worker *worker, FILE *out)
+static void print_all_counters(const struct worker *worker, FILE *out)
 {
     const char *family = "";
     for (size_t i = 0; i < stats_table_len; i++) {
@@ -65,8 +66,8 @@ char *metrics_prometheus(const struct worker *worker, size_t *len)
     FILE *out = open_memstream(&text, len);
     if (!out)
         return NULL;
-    print_counters(worker, out);
-    all_gauges(worker, sum);
+    print_all_counters(worker, out);
+    sum_slot_gauges(worker, sum);
     for (size_t i = 0; i < GAUGE_COUNT; i++)
         fprintf(out, "# HELP wspushd_%s %s\n# TYPE wspushd_%s gauge\nwspushd_%s %llu\n",
                 gauges[i].name, gauges[i].help, gauges[i].name, gauges[i].name,
@@ -76,7 +77,7 @@ char *metrics_prometheus(const struct worker *worker, size_t *len)
     return text;
 }
 
-static json_t *workers_json(const struct worker *worker)
+static json_t *metrics_workers_json(const struct worker *worker)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < worker->workers; i++) {
@@ -91,8 +92,9 @@ static json_t *workers_json(const struct worker *worker)
     return list;
 }
 
-/* A family with labels becomes an object by label value: {"slow": 1, "closed": 0}. */
-static json_t *counters_json(const struct worker *worker)
+/* Returns the counters. A family with labels becomes an object by label value: {"slow": 1,
+ * "closed": 0}. */
+static json_t *metrics_counters_json(const struct worker *worker)
 {
     json_t *counters = json_object();
     for (size_t i = 0; i < stats_table_len; i++) {
@@ -117,11 +119,11 @@ json_t *metrics_json(const struct worker *worker)
     uint64_t sum[GAUGE_COUNT];
     char boot[16];
     snprintf(boot, sizeof(boot), "%x", header->boot_id);
-    all_gauges(worker, sum);
-    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "node", header->node, "boot", boot,
-                             "version", WSPUSHD_VERSION, "uptime",
-                             (json_int_t)((clock_mono_ms() - header->began_ms) / 1000), "workers",
-                             workers_json(worker), "counters", counters_json(worker));
+    sum_slot_gauges(worker, sum);
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:I, s:o, s:o}", "node", header->node, "boot", boot, "version",
+        WSPUSHD_VERSION, "uptime", (json_int_t)((clock_mono_ms() - header->began_ms) / 1000),
+        "workers", metrics_workers_json(worker), "counters", metrics_counters_json(worker));
     const char *why = "";
     json_object_set_new(json, "ready", json_boolean(node_serves(worker, &why)));
     if (why)
@@ -137,30 +139,31 @@ json_t *metrics_json(const struct worker *worker)
     return json;
 }
 
-/* Bytes that the kernel still holds for the client. */
-static json_int_t unsent(int fd)
+/* Returns the number of bytes that the kernel still holds for the client. */
+static json_int_t unsent_kernel_bytes(int fd)
 {
     int bytes = 0;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
-static json_t *conn_json(const struct worker *worker, const struct conn *conn, uint32_t fd)
+static json_t *connection_json(const struct worker *worker, const struct conn *conn, uint32_t fd)
 {
     char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
     const struct conn_ref ref = {fd, word_generation(word)};
-    const uint32_t since = conn->since; /* by another worker's clock, which may be ahead of ours */
+    const uint32_t since =
+        conn->since; /* from another worker's clock, which may be ahead of ours */
     const json_int_t age = worker->now_s > since ? worker->now_s - since : 0;
     const json_int_t backlog = backlog_of(worker->segment->backlog, fd, word);
     name[conn_name(name, worker->segment->header->boot_id, ref)] = '\0';
     return json_pack("{s:s, s:s, s:i, s:s, s:I, s:I, s:I}", "conn", name, "address",
                      address_text(conn, address), "worker", (int)word_owner(word), "mode",
                      word_flags(word) & CONN_JSON ? "json" : "binary", "age", age, "queue",
-                     unsent((int)fd) + backlog, "backlog", backlog);
+                     unsent_kernel_bytes((int)fd) + backlog, "backlog", backlog);
 }
 
-/* The index belongs to the user's home, so anyone else walks the table: a question from an
- * operator may take a millisecond. */
+/* The user's home alone can use the index, so this walks the table: a request of an operator may
+ * take a millisecond. */
 json_t *metrics_user(const struct worker *worker, const char *user, size_t len)
 {
     json_t *list = json_array();
@@ -171,7 +174,7 @@ json_t *metrics_user(const struct worker *worker, const char *user, size_t len)
         struct conn copy;
         if (conn_copy(&copy, &worker->table[fd]) && word_owner(conn_word(&copy)) == home &&
             copy.user_len == len && memcmp(copy.user, user, len) == 0)
-            json_array_append_new(list, conn_json(worker, &copy, fd));
+            json_array_append_new(list, connection_json(worker, &copy, fd));
     }
     return json_pack("{s:s%, s:o}", "user", user, len, "connections", list);
 }

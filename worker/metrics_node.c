@@ -1,6 +1,6 @@
 /*
- * See metrics_node.h. Everything is read once, then printed by one small function for each metric;
- * the list in metrics_list.h binds name, type and help to the function.
+ * See metrics_node.h. All values are read once, then each metric is printed by its own small
+ * function; the list in metrics_list.h binds name, type and help to the function.
  */
 #include "worker/metrics_node.h"
 
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* What has been read. */
+/* The values that were read. */
 struct node_view {
     const struct worker *worker;
     struct processes processes;
@@ -31,7 +31,7 @@ static const struct {
         {UINT64_MAX, "+Inf"},
 };
 
-static void read_node(struct node_view *view, const struct worker *worker)
+static void read_node_view(struct node_view *view, const struct worker *worker)
 {
     *view = (struct node_view){.worker = worker};
     processes_read(worker, &view->processes);
@@ -39,9 +39,9 @@ static void read_node(struct node_view *view, const struct worker *worker)
         stats_latency_sum(worker->segment->stats, worker_slots(worker), view->latency);
 }
 
-/* ---- What several ask ---- */
+/* ---- Shared values ---- */
 
-static uint64_t restarts_of(const struct worker *worker)
+static uint64_t sum_worker_restarts(const struct worker *worker)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < worker_slots(worker); i++)
@@ -49,7 +49,7 @@ static uint64_t restarts_of(const struct worker *worker)
     return sum;
 }
 
-static uint64_t requests_of(const struct worker *worker, uint32_t op)
+static uint64_t sum_opcode_requests(const struct worker *worker, uint32_t op)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < worker_slots(worker); i++)
@@ -57,8 +57,8 @@ static uint64_t requests_of(const struct worker *worker, uint32_t op)
     return sum;
 }
 
-/* Of unknown opcodes, and of those that push.conf has no more. */
-static uint64_t requests_unlisted(const struct worker *worker)
+/* Returns the number of requests with unknown opcodes and with those removed from push.conf. */
+static uint64_t sum_unlisted_requests(const struct worker *worker)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < worker_slots(worker); i++) {
@@ -75,31 +75,32 @@ static uint64_t requests_unlisted(const struct worker *worker)
 
 typedef void request_visitor(void *to, const char *op, uint64_t count);
 
-/* All opcodes that are served, by number, then "other". */
-static void visit_requests(const struct worker *worker, request_visitor *visit, void *to)
+/* Calls `visit` for each served opcode in numerical order, then for "other". */
+static void visit_request_counts(const struct worker *worker, request_visitor *visit, void *to)
 {
     char name[16];
     for (uint32_t op = 0; op < OP_APPLICATION_MIN; op++) {
         snprintf(name, sizeof(name), "%u", op);
         if (request_known(worker, op))
-            visit(to, name, requests_of(worker, op));
+            visit(to, name, sum_opcode_requests(worker, op));
     }
     for (size_t i = 0; i < worker->config->rule_count; i++) {
         const uint32_t op = worker->config->rule[i].op;
         snprintf(name, sizeof(name), "%u", op);
-        visit(to, name, requests_of(worker, op));
+        visit(to, name, sum_opcode_requests(worker, op));
     }
-    visit(to, "other", requests_unlisted(worker));
+    visit(to, "other", sum_unlisted_requests(worker));
 }
 
-/* As many clients as are let in: more get 503. */
-static uint32_t capacity_of(const struct worker *worker)
+/* Returns the number of clients that are let in; more get 503. */
+static uint32_t node_client_capacity(const struct worker *worker)
 {
     return worker->budget.clients;
 }
 
-/* The report of the last change of this kind. Before the first one, that the start was well. */
-static struct change_report last_change(const struct worker *worker, enum change_kind kind)
+/* Returns the report of the last change of this kind; before the first one, that the start
+ * succeeded. */
+static struct change_report read_last_change(const struct worker *worker, enum change_kind kind)
 {
     struct change_report report;
     if (board_read(worker->segment->board, kind, &report) == 0)
@@ -110,70 +111,71 @@ static struct change_report last_change(const struct worker *worker, enum change
 
 /* ---- Text ---- */
 
-static void print_whole(FILE *out, const char *name, uint64_t value)
+static void print_integer_value(FILE *out, const char *name, uint64_t value)
 {
     fprintf(out, "%s %llu\n", name, (unsigned long long)value);
 }
 
-static void print_seconds(FILE *out, const char *name, double seconds)
+static void print_seconds_value(FILE *out, const char *name, double seconds)
 {
     fprintf(out, "%s %.3f\n", name, seconds);
 }
 
-static void print_workers(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_workers(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, view->worker->workers);
+    print_integer_value(out, name, view->worker->workers);
 }
 
-static void print_ready(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_ready(const struct node_view *view, FILE *out, const char *name)
 {
     const char *why;
-    print_whole(out, name, node_serves(view->worker, &why));
+    print_integer_value(out, name, node_serves(view->worker, &why));
 }
 
-static void print_capacity(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_capacity(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, capacity_of(view->worker));
+    print_integer_value(out, name, node_client_capacity(view->worker));
 }
 
-static void print_restarts(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_restarts(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, restarts_of(view->worker));
+    print_integer_value(out, name, sum_worker_restarts(view->worker));
 }
 
-static void print_worker_connections(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_worker_connections(const struct node_view *view, FILE *out,
+                                            const char *name)
 {
     for (uint32_t i = 0; i < view->worker->workers; i++)
         fprintf(out, "%s{worker=\"%u\"} %u\n", name, i,
                 atomic_load(&view->worker->segment->slot[i].connections));
 }
 
-static void print_worker_cpu(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_worker_cpu(const struct node_view *view, FILE *out, const char *name)
 {
     for (uint32_t i = 0; i < view->worker->workers; i++)
         fprintf(out, "%s{worker=\"%u\"} %.2f\n", name, i, view->processes.worker[i].cpu_seconds);
 }
 
-static void print_worker_memory(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_worker_memory(const struct node_view *view, FILE *out, const char *name)
 {
     for (uint32_t i = 0; i < view->worker->workers; i++)
         fprintf(out, "%s{worker=\"%u\"} %llu\n", name, i,
                 (unsigned long long)view->processes.worker[i].bytes);
 }
 
-static void print_request(void *to, const char *op, uint64_t count)
+static void print_request_count(void *to, const char *op, uint64_t count)
 {
     fprintf(to, "wspushd_requests_total{op=\"%s\"} %llu\n", op, (unsigned long long)count);
 }
 
-static void print_requests(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_requests(const struct node_view *view, FILE *out, const char *name)
 {
     (void)name;
-    visit_requests(view->worker, print_request, out);
+    visit_request_counts(view->worker, print_request_count, out);
 }
 
 /* Prometheus's buckets are cumulative. */
-static void print_latency(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_latency(const struct node_view *view, FILE *out, const char *name)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < LATENCY_BUCKETS; i++) {
@@ -185,73 +187,77 @@ static void print_latency(const struct node_view *view, FILE *out, const char *n
             (unsigned long long)count);
 }
 
-static void print_reload_ok(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_reload_ok(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, last_change(view->worker, CHANGE_RELOAD).outcome == CHANGE_DONE);
+    print_integer_value(out, name,
+                        read_last_change(view->worker, CHANGE_RELOAD).outcome == CHANGE_DONE);
 }
 
-static void print_reload_at(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_reload_at(const struct node_view *view, FILE *out, const char *name)
 {
-    print_seconds(out, name, (double)last_change(view->worker, CHANGE_RELOAD).at_ms / 1000);
+    print_seconds_value(out, name,
+                        (double)read_last_change(view->worker, CHANGE_RELOAD).at_ms / 1000);
 }
 
-static void print_upgrade_ok(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_upgrade_ok(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, last_change(view->worker, CHANGE_UPGRADE).outcome == CHANGE_DONE);
+    print_integer_value(out, name,
+                        read_last_change(view->worker, CHANGE_UPGRADE).outcome == CHANGE_DONE);
 }
 
-static void print_upgrade_at(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_upgrade_at(const struct node_view *view, FILE *out, const char *name)
 {
-    print_seconds(out, name, (double)last_change(view->worker, CHANGE_UPGRADE).at_ms / 1000);
+    print_seconds_value(out, name,
+                        (double)read_last_change(view->worker, CHANGE_UPGRADE).at_ms / 1000);
 }
 
-static void print_build(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_build(const struct node_view *view, FILE *out, const char *name)
 {
     (void)view;
     fprintf(out, "%s{version=\"%s\",build=\"%s\"} 1\n", name, WSPUSHD_VERSION, version_build());
 }
 
-static void print_cpu(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_cpu(const struct node_view *view, FILE *out, const char *name)
 {
     fprintf(out, "%s %.2f\n", name, view->processes.cpu_seconds);
 }
 
-static void print_memory(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_memory(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, view->processes.bytes);
+    print_integer_value(out, name, view->processes.bytes);
 }
 
-static void print_open_fds(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_open_fds(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, view->processes.open_fds);
+    print_integer_value(out, name, view->processes.open_fds);
 }
 
-static void print_max_fds(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_max_fds(const struct node_view *view, FILE *out, const char *name)
 {
-    print_whole(out, name, view->processes.max_fds);
+    print_integer_value(out, name, view->processes.max_fds);
 }
 
-static void print_start(const struct node_view *view, FILE *out, const char *name)
+static void print_metric_start(const struct node_view *view, FILE *out, const char *name)
 {
-    print_seconds(out, name, (double)view->worker->segment->header->started_ms / 1000);
+    print_seconds_value(out, name, (double)view->worker->segment->header->started_ms / 1000);
 }
 
 void metrics_node_print(const struct worker *worker, FILE *out)
 {
     struct node_view view;
-    read_node(&view, worker);
+    read_node_view(&view, worker);
 #define NODE_PRINT(printer, name, type, labels, help)                   \
     fputs("# HELP " name " " help "\n# TYPE " name " " type "\n", out); \
-    print_##printer(&view, out, name);
+    print_metric_##printer(&view, out, name);
     NODE_METRICS(NODE_PRINT)
 #undef NODE_PRINT
 }
 
 /* ---- JSON ---- */
 
-/* {"buckets":[{"le_us":50,"count":3},...],"sum_us":1200,"count":3}; the last bucket has no bound.
- * JSON has whole numbers of small units, because a real one is rarely what it looks like. */
-static json_t *latency_json(const struct node_view *view)
+/* Returns {"buckets":[{"le_us":50,"count":3},...],"sum_us":1200,"count":3}; the last bucket has no
+ * bound. Numbers are integers of small units, because a JSON fraction is rarely exact. */
+static json_t *push_latency_json(const struct node_view *view)
 {
     json_t *buckets = json_array();
     uint64_t count = 0;
@@ -267,47 +273,47 @@ static json_t *latency_json(const struct node_view *view)
                      "count", (json_int_t)count);
 }
 
-static json_int_t whole_ms(double seconds)
+static json_int_t seconds_to_ms(double seconds)
 {
     return (json_int_t)(seconds * 1000 + 0.5);
 }
 
-static json_t *process_json(const struct node_view *view)
+static json_t *process_use_json(const struct node_view *view)
 {
     const struct processes *all = &view->processes;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "cpu_ms", whole_ms(all->cpu_seconds),
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "cpu_ms", seconds_to_ms(all->cpu_seconds),
                      "resident_memory_bytes", (json_int_t)all->bytes, "open_fds",
                      (json_int_t)all->open_fds, "max_fds", (json_int_t)all->max_fds, "started_ms",
                      (json_int_t)view->worker->segment->header->started_ms);
 }
 
-/* Adds to each worker's object, and returns the sum of their CPU times. */
-static double add_to_workers(const struct node_view *view, json_t *workers)
+/* Adds members to each worker's object, and returns the sum of the CPU times in seconds. */
+static double add_worker_members(const struct node_view *view, json_t *workers)
 {
     double sum = 0;
     for (uint32_t i = 0; i < view->worker->workers; i++) {
         const struct process_use *use = &view->processes.worker[i];
         json_t *worker = json_array_get(workers, i);
-        json_object_set_new(worker, "cpu_ms", json_integer(whole_ms(use->cpu_seconds)));
+        json_object_set_new(worker, "cpu_ms", json_integer(seconds_to_ms(use->cpu_seconds)));
         json_object_set_new(worker, "resident_memory_bytes", json_integer((json_int_t)use->bytes));
         sum += use->cpu_seconds;
     }
     return sum;
 }
 
-static void add_request(void *to, const char *op, uint64_t count)
+static void add_request_count(void *to, const char *op, uint64_t count)
 {
     json_object_set_new(to, op, json_integer((json_int_t)count));
 }
 
-static json_t *requests_json(const struct worker *worker)
+static json_t *request_counts_json(const struct worker *worker)
 {
     json_t *requests = json_object();
-    visit_requests(worker, add_request, requests);
+    visit_request_counts(worker, add_request_count, requests);
     return requests;
 }
 
-static json_t *sum_json(json_t *numbers)
+static json_t *sum_of_json_numbers(json_t *numbers)
 {
     const char *key;
     json_t *number;
@@ -319,15 +325,15 @@ static json_t *sum_json(json_t *numbers)
 void metrics_node_json(const struct worker *worker, json_t *json)
 {
     struct node_view view;
-    read_node(&view, worker);
-    json_t *counters = json_object_get(json, "counters"), *requests = requests_json(worker);
-    const double cpu = add_to_workers(&view, json_object_get(json, "workers"));
+    read_node_view(&view, worker);
+    json_t *counters = json_object_get(json, "counters"), *requests = request_counts_json(worker);
+    const double cpu = add_worker_members(&view, json_object_get(json, "workers"));
     json_object_set_new(counters, "worker_cpu_seconds_total", json_real(cpu));
     json_object_set_new(counters, "worker_restarts_total",
-                        json_integer((json_int_t)restarts_of(worker)));
-    json_object_set_new(counters, "requests_total", sum_json(requests));
+                        json_integer((json_int_t)sum_worker_restarts(worker)));
+    json_object_set_new(counters, "requests_total", sum_of_json_numbers(requests));
     json_object_set_new(json, "requests", requests);
-    json_object_set_new(json, "push_latency", latency_json(&view));
-    json_object_set_new(json, "process", process_json(&view));
-    json_object_set_new(json, "capacity", json_integer(capacity_of(worker)));
+    json_object_set_new(json, "push_latency", push_latency_json(&view));
+    json_object_set_new(json, "process", process_use_json(&view));
+    json_object_set_new(json, "capacity", json_integer(node_client_capacity(worker)));
 }

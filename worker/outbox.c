@@ -1,6 +1,6 @@
 /*
- * See outbox.h: what a turn gathers. Frames that lie side by side in the arena, as a burst for one
- * user does, can be sent as one piece. Sending is in outbox_send.c.
+ * See outbox.h: gathering and encoding. Frames that are adjacent in the arena, such as those of a
+ * burst for one user, are sent as one piece. Sending is in outbox_send.c.
  */
 #include "worker/outbox.h"
 
@@ -14,12 +14,12 @@
 #include <sys/mman.h>
 
 enum {
-    SMALL_ROOM = 4096,   /* for the small frames that a turn encodes without asking */
-    ITEMS_MAX = 1 << 17, /* then the outbox is flushed before the next message */
-    ITEMS_FULL = 1 << 16 /* then it should be */
+    SMALL_ROOM = 4096,   /* bytes for small frames, which are encoded without outbox_reserve */
+    ITEMS_MAX = 1 << 17, /* more, and the outbox is flushed before the next message */
+    ITEMS_FULL = 1 << 16 /* more, and it should be flushed */
 };
 
-static uint32_t array_add(struct array *array, size_t element)
+static uint32_t array_add_element(struct array *array, size_t element)
 {
     if (array->count == array->size) {
         const uint32_t size = array->size ? array->size * 2 : 256;
@@ -38,15 +38,15 @@ struct outbox *outbox_new(size_t payload_max)
     if (!outbox)
         return NULL;
     outbox->size = 2 * (message_json_bound(payload_max) + payload_max) + SMALL_ROOM + (1 << 20);
-    /* Only pages that a turn has used are ever real. */
+    /* Pages that no turn has used take no memory. */
     outbox->arena = mmap(NULL, outbox->size, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (outbox->arena == MAP_FAILED) {
         free(outbox);
         return NULL;
     }
-    array_add(&outbox->items, sizeof(struct item));
-    array_add(&outbox->targets, sizeof(struct target));
+    array_add_element(&outbox->items, sizeof(struct item));
+    array_add_element(&outbox->targets, sizeof(struct target));
     outbox->next = 1;
     return outbox;
 }
@@ -69,7 +69,7 @@ uint32_t outbox_items(const struct worker *worker)
     return worker->outbox->items.count;
 }
 
-/* Half of the arena is left to what clients ask for while the rest is sent. */
+/* Half of the arena is left for answers to clients while the other half is sent. */
 bool outbox_is_full(const struct worker *worker)
 {
     const struct outbox *outbox = worker->outbox;
@@ -79,9 +79,9 @@ bool outbox_is_full(const struct worker *worker)
 /* ---- Encoding ---- */
 
 /* Notes arena[used .. used + size) as a frame. */
-static frame_id frame_add(struct outbox *outbox, size_t size)
+static frame_id note_frame(struct outbox *outbox, size_t size)
 {
-    const frame_id id = array_add(&outbox->frames, sizeof(struct frame));
+    const frame_id id = array_add_element(&outbox->frames, sizeof(struct frame));
     *frame_at(outbox, id) =
         (struct frame){.offset = (uint32_t)outbox->used, .size = (uint32_t)size};
     outbox->used += size;
@@ -92,7 +92,7 @@ frame_id outbox_bytes(struct worker *worker, const void *bytes, size_t len)
 {
     struct outbox *outbox = worker->outbox;
     memcpy(outbox->arena + outbox->used, bytes, len);
-    return frame_add(outbox, len);
+    return note_frame(outbox, len);
 }
 
 frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *payload, size_t len)
@@ -102,19 +102,19 @@ frame_id outbox_frame(struct worker *worker, enum ws_opcode opcode, const void *
     const size_t header = ws_header(at, opcode, len);
     if (len > 0)
         memcpy(at + header, payload, len);
-    return frame_add(outbox, header + len);
+    return note_frame(outbox, header + len);
 }
 
 frame_id outbox_close(struct worker *worker, uint16_t code, const char *reason)
 {
     struct outbox *outbox = worker->outbox;
-    return frame_add(outbox,
-                     ws_close_frame(outbox->arena + outbox->used, code, reason, strlen(reason)));
+    return note_frame(outbox,
+                      ws_close_frame(outbox->arena + outbox->used, code, reason, strlen(reason)));
 }
 
-/* A JSON text's length is known only when it is written, so it is written behind room for the
- * longest header, and the header right before it. */
-static frame_id json_frame(struct outbox *outbox, const struct message *message)
+/* Encodes a JSON frame. The length of the text is known only after it is written, so the text is
+ * written behind room for the longest header, and the header then goes right before it. */
+static frame_id encode_json_frame(struct outbox *outbox, const struct message *message)
 {
     uint8_t header[10];
     uint8_t *at = outbox->arena + outbox->used;
@@ -122,22 +122,23 @@ static frame_id json_frame(struct outbox *outbox, const struct message *message)
     const size_t header_size = ws_header(header, WS_TEXT, len);
     outbox->used += sizeof(header) - header_size;
     memcpy(outbox->arena + outbox->used, header, header_size);
-    return frame_add(outbox, header_size + len);
+    return note_frame(outbox, header_size + len);
 }
 
-static frame_id binary_frame(struct outbox *outbox, const struct message *message)
+static frame_id encode_binary_frame(struct outbox *outbox, const struct message *message)
 {
     uint8_t *at = outbox->arena + outbox->used;
     const size_t header = ws_header(at, WS_BINARY, OPCODE_SIZE + message->len);
     opcode_put(at + header, message->op);
     if (message->len > 0)
         memcpy(at + header + OPCODE_SIZE, message->payload, message->len);
-    return frame_add(outbox, header + OPCODE_SIZE + message->len);
+    return note_frame(outbox, header + OPCODE_SIZE + message->len);
 }
 
 frame_id outbox_message(struct worker *worker, const struct message *message, bool json)
 {
-    return json ? json_frame(worker->outbox, message) : binary_frame(worker->outbox, message);
+    return json ? encode_json_frame(worker->outbox, message)
+                : encode_binary_frame(worker->outbox, message);
 }
 
 frame_id outbox_push(struct worker *worker, const struct message *message, bool json,
@@ -148,11 +149,12 @@ frame_id outbox_push(struct worker *worker, const struct message *message, bool 
     return id;
 }
 
-/* ---- For whom ---- */
+/* ---- Recipients ---- */
 
-/* True if a target of this turn is the connection's, and not one's that had the descriptor before.
- */
-static bool is_target_of(const struct worker *worker, const struct conn *conn, uint32_t place)
+/* True if the target at `place` is the connection's, and not that of an earlier connection with the
+ * same descriptor. */
+static bool target_is_connection(const struct worker *worker, const struct conn *conn,
+                                 uint32_t place)
 {
     const struct outbox *outbox = worker->outbox;
     const struct conn_ref ref = conn_ref(worker->table, conn);
@@ -160,13 +162,13 @@ static bool is_target_of(const struct worker *worker, const struct conn *conn, u
            conn_ref_pack(target_at(outbox, place)->ref) == conn_ref_pack(ref);
 }
 
-/* Returns the connection's target, or 0 if this turn has nothing for it. */
-static uint32_t target_of(const struct worker *worker, const struct conn *conn)
+/* Returns the index of the connection's target, or 0 if this turn has nothing for it. */
+static uint32_t find_connection_target(const struct worker *worker, const struct conn *conn)
 {
     const struct hold *hold = hold_find(worker, conn);
     const uint32_t kept = conn->incarnation == worker->incarnation ? conn->held : 0;
     const uint32_t place = hold ? hold->outbox : kept;
-    return is_target_of(worker, conn, place) ? place : 0;
+    return target_is_connection(worker, conn, place) ? place : 0;
 }
 
 uint32_t *outbox_place(struct worker *worker, struct conn *conn)
@@ -175,21 +177,21 @@ uint32_t *outbox_place(struct worker *worker, struct conn *conn)
     if (hold)
         return &hold->outbox;
     if (conn->incarnation != worker->incarnation) {
-        conn->held = 0; /* a dead process's: it means nothing here */
+        conn->held = 0; /* written by a dead process: invalid here */
         conn->incarnation = worker->incarnation;
     }
     return &conn->held;
 }
 
-static uint32_t target_new(struct worker *worker, const struct conn *conn)
+static uint32_t add_connection_target(struct worker *worker, const struct conn *conn)
 {
     struct outbox *outbox = worker->outbox;
-    const uint32_t place = array_add(&outbox->targets, sizeof(struct target));
+    const uint32_t place = array_add_element(&outbox->targets, sizeof(struct target));
     *target_at(outbox, place) = (struct target){.ref = conn_ref(worker->table, conn)};
     return place;
 }
 
-static void target_append(const struct outbox *outbox, struct target *target, uint32_t i)
+static void target_append_item(const struct outbox *outbox, struct target *target, uint32_t i)
 {
     if (target->last)
         item_at(outbox, target->last)->next = i;
@@ -202,18 +204,18 @@ void outbox_add(struct worker *worker, struct conn *conn, frame_id frame)
 {
     const uint64_t word = conn_word(conn);
     if (!word_is_of(word, worker->id))
-        return; /* it has ended within this turn: the record may be another worker's by now */
+        return; /* it has ended in this turn: its record may belong to another worker by now */
     if (hold_lost(worker, conn))
         return;
     struct outbox *outbox = worker->outbox;
     uint32_t *place = outbox_place(worker, conn);
-    if (!is_target_of(worker, conn, *place))
-        *place = target_new(worker, conn);
+    if (!target_is_connection(worker, conn, *place))
+        *place = add_connection_target(worker, conn);
     if (outbox->partly)
         queue_push(&outbox->answers, *place);
-    const uint32_t i = array_add(&outbox->items, sizeof(struct item));
+    const uint32_t i = array_add_element(&outbox->items, sizeof(struct item));
     *item_at(outbox, i) = (struct item){.frame = frame};
-    target_append(outbox, target_at(outbox, *place), i);
+    target_append_item(outbox, target_at(outbox, *place), i);
 }
 
 void outbox_hurry(struct worker *worker, struct conn *conn)
@@ -227,17 +229,17 @@ void outbox_hurry(struct worker *worker, struct conn *conn)
 bool outbox_ends_with(const struct worker *worker, const struct conn *conn, frame_id frame)
 {
     const struct outbox *outbox = worker->outbox;
-    const uint32_t place = target_of(worker, conn);
+    const uint32_t place = find_connection_target(worker, conn);
     return place && item_at(outbox, target_at(outbox, place)->last)->frame == frame;
 }
 
-/* Inserts the frame before the first push that this turn has for the connection. */
+/* Inserts the frame ahead of the first push that this turn has for the connection. */
 static void add_before_pushes(struct worker *worker, struct conn *conn, frame_id frame)
 {
     struct outbox *outbox = worker->outbox;
-    uint32_t before = 0; /* the item behind which it comes */
+    uint32_t before = 0; /* the item that it follows */
     outbox_add(worker, conn, frame);
-    const uint32_t place = target_of(worker, conn);
+    const uint32_t place = find_connection_target(worker, conn);
     if (place == 0)
         return; /* the connection is lost */
     struct target *target = target_at(outbox, place);
@@ -275,7 +277,7 @@ void outbox_greet(struct worker *worker, struct conn *conn, frame_id frame)
 void outbox_settle_later(struct worker *worker, const struct conn *conn, bool gone)
 {
     struct array *array = &worker->outbox->unsettled;
-    const uint32_t i = array_add(array, sizeof(struct unsettled));
+    const uint32_t i = array_add_element(array, sizeof(struct unsettled));
     ((struct unsettled *)array->at)[i] =
         (struct unsettled){.ref = conn_ref(worker->table, conn), .gone = gone};
 }
@@ -303,13 +305,13 @@ void outbox_drop_pushes(struct worker *worker, struct conn *conn)
         if (frame_at(outbox, item_at(outbox, i)->frame)->terms.mark)
             stats_add(&worker->stats->dropped_closed, 1);
         else
-            target_append(outbox, target, i);
+            target_append_item(outbox, target, i);
     }
 }
 
 void outbox_forget(struct worker *worker, struct conn *conn)
 {
-    const uint32_t place = target_of(worker, conn);
+    const uint32_t place = find_connection_target(worker, conn);
     if (place == 0)
         return;
     struct target *target = target_at(worker->outbox, place);

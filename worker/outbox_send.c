@@ -1,13 +1,13 @@
 /*
- * See outbox.h: the flush, and what the kernel did not take. The flush walks the targets by index,
- * because sending can end a connection, and ending one can give others something to send: targets
- * added meanwhile are reached by the same walk. It may be interrupted (batch.h): `next` is where it
- * goes on, and a target that was sent out of turn is empty by then.
+ * See outbox.h: the flush, and the backlog. The flush walks the targets by index, because sending
+ * can end a connection, and the end of one can give others something to send: targets added
+ * meanwhile are reached by the same walk. The walk may be interrupted (batch.h): it goes on at
+ * `next`, and a target that was sent out of turn is empty by then.
  *
- * An early flush only makes room, in the middle of anything: a request may be half handled, and its
- * connection be the one that fails. So it sends, and puts into backlogs what the kernel does not
- * take. Whether a connection ends of that, is clean or to be watched for room, is settled by the
- * next flush at its place in the turn.
+ * An early flush only makes room within a turn: a request may be half handled, and its connection
+ * may be the one that fails. So it only sends, and queues frames that the kernel does not take.
+ * Whether a connection must end, is clean, or must be watched for room is decided by the next flush
+ * at the end of the turn.
  */
 #include "common/clock.h"
 #include "common/fault.h"
@@ -25,7 +25,7 @@
 enum {
     PIECES_MAX = 64, /* of one sendmsg(2) */
 #ifdef KILLPOINTS_BUILD
-    SLICE_MS = 0, /* so that each slice has an end, at which a worker can be made to die */
+    SLICE_MS = 0, /* so that every slice has an end, at which a test can kill the worker */
     LOOK_EVERY = 4
 #else
     SLICE_MS = 10,  /* of one outbox_flush_slice */
@@ -33,8 +33,8 @@ enum {
 #endif
 };
 
-/* Sends up to PIECES_MAX pieces. Returns the bytes taken, 0 where the socket is full, -1 where
- * the connection is gone. */
+/* Sends up to PIECES_MAX pieces. Returns the number of bytes taken, 0 if the socket is full, or -1
+ * if the connection has failed. */
 static ssize_t send_pieces(struct worker *worker, int fd, struct iovec *piece, size_t count)
 {
     struct msghdr msg = {.msg_iov = piece, .msg_iovlen = count};
@@ -50,10 +50,10 @@ static ssize_t send_pieces(struct worker *worker, int fd, struct iovec *piece, s
     return n;
 }
 
-/* Gathers pieces from item *i on, up to item `until`; frames side by side are one. *i is moved
- * behind them. */
-static size_t gather(const struct outbox *outbox, uint32_t *i, uint32_t until,
-                     struct iovec piece[PIECES_MAX], size_t *bytes)
+/* Gathers pieces from item *i on, up to item `until`; adjacent frames become one piece. Sets *i to
+ * the item after them. Returns the number of pieces. */
+static size_t gather_frame_pieces(const struct outbox *outbox, uint32_t *i, uint32_t until,
+                                  struct iovec piece[PIECES_MAX], size_t *bytes)
 {
     size_t count = 0;
     uint8_t *end = NULL;
@@ -73,8 +73,8 @@ static size_t gather(const struct outbox *outbox, uint32_t *i, uint32_t until,
     return count;
 }
 
-/* The frame's bytes where they outlive the turn. */
-static struct chunk *chunk_of(const struct outbox *outbox, struct frame *frame)
+/* Returns the heap copy of the frame, which outlives the turn; borrowed. */
+static struct chunk *frame_heap_chunk(const struct outbox *outbox, struct frame *frame)
 {
     if (!frame->chunk) {
         frame->chunk = chunk_new(outbox->arena + frame->offset, frame->size);
@@ -84,22 +84,22 @@ static struct chunk *chunk_of(const struct outbox *outbox, struct frame *frame)
     return frame->chunk;
 }
 
-static void drop_expired(struct worker *worker, struct hold *hold)
+static void drop_expired_pushes(struct worker *worker, struct hold *hold)
 {
     stats_add(&worker->stats->dropped_expired, hold_expire(hold, worker->now_ms));
 }
 
-/* Puts the frames from item i on into the backlog; `sent` bytes of the first are gone already. */
-static void spill(struct worker *worker, struct hold *hold, uint32_t i, uint32_t sent)
+/* Puts the frames from item i on into the backlog; `sent` bytes of the first have left already. */
+static void spill_to_backlog(struct worker *worker, struct hold *hold, uint32_t i, uint32_t sent)
 {
     const struct outbox *outbox = worker->outbox;
-    drop_expired(worker, hold);
+    drop_expired_pushes(worker, hold);
     for (; i; i = item_at(outbox, i)->next, sent = 0) {
         struct frame *frame = frame_at(outbox, item_at(outbox, i)->frame);
         if (frame->terms.key)
             stats_add(&worker->stats->dropped_replaced, hold_replace(hold, frame->terms.key));
         hold_queue(hold,
-                   (struct waiting){.chunk = chunk_ref(chunk_of(outbox, frame)),
+                   (struct waiting){.chunk = chunk_ref(frame_heap_chunk(outbox, frame)),
                                     .sent = sent,
                                     .push = frame->terms.mark != 0},
                    false);
@@ -108,9 +108,10 @@ static void spill(struct worker *worker, struct hold *hold, uint32_t i, uint32_t
     }
 }
 
-/* Counts the frames among the first `bytes` that are wholly sent. Returns the first that is not, or
- * 0, and in *sent what of it is gone. */
-static uint32_t count_sent(struct worker *worker, uint32_t first, size_t bytes, uint32_t *sent)
+/* Counts the frames that the first `bytes` bytes complete. Returns the first item that is not
+ * completely sent, or 0; *sent is then the number of its bytes that have left. */
+static uint32_t count_sent_frames(struct worker *worker, uint32_t first, size_t bytes,
+                                  uint32_t *sent)
 {
     const struct outbox *outbox = worker->outbox;
     uint32_t i = first;
@@ -129,8 +130,8 @@ static uint32_t count_sent(struct worker *worker, uint32_t first, size_t bytes, 
     return i;
 }
 
-/* The mark of the last push in the list, or 0. */
-static uint64_t last_mark(const struct outbox *outbox, uint32_t i)
+/* Returns the mark of the last push in the list, or 0. */
+static uint64_t last_push_mark(const struct outbox *outbox, uint32_t i)
 {
     uint64_t mark = 0;
     for (; i; i = item_at(outbox, i)->next) {
@@ -141,15 +142,16 @@ static uint64_t last_mark(const struct outbox *outbox, uint32_t i)
     return mark;
 }
 
-/* How far a list of items was sent: the first that the kernel did not wholly take, or 0, and how
- * much of it is gone. */
+/* The progress of sending a list of items: the first that the kernel did not take completely, or 0,
+ * and how many of its bytes it took. */
 struct progress {
     uint32_t rest, part;
     bool gone; /* the connection has failed */
 };
 
 /* Sends the items from `first` up to `until`. */
-static struct progress send_items(struct worker *worker, int fd, uint32_t first, uint32_t until)
+static struct progress send_target_items(struct worker *worker, int fd, uint32_t first,
+                                         uint32_t until)
 {
     const struct outbox *outbox = worker->outbox;
     struct progress progress = {.rest = first};
@@ -157,7 +159,7 @@ static struct progress send_items(struct worker *worker, int fd, uint32_t first,
     size_t sent = 0, bytes = 0, before = 0;
     while (progress.rest != until && sent == bytes) {
         uint32_t i = progress.rest;
-        const size_t count = gather(outbox, &i, until, piece, &bytes);
+        const size_t count = gather_frame_pieces(outbox, &i, until, piece, &bytes);
         sending_whole(worker, i == until ? before + bytes : 0);
         before += bytes;
         const ssize_t n = send_pieces(worker, fd, piece, count);
@@ -165,46 +167,48 @@ static struct progress send_items(struct worker *worker, int fd, uint32_t first,
         if (progress.gone)
             break;
         sent = (size_t)n;
-        progress.rest = count_sent(worker, progress.rest, sent, &progress.part);
+        progress.rest = count_sent_frames(worker, progress.rest, sent, &progress.part);
     }
     return progress;
 }
 
-/* Pushes wait for the HELLO of a connection that has not got it, and is not getting it now. */
-static bool waits_for_hello(const struct conn *conn)
+/* True if pushes must wait for the connection's HELLO, which it has not got and is not getting
+ * now. */
+static bool pushes_wait_for_hello(const struct conn *conn)
 {
     return word_state(conn_word(conn)) == CONN_SUBSCRIBING && !conn_has(conn, CONN_GREETING);
 }
 
-/* The first item that may not be sent now, or 0: all may. */
-static uint32_t first_to_wait(const struct worker *worker, const struct conn *conn, uint32_t first)
+/* Returns the first item that may not be sent now, or 0 if all may. */
+static uint32_t first_waiting_item(const struct worker *worker, const struct conn *conn,
+                                   uint32_t first)
 {
     const struct outbox *outbox = worker->outbox;
     const struct hold *hold = hold_find(worker, conn);
     uint32_t i = first;
     if (hold && hold->count > 0)
         return first; /* behind the backlog */
-    if (!waits_for_hello(conn))
+    if (!pushes_wait_for_hello(conn))
         return 0;
     while (i && frame_at(outbox, item_at(outbox, i)->frame)->terms.mark == 0)
         i = item_at(outbox, i)->next;
     return i;
 }
 
-/* Puts what the kernel did not take of a list into the backlog. */
+/* Puts the items that the kernel did not take into the backlog. */
 static void queue_unsent_frames(struct worker *worker, struct conn *conn, struct progress progress)
 {
     if (!progress.rest)
         return;
     KILLPOINT(SEND_PARTLY);
     hold_mark(worker, conn);
-    spill(worker, hold_get(worker, conn), progress.rest, progress.part);
+    spill_to_backlog(worker, hold_get(worker, conn), progress.rest, progress.part);
     KILLPOINT(SEND_WAITS);
 }
 
-/* Does what follows from a send: ends the connection if it has failed, judges its backlog, or notes
- * that everything has left. May end the connection. */
-static void settle_target(struct worker *worker, struct conn *conn, bool gone)
+/* Handles the result of a send: ends the connection if it has failed, checks its backlog against
+ * the limits, or notes that everything has left. May end the connection. */
+static void settle_sent_target(struct worker *worker, struct conn *conn, bool gone)
 {
     const struct hold *hold = hold_find(worker, conn);
     if (gone) {
@@ -217,7 +221,7 @@ static void settle_target(struct worker *worker, struct conn *conn, bool gone)
     }
 }
 
-/* Does the same for the connections that an early flush has sent to, if they are still there. */
+/* Does the same for connections to which an early flush has sent, if they still exist. */
 static void settle_early_targets(struct worker *worker)
 {
     struct array *array = &worker->outbox->unsettled;
@@ -226,14 +230,14 @@ static void settle_early_targets(struct worker *worker)
         struct conn *conn = conn_deref(worker->table, worker->capacity, unsettled.ref, worker->id);
         words_connection(&worker->slot->words, unsettled.ref.fd, unsettled.ref.generation);
         if (conn)
-            settle_target(worker, conn, unsettled.gone);
+            settle_sent_target(worker, conn, unsettled.gone);
     }
     array->count = 0;
 }
 
-/* What has become of each push of a list. */
-static void trace_items(const struct worker *worker, const struct conn *conn, uint32_t first,
-                        struct progress progress)
+/* Logs the outcome of each push in a list. */
+static void trace_sent_items(const struct worker *worker, const struct conn *conn, uint32_t first,
+                             struct progress progress)
 {
     const struct outbox *outbox = worker->outbox;
     const char *outcome = "delivered";
@@ -246,7 +250,7 @@ static void trace_items(const struct worker *worker, const struct conn *conn, ui
     }
 }
 
-static void flush_target(struct worker *worker, uint32_t place)
+static void flush_one_target(struct worker *worker, uint32_t place)
 {
     const struct target target = *target_at(worker->outbox, place);
     struct conn *conn =
@@ -255,14 +259,14 @@ static void flush_target(struct worker *worker, uint32_t place)
         return;
     *target_at(worker->outbox, place) = (struct target){0}; /* it is sent once */
     *outbox_place(worker, conn) = 0;
-    const uint64_t mark = last_mark(worker->outbox, target.first);
+    const uint64_t mark = last_push_mark(worker->outbox, target.first);
     sending_begin(worker, target.ref, mark, worker->outbox->early);
     KILLPOINT(SEND_BEFORE);
-    const struct progress progress = send_items(worker, (int)target.ref.fd, target.first,
-                                                first_to_wait(worker, conn, target.first));
+    const struct progress progress = send_target_items(
+        worker, (int)target.ref.fd, target.first, first_waiting_item(worker, conn, target.first));
     KILLPOINT(SEND_AFTER);
     if (trace_on(worker))
-        trace_items(worker, conn, target.first, progress);
+        trace_sent_items(worker, conn, target.first, progress);
     if (progress.gone) {
         outbox_count_lost(worker, progress.rest);
     } else {
@@ -273,20 +277,21 @@ static void flush_target(struct worker *worker, uint32_t place)
     if (worker->outbox->early)
         outbox_settle_later(worker, conn, progress.gone);
     else
-        settle_target(worker, conn, progress.gone);
+        settle_sent_target(worker, conn, progress.gone);
     sending_end(worker);
 }
 
-static void flush_place(struct worker *worker, uint32_t place)
+static void flush_target_at(struct worker *worker, uint32_t place)
 {
     const struct conn_ref ref = target_at(worker->outbox, place)->ref;
     words_connection(&worker->slot->words, ref.fd, ref.generation);
     fault_meet_flush();
-    flush_target(worker, place);
+    flush_one_target(worker, place);
 }
 
-/* Looks at the clock, and shows that this process is not stuck. True if the time is over. */
-static bool slice_is_over(struct worker *worker, uint64_t *ends_ms)
+/* Reads the clock and updates the heartbeat, which shows that this process is not stuck. True if
+ * the slice is over. */
+static bool flush_slice_is_over(struct worker *worker, uint64_t *ends_ms)
 {
     const uint64_t now_ms = clock_mono_ms();
     atomic_store_explicit(&worker->slot->heartbeat, now_ms, memory_order_relaxed);
@@ -295,31 +300,34 @@ static bool slice_is_over(struct worker *worker, uint64_t *ends_ms)
     return now_ms >= *ends_ms;
 }
 
-/* Sends what is left; if `slice`, for as long as that takes at most. Returns whether it was all. */
-static bool flush_rest(struct worker *worker, bool slice)
+/* Sends to the remaining targets; if `slice`, for at most one slice. Returns true if that was
+ * all. */
+static bool flush_remaining_targets(struct worker *worker, bool slice)
 {
     struct outbox *outbox = worker->outbox;
     uint64_t ends_ms = 0;
     for (uint32_t sent = 1; outbox->next < outbox->targets.count; sent++) {
-        flush_place(worker, outbox->next++);
-        if (sent % LOOK_EVERY == 0 && slice_is_over(worker, &ends_ms) && slice)
+        flush_target_at(worker, outbox->next++);
+        if (sent % LOOK_EVERY == 0 && flush_slice_is_over(worker, &ends_ms) && slice)
             return outbox->next == outbox->targets.count;
     }
     return true;
 }
 
-/* Sends what the connections have that got something since the last slice. */
-static bool flush_answers(struct worker *worker, bool slice)
+/* Sends to connections that got something since the last slice. */
+static bool flush_answered_targets(struct worker *worker, bool slice)
 {
     struct queue *answers = &worker->outbox->answers;
     (void)slice;
     while (answers->count > 0)
-        flush_place(worker, (uint32_t)queue_pop(answers));
+        flush_target_at(worker, (uint32_t)queue_pop(answers));
     return true;
 }
 
-/* A flush comes in between where room is needed: then what was in hand is taken up again. */
-static bool flush_with(struct worker *worker, bool (*flush)(struct worker *, bool), bool slice)
+/* Runs a flush. It may happen in the middle of other work, to make room, so the crash note of that
+ * work is restored afterwards. */
+static bool flush_and_settle(struct worker *worker, bool (*flush)(struct worker *, bool),
+                             bool slice)
 {
     struct slot_words *words = &worker->slot->words;
     const enum doing doing = (enum doing)words->doing;
@@ -337,13 +345,13 @@ static bool flush_with(struct worker *worker, bool (*flush)(struct worker *, boo
 
 void outbox_flush(struct worker *worker)
 {
-    flush_with(worker, flush_rest, false);
+    flush_and_settle(worker, flush_remaining_targets, false);
     outbox_reset(worker->outbox);
 }
 
 bool outbox_flush_slice(struct worker *worker)
 {
-    const bool all = flush_with(worker, flush_rest, true);
+    const bool all = flush_and_settle(worker, flush_remaining_targets, true);
     if (all)
         outbox_reset(worker->outbox);
     else
@@ -353,11 +361,12 @@ bool outbox_flush_slice(struct worker *worker)
 
 void outbox_flush_answers(struct worker *worker)
 {
-    flush_with(worker, flush_answers, false);
+    flush_and_settle(worker, flush_answered_targets, false);
 }
 
-/* Each backlog that a frame waits in has a reference to its bytes, and the frame has one. */
-static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
+/* Returns the number of backlogs that hold the frame: each has a reference to the chunk, and so has
+ * the frame. */
+static uint32_t count_frame_backlogs(const struct outbox *outbox, frame_id frame)
 {
     const struct chunk *chunk = frame == NO_FRAME ? NULL : frame_at(outbox, frame)->chunk;
     return chunk ? chunk->refs - 1 : 0;
@@ -366,16 +375,17 @@ static uint32_t backlogs_of(const struct outbox *outbox, frame_id frame)
 uint32_t outbox_flush_and_count(struct worker *worker, const frame_id frame[2])
 {
     const struct outbox *outbox = worker->outbox;
-    flush_with(worker, flush_rest, false);
-    const uint32_t waiting = backlogs_of(outbox, frame[0]) + backlogs_of(outbox, frame[1]);
+    flush_and_settle(worker, flush_remaining_targets, false);
+    const uint32_t waiting =
+        count_frame_backlogs(outbox, frame[0]) + count_frame_backlogs(outbox, frame[1]);
     outbox_reset(worker->outbox);
     return waiting;
 }
 
 /* ---- Backlog ---- */
 
-/* Takes what `n` sent bytes mean out of the queue. */
-static void backlog_sent(struct worker *worker, struct hold *hold, size_t n)
+/* Removes `n` sent bytes from the backlog. */
+static void remove_sent_backlog(struct worker *worker, struct hold *hold, size_t n)
 {
     while (n > 0) {
         struct waiting *waiting = hold_at(hold, 0);
@@ -397,12 +407,12 @@ void outbox_resume(struct worker *worker, struct conn *conn)
     struct hold *hold = hold_find(worker, conn);
     struct iovec piece[PIECES_MAX];
     if (hold)
-        drop_expired(worker, hold);
+        drop_expired_pushes(worker, hold);
     while (hold && hold->count > 0) {
         size_t count = 0, bytes = 0;
         for (; count < hold->count && count < PIECES_MAX; count++) {
             const struct waiting *waiting = hold_at(hold, (uint32_t)count);
-            if (waiting->push && waits_for_hello(conn))
+            if (waiting->push && pushes_wait_for_hello(conn))
                 break;
             piece[count] = (struct iovec){.iov_base = waiting->chunk->bytes + waiting->sent,
                                           .iov_len = waiting->chunk->len - waiting->sent};
@@ -416,7 +426,7 @@ void outbox_resume(struct worker *worker, struct conn *conn)
             return;
         }
         KILLPOINT(BACKLOG_SENT);
-        backlog_sent(worker, hold, (size_t)n);
+        remove_sent_backlog(worker, hold, (size_t)n);
         if ((size_t)n < bytes) {
             hold_show(worker, conn);
             return;

@@ -1,7 +1,8 @@
 /*
- * See parcel.h. An entry counts only while its record still says that the bytes are in the memory
- * of the process that wrote the parcel, or that it was given with more than stands in it: so a
- * successor that dies in the middle of taking it leaves no connection with old bytes to the next.
+ * See parcel.h. An entry is valid only while its record says that the bytes are in the memory of
+ * the process that wrote the parcel, or that the connection was given with data besides the record.
+ * So a successor that dies while it reads the parcel leaves no connection with old bytes to the
+ * next one.
  */
 #include "worker/parcel.h"
 
@@ -22,9 +23,9 @@
 
 /* ---- Writing ---- */
 
-static void write_hold(FILE *out, const struct hold *hold)
+static void parcel_write_hold(FILE *out, const struct hold *hold)
 {
-    if (hold->in_len > 0) /* else there is no buffer */
+    if (hold->in_len > 0) /* otherwise there is no buffer */
         fwrite(hold->in, 1, hold->in_len, out);
     for (uint32_t i = 0; i < hold->count; i++) {
         const struct waiting *waiting = hold_at(hold, i);
@@ -38,7 +39,7 @@ static void write_hold(FILE *out, const struct hold *hold)
     }
 }
 
-static uint32_t count_topics(const struct worker *worker, const struct conn *conn)
+static uint32_t parcel_count_topics(const struct worker *worker, const struct conn *conn)
 {
     uint32_t count = 0;
     for (uint32_t i = conn->topics; i; i = worker->topics.member[i].of_conn)
@@ -46,7 +47,7 @@ static uint32_t count_topics(const struct worker *worker, const struct conn *con
     return count;
 }
 
-static void write_topics(FILE *out, const struct worker *worker, const struct conn *conn)
+static void parcel_write_topics(FILE *out, const struct worker *worker, const struct conn *conn)
 {
     for (uint32_t i = conn->topics; i; i = worker->topics.member[i].of_conn) {
         const struct topic_member *member = &worker->topics.member[i];
@@ -57,12 +58,12 @@ static void write_topics(FILE *out, const struct worker *worker, const struct co
     }
 }
 
-static void write_one(FILE *out, const struct worker *worker, struct conn *conn)
+static void parcel_write_entry(FILE *out, const struct worker *worker, struct conn *conn)
 {
     const struct hold *hold = hold_find(worker, conn);
     const bool goes = rehome_owner(worker, conn) != worker->id;
     struct parcel_entry entry = {.ref = conn_ref(worker->table, conn),
-                                 .topics = goes ? count_topics(worker, conn) : 0,
+                                 .topics = goes ? parcel_count_topics(worker, conn) : 0,
                                  .held = hold != NULL};
     if (hold) {
         entry.in_len = hold->in_len;
@@ -73,21 +74,21 @@ static void write_one(FILE *out, const struct worker *worker, struct conn *conn)
         return;
     fwrite(&entry, sizeof(entry), 1, out);
     if (hold)
-        write_hold(out, hold);
+        parcel_write_hold(out, hold);
     if (goes) {
-        write_topics(out, worker, conn);
+        parcel_write_topics(out, worker, conn);
         conn_set(conn, CONN_GIVEN);
     }
 }
 
-static bool write_all(struct worker *worker, FILE *out)
+static bool parcel_write_entries(struct worker *worker, FILE *out)
 {
     const uint32_t high = worker_high(worker);
     const struct parcel_head head = {worker->incarnation};
     fwrite(&head, sizeof(head), 1, out);
     for (uint32_t fd = 0; fd < high; fd++) {
         if (word_is_of(conn_word(&worker->table[fd]), worker->id))
-            write_one(out, worker, &worker->table[fd]);
+            parcel_write_entry(out, worker, &worker->table[fd]);
     }
     return fflush(out) == 0 && !ferror(out);
 }
@@ -95,15 +96,15 @@ static bool write_all(struct worker *worker, FILE *out)
 bool parcel_write(struct worker *worker)
 {
     const int fd = memfd_create("wspushd-parcel", MFD_CLOEXEC);
-    /* The stream's own descriptor is closed with it; the parcel's stays open for the successor. */
+    /* fclose() closes the stream's own descriptor; the parcel's stays open for the successor. */
     const int stream_fd = fd == -1 ? -1 : dup(fd);
     FILE *out = stream_fd == -1 ? NULL : fdopen(stream_fd, "w");
-    const bool written = out && write_all(worker, out);
+    const bool written = out && parcel_write_entries(worker, out);
     if (out)
         fclose(out);
     if (written) {
         KILLPOINT(PARCEL_WRITTEN);
-        /* Release: who sees the number sees a whole parcel. */
+        /* Release: a successor that reads the number sees a complete parcel. */
         atomic_store_explicit(&worker->slot->parcel, fd, memory_order_release);
         KILLPOINT(PARCEL_NAMED);
         return true;
@@ -114,18 +115,18 @@ bool parcel_write(struct worker *worker)
     return false;
 }
 
-/* ---- Taking ---- */
+/* ---- Reading ---- */
 
-/* A parcel that is being read: whose it was. */
+/* A parcel that is being read, and the process that wrote it. */
 struct source {
     FILE *in;
     uint32_t slot, incarnation;
 };
 
-/* The record, if the parcel has what it lacks: bytes that were its predecessor's, or what it was
- * given with and has not got yet. */
-static struct conn *wanted(const struct worker *worker, const struct source *source,
-                           struct conn_ref ref)
+/* Returns the record if it lacks the data in the parcel: private memory of its predecessor, or data
+ * that it was given with. NULL otherwise. */
+static struct conn *find_lacking_connection(const struct worker *worker,
+                                            const struct source *source, struct conn_ref ref)
 {
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
     if (!conn || conn_has(conn, CONN_GIVEN))
@@ -133,7 +134,7 @@ static struct conn *wanted(const struct worker *worker, const struct source *sou
     return source->slot == worker->id && conn->incarnation == source->incarnation ? conn : NULL;
 }
 
-static bool read_frame(FILE *in, struct hold *hold)
+static bool parcel_read_frame(FILE *in, struct hold *hold)
 {
     struct parcel_frame frame;
     if (fread(&frame, sizeof(frame), 1, in) != 1 || frame.sent > frame.size)
@@ -148,7 +149,7 @@ static bool read_frame(FILE *in, struct hold *hold)
     return true;
 }
 
-static bool read_hold(FILE *in, const struct parcel_entry *entry, struct hold *hold)
+static bool parcel_read_hold(FILE *in, const struct parcel_entry *entry, struct hold *hold)
 {
     struct chunk *bytes = chunk_read(in, entry->in_len);
     if (!bytes)
@@ -158,12 +159,12 @@ static bool read_hold(FILE *in, const struct parcel_entry *entry, struct hold *h
         hold_append(hold, bytes->bytes, entry->in_len);
     chunk_unref(bytes);
     for (uint32_t i = 0; i < entry->frames; i++)
-        if (!read_frame(in, hold))
+        if (!parcel_read_frame(in, hold))
             return false;
     return true;
 }
 
-static bool read_topics(struct worker *worker, FILE *in, uint32_t count, struct conn *conn)
+static bool parcel_read_topics(struct worker *worker, FILE *in, uint32_t count, struct conn *conn)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct parcel_topic entry;
@@ -177,18 +178,20 @@ static bool read_topics(struct worker *worker, FILE *in, uint32_t count, struct 
     return true;
 }
 
-/* An entry that nobody wants any more is read past. */
-static bool take_one(struct worker *worker, const struct source *source,
-                     const struct parcel_entry *entry)
+/* Reads one entry into its connection; an entry that no connection lacks is skipped. Returns false
+ * if the parcel is damaged. */
+static bool parcel_read_entry(struct worker *worker, const struct source *source,
+                              const struct parcel_entry *entry)
 {
-    struct conn *conn = wanted(worker, source, entry->ref);
+    struct conn *conn = find_lacking_connection(worker, source, entry->ref);
     struct hold nobody = {0};
     const bool held = conn && entry->held;
     if (held)
         hold_mark(worker, conn);
     KILLPOINT(PARCEL_HALF);
-    const bool whole = read_hold(source->in, entry, held ? hold_get(worker, conn) : &nobody) &&
-                       read_topics(worker, source->in, entry->topics, conn);
+    const bool whole =
+        parcel_read_hold(source->in, entry, held ? hold_get(worker, conn) : &nobody) &&
+        parcel_read_topics(worker, source->in, entry->topics, conn);
     hold_empty(&nobody);
     if (held)
         hold_show(worker, conn);
@@ -197,8 +200,8 @@ static bool take_one(struct worker *worker, const struct source *source,
     return whole;
 }
 
-/* Read where it lies: its descriptor, and so its position, is everybody's. */
-static void take_from(struct worker *worker, uint32_t slot, int fd)
+/* Reads a parcel through a mapping: all workers share its descriptor, and so its file position. */
+static void parcel_read_all(struct worker *worker, uint32_t slot, int fd)
 {
     struct stat status;
     struct parcel_head head;
@@ -210,7 +213,7 @@ static void take_from(struct worker *worker, uint32_t slot, int fd)
     bool whole = in && fread(&head, sizeof(head), 1, in) == 1;
     struct source source = {.in = in, .slot = slot, .incarnation = whole ? head.incarnation : 0};
     while (whole && fread(&entry, sizeof(entry), 1, in) == 1)
-        whole = take_one(worker, &source, &entry);
+        whole = parcel_read_entry(worker, &source, &entry);
     if (!whole)
         log_error("parcel_damaged", "slot=%u", slot);
     if (in)
@@ -223,15 +226,15 @@ void parcel_take(struct worker *worker)
 {
     const bool moves = worker->plan.phase == PLAN_TAKE;
     if (moves && slot_stage(worker->slot, worker->plan.number) >= STAGE_TAKEN)
-        return; /* the predecessor has, and the master may be closing them */
+        return; /* the predecessor has read them, and the master may be closing them */
     for (uint32_t i = 0; i < worker_slots(worker); i++) {
         _Atomic int32_t *const parcel = &worker->segment->slot[i].parcel;
         const int fd = atomic_load_explicit(parcel, memory_order_acquire);
         if (fd <= 0 || (i != worker->id && !moves))
             continue;
-        take_from(worker, i, fd);
+        parcel_read_all(worker, i, fd);
         if (moves)
-            continue; /* others may not have read it: the master closes it when all have */
+            continue; /* other workers may not have read it: the master closes it when all have */
         atomic_store_explicit(parcel, 0, memory_order_release);
         KILLPOINT(PARCEL_FORGOTTEN);
         close(fd);

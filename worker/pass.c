@@ -1,6 +1,7 @@
 /*
- * See pass.h. Requests of one connection keep their order: they go over one link, which answers
- * in order. A request that is passed on has its place among the answers until then (answers.h).
+ * See pass.h. Requests of one connection keep their order, because they use one link, which answers
+ * in order. Until its reply a forwarded request has a place among the connection's answers
+ * (answers.h).
  */
 #include "worker/pass.h"
 
@@ -13,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void accepted(struct worker *worker, struct place *place, const redisReply *reply)
+static void pass_answer_accepted(struct worker *worker, struct place *place,
+                                 const redisReply *reply)
 {
     char json[128];
     const uint32_t op = answers_op(place);
@@ -27,7 +29,7 @@ static void accepted(struct worker *worker, struct place *place, const redisRepl
     answers_fill(worker, place, &message);
 }
 
-static void not_accepted(struct worker *worker, struct place *place, const char *why)
+static void pass_answer_refused(struct worker *worker, struct place *place, const char *why)
 {
     struct request_error error;
     request_error(&error, ERROR_UNAVAILABLE, answers_op(place), why);
@@ -35,7 +37,7 @@ static void not_accepted(struct worker *worker, struct place *place, const char 
     answers_fill(worker, place, &error.message);
 }
 
-static void log_refusal(const struct place *place, const redisReply *reply)
+static void pass_log_refusal(const struct place *place, const redisReply *reply)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 10, NULL))
@@ -43,38 +45,38 @@ static void log_refusal(const struct place *place, const redisReply *reply)
                  log_quote(reply->str, reply->len));
 }
 
-static void on_answer(struct worker *worker, const redisReply *reply, void *arg)
+static void pass_on_answer(struct worker *worker, const redisReply *reply, void *arg)
 {
     struct place *place = arg;
     if (!reply) {
-        not_accepted(worker, place, "Redis did not answer: it may have stored the request");
+        pass_answer_refused(worker, place, "Redis did not answer: it may have stored the request");
     } else if (reply->type == REDIS_REPLY_ERROR) {
-        log_refusal(place, reply);
-        not_accepted(worker, place, "Redis refused the request");
+        pass_log_refusal(place, reply);
+        pass_answer_refused(worker, place, "Redis refused the request");
     } else {
-        accepted(worker, place, reply);
+        pass_answer_accepted(worker, place, reply);
     }
 }
 
-/* The words of a command. */
+/* The arguments of a Redis command; borrowed. */
 struct words {
     const char *at[20];
     size_t len[20];
     int count;
 };
 
-static void add(struct words *words, const void *at, size_t len)
+static void words_add_bytes(struct words *words, const void *at, size_t len)
 {
     words->at[words->count] = at;
     words->len[words->count++] = len;
 }
 
-static void add_text(struct words *words, const char *text)
+static void words_add_text(struct words *words, const char *text)
 {
-    add(words, text, strlen(text));
+    words_add_bytes(words, text, strlen(text));
 }
 
-static size_t words_size(const struct words *words)
+static size_t words_total_size(const struct words *words)
 {
     size_t size = 0;
     for (int i = 0; i < words->count; i++)
@@ -88,23 +90,23 @@ struct particulars {
 };
 
 /* XADD key * op N user U conn C node N ts T data ... */
-static void stream_words(const struct worker *worker, struct words *words, const char *key,
-                         const struct conn *conn, const struct particulars *particulars)
+static void words_of_stream_entry(const struct worker *worker, struct words *words, const char *key,
+                                  const struct conn *conn, const struct particulars *particulars)
 {
-    add_text(words, "XADD");
-    add_text(words, key);
-    add_text(words, "*");
-    add_text(words, "op");
-    add_text(words, particulars->op);
-    add_text(words, "user");
-    add(words, conn->user, conn->user_len);
-    add_text(words, "conn");
-    add_text(words, particulars->conn);
-    add_text(words, "node");
-    add_text(words, worker->segment->header->node);
-    add_text(words, "ts");
-    add_text(words, particulars->ts);
-    add_text(words, "data");
+    words_add_text(words, "XADD");
+    words_add_text(words, key);
+    words_add_text(words, "*");
+    words_add_text(words, "op");
+    words_add_text(words, particulars->op);
+    words_add_text(words, "user");
+    words_add_bytes(words, conn->user, conn->user_len);
+    words_add_text(words, "conn");
+    words_add_text(words, particulars->conn);
+    words_add_text(words, "node");
+    words_add_text(words, worker->segment->header->node);
+    words_add_text(words, "ts");
+    words_add_text(words, particulars->ts);
+    words_add_text(words, "data");
 }
 
 void pass_request(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
@@ -117,20 +119,21 @@ void pass_request(struct worker *worker, struct conn *conn, const struct opcode_
     snprintf(particulars.ts, sizeof(particulars.ts), "%llu", (unsigned long long)clock_wall_ms());
     particulars.conn[conn_name(particulars.conn, worker->segment->header->boot_id, ref)] = '\0';
     if (rule->target == TARGET_STREAM) {
-        stream_words(worker, &words, rule->key, conn, &particulars);
+        words_of_stream_entry(worker, &words, rule->key, conn, &particulars);
     } else {
-        /* A channel or a list has one value for a request: the payload as it came. */
-        add_text(&words, rule->target == TARGET_CHANNEL ? "PUBLISH" : "RPUSH");
-        add_text(&words, rule->key);
+        /* A channel or a list takes one value: the payload unchanged. */
+        words_add_text(&words, rule->target == TARGET_CHANNEL ? "PUBLISH" : "RPUSH");
+        words_add_text(&words, rule->key);
     }
-    add(&words, request->payload, request->len);
-    struct place *place = answers_owe(worker, conn, request->op, words_size(&words));
+    words_add_bytes(&words, request->payload, request->len);
+    struct place *place = answers_owe(worker, conn, request->op, words_total_size(&words));
     if (!place) {
         request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op,
                        "too many requests wait for Redis; try again");
-    } else if (command_send(worker, words.count, words.at, words.len, on_answer, place) == -1) {
+    } else if (command_send(worker, words.count, words.at, words.len, pass_on_answer, place) ==
+               -1) {
         answers_cancel(worker, place);
         request_refuse(worker, conn, ERROR_UNAVAILABLE, request->op,
-                       "Redis is not there; try again");
+                       "Redis is unavailable; try again");
     }
 }

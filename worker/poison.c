@@ -1,9 +1,9 @@
 /*
- * See poison.h. The master has put into the graves only what died by its own fault; the judgement
- * is shm/words.c's. Here it is carried out.
+ * See poison.h. The master notes only deaths by a worker's own fault in the graves, and shm/words.c
+ * finds their common cause; this file acts on it.
  *
- * Gives nothing a third try, and keeps no list of pushes: one that was skipped is committed, and
- * its place never comes again.
+ * Nothing is tried a third time. No list of pushes is needed: a skipped push is committed, and its
+ * position never comes again.
  */
 #include "worker/poison.h"
 
@@ -11,10 +11,10 @@
 #include "proto/ws.h"
 #include "worker/client.h"
 
-enum { HEX_BYTES = 256 /* of a push, for the log */ };
+enum { HEX_BYTES = 256 /* of a push or message, for the log */ };
 
-/* The first bytes in hex, in a static buffer. */
-static const char *hex(const uint8_t *bytes, size_t len)
+/* Returns the first bytes in hex, in a static buffer. */
+static const char *first_bytes_hex(const uint8_t *bytes, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
     static char text[2 * HEX_BYTES + 1];
@@ -27,20 +27,21 @@ static const char *hex(const uint8_t *bytes, size_t len)
     return text;
 }
 
-static size_t least(size_t a, size_t b)
+static size_t smaller_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* The predecessor's grave, if it has one. */
+/* True if the predecessor has a grave, so it died by its own fault. */
 static bool died_by_own_fault(const struct worker *worker)
 {
     const uint32_t incarnation = atomic_load(&worker->slot->incarnation);
     return worker->slot->grave[0].incarnation == incarnation - 1 && incarnation > 1;
 }
 
-/* Its bytes are in the fault as long as nobody else has died since. */
-static void set_aside(struct worker *worker)
+/* Sets a message aside. Its first bytes are still in the fault record if no other worker has died
+ * since. */
+static void set_message_aside(struct worker *worker)
 {
     const struct fault *fault = &worker->slot->fault;
     const struct guilt *guilt = &worker->guilt;
@@ -49,7 +50,8 @@ static void set_aside(struct worker *worker)
         return;
     poison_add(&worker->slot->poison, guilt->message, guilt->message_len);
     log_error("poison", "kind=message fd=%u bytes=%u begins=%s", guilt->fd, guilt->message_len,
-              known ? hex(fault->begins, least(MESSAGE_BEGINS, guilt->message_len)) : "");
+              known ? first_bytes_hex(fault->begins, smaller_of(MESSAGE_BEGINS, guilt->message_len))
+                    : "");
 }
 
 void poison_open(struct worker *worker)
@@ -58,7 +60,7 @@ void poison_open(struct worker *worker)
     worker->guilt = grave_guilt(worker->slot->grave);
     worker->careful = died_by_own_fault(worker);
     if (worker->guilt.message_len > 0)
-        set_aside(worker);
+        set_message_aside(worker);
 }
 
 bool poison_is_unread(const struct worker *worker, uint64_t position)
@@ -77,7 +79,7 @@ bool poison_skips(struct worker *worker, uint32_t source, uint64_t position, con
     stats_add(&worker->stats->dropped_poison, 1);
     log_error("poison", "kind=%s worker=%u position=%llu bytes=%zu begins=%s",
               source ? "ring" : "push", source ? source - 1 : worker->id,
-              (unsigned long long)position, len, hex(bytes, len));
+              (unsigned long long)position, len, first_bytes_hex(bytes, len));
     return true;
 }
 

@@ -1,6 +1,6 @@
 /*
- * See rates.h. A table with open addressing; buckets that have filled up are dropped whenever the
- * table is to grow.
+ * See rates.h. A hash table with open addressing; full buckets are dropped when the table has to
+ * grow.
  */
 #include "worker/rates.h"
 
@@ -10,7 +10,7 @@ struct bucket {
     uint64_t key; /* the connection's reference; 0: unused */
     uint32_t op;
     uint32_t level;   /* thousandths of a token that are left */
-    uint64_t seen_ms; /* when `level` was right */
+    uint64_t seen_ms; /* time of `level`, monotonic */
 };
 
 struct rates {
@@ -33,7 +33,7 @@ struct rates *rates_new(void)
     return rates;
 }
 
-static struct bucket *find(const struct rates *rates, uint64_t key, uint32_t op)
+static struct bucket *find_rate_bucket(const struct rates *rates, uint64_t key, uint32_t op)
 {
     size_t i = (size_t)((key ^ op) * 0x9e3779b97f4a7c15ull >> 32);
     for (;; i++) {
@@ -43,8 +43,8 @@ static struct bucket *find(const struct rates *rates, uint64_t key, uint32_t op)
     }
 }
 
-/* Keeps the buckets that a second has not filled, in a table at most half full. */
-static void rebuild(struct rates *rates, uint64_t now_ms)
+/* Rebuilds the table, at most half full, with the buckets used within the last second. */
+static void rebuild_rate_table(struct rates *rates, uint64_t now_ms)
 {
     const struct rates old = *rates;
     size_t live = 0;
@@ -59,7 +59,7 @@ static void rebuild(struct rates *rates, uint64_t now_ms)
     rates->count = live;
     for (size_t i = 0; i < old.size; i++)
         if (old.bucket[i].key && now_ms - old.bucket[i].seen_ms < 1000)
-            *find(rates, old.bucket[i].key, old.bucket[i].op) = old.bucket[i];
+            *find_rate_bucket(rates, old.bucket[i].key, old.bucket[i].op) = old.bucket[i];
     free(old.bucket);
 }
 
@@ -69,8 +69,8 @@ bool rates_allow(struct worker *worker, const struct conn *conn, uint32_t op, ui
     const uint64_t key = conn_ref_pack(conn_ref(worker->table, conn));
     const uint64_t full = (uint64_t)rate * TOKEN;
     if (rates->count * 2 >= rates->size)
-        rebuild(rates, worker->now_ms);
-    struct bucket *bucket = find(rates, key, op);
+        rebuild_rate_table(rates, worker->now_ms);
+    struct bucket *bucket = find_rate_bucket(rates, key, op);
     if (bucket->key == 0) {
         *bucket = (struct bucket){.key = key, .op = op, .level = (uint32_t)full};
         rates->count++;

@@ -1,7 +1,7 @@
 /*
  * Connects to Redis at the first of its addresses that answers. Both links use it: look-up, order
- * of the addresses, time limits and socket options are all here. The link decides what goes through
- * the socket.
+ * of the addresses, time limits and socket options are all here. The use of the connected socket is
+ * up to the link.
  *
  * RFC 8305 in its simplest form: the addresses are tried in the order of RFC 6724, the next one as
  * soon as one has failed or has not answered for a moment; the first connection wins.

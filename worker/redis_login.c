@@ -1,6 +1,6 @@
 /*
- * See redis_login.h. All commands go out at once, and Redis answers in order; nothing else is sent
- * before the last answer, so that no byte of the login is part of a link's streams.
+ * See redis_login.h. All commands are sent at once, and Redis answers in order. Nothing else is
+ * sent before the last reply, so no byte of the login belongs to a link's streams.
  */
 #include "worker/redis_login.h"
 
@@ -18,7 +18,7 @@
 
 enum { LOGIN_TIMEOUT_S = 5, WHY_SIZE = 512 };
 
-/* X(name, the command as the log has it, whether an ACL may refuse it) */
+/* X(name, the command as logged, true if an ACL may refuse it) */
 #define LOGIN_STEPS(X)              \
     X(AUTH, "AUTH", false)          \
     X(SELECT, "SELECT", false)      \
@@ -44,19 +44,19 @@ struct redis_login {
     struct worker *worker;
     redis_connected *done;
     bool select;
-    struct bufferevent *socket; /* NULL: no login is under way */
+    struct bufferevent *socket; /* NULL: no login is in progress */
     redisReader *reader;
     enum step expected[STEP_COUNT];
     uint32_t sent, answered;
     uint32_t refused; /* bits: steps that this Redis has refused */
-    uint32_t told;    /* bits: steps whose refusal the log has */
+    uint32_t told;    /* bits: steps whose refusal was logged */
     char text[160];   /* the peer's address */
     char why[WHY_SIZE];
 };
 
 /* ---- Commands ---- */
 
-static void step_send(struct redis_login *login, enum step step, int argc, const char **argv)
+static void login_send_step(struct redis_login *login, enum step step, int argc, const char **argv)
 {
     char *bytes = NULL;
     const int len = redisFormatCommandArgv(&bytes, argc, argv, NULL);
@@ -66,7 +66,7 @@ static void step_send(struct redis_login *login, enum step step, int argc, const
     login->expected[login->sent++] = step;
 }
 
-static void send_all(struct redis_login *login)
+static void login_send_all(struct redis_login *login)
 {
     const struct worker *worker = login->worker;
     const struct redis_address *address = &worker->config->redis_at;
@@ -74,21 +74,22 @@ static void send_all(struct redis_login *login)
     snprintf(name, sizeof(name), "wspushd-%08x-%u", worker->segment->header->boot_id, worker->id);
     snprintf(db, sizeof(db), "%u", address->db);
     if (address->password && address->user)
-        step_send(login, STEP_AUTH, 3, (const char *[]){"AUTH", address->user, address->password});
+        login_send_step(login, STEP_AUTH, 3,
+                        (const char *[]){"AUTH", address->user, address->password});
     else if (address->password)
-        step_send(login, STEP_AUTH, 2, (const char *[]){"AUTH", address->password});
+        login_send_step(login, STEP_AUTH, 2, (const char *[]){"AUTH", address->password});
     if (login->select)
-        step_send(login, STEP_SELECT, 2, (const char *[]){"SELECT", db});
+        login_send_step(login, STEP_SELECT, 2, (const char *[]){"SELECT", db});
     else
-        step_send(login, STEP_NAME, 3, (const char *[]){"CLIENT", "SETNAME", name});
-    step_send(login, STEP_ROLE, 1, (const char *[]){"ROLE"});
-    step_send(login, STEP_CLUSTER, 2, (const char *[]){"INFO", "cluster"});
+        login_send_step(login, STEP_NAME, 3, (const char *[]){"CLIENT", "SETNAME", name});
+    login_send_step(login, STEP_ROLE, 1, (const char *[]){"ROLE"});
+    login_send_step(login, STEP_CLUSTER, 2, (const char *[]){"INFO", "cluster"});
 }
 
 /* ---- Ends ---- */
 
-/* Returns the socket, which the login has no more to do with. */
-static int socket_release(struct redis_login *login)
+/* Returns the socket, now owned by the caller, and frees the rest of the login. */
+static int login_release_socket(struct redis_login *login)
 {
     const int fd = bufferevent_getfd(login->socket);
     bufferevent_free(login->socket);
@@ -102,12 +103,12 @@ void redis_login_cancel(struct redis_login *login)
 {
     if (!login->socket)
         return;
-    const int fd = socket_release(login);
+    const int fd = login_release_socket(login);
     descriptors_forget(login->worker, fd);
     close(fd);
 }
 
-static void login_fail(struct redis_login *login, const char *reason)
+static void redis_login_fail(struct redis_login *login, const char *reason)
 {
     char why[WHY_SIZE + sizeof(login->text)];
     snprintf(why, sizeof(why), "%s: %s", login->text, reason);
@@ -117,8 +118,10 @@ static void login_fail(struct redis_login *login, const char *reason)
 
 /* ---- Answers ---- */
 
-/* Returns NULL if the login goes on without what was refused, or what is wrong. */
-static const char *take_error(struct redis_login *login, enum step step, const redisReply *reply)
+/* Handles an error reply. Returns NULL if the login can go on without the step, or the reason why
+ * not. */
+static const char *login_take_error(struct redis_login *login, enum step step,
+                                    const redisReply *reply)
 {
     const enum redis_error kind = redis_error_kind(reply->str, reply->len);
     const char *advice = redis_error_advice(reply->str, reply->len);
@@ -136,37 +139,37 @@ static const char *take_error(struct redis_login *login, enum step step, const r
     return NULL;
 }
 
-/* Returns NULL, or what is wrong. */
-static const char *take_reply(struct redis_login *login, const redisReply *reply)
+/* Handles one reply. Returns NULL, or the reason why the login fails. */
+static const char *login_take_reply(struct redis_login *login, const redisReply *reply)
 {
     if (login->answered == login->sent)
-        return "Redis sent a reply that nobody asked for";
+        return "unexpected reply from Redis";
     const enum step step = login->expected[login->answered++];
     if (reply->type == REDIS_REPLY_ERROR)
-        return take_error(login, step, reply);
+        return login_take_error(login, step, reply);
     const bool wrong =
         (step == STEP_ROLE && redis_role_is_wrong(reply, login->why, sizeof(login->why))) ||
         (step == STEP_CLUSTER && redis_cluster_is_wrong(reply, login->why, sizeof(login->why)));
     return wrong ? login->why : NULL;
 }
 
-/* Takes the replies that are whole. Returns NULL, or what is wrong. */
-static const char *take_replies(struct redis_login *login)
+/* Handles all complete replies. Returns NULL, or the reason why the login fails. */
+static const char *login_take_replies(struct redis_login *login)
 {
     for (;;) {
         void *reply = NULL;
         if (redisReaderGetReply(login->reader, &reply) != REDIS_OK)
-            return "what it sent is not RESP: is this Redis?";
+            return "malformed reply (not RESP): is this Redis?";
         if (!reply)
             return NULL;
-        const char *wrong = take_reply(login, reply);
+        const char *wrong = login_take_reply(login, reply);
         freeReplyObject(reply);
         if (wrong)
             return wrong;
     }
 }
 
-static void on_read(struct bufferevent *socket, void *arg)
+static void login_on_read(struct bufferevent *socket, void *arg)
 {
     struct redis_login *login = arg;
     struct evbuffer *input = bufferevent_get_input(socket);
@@ -174,24 +177,24 @@ static void on_read(struct bufferevent *socket, void *arg)
     worker_note_time(login->worker);
     redisReaderFeed(login->reader, (const char *)evbuffer_pullup(input, -1), len);
     evbuffer_drain(input, len);
-    const char *wrong = take_replies(login);
+    const char *wrong = login_take_replies(login);
     if (wrong)
-        login_fail(login, wrong);
+        redis_login_fail(login, wrong);
     else if (login->answered == login->sent)
-        login->done(login->worker, socket_release(login), login->text);
+        login->done(login->worker, login_release_socket(login), login->text);
 }
 
-static void on_event(struct bufferevent *socket, short what, void *arg)
+static void login_on_event(struct bufferevent *socket, short what, void *arg)
 {
     struct redis_login *login = arg;
     (void)socket;
     worker_note_time(login->worker);
     if (what & BEV_EVENT_EOF)
-        login_fail(login, "Redis closed the connection");
+        redis_login_fail(login, "Redis closed the connection");
     else if (what & BEV_EVENT_TIMEOUT)
-        login_fail(login, "Redis does not answer");
+        redis_login_fail(login, "Redis does not answer");
     else
-        login_fail(login, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+        redis_login_fail(login, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
 }
 
 /* ---- Beginning ---- */
@@ -206,9 +209,9 @@ void redis_login_begin(struct redis_login *login, int fd, const char *text)
     login->socket = bufferevent_socket_new(login->worker->base, fd, BEV_OPT_DEFER_CALLBACKS);
     if (!login->reader || !login->socket)
         abort();
-    bufferevent_setcb(login->socket, on_read, NULL, on_event, login);
+    bufferevent_setcb(login->socket, login_on_read, NULL, login_on_event, login);
     bufferevent_set_timeouts(login->socket, &timeout, &timeout);
-    send_all(login);
+    login_send_all(login);
     bufferevent_enable(login->socket, EV_READ | EV_WRITE);
 }
 

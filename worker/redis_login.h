@@ -25,7 +25,7 @@ void redis_login_begin(struct redis_login *login, int fd, const char *text);
 /* Closes the socket, if there is one; `done` is not called. */
 void redis_login_cancel(struct redis_login *login);
 
-/* True if this Redis answers INFO, so that its role can be asked for again. */
+/* True if this Redis answers INFO, so that its role can be checked again. */
 bool redis_login_tells_role(const struct redis_login *login);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* True if the reply to ROLE is not that of a primary; `why` then says what the server is. */
+/* True if the reply to ROLE is not that of a primary; `why` then names the actual role. */
 bool redis_role_is_wrong(const redisReply *role, char *why, size_t size);
 
 /* Does the same for the reply to INFO replication, which is cheaper for Redis to produce. */

@@ -9,22 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REPEAT_MS = 60000 /* a reason that stays is logged so often */ };
+enum { REPEAT_MS = 60000 /* a reason that stays the same is logged again after this time */ };
 
-/* What the log has of each link. */
+/* The last line logged about each link. */
 static struct {
     char text[TROUBLE_TEXT_MAX];
     uint64_t at_ms;
-    uint32_t repeats; /* since, that are not logged */
+    uint32_t repeats; /* repetitions since then that were not logged */
 } logged[REDIS_LINK_COUNT];
 
-static bool is_news(const struct worker *worker, enum redis_link link, const char *why)
+static bool trouble_is_news(const struct worker *worker, enum redis_link link, const char *why)
 {
     return strcmp(logged[link].text, why) != 0 || worker->now_ms - logged[link].at_ms >= REPEAT_MS;
 }
 
-/* JSON takes no bytes that are not UTF-8, and Redis may say any. */
-static void copy_printable(char out[TROUBLE_TEXT_MAX], const char *text)
+/* Copies printable ASCII and replaces other bytes: Redis's text may hold any, and JSON must be
+ * UTF-8. */
+static void copy_printable_text(char out[TROUBLE_TEXT_MAX], const char *text)
 {
     size_t len = 0;
     for (; len < TROUBLE_TEXT_MAX - 1 && text[len]; len++)
@@ -32,8 +33,8 @@ static void copy_printable(char out[TROUBLE_TEXT_MAX], const char *text)
     out[len] = '\0';
 }
 
-static void log_trouble(const struct worker *worker, enum redis_link link, const char *why,
-                        uint32_t retry_ms)
+static void log_link_trouble(const struct worker *worker, enum redis_link link, const char *why,
+                             uint32_t retry_ms)
 {
     char redis[160], what[1024];
     redis_address_text(&worker->config->redis_at, redis, sizeof(redis));
@@ -50,13 +51,13 @@ void redis_trouble_tell(struct worker *worker, enum redis_link link, const char 
                         uint32_t retry_ms)
 {
     char why[TROUBLE_TEXT_MAX];
-    copy_printable(why, reason);
+    copy_printable_text(why, reason);
     trouble_set(&worker->slot->trouble[link], why);
-    if (!is_news(worker, link, why)) {
+    if (!trouble_is_news(worker, link, why)) {
         logged[link].repeats++;
         return;
     }
-    log_trouble(worker, link, why, retry_ms);
+    log_link_trouble(worker, link, why, retry_ms);
     snprintf(logged[link].text, sizeof(logged[link].text), "%s", why);
     logged[link].at_ms = worker->now_ms;
     logged[link].repeats = 0;

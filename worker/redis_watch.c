@@ -1,7 +1,8 @@
 /*
- * See redis_watch.h. It is asked on the command link, because a subscribed connection may not ask
- * (RESP2), by INFO, whose reply takes fewer allocations than that of ROLE. Workers ask in different
- * seconds. A login that was refused INFO is not followed by more of them: an ACL logs each.
+ * See redis_watch.h. The role is asked for on the command link, because a subscribed connection
+ * cannot ask (RESP2), and by INFO, whose reply takes fewer allocations than that of ROLE. Workers
+ * ask in different seconds. If INFO was refused at login, it is not sent again: an ACL logs each
+ * refusal.
  */
 #include "worker/redis_watch.h"
 
@@ -13,12 +14,12 @@
 
 enum {
     ASK_EVERY_S = 5,
-    APART_S = 2 /* one worker and the next */
+    APART_S = 2 /* between two workers */
 };
 
-static uint32_t asked; /* the last period in which it was asked */
+static uint32_t asked; /* the last period in which this worker asked */
 
-static void on_replication(struct worker *worker, const redisReply *reply, void *arg)
+static void watch_on_replication(struct worker *worker, const redisReply *reply, void *arg)
 {
     char why[192];
     (void)arg;
@@ -37,5 +38,5 @@ void redis_watch_tick(struct worker *worker)
     if (period == asked || !command_tells_role(worker))
         return;
     asked = period;
-    command_send(worker, 2, argv, lens, on_replication, NULL);
+    command_send(worker, 2, argv, lens, watch_on_replication, NULL);
 }

@@ -11,8 +11,8 @@
 #include <sys/socket.h>
 
 enum {
-    RETRY_SPREAD = 5, /* seconds, over which those who get a 503 are asked to come back */
-    DRAIN_READS = 4   /* of SCRATCH_SIZE: who sends more before an answer may lose the answer */
+    RETRY_SPREAD = 5, /* seconds over which the retries after a 503 are spread */
+    DRAIN_READS = 4   /* of SCRATCH_SIZE: a client that sends more before the answer may lose it */
 };
 
 void refuse_with(struct worker *worker, struct conn *conn, const void *response, size_t len)
@@ -26,10 +26,10 @@ void refuse_with(struct worker *worker, struct conn *conn, const void *response,
     outbox_add(worker, conn, outbox_bytes(worker, response, len));
 }
 
-/* Counts, and makes the response. Returns its length. */
-static size_t refusal_response(struct worker *worker, const struct conn *conn,
-                               struct refusal refusal, _Atomic uint64_t *counter,
-                               char response[HTTP_RESPONSE_MAX])
+/* Counts the refusal and encodes the response. Returns its length in bytes. */
+static size_t encode_refusal_response(struct worker *worker, const struct conn *conn,
+                                      struct refusal refusal, _Atomic uint64_t *counter,
+                                      char response[HTTP_RESPONSE_MAX])
 {
     const uint32_t fd = (uint32_t)(conn - worker->table);
     stats_add(counter, 1);
@@ -42,18 +42,18 @@ void refuse(struct worker *worker, struct conn *conn, struct refusal refusal,
             _Atomic uint64_t *counter)
 {
     char response[HTTP_RESPONSE_MAX];
-    const size_t len = refusal_response(worker, conn, refusal, counter, response);
+    const size_t len = encode_refusal_response(worker, conn, refusal, counter, response);
     refuse_with(worker, conn, response, len);
 }
 
-/* What the client has sent is thrown away first: closing a socket with unread bytes resets the
- * connection, and the response might be lost with it (RFC 9112 §9.6). */
+/* Discards the client's bytes first: closing a socket with unread bytes resets the connection, and
+ * the response might be lost with it (RFC 9112 §9.6). */
 void refuse_at_once(struct worker *worker, struct conn *conn, struct refusal refusal,
                     _Atomic uint64_t *counter)
 {
     char response[HTTP_RESPONSE_MAX];
     const int fd = (int)(conn - worker->table);
-    const size_t len = refusal_response(worker, conn, refusal, counter, response);
+    const size_t len = encode_refusal_response(worker, conn, refusal, counter, response);
     for (int reads = 0; reads < DRAIN_READS; reads++)
         if (recv(fd, worker->scratch, SCRATCH_SIZE, MSG_DONTWAIT) <= 0)
             break;

@@ -1,9 +1,9 @@
 /*
- * See rehome.h. A record changes hands by one store, the word. What stands in it of the old owner's
- * is taken out before: that means something only to the old owner, who reads it no more.
+ * See rehome.h. A record changes its owner by one store, of its word. Data in the record that only
+ * the old owner can use is removed before.
  *
- * Nobody else writes to a slot that is being left, so what is owed to the clients of a gap is noted
- * there and read by all who may have got some of them.
+ * No other process writes to a slot that is being left, so the gaps owed to its clients are noted
+ * there and read by all workers that may have got some of them.
  */
 #include "worker/rehome.h"
 
@@ -35,7 +35,7 @@ uint32_t rehome_owner(const struct worker *worker, const struct conn *conn)
     return worker->id % plan.other;
 }
 
-static void give_all(struct worker *worker)
+static void rehome_give_connections(struct worker *worker)
 {
     const uint32_t high = worker_high(worker);
     for (uint32_t fd = 0; fd < high; fd++) {
@@ -53,10 +53,10 @@ static void give_all(struct worker *worker)
     }
 }
 
-/* The slot is not needed any more: nothing of it may stay open, or seem to be there. What it has
- * counted stays, and so do `high`, which its connections are found by, and positions in its rings
- * and streams, which never go back. */
-static void retire(struct worker *worker)
+/* Closes a slot that is not needed any more: none of its resources may stay open or seem to exist.
+ * Its counters stay, and so do `high`, by which its connections are found, and the positions in its
+ * rings and streams, which never decrease. */
+static void retire_slot(struct worker *worker)
 {
     struct slot *slot = worker->slot;
     link_close(worker);
@@ -70,26 +70,26 @@ static void retire(struct worker *worker)
         atomic_store_explicit(words[i], 0, memory_order_release);
 }
 
-static void give(struct worker *worker)
+static void rehome_give_away(struct worker *worker)
 {
     KILLPOINT(GIVE_BEGUN);
-    give_all(worker);
+    rehome_give_connections(worker);
     KILLPOINT(GIVE_ENDED);
     if (worker->id >= worker->plan.other)
-        retire(worker);
+        retire_slot(worker);
 }
 
 int rehome_leave(struct worker *worker)
 {
     const bool guest = worker->id >= worker->plan.active;
     if (worker->plan.phase == PLAN_REST && guest)
-        retire(worker);
+        retire_slot(worker);
     if (worker->plan.phase != PLAN_GIVE || guest)
         return 0;
     gap_leave(worker);
     if (!parcel_write(worker))
-        return 1; /* its successor tries again */
-    give(worker);
+        return 1; /* the successor tries again */
+    rehome_give_away(worker);
     return 0;
 }
 
@@ -98,7 +98,7 @@ bool rehome_resume(struct worker *worker)
     if (worker->plan.phase != PLAN_GIVE || worker->id >= worker->plan.active ||
         atomic_load_explicit(&worker->slot->parcel, memory_order_acquire) == 0)
         return false;
-    give(worker);
+    rehome_give_away(worker);
     return true;
 }
 
@@ -124,7 +124,7 @@ void rehome_begin(struct worker *worker)
     topic_rehome(worker);
     kicks_rehome(worker);
     gap_take(worker);
-    /* A successor finds all that follows begun, and goes on with it as after any death. */
+    /* From here on a successor finds the take begun, and goes on as after any death. */
     slot_set_stage(slot, worker->plan.number, STAGE_TAKING);
     KILLPOINT(TAKE_BEGUN);
 }
@@ -132,5 +132,5 @@ void rehome_begin(struct worker *worker)
 void rehome_finish(struct worker *worker)
 {
     if (worker->plan.phase == PLAN_TAKE && move_blind(worker) && link_writable(worker))
-        link_fail(worker, "it was made anew while the number of workers changed");
+        link_fail(worker, "the link was made again while the number of workers changed");
 }

@@ -26,7 +26,7 @@
  * one. */
 uint32_t rehome_owner(const struct worker *worker, const struct conn *conn);
 
-/* Does what the plan demands of a worker that has left its loop. Returns its exit status. */
+/* Carries out the plan for a worker that has left its loop. Returns its exit status. */
 int rehome_leave(struct worker *worker);
 
 /* Finishes handing out connections that a dead predecessor had begun to give away; true if it

@@ -1,10 +1,10 @@
 /*
- * See report.h. A report is a PUBLISH, so it comes to any node; nobody waits for its reply, and it
- * is not sent a second time: who has asked waits a moment and then says from how many nodes it has
- * heard.
+ * See report.h. A report is a PUBLISH, so it reaches any node. It is sent once, and its reply is
+ * ignored: the asking worker waits for a moment and then says how many nodes have reported.
  *
- * Each push that asks costs a command, and commands of clients wait in the same line: where many
- * are owed already, there is no report. So a flood of such pushes harms no more than one of others.
+ * Each push with a ticket costs a command, and clients' commands wait in the same queue: if many
+ * replies are owed already, no report is sent. So a flood of such pushes does no more harm than one
+ * of others.
  */
 #include "worker/report.h"
 
@@ -15,12 +15,12 @@
 #include <string.h>
 
 enum {
-    OWED_MAX = 4096, /* answers of Redis that may be outstanding; then nothing is told */
+    OWED_MAX = 4096, /* replies that Redis may owe; with more, no report is sent */
     CHANNEL_MAX = 64 + 32
 };
 
-/* The channel's name behind the prefix. */
-static int channel_name(char out[CHANNEL_MAX], uint32_t boot, uint32_t worker)
+/* Writes the channel's name without the prefix. Returns its length. */
+static int report_channel_name(char out[CHANNEL_MAX], uint32_t boot, uint32_t worker)
 {
     return snprintf(out, CHANNEL_MAX, "report:%x-%x", boot, worker);
 }
@@ -28,11 +28,11 @@ static int channel_name(char out[CHANNEL_MAX], uint32_t boot, uint32_t worker)
 void report_subscribe(struct worker *worker)
 {
     char name[CHANNEL_MAX];
-    channel_name(name, worker->segment->header->boot_id, worker->id);
+    report_channel_name(name, worker->segment->header->boot_id, worker->id);
     subscriptions_channel(worker, name, true);
 }
 
-static uint64_t count(const _Atomic uint64_t *counter)
+static uint64_t read_counter_value(const _Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
@@ -40,15 +40,15 @@ static uint64_t count(const _Atomic uint64_t *counter)
 struct tally report_tally(const struct worker *worker)
 {
     const struct stats *stats = worker->stats;
-    return (struct tally){.delivered = count(&stats->delivered),
-                          .closed = count(&stats->dropped_closed),
-                          .nobody = count(&stats->dropped_nobody)};
+    return (struct tally){.delivered = read_counter_value(&stats->delivered),
+                          .closed = read_counter_value(&stats->dropped_closed),
+                          .nobody = read_counter_value(&stats->dropped_nobody)};
 }
 
-static void publish(struct worker *worker, const struct report *report)
+static void publish_push_report(struct worker *worker, const struct report *report)
 {
     char name[CHANNEL_MAX], channel[2 * CHANNEL_MAX], text[REPORT_TEXT_MAX];
-    channel_name(name, report->ticket.boot, report->ticket.worker);
+    report_channel_name(name, report->ticket.boot, report->ticket.worker);
     snprintf(channel, sizeof(channel), "%s%s", worker->config->prefix, name);
     const char *argv[] = {"PUBLISH", channel, text};
     const size_t lens[] = {strlen(argv[0]), strlen(channel), report_text(text, report)};
@@ -69,8 +69,9 @@ void report_tell(struct worker *worker, struct report *report, const struct tall
     report->outcome[REPORT_queued] = queued;
     report->outcome[REPORT_closed] = closed;
     report->outcome[REPORT_no_connection] = now.nobody - before->nobody;
-    /* Whoever has it neither now nor later was too slow, if his connection did not break. */
+    /* A client that has not got the push and will not get it was too slow, unless its connection
+     * broke. */
     const uint64_t known = delivered + queued + closed;
     report->outcome[REPORT_slow] = recipients > known ? recipients - known : 0;
-    publish(worker, report);
+    publish_push_report(worker, report);
 }

@@ -1,6 +1,6 @@
 /*
- * See requests.h. The system's opcodes have a handler each, by the table in proto/message.h; an
- * application's opcode has a rule in push.conf.
+ * See requests.h. Each system opcode has a handler, by the table in proto/message.h; an opcode of
+ * the application has a rule in push.conf.
  */
 #include "worker/requests.h"
 
@@ -23,10 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WHY_MAX = 240 }; /* bytes of the words in an ERROR */
+enum { WHY_MAX = 240 }; /* bytes of the text in an ERROR */
 
-/* Returns the length of the text, cut between two characters if it is long. */
-static size_t cut_text(const char *text)
+/* Returns the length of the text, cut between two characters if it is too long. */
+static size_t cut_error_text(const char *text)
 {
     size_t len = strnlen(text, WHY_MAX + 1);
     if (len <= WHY_MAX)
@@ -42,7 +42,7 @@ void request_error(struct request_error *error, enum error_code code, uint32_t o
     const int begun =
         snprintf(error->json, sizeof(error->json),
                  "{\"code\":\"%s\",\"op\":%u,\"message\":", error_code_name(code), op);
-    size_t len = (size_t)begun + json_quote(error->json + begun, text, cut_text(text));
+    size_t len = (size_t)begun + json_quote(error->json + begun, text, cut_error_text(text));
     error->json[len++] = '}';
     error->message = (struct message){
         .op = OP_ERROR, .form = PAYLOAD_JSON, .payload = (const uint8_t *)error->json, .len = len};
@@ -62,12 +62,13 @@ void request_refuse(struct worker *worker, struct conn *conn, enum error_code co
 typedef void request_handler(struct worker *worker, struct conn *conn,
                              const struct message *request);
 
-static void on_unknown(struct worker *worker, struct conn *conn, const struct message *request)
+static void request_on_unknown(struct worker *worker, struct conn *conn,
+                               const struct message *request)
 {
     char why[96];
     const char *name = system_opcode_name(request->op);
     if (name)
-        snprintf(why, sizeof(why), "no such opcode: %s is what the server sends", name);
+        snprintf(why, sizeof(why), "no such opcode: only the server sends %s", name);
     else
         snprintf(why, sizeof(why), "no such opcode: push.conf does not declare %u", request->op);
     request_refuse(worker, conn, ERROR_UNKNOWN_OPCODE, request->op, why);
@@ -83,10 +84,10 @@ static void on_ping(struct worker *worker, struct conn *conn, const struct messa
 
 static void on_pong(struct worker *worker, struct conn *conn, const struct message *request)
 {
-    (void)worker, (void)conn, (void)request; /* that it came is all that it says */
+    (void)worker, (void)conn, (void)request; /* any message counts as a sign of life */
 }
 
-enum { RENEWALS_A_SECOND = 5 }; /* on one connection: a signature costs time to check */
+enum { RENEWALS_A_SECOND = 5 }; /* on one connection: checking a signature costs time */
 
 static void on_auth(struct worker *worker, struct conn *conn, const struct message *request)
 {
@@ -124,7 +125,7 @@ static request_handler *const system_handlers[] = {
 
 /* ---- The application's opcodes ---- */
 
-/* Returns the number of the first byte that is not UTF-8. */
+/* Returns the index of the first byte that is not UTF-8. */
 static size_t find_invalid_utf8(const struct message *request)
 {
     uint32_t state = UTF8_ACCEPT;
@@ -134,8 +135,8 @@ static size_t find_invalid_utf8(const struct message *request)
     return i;
 }
 
-static void refuse_payload(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
-                           const struct message *request)
+static void refuse_bad_payload(struct worker *worker, struct conn *conn,
+                               const struct opcode_rule *rule, const struct message *request)
 {
     char why[EXPLAIN_MAX], error[EXPLAIN_MAX - 64];
     if (rule->payload == KIND_JSON)
@@ -148,8 +149,8 @@ static void refuse_payload(struct worker *worker, struct conn *conn, const struc
     request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, why);
 }
 
-static void refuse_size(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
-                        const struct message *request)
+static void refuse_large_payload(struct worker *worker, struct conn *conn,
+                                 const struct opcode_rule *rule, const struct message *request)
 {
     char why[96];
     snprintf(why, sizeof(why), "the payload has %zu bytes, and opcode %u takes at most %u",
@@ -157,7 +158,8 @@ static void refuse_size(struct worker *worker, struct conn *conn, const struct o
     request_refuse(worker, conn, ERROR_TOO_LARGE, request->op, why);
 }
 
-static void refuse_rate(struct worker *worker, struct conn *conn, const struct opcode_rule *rule)
+static void refuse_rapid_request(struct worker *worker, struct conn *conn,
+                                 const struct opcode_rule *rule)
 {
     char why[96];
     snprintf(why, sizeof(why), "more than %u a second with opcode %u on this connection",
@@ -165,7 +167,7 @@ static void refuse_rate(struct worker *worker, struct conn *conn, const struct o
     request_refuse(worker, conn, ERROR_RATE_LIMITED, rule->op, why);
 }
 
-static bool payload_fits(const struct opcode_rule *rule, const struct message *request)
+static bool payload_fits_rule(const struct opcode_rule *rule, const struct message *request)
 {
     const char *text = (const char *)request->payload;
     switch (rule->payload) {
@@ -180,15 +182,15 @@ static bool payload_fits(const struct opcode_rule *rule, const struct message *r
     return true;
 }
 
-static void follow_rule(struct worker *worker, struct conn *conn, const struct opcode_rule *rule,
-                        const struct message *request)
+static void follow_opcode_rule(struct worker *worker, struct conn *conn,
+                               const struct opcode_rule *rule, const struct message *request)
 {
     if (rule->max > 0 && request->len > rule->max)
-        refuse_size(worker, conn, rule, request);
-    else if (!payload_fits(rule, request))
-        refuse_payload(worker, conn, rule, request);
+        refuse_large_payload(worker, conn, rule, request);
+    else if (!payload_fits_rule(rule, request))
+        refuse_bad_payload(worker, conn, rule, request);
     else if (rule->rate > 0 && !rates_allow(worker, conn, request->op, rule->rate))
-        refuse_rate(worker, conn, rule);
+        refuse_rapid_request(worker, conn, rule);
     else if (rule->target == TARGET_ECHO)
         answers_send(worker, conn, request);
     else if (rule->target != TARGET_DROP)
@@ -203,13 +205,14 @@ bool request_known(const struct worker *worker, uint32_t op)
     return config_rule(worker->config, op);
 }
 
-/* Clients may send any number: what is not known is counted together. */
+/* Counts a request. Clients may send any opcode, so unknown ones share one counter. */
 static void count_request(struct worker *worker, uint32_t op, bool known)
 {
     stats_add(known ? stats_requests(worker->stats, op) : &worker->stats->requests_other, 1);
 }
 
-static void dispatch(struct worker *worker, struct conn *conn, const struct message *request)
+static void dispatch_by_opcode(struct worker *worker, struct conn *conn,
+                               const struct message *request)
 {
     const size_t count = sizeof(system_handlers) / sizeof(system_handlers[0]);
     words_op(&worker->slot->words, request->op);
@@ -217,28 +220,28 @@ static void dispatch(struct worker *worker, struct conn *conn, const struct mess
     if (request->op < OP_APPLICATION_MIN) {
         request_handler *handler = request->op < count ? system_handlers[request->op] : NULL;
         count_request(worker, request->op, handler);
-        (handler ? handler : on_unknown)(worker, conn, request);
+        (handler ? handler : request_on_unknown)(worker, conn, request);
         return;
     }
     const struct opcode_rule *rule = config_rule(worker->config, request->op);
     count_request(worker, request->op, rule);
     if (rule)
-        follow_rule(worker, conn, rule, request);
+        follow_opcode_rule(worker, conn, rule, request);
     else
-        on_unknown(worker, conn, request);
+        request_on_unknown(worker, conn, request);
 }
 
 /* ---- The modes ---- */
 
-static void in_echo(struct worker *worker, struct conn *conn, enum ws_opcode kind,
-                    const uint8_t *bytes, size_t len)
+static void receive_echo_message(struct worker *worker, struct conn *conn, enum ws_opcode kind,
+                                 const uint8_t *bytes, size_t len)
 {
     outbox_reserve(worker, len);
     outbox_add(worker, conn, outbox_frame(worker, kind, bytes, len));
 }
 
-static void in_binary(struct worker *worker, struct conn *conn, enum ws_opcode kind,
-                      const uint8_t *bytes, size_t len)
+static void receive_binary_message(struct worker *worker, struct conn *conn, enum ws_opcode kind,
+                                   const uint8_t *bytes, size_t len)
 {
     struct message request;
     if (kind != WS_BINARY)
@@ -246,13 +249,13 @@ static void in_binary(struct worker *worker, struct conn *conn, enum ws_opcode k
     else if (!message_from_binary(&request, bytes, len))
         request_refuse(worker, conn, ERROR_SHORT_MESSAGE, 0, NULL);
     else
-        dispatch(worker, conn, &request);
+        dispatch_by_opcode(worker, conn, &request);
 }
 
-static void in_json(struct worker *worker, struct conn *conn, enum ws_opcode kind,
-                    const uint8_t *bytes, size_t len)
+static void receive_json_message(struct worker *worker, struct conn *conn, enum ws_opcode kind,
+                                 const uint8_t *bytes, size_t len)
 {
-    /* Decoded text and base64. Grows to the largest message. */
+    /* Decoded text and base64; grows to the size of the largest message. */
     static uint8_t *decoded;
     static size_t size;
     struct message request;
@@ -268,7 +271,7 @@ static void in_json(struct worker *worker, struct conn *conn, enum ws_opcode kin
             abort();
     }
     if (message_from_json(&request, (const char *)bytes, len, decoded) == 0) {
-        dispatch(worker, conn, &request);
+        dispatch_by_opcode(worker, conn, &request);
         return;
     }
     char why[EXPLAIN_MAX];
@@ -284,11 +287,11 @@ void request_received(struct worker *worker, struct conn *conn, enum ws_opcode k
         return;
     last_words_message(bytes, len);
     if (conn_has(conn, CONN_ECHO))
-        in_echo(worker, conn, kind, bytes, len);
+        receive_echo_message(worker, conn, kind, bytes, len);
     else if (conn_has(conn, CONN_JSON))
-        in_json(worker, conn, kind, bytes, len);
+        receive_json_message(worker, conn, kind, bytes, len);
     else
-        in_binary(worker, conn, kind, bytes, len);
+        receive_binary_message(worker, conn, kind, bytes, len);
     last_words_message(NULL, 0);
     words_op(&worker->slot->words, 0);
 }

@@ -1,7 +1,7 @@
 /*
- * See rings.h. The entries of one ring are handled, then sent, then committed, as many at a time as
- * make a batch (batch.h); a successor handles again what was not committed, and the marks in the
- * records keep what was already sent from going out twice.
+ * See rings.h. The entries of one ring are handled, their frames sent, and then the entries
+ * committed, in batches (batch.h). A successor handles uncommitted entries again, and the marks in
+ * the records keep pushes that were already sent from going out twice.
  */
 #include "worker/rings.h"
 
@@ -18,63 +18,63 @@
 
 #include <string.h>
 
-enum { DOUBT_MS = 3000 /* a worker has a turn at least once a second */ };
+enum { DOUBT_MS = 3000 /* longer than the second in which every worker has a turn */ };
 
 /* Workers to be woken at the end of the turn: one bit each. */
 static uint64_t to_wake;
 
 typedef void ring_handler(struct worker *worker, const struct ring_entry *entry, uint64_t mark);
 
-static void on_adopt(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_adopt(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
     home_adopt(worker, (const struct adoption *)entry->bytes);
 }
 
-static void on_orphan(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_orphan(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
     home_orphan(worker, (const struct conn_ref *)entry->bytes);
 }
 
-static void on_all(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_all(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     deliver_all(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
-static void on_users(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_users(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     deliver_users(worker, entry->bytes, entry->size, mark, REPORT_COPY);
 }
 
-static void on_topic(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_topic(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     const size_t len = entry->bytes[0];
     deliver_topic(worker, (const char *)entry->bytes + 1, len, entry->bytes + 1 + len,
                   entry->size - 1 - len, mark, REPORT_COPY);
 }
 
-static void on_interest(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_interest(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
     topic_told(worker, (const struct interest *)entry->bytes);
 }
 
-static void on_ctl(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_ctl(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)mark;
     control_copied(worker, entry->bytes, entry->size);
 }
 
-static void on_probe(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
+static void ring_on_probe(struct worker *worker, const struct ring_entry *entry, uint64_t mark)
 {
     (void)entry, (void)mark;
     atomic_store_explicit(&worker->slot->probed, worker->now_ms, memory_order_relaxed);
 }
 
-/* ---- Whether an entry is what its type says ---- */
+/* ---- Checks of entries ---- */
 
-static bool is_adoption(const struct worker *worker, const struct ring_entry *entry)
+static bool entry_is_adoption(const struct worker *worker, const struct ring_entry *entry)
 {
     const struct adoption *adoption = (const struct adoption *)entry->bytes;
     (void)worker;
@@ -82,19 +82,19 @@ static bool is_adoption(const struct worker *worker, const struct ring_entry *en
            entry->size - sizeof(*adoption) == (uint64_t)adoption->response_len + adoption->rest_len;
 }
 
-static bool is_conn_ref(const struct worker *worker, const struct ring_entry *entry)
+static bool entry_is_conn_ref(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker;
     return entry->size == sizeof(struct conn_ref);
 }
 
-static bool is_topic_push(const struct worker *worker, const struct ring_entry *entry)
+static bool entry_is_topic_push(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker;
     return entry->size > 0 && entry->size >= 1u + entry->bytes[0];
 }
 
-static bool is_interest(const struct worker *worker, const struct ring_entry *entry)
+static bool entry_is_interest(const struct worker *worker, const struct ring_entry *entry)
 {
     const struct interest *interest = (const struct interest *)entry->bytes;
     return entry->size >= sizeof(*interest) && entry->size - sizeof(*interest) == interest->len &&
@@ -102,7 +102,7 @@ static bool is_interest(const struct worker *worker, const struct ring_entry *en
            interest->from < worker->workers;
 }
 
-static bool is_any(const struct worker *worker, const struct ring_entry *entry)
+static bool entry_is_any(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker, (void)entry;
     return true;
@@ -142,8 +142,8 @@ bool rings_ready(const struct worker *worker)
     return false;
 }
 
-/* Somebody has written over the memory of the ring: says so. */
-static void ring_damaged(struct worker *worker, uint32_t from, uint32_t to, uint32_t times)
+/* Counts and logs damage to the memory of a ring. */
+static void log_ring_damage(struct worker *worker, uint32_t from, uint32_t to, uint32_t times)
 {
     static struct log_limit limit;
     uint64_t suppressed;
@@ -153,9 +153,9 @@ static void ring_damaged(struct worker *worker, uint32_t from, uint32_t to, uint
                   (unsigned long long)suppressed);
 }
 
-/* What neither end can put right, for one of them has died, is given up after a while in which a
- * living end would have. */
-static void give_up_if_doubtful(struct worker *worker, uint32_t from)
+/* Gives up a damaged part of a ring that neither end can repair because one of them died: after a
+ * time in which a live producer would have. */
+static void ring_skip_if_doubtful(struct worker *worker, uint32_t from)
 {
     static uint64_t since_ms[WORKERS_MAX];
     struct ring *ring = &worker->in[from];
@@ -170,65 +170,66 @@ static void give_up_if_doubtful(struct worker *worker, uint32_t from)
     }
 }
 
-/* Looks at the words of the rings from and to another worker: a process that went wrong may have
- * written over them. */
-static void check_rings(struct worker *worker, uint32_t other)
+/* Checks the control words of the rings from and to another worker: a process with a bug may have
+ * overwritten them. */
+static void check_rings_with(struct worker *worker, uint32_t other)
 {
     ring_check_consumer(&worker->in[other]);
     ring_check_producer(&worker->out[other]);
-    give_up_if_doubtful(worker, other);
+    ring_skip_if_doubtful(worker, other);
     const uint32_t in = ring_take_damage(&worker->in[other]);
     const uint32_t out = ring_take_damage(&worker->out[other]);
     if (in)
-        ring_damaged(worker, other, worker->id, in);
+        log_ring_damage(worker, other, worker->id, in);
     if (out)
-        ring_damaged(worker, worker->id, other, out);
+        log_ring_damage(worker, worker->id, other, out);
 }
 
-static uint32_t message_of(const struct ring_entry *entry)
+static uint32_t entry_message(const struct ring_entry *entry)
 {
     return entry->type & RING_MESSAGE_MASK;
 }
 
-/* The stamp of a push (latency.h); 0 of every other message. */
-static uint32_t stamp_of(const struct ring_entry *entry)
+/* Returns the stamp of a push (latency.h), or 0 for every other message. */
+static uint32_t entry_latency_stamp(const struct ring_entry *entry)
 {
-    const uint32_t message = message_of(entry);
+    const uint32_t message = entry_message(entry);
     const bool push = message == RING_ALL || message == RING_USERS || message == RING_TOPIC;
     return push ? entry->type >> RING_STAMP_SHIFT : 0;
 }
 
-static void handle(struct worker *worker, uint32_t from, const struct ring_entry *entry,
-                   uint64_t end)
+static void handle_ring_entry(struct worker *worker, uint32_t from, const struct ring_entry *entry,
+                              uint64_t end)
 {
     words_push(&worker->slot->words, from + 1, end);
     if (poison_is(worker, from + 1, end) &&
         poison_skips(worker, from + 1, end, entry->bytes, entry->size))
         return;
-    if (message_of(entry) < RING_MESSAGE_COUNT && messages[message_of(entry)].check(worker, entry))
-        messages[message_of(entry)].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
+    if (entry_message(entry) < RING_MESSAGE_COUNT &&
+        messages[entry_message(entry)].check(worker, entry))
+        messages[entry_message(entry)].handle(worker, entry, conn_mark(RING_SOURCE(from), end));
     else
-        ring_damaged(worker, from, worker->id, 1);
+        log_ring_damage(worker, from, worker->id, 1);
 }
 
-/* Of the batch in hand, for its latency. */
+/* The batch in hand, for its latency. */
 static struct in_hand {
-    uint64_t delivered; /* deliveries before it */
-    uint32_t stamp;     /* of its oldest push; 0: there is none */
+    uint64_t delivered; /* deliveries counted before the batch */
+    uint32_t stamp;     /* of its oldest push; 0: none */
 } in_hand;
 
-static void commit_ring(struct worker *worker, uint32_t source, uint64_t end)
+static void commit_ring_batch(struct worker *worker, uint32_t source, uint64_t end)
 {
     const uint32_t from = source - 1;
-    (void)end; /* everything that was taken */
+    (void)end; /* the ring commits everything that was taken */
     latency_sent_for(worker, in_hand.delivered, in_hand.stamp);
     KILLPOINT(RING_HANDLED);
     if (ring_commit(&worker->in[from]))
         rings_poke(worker, from);
 }
 
-/* Handles at most so many entries of one ring, as one batch. Returns how many there were. */
-static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
+/* Handles at most `most` entries of one ring as one batch. Returns their number. */
+static uint32_t read_ring_batch(struct worker *worker, uint32_t from, uint32_t most)
 {
     struct ring *ring = &worker->in[from];
     const struct ring_entry *entry;
@@ -241,12 +242,12 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
         if (count++ == 0)
             batch_begin(worker, RING_SOURCE(from), 0);
         batch_reach(worker, end);
-        in_hand.stamp = in_hand.stamp ? in_hand.stamp : stamp_of(entry);
-        handle(worker, from, entry, end);
+        in_hand.stamp = in_hand.stamp ? in_hand.stamp : entry_latency_stamp(entry);
+        handle_ring_entry(worker, from, entry, end);
     }
     if (count == 0 && ring->next_head != begin && ring_commit(ring))
-        rings_poke(worker, from); /* only what was cancelled */
-    if (count > 0 && batch_send(worker, RING_SOURCE(from), end, commit_ring))
+        rings_poke(worker, from); /* only cancelled entries */
+    if (count > 0 && batch_send(worker, RING_SOURCE(from), end, commit_ring_batch))
         words_push(&worker->slot->words, 0, 0);
     return count;
 }
@@ -254,7 +255,7 @@ static uint32_t read_some(struct worker *worker, uint32_t from, uint32_t most)
 void rings_read(struct worker *worker, uint32_t from)
 {
     words_doing(&worker->slot->words, DOING_RINGS);
-    read_some(worker, from, UINT32_MAX);
+    read_ring_batch(worker, from, UINT32_MAX);
 }
 
 void rings_end_wishes(struct worker *worker)
@@ -262,13 +263,13 @@ void rings_end_wishes(struct worker *worker)
     for (uint32_t i = 0; i < worker->workers; i++) {
         if (i == worker->id)
             continue;
-        check_rings(worker, i);
+        check_rings_with(worker, i);
         ring_end_wish(&worker->out[i]);
     }
 }
 
-/* True if worker i has a ring to this one that is called `source`. */
-static bool is_source(const struct worker *worker, uint32_t i, uint32_t source)
+/* True if `source` is the ring from worker i to this one. */
+static bool ring_is_source(const struct worker *worker, uint32_t i, uint32_t source)
 {
     return i != worker->id && i < worker->workers && RING_SOURCE(i) == source;
 }
@@ -276,12 +277,12 @@ static bool is_source(const struct worker *worker, uint32_t i, uint32_t source)
 void rings_resume(struct worker *worker, uint32_t source, uint64_t end)
 {
     const uint32_t from = source - 1;
-    if (!is_source(worker, from, source))
+    if (!ring_is_source(worker, from, source))
         return;
     words_doing(&worker->slot->words, DOING_RINGS);
     while (worker->in[from].next_head < end) {
         batch_turn(worker);
-        if (read_some(worker, from, worker->careful ? 1 : UINT32_MAX) == 0)
+        if (read_ring_batch(worker, from, worker->careful ? 1 : UINT32_MAX) == 0)
             break;
         batch_finish(worker);
     }
@@ -290,28 +291,28 @@ void rings_resume(struct worker *worker, uint32_t source, uint64_t end)
 
 /* ---- Adoptions ---- */
 
-static bool is_adopt(const struct worker *worker, uint32_t from, const struct ring_entry *entry,
-                     uint64_t end)
+static bool entry_must_adopt(const struct worker *worker, uint32_t from,
+                             const struct ring_entry *entry, uint64_t end)
 {
-    return message_of(entry) == RING_ADOPT && is_adoption(worker, entry) &&
+    return entry_message(entry) == RING_ADOPT && entry_is_adoption(worker, entry) &&
            !poison_is(worker, from + 1, end);
 }
 
 /*
- * An adoption that stays in a ring while its connection is served would be carried out again after
- * a death, and the client would get a second 101. So when a batch is left unfinished, or is looked
- * through ahead of its turn, the 101s leave at once, and then their adoptions are cancelled. A
- * death in between does no harm: nothing of such a connection is dirty, so it is not taken for one
- * that still waits for its 101.
+ * If an adoption stayed in a ring while its connection is served, it would be carried out again
+ * after a death, and the client would get a second 101. So when a batch is left unfinished, or
+ * adoptions are handled ahead of their turn, the 101s are sent at once and then their adoptions are
+ * cancelled. A death in between does no harm: nothing of such a connection is dirty, so it is not
+ * taken for one that still waits for its 101.
  */
-static void finish_adoptions(struct worker *worker, uint32_t from, uint64_t end, bool sent)
+static void finish_ring_adoptions(struct worker *worker, uint32_t from, uint64_t end, bool sent)
 {
     struct ring ring = worker->in[from];
     const struct ring_entry *entry;
     uint64_t at;
     ring.next_head = atomic_load_explicit(&ring.control->head, memory_order_relaxed);
     while (ring.next_head < end && (entry = ring_take(&ring, &at))) {
-        if (!is_adopt(worker, from, entry, at))
+        if (!entry_must_adopt(worker, from, entry, at))
             continue;
         const struct adoption *adoption = (const struct adoption *)entry->bytes;
         const struct conn_ref ref = {adoption->fd, adoption->generation};
@@ -325,24 +326,25 @@ static void finish_adoptions(struct worker *worker, uint32_t from, uint64_t end,
 
 void rings_left(struct worker *worker, uint32_t source, uint64_t end)
 {
-    if (!is_source(worker, source - 1, source))
+    if (!ring_is_source(worker, source - 1, source))
         return;
-    finish_adoptions(worker, source - 1, end, false);
+    finish_ring_adoptions(worker, source - 1, end, false);
     outbox_flush_answers(worker);
     KILLPOINT(ADOPTIONS_SENT);
-    finish_adoptions(worker, source - 1, end, true);
+    finish_ring_adoptions(worker, source - 1, end, true);
 }
 
-/* Looks through a copy of the ring's end, so that nothing is taken. What is set aside is left
- * there, and counted when it is taken. Returns where the copy ended. */
-static uint64_t adopt_from(struct worker *worker, uint32_t from)
+/* Carries out the adoptions in a copy of the ring's control, so that nothing is taken from the
+ * ring. Entries that are set aside stay there, and are counted when they are taken. Returns the
+ * position at which the copy ended. */
+static uint64_t adopt_from_ring(struct worker *worker, uint32_t from)
 {
     struct ring ring = worker->in[from];
     const struct ring_entry *entry;
     uint64_t end;
     while ((entry = ring_take(&ring, &end)))
-        if (is_adopt(worker, from, entry, end))
-            handle(worker, from, entry, end);
+        if (entry_must_adopt(worker, from, entry, end))
+            handle_ring_entry(worker, from, entry, end);
     return ring.next_head;
 }
 
@@ -352,15 +354,15 @@ void rings_adopt_again(struct worker *worker)
     words_doing(&worker->slot->words, DOING_RINGS);
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id) {
-            check_rings(worker, i);
-            end[i] = adopt_from(worker, i);
+            check_rings_with(worker, i);
+            end[i] = adopt_from_ring(worker, i);
         }
     words_push(&worker->slot->words, 0, 0);
     outbox_flush(worker);
     KILLPOINT(ADOPTIONS_SENT);
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id)
-            finish_adoptions(worker, i, end[i], true);
+            finish_ring_adoptions(worker, i, end[i], true);
 }
 
 void rings_publish(struct worker *worker, uint32_t to)
@@ -376,7 +378,7 @@ void rings_commit_out(struct worker *worker)
             rings_publish(worker, i);
 }
 
-static bool is_in(uint64_t workers, const struct worker *worker, uint32_t i)
+static bool worker_is_addressed(uint64_t workers, const struct worker *worker, uint32_t i)
 {
     return i != worker->id && workers >> i & 1;
 }
@@ -385,14 +387,14 @@ bool rings_room(struct worker *worker, uint32_t to, uint32_t size)
 {
     if (ring_fits(&worker->out[to], size))
         return true;
-    rings_publish(worker, to); /* what is there must be seen before there can be room */
+    rings_publish(worker, to); /* the consumer must see the entries before it can make room */
     return ring_want_room(&worker->out[to], size);
 }
 
-static bool room_in_all(struct worker *worker, uint64_t to, size_t len)
+static bool room_in_all_rings(struct worker *worker, uint64_t to, size_t len)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (is_in(to, worker, i) && !rings_room(worker, i, (uint32_t)len))
+        if (worker_is_addressed(to, worker, i) && !rings_room(worker, i, (uint32_t)len))
             return false;
     return true;
 }
@@ -404,10 +406,10 @@ bool rings_copy(struct worker *worker, uint64_t to, enum ring_message type, uint
     size_t len = 0;
     for (size_t k = 0; k < pieces; k++)
         len += piece[k].len;
-    if (!room_in_all(worker, to, len))
+    if (!room_in_all_rings(worker, to, len))
         return false;
     for (uint32_t i = 0; i < worker->workers; i++) {
-        if (!is_in(to, worker, i) || ring_published_before(&worker->out[i], origin))
+        if (!worker_is_addressed(to, worker, i) || ring_published_before(&worker->out[i], origin))
             continue;
         uint8_t *at = ring_reserve(&worker->out[i], stamped, origin, (uint32_t)len);
         for (size_t k = 0; k < pieces; at += piece[k++].len)
@@ -431,7 +433,7 @@ void rings_poke(struct worker *worker, uint32_t to)
 
 void rings_tell_all(struct worker *worker)
 {
-    /* Release: who sees it grow sees the word that has changed. */
+    /* Release: a worker that sees the new value sees the changed word, too. */
     atomic_fetch_add_explicit(&worker->slot->news, 1, memory_order_release);
     for (uint32_t i = 0; i < worker->workers; i++)
         rings_poke(worker, i);

@@ -9,14 +9,16 @@
 /* X(NAME, handler, check). Each handler gets the entry's bytes and the mark of pushes in it,
  * provided that the check finds the entry's size to match the lengths inside it. */
 #define RING_MESSAGES(X)                                                                           \
-    X(ADOPT, on_adopt, is_adoption)       /* struct adoption: a connection for its home */         \
-    X(ORPHAN, on_orphan, is_conn_ref)     /* struct conn_ref: end it unless adopted */             \
-    X(ALL, on_all, is_any)                /* a push as Redis sent it, for every connection */      \
-    X(USERS, on_users, is_any)            /* a push as Redis sent it, for users in its envelope */ \
-    X(TOPIC, on_topic, is_topic_push)     /* a push to a topic: length and bytes of its name */    \
-    X(INTEREST, on_interest, is_interest) /* struct interest: about members of a topic */          \
-    X(CTL, on_ctl, is_any)                /* a command of push:ctl as Redis sent it */             \
-    X(PROBE, on_probe, is_any)            /* the probe of /readyz */
+    X(ADOPT, ring_on_adopt, entry_is_adoption)   /* struct adoption: a connection for its home */  \
+    X(ORPHAN, ring_on_orphan, entry_is_conn_ref) /* struct conn_ref: end it unless adopted */      \
+    X(ALL, ring_on_all, entry_is_any)     /* a push as Redis sent it, for every connection */      \
+    X(USERS, ring_on_users, entry_is_any) /* a push as Redis sent it, for users in its envelope */ \
+    X(TOPIC, ring_on_topic,                                                                        \
+      entry_is_topic_push) /* a push to a topic: length and bytes of its name */                   \
+    X(INTEREST, ring_on_interest,                                                                  \
+      entry_is_interest)                  /* struct interest: about members of a topic */          \
+    X(CTL, ring_on_ctl, entry_is_any)     /* a command of push:ctl as Redis sent it */             \
+    X(PROBE, ring_on_probe, entry_is_any) /* the probe of /readyz */
 
 enum ring_message {
 #define RING_ENUM(name, handler, check) RING_##name,
@@ -90,8 +92,8 @@ void rings_poke(struct worker *worker, uint32_t to);
 /* Wakes all other workers, because a word of this slot that they may wait for has changed. */
 void rings_tell_all(struct worker *worker);
 
-/* Returns a number that changes whenever a worker or the master has called rings_tell_all or given
- * a command. */
+/* Returns a number that differs from before if the master has given a command or any worker has
+ * called rings_tell_all since. */
 uint32_t rings_news(const struct worker *worker);
 
 /* Wakes the workers noted by rings_poke. Call it at the end of each turn. */

@@ -1,6 +1,7 @@
 /*
- * See route.h. A push to a user is the common case and is looked for first; the channels of the
- * whole node come only to the node's home, which shares them out by the rings.
+ * See route.h. A push to a user is the common case and is tested first. Messages on the channels of
+ * the whole node come only to the node's home, which copies them to the other workers through the
+ * rings.
  */
 #include "worker/route.h"
 
@@ -21,7 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A push on its way: the rest of the channel's name behind the matched kind, and the payload. */
+/* A message on a channel: the rest of the channel's name after the matched kind, and the
+ * payload. */
 struct arrival {
     const char *rest;
     size_t rest_len;
@@ -32,14 +34,14 @@ struct arrival {
 
 typedef bool channel_handler(struct worker *worker, const struct arrival *arrival);
 
-static bool on_user(struct worker *worker, const struct arrival *arrival)
+static bool route_to_user(struct worker *worker, const struct arrival *arrival)
 {
     deliver_user(worker, arrival->rest, arrival->rest_len, arrival->payload, arrival->len,
                  conn_mark(LINK_SOURCE, arrival->position));
     return true;
 }
 
-static bool on_all(struct worker *worker, const struct arrival *arrival)
+static bool route_to_all(struct worker *worker, const struct arrival *arrival)
 {
     if (!rings_broadcast(worker, RING_ALL, arrival->position, arrival->payload, arrival->len))
         return false;
@@ -49,7 +51,7 @@ static bool on_all(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
-static bool on_users(struct worker *worker, const struct arrival *arrival)
+static bool route_to_users(struct worker *worker, const struct arrival *arrival)
 {
     if (!rings_broadcast(worker, RING_USERS, arrival->position, arrival->payload, arrival->len))
         return false;
@@ -59,10 +61,9 @@ static bool on_users(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
-/* Whether the topic is none of this worker's business. If nobody has asked for it, nobody gives its
- * channel up either: a member who left while the number of workers changed may have left it behind.
- */
-static bool topic_strays(struct worker *worker, const char *name, size_t len)
+/* True if the topic belongs to another worker. A topic in this home that no worker has requested is
+ * unsubscribed: a member that left while the number of workers changed may have left it behind. */
+static bool route_topic_strays(struct worker *worker, const char *name, size_t len)
 {
     if (topic_is_known(worker, name, len))
         return false;
@@ -73,10 +74,10 @@ static bool topic_strays(struct worker *worker, const char *name, size_t len)
     return false;
 }
 
-static bool on_topic(struct worker *worker, const struct arrival *arrival)
+static bool route_to_topic(struct worker *worker, const struct arrival *arrival)
 {
     const uint8_t len = (uint8_t)arrival->rest_len;
-    if (topic_strays(worker, arrival->rest, arrival->rest_len))
+    if (route_topic_strays(worker, arrival->rest, arrival->rest_len))
         return true;
     const uint64_t to =
         topic_workers(worker, arrival->rest, arrival->rest_len) & ~(UINT64_C(1) << worker->id);
@@ -90,18 +91,18 @@ static bool on_topic(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
-static bool on_ctl(struct worker *worker, const struct arrival *arrival)
+static bool route_control_command(struct worker *worker, const struct arrival *arrival)
 {
     return control_command(worker, arrival->payload, arrival->len, arrival->position);
 }
 
-static bool on_report(struct worker *worker, const struct arrival *arrival)
+static bool route_report(struct worker *worker, const struct arrival *arrival)
 {
     pending_report(worker, arrival->payload, arrival->len);
     return true;
 }
 
-static bool on_probe(struct worker *worker, const struct arrival *arrival)
+static bool route_probe(struct worker *worker, const struct arrival *arrival)
 {
     if (!rings_broadcast(worker, RING_PROBE, arrival->position, "", 0))
         return false;
@@ -109,28 +110,28 @@ static bool on_probe(struct worker *worker, const struct arrival *arrival)
     return true;
 }
 
-/* Where it is to stay, it is met again by whoever goes on from there. */
-static bool on_fence(struct worker *worker, const struct arrival *arrival)
+/* A fence that must stay in the stream is routed again by the worker that continues the stream. */
+static bool route_fence(struct worker *worker, const struct arrival *arrival)
 {
     return !move_fence(worker, arrival->payload, arrival->len);
 }
 
-/* The channels behind the prefix. `whole`: the name has nothing behind it. */
+/* The channels, without the prefix. `whole`: nothing follows the name. */
 static const struct {
     const char *name;
     size_t len;
     bool whole;
     channel_handler *handler;
 } channels[] = {
-    {"user:", 5, false, on_user},     {"all", 3, true, on_all},
-    {"users", 5, true, on_users},     {"ctl", 3, true, on_ctl},
-    {"probe:", 6, false, on_probe},   {"topic:", 6, false, on_topic},
-    {"report:", 7, false, on_report}, {"fence:", 6, false, on_fence},
+    {"user:", 5, false, route_to_user},  {"all", 3, true, route_to_all},
+    {"users", 5, true, route_to_users},  {"ctl", 3, true, route_control_command},
+    {"probe:", 6, false, route_probe},   {"topic:", 6, false, route_to_topic},
+    {"report:", 7, false, route_report}, {"fence:", 6, false, route_fence},
 };
 
-/* Bytes that are too many for a push are dropped whole; the reply itself fitted the stream. */
-static bool too_large(struct worker *worker, const struct resp_value *channel,
-                      const struct resp_value *payload)
+/* Drops a push above max_push; the reply itself fitted the stream. */
+static bool route_too_large(struct worker *worker, const struct resp_value *channel,
+                            const struct resp_value *payload)
 {
     if (payload->len <= worker->config->max_push)
         return false;
@@ -147,7 +148,7 @@ static bool route_push(struct worker *worker, const struct resp_value *channel,
         return true;
     const char *name = channel->at + prefix_len;
     const size_t len = channel->len - prefix_len;
-    if (too_large(worker, channel, payload))
+    if (route_too_large(worker, channel, payload))
         return true;
     for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
         const size_t kind = channels[i].len;
@@ -161,8 +162,8 @@ static bool route_push(struct worker *worker, const struct resp_value *channel,
     return true;
 }
 
-/* An UNSUBSCRIBE is confirmed. That of a fence says that all before it is. */
-static void unsubscribed(struct worker *worker, const struct resp_value *channel)
+/* Handles the confirmation of an UNSUBSCRIBE. That of a fence confirms everything before it. */
+static void route_unsubscribed(struct worker *worker, const struct resp_value *channel)
 {
     uint64_t batch = 0;
     if (!subscriptions_is_fence(worker, channel->at, channel->len, &batch))
@@ -174,8 +175,9 @@ static void unsubscribed(struct worker *worker, const struct resp_value *channel
     subscriptions_release(worker);
 }
 
-/* An error is a sign of life, too: where Redis cannot do something just now, the link stays. */
-static void refused(struct worker *worker, const struct resp_value *error)
+/* Handles an error. It shows that Redis is alive, so the link stays if Redis only refuses a command
+ * for now. */
+static void route_redis_error(struct worker *worker, const struct resp_value *error)
 {
     const char *advice = redis_error_advice(error->at, error->len);
     char why[TROUBLE_TEXT_MAX];
@@ -190,12 +192,12 @@ bool route_reply(struct worker *worker, const struct resp_reply *reply, uint64_t
 {
     const struct resp_value *element = reply->element;
     if (reply->type == RESP_ERROR) {
-        refused(worker, &reply->value);
+        route_redis_error(worker, &reply->value);
     } else if (reply->type == RESP_ARRAY && reply->count == 3 && resp_is(&element[0], "message")) {
         return route_push(worker, &element[1], &element[2], position);
     } else if (reply->type == RESP_ARRAY && reply->count == 3 &&
                resp_is(&element[0], "unsubscribe")) {
-        unsubscribed(worker, &element[1]);
+        route_unsubscribed(worker, &element[1]);
     }
-    return true; /* answers to SUBSCRIBE say nothing that the fence behind them does not */
+    return true; /* replies to SUBSCRIBE are ignored: the fence behind them confirms the same */
 }

@@ -1,11 +1,10 @@
 /*
- * See sampler.h. Any worker can answer for the history, because it is in shared memory; the node's
- * home writes it. Every ten seconds that costs two small files of /proc for each process
- * (processes.h) and a sum over the workers' statistics; a push, a connection and a turn cost
- * nothing more.
+ * See sampler.h. Any worker can show the history, because it is in shared memory; the node's home
+ * writes it. Every ten seconds that costs two small files of /proc for each process (processes.h)
+ * and a sum over the workers' counters; it costs pushes, connections and turns nothing.
  *
- * Samples are dated by the monotonic clock. They are shown as Unix time by today's difference of
- * the two clocks, so a clock that was set moves the whole hour and tears no hole into it.
+ * Samples are dated by the monotonic clock, and shown as Unix time by the present difference of the
+ * two clocks. So when the clock is set, the whole hour moves and no gap appears.
  */
 #include "worker/sampler.h"
 
@@ -18,8 +17,8 @@
 
 /* ---- Writing ---- */
 
-/* The sum of a family of counters over all workers. */
-static uint64_t family_total(const struct worker *worker, const char *family)
+/* Returns the sum of a family of counters over all workers. */
+static uint64_t sum_counter_family(const struct worker *worker, const char *family)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < stats_table_len; i++)
@@ -28,16 +27,16 @@ static uint64_t family_total(const struct worker *worker, const char *family)
     return sum;
 }
 
-static void take_sample(const struct worker *worker, struct history_sample *sample)
+static void take_history_sample(const struct worker *worker, struct history_sample *sample)
 {
     struct processes processes;
     processes_read(worker, &processes);
     *sample = (struct history_sample){
         .at_ms = clock_mono_ms(),
         .connections = worker_total(worker),
-        .pushes_received = family_total(worker, "pushes_received_total"),
-        .pushes_delivered = family_total(worker, "pushes_delivered_total"),
-        .pushes_dropped = family_total(worker, "pushes_dropped_total"),
+        .pushes_received = sum_counter_family(worker, "pushes_received_total"),
+        .pushes_delivered = sum_counter_family(worker, "pushes_delivered_total"),
+        .pushes_dropped = sum_counter_family(worker, "pushes_dropped_total"),
         .cpu_ms = (uint64_t)(processes.cpu_seconds * 1000 + 0.5),
         .resident_memory_bytes = processes.bytes,
     };
@@ -50,13 +49,13 @@ void sampler_tick(const struct worker *worker)
     struct history_sample sample;
     if (worker->id != worker_node_home(worker) || !history_due(history, clock_mono_ms()))
         return;
-    take_sample(worker, &sample);
+    take_history_sample(worker, &sample);
     history_add(history, &sample);
 }
 
 /* ---- Showing ---- */
 
-static json_t *bounds_json(void)
+static json_t *latency_bounds_json(void)
 {
     json_t *bounds = json_array();
 #define LATENCY_APPEND(us, seconds) json_array_append_new(bounds, json_integer(us));
@@ -65,8 +64,8 @@ static json_t *bounds_json(void)
     return bounds;
 }
 
-/* Cumulative, as the buckets of /api/stats are. */
-static json_t *latency_json(const struct history_sample *sample)
+/* Returns the cumulative buckets, as in /api/stats. */
+static json_t *sample_latency_json(const struct history_sample *sample)
 {
     json_t *counts = json_array();
     uint64_t count = 0;
@@ -77,7 +76,7 @@ static json_t *latency_json(const struct history_sample *sample)
     return counts;
 }
 
-static json_t *sample_json(const struct history_sample *sample, uint64_t epoch_ms)
+static json_t *history_sample_json(const struct history_sample *sample, uint64_t epoch_ms)
 {
     json_t *json = json_object();
     const uint64_t at_ms = epoch_ms + sample->at_ms;
@@ -86,7 +85,7 @@ static json_t *sample_json(const struct history_sample *sample, uint64_t epoch_m
     json_object_set_new(json, #name, json_integer((json_int_t)sample->name));
     HISTORY_FIELDS(HISTORY_SET)
 #undef HISTORY_SET
-    json_object_set_new(json, "latency", latency_json(sample));
+    json_object_set_new(json, "latency", sample_latency_json(sample));
     return json;
 }
 
@@ -100,8 +99,8 @@ json_t *sampler_json(const struct worker *worker)
     const uint64_t end = history_end(history, &number);
     for (; number < end; number++)
         if (history_read(history, number, &sample))
-            json_array_append_new(samples, sample_json(&sample, epoch_ms));
+            json_array_append_new(samples, history_sample_json(&sample, epoch_ms));
     return json_pack("{s:I, s:I, s:o, s:o}", "now_ms", (json_int_t)now_ms, "every_ms",
-                     (json_int_t)HISTORY_EVERY_MS, "latency_le_us", bounds_json(), "samples",
-                     samples);
+                     (json_int_t)HISTORY_EVERY_MS, "latency_le_us", latency_bounds_json(),
+                     "samples", samples);
 }

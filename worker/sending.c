@@ -1,6 +1,7 @@
 /*
- * See sending.h. A unix socket keeps no count. There a send of few bytes is taken whole or not at
- * all, so nothing is torn, but what was sent may be sent again; of more bytes nobody can know.
+ * See sending.h. A unix socket has no count of sent bytes. There the kernel takes a small send
+ * completely or not at all, so no frame is torn, but it may be sent again; the result of a larger
+ * send cannot be known.
  */
 #include "worker/sending.h"
 
@@ -17,7 +18,7 @@ void sending_begin(struct worker *worker, struct conn_ref ref, uint64_t mark, bo
     send->from = worker->segment->sent[ref.fd];
     send->whole = 0;
     send->early = early;
-    /* Release: who sees it sees the words above. */
+    /* Release: a reader that sees the reference sees the words above. */
     atomic_store_explicit(&send->ref, conn_ref_pack(ref), memory_order_release);
 }
 
@@ -47,8 +48,8 @@ void sending_catch_up(struct worker *worker, const struct conn *conn)
         worker->segment->sent[fd] = (uint32_t)kernel_sent((int)fd);
 }
 
-/* Everything has left. Was it all that the connection was dirty for? */
-static void clean(const struct worker *worker, struct conn *conn)
+/* Clears the dirty mark if the send, which is complete, was the only reason for it. */
+static void clean_after_send(const struct worker *worker, struct conn *conn)
 {
     const bool has_hold = conn->held & HELD;
     if (hold_lost(worker, conn) && !has_hold && !worker->slot->send.early)
@@ -74,6 +75,6 @@ struct conn *sending_recover(struct worker *worker)
     if (taken != send->whole)
         return conn;
     sending_note(worker, conn, send->mark);
-    clean(worker, conn);
+    clean_after_send(worker, conn);
     return NULL;
 }

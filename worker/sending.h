@@ -36,8 +36,8 @@ void sending_end(struct worker *worker);
  * kernel's. */
 void sending_catch_up(struct worker *worker, const struct conn *conn);
 
-/* After a death: notes what the dead worker did not. Returns the connection if it is in the middle
- * of a frame whose remainder is lost, or NULL. */
+/* After a death: notes the result of a send that the dead worker did not. Returns the connection if
+ * it is in the middle of a frame whose remainder is lost, or NULL. */
 struct conn *sending_recover(struct worker *worker);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * See subscribe.h. Commands are gathered as RESP in a buffer of our own: consecutive channels of
- * one kind become one SUBSCRIBE or UNSUBSCRIBE, so the order of asking is the order on the wire.
- * While the link is down nothing is gathered: everything is asked for anew when it is back.
+ * See subscribe.h. Commands are gathered as RESP in this module's buffer: consecutive channels of
+ * one kind become one SUBSCRIBE or UNSUBSCRIBE, so commands go out in the order of the requests.
+ * While the link is down nothing is gathered: everything is requested again when it is back.
  */
 #include "worker/subscribe.h"
 
@@ -19,11 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A fence is the end of a subscription to a channel of this name and a number. */
+/* A fence is an UNSUBSCRIBE of a channel with this name and a number. */
 #define FENCE "batch:"
 
 enum {
-    CHANNELS_MAX = 1000, /* of one command, so that Redis serves others in between */
+    CHANNELS_MAX = 1000, /* of one command, so that Redis serves other clients in between */
     CHANNEL_MAX = 64 + 8 + TOPIC_NAME_MAX,
     HEAD_ROOM = 2 * RESP_BULK_OVERHEAD + 16,
 };
@@ -36,19 +36,19 @@ struct waiter {
 };
 
 struct subscriptions {
-    /* The command under way: HEAD_ROOM bytes for its head, then the channels. */
+    /* The command being gathered: HEAD_ROOM bytes for its head, then the channels. */
     bool subscribe;
     uint32_t channels;
     char *bulks;
     size_t used, size;
-    bool fence; /* a fence is to follow */
+    bool fence; /* send a fence at the end of the turn */
 
-    /* What Redis may still refuse. A predecessor's commands are not among them: a refusal up to
-     * this batch may be of one of those. */
+    /* Commands that Redis may still refuse. Those of a predecessor are not among them: up to batch
+     * `inherited` a refusal may concern one of those. */
     struct unconfirmed unconfirmed;
     uint64_t inherited;
 
-    /* Who waits: a queue, oldest first. */
+    /* Connections and topics that wait: a queue, oldest first. */
     struct waiter *waiter;
     uint32_t first, count, room; /* circular; room is a power of two */
 };
@@ -61,36 +61,37 @@ struct subscriptions *subscriptions_new(void)
     return subs;
 }
 
-static bool is_up(const struct worker *worker)
+static bool subscription_link_is_up(const struct worker *worker)
 {
     return atomic_load_explicit(&worker->slot->link.state, memory_order_relaxed) == LINK_UP;
 }
 
 bool subscriptions_live(const struct worker *worker)
 {
-    return is_up(worker) && node_ready(worker);
+    return subscription_link_is_up(worker) && node_ready(worker);
 }
 
 /* ---- Commands ---- */
 
-static void forget_gathered(struct subscriptions *subs)
+static void forget_gathered_command(struct subscriptions *subs)
 {
     subs->channels = 0;
     subs->used = HEAD_ROOM;
 }
 
-/* Before the link is up a refusal ends it, and nothing need be kept. */
-static void hand_over(struct worker *worker, const char *command, size_t len)
+/* Hands a command to the link. While the link is not up a refusal ends it, so the command need not
+ * be kept. */
+static void hand_command_to_link(struct worker *worker, const char *command, size_t len)
 {
     link_write(worker, command, len);
-    if (is_up(worker))
+    if (subscription_link_is_up(worker))
         unconfirmed_add(&worker->subs->unconfirmed, command, len);
 }
 
 /* Hands the gathered channels to the link as one command, in one piece: a death must not leave half
- * of it in the stream. Users are noted in the slot only while the command is an UNSUBSCRIBE that
- * has them, so they are forgotten with it. */
-static void emit(struct worker *worker)
+ * of it in the stream. The slot notes users only while they are in a gathered UNSUBSCRIBE, so the
+ * notes are dropped together with it. */
+static void send_gathered_command(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     static const char *const name[] = {"UNSUBSCRIBE", "SUBSCRIBE"};
@@ -101,26 +102,26 @@ static void emit(struct worker *worker)
     len += resp_bulk(head + len, name[subs->subscribe], strlen(name[subs->subscribe]));
     char *command = subs->bulks + HEAD_ROOM - len;
     memcpy(command, head, len);
-    hand_over(worker, command, subs->used - HEAD_ROOM + len);
+    hand_command_to_link(worker, command, subs->used - HEAD_ROOM + len);
     KILLPOINT(COMMAND_WRITTEN);
     stats_add(subs->subscribe ? &worker->stats->subscribes : &worker->stats->unsubscribes,
               subs->channels);
-    forget_gathered(subs);
+    forget_gathered_command(subs);
     if (!subs->subscribe)
         slot_gone_clear(worker->slot);
 }
 
-/* Makes sure that the gathered command is of this kind and has room for one more channel. */
+/* Ensures that the gathered command is of this kind and has room for one more channel. */
 static void command_make_room(struct worker *worker, bool subscribe)
 {
     struct subscriptions *subs = worker->subs;
     if (subs->subscribe != subscribe || subs->channels == CHANNELS_MAX)
-        emit(worker);
+        send_gathered_command(worker);
     subs->subscribe = subscribe;
 }
 
 /* Returns the end of the gathered channels, with memory for one more. */
-static char *bulk_room(struct subscriptions *subs)
+static char *channel_bulk_room(struct subscriptions *subs)
 {
     if (subs->used + CHANNEL_MAX + RESP_BULK_OVERHEAD > subs->size) {
         subs->size = subs->size ? subs->size * 2 : 4096;
@@ -131,8 +132,8 @@ static char *bulk_room(struct subscriptions *subs)
     return subs->bulks + subs->used;
 }
 
-static void channel(struct worker *worker, bool subscribe, const char *kind, const char *rest,
-                    size_t rest_len)
+static void gather_channel(struct worker *worker, bool subscribe, const char *kind,
+                           const char *rest, size_t rest_len)
 {
     struct subscriptions *subs = worker->subs;
     char prefix[80];
@@ -140,7 +141,7 @@ static void channel(struct worker *worker, bool subscribe, const char *kind, con
         return;
     const int prefix_len = snprintf(prefix, sizeof(prefix), "%s%s", worker->config->prefix, kind);
     command_make_room(worker, subscribe);
-    char *at = bulk_room(subs);
+    char *at = channel_bulk_room(subs);
     subs->used += resp_bulk_joined(at, prefix, (size_t)prefix_len, rest, rest_len);
     subs->channels++;
     subs->fence |= subscribe;
@@ -148,17 +149,17 @@ static void channel(struct worker *worker, bool subscribe, const char *kind, con
 
 void subscriptions_channel(struct worker *worker, const char *name, bool subscribe)
 {
-    channel(worker, subscribe, name, "", 0);
+    gather_channel(worker, subscribe, name, "", 0);
 }
 
 void subscriptions_other(struct worker *worker, const char *kind, const char *name, size_t len,
                          bool subscribe)
 {
-    channel(worker, subscribe, kind, name, len);
+    gather_channel(worker, subscribe, kind, name, len);
 }
 
-/* Gives up a channel that was never asked for: "<prefix>batch:<number>". */
-static void send_fence(struct worker *worker)
+/* Unsubscribes from a channel that was never subscribed: "<prefix>batch:<number>". */
+static void send_batch_fence(struct worker *worker)
 {
     struct slot_link *link = &worker->slot->link;
     char name[CHANNEL_MAX], command[CHANNEL_MAX + 3 * RESP_BULK_OVERHEAD];
@@ -174,11 +175,11 @@ static void send_fence(struct worker *worker)
 void subscriptions_turn(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
-    emit(worker);
+    send_gathered_command(worker);
     if (!subs->fence || !link_writable(worker))
         return;
     subs->fence = false;
-    send_fence(worker);
+    send_batch_fence(worker);
 }
 
 void subscriptions_fence(struct worker *worker)
@@ -201,9 +202,9 @@ bool subscriptions_is_fence(const struct worker *worker, const char *channel, si
     return true;
 }
 
-/* ---- Who waits ---- */
+/* ---- Waiting connections and topics ---- */
 
-static void wait_for(struct subscriptions *subs, struct waiter waiter)
+static void wait_for_batch(struct subscriptions *subs, struct waiter waiter)
 {
     if (subs->count == subs->room) {
         const uint32_t room = subs->room ? subs->room * 2 : 64;
@@ -224,25 +225,26 @@ void subscriptions_join(struct worker *worker, struct conn *conn, bool first)
 {
     struct subscriptions *subs = worker->subs;
     conn->mark = worker->slot->link.batch_sent + 1;
-    wait_for(subs, (struct waiter){.ref = conn_ref(worker->table, conn), .batch = conn->mark});
+    wait_for_batch(subs,
+                   (struct waiter){.ref = conn_ref(worker->table, conn), .batch = conn->mark});
     if (first)
-        channel(worker, true, "user:", conn->user, conn->user_len);
+        gather_channel(worker, true, "user:", conn->user, conn->user_len);
     subs->fence = true;
 }
 
-/* The user is noted in the slot until the command is in the stream. What was gathered before goes
- * first where it must: with it go its notes, and this one must not be among them. */
+/* The user is noted in the slot until the command is in the stream. If the slot's list is full, the
+ * gathered command must go first: that clears the list, and this user must be noted after it. */
 void subscriptions_leave(struct worker *worker, const char *user, size_t len)
 {
     if (!link_writable(worker))
         return;
     command_make_room(worker, false);
     if (!slot_gone_add(worker->slot, user, len)) {
-        emit(worker);
+        send_gathered_command(worker);
         slot_gone_clear(worker->slot);
         slot_gone_add(worker->slot, user, len);
     }
-    channel(worker, false, "user:", user, len);
+    gather_channel(worker, false, "user:", user, len);
 }
 
 void subscriptions_resume_gone(struct worker *worker)
@@ -251,7 +253,7 @@ void subscriptions_resume_gone(struct worker *worker)
     const uint32_t count = atomic_load_explicit(&gone->count, memory_order_acquire);
     for (uint32_t i = 0; i < count; i++)
         if (users_first(&worker->users, gone->at[i].user, gone->at[i].len) == 0)
-            channel(worker, false, "user:", gone->at[i].user, gone->at[i].len);
+            gather_channel(worker, false, "user:", gone->at[i].user, gone->at[i].len);
 }
 
 bool subscriptions_topic(struct worker *worker, uint32_t number, bool subscribe)
@@ -260,8 +262,8 @@ bool subscriptions_topic(struct worker *worker, uint32_t number, bool subscribe)
     if (!link_writable(worker))
         return false;
     topic->batch = worker->slot->link.batch_sent + 1;
-    wait_for(worker->subs, (struct waiter){.topic = number, .batch = topic->batch});
-    channel(worker, subscribe, "topic:", topic->name, topic_len(topic));
+    wait_for_batch(worker->subs, (struct waiter){.topic = number, .batch = topic->batch});
+    gather_channel(worker, subscribe, "topic:", topic->name, topic_len(topic));
     worker->subs->fence = true;
     return true;
 }
@@ -298,14 +300,14 @@ void subscriptions_confirmed(struct worker *worker, uint64_t batch)
     subscriptions_release(worker);
 }
 
-/* ---- What Redis refuses for now ---- */
+/* ---- Commands refused for now ---- */
 
-/* Which command an error answers is not known, but all that are not confirmed may be sent again:
- * in their order, they lead to the same subscriptions. */
+/* An error does not say which command it answers, but all unconfirmed commands may be sent again:
+ * in the same order they lead to the same subscriptions. */
 bool subscriptions_refused(struct worker *worker)
 {
     struct slot_link *link = &worker->slot->link;
-    if (!is_up(worker) || link->batch_confirmed < worker->subs->inherited)
+    if (!subscription_link_is_up(worker) || link->batch_confirmed < worker->subs->inherited)
         return false;
     link->batch_again = BATCH_NEVER;
     return true;
@@ -317,7 +319,7 @@ void subscriptions_again(struct worker *worker)
     struct slot_link *link = &worker->slot->link;
     if (link->batch_again != BATCH_NEVER)
         return;
-    emit(worker);
+    send_gathered_command(worker);
     if (subs->unconfirmed.len > 0)
         link_write(worker, subs->unconfirmed.bytes, subs->unconfirmed.len);
     KILLPOINT(COMMANDS_AGAIN);
@@ -336,13 +338,13 @@ bool subscriptions_taken_up(struct worker *worker)
     return true;
 }
 
-/* ---- Everything anew ---- */
+/* ---- A new socket ---- */
 
 void subscriptions_all(struct worker *worker)
 {
     struct subscriptions *subs = worker->subs;
     const uint32_t high = worker_high(worker);
-    forget_gathered(subs);
+    forget_gathered_command(subs);
     slot_gone_clear(worker->slot);
     unconfirmed_clear(&subs->unconfirmed);
     subs->inherited = worker->slot->link.batch_again = 0;
@@ -351,13 +353,13 @@ void subscriptions_all(struct worker *worker)
         const uint64_t word = conn_word(conn);
         if (word_owner(word) == worker->id && word_flags(word) & CONN_INDEXED &&
             users_leads(&worker->users, fd))
-            channel(worker, true, "user:", conn->user, conn->user_len);
+            gather_channel(worker, true, "user:", conn->user, conn->user_len);
     }
     topic_subscribe_all(worker);
     KILLPOINT(LINK_ASKING);
     node_subscribe(worker);
     report_subscribe(worker);
-    subs->fence = true; /* even with nothing to subscribe: its answer says that the link is up */
+    subs->fence = true; /* even with nothing to subscribe: the answer shows that the link is up */
     subscriptions_turn(worker);
 }
 

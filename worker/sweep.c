@@ -3,7 +3,8 @@
  * silent for `heartbeat_timeout` more is closed with 4009. Any byte counts as a sign of life.
  *
  * Time limits count only while this process runs (worker_waited_s), because the peer may have kept
- * them while nobody read its bytes. Pings count all time: proxies on the way do, too.
+ * them while its bytes were not read. The interval before a ping counts all time, as proxies on the
+ * way do.
  */
 #include "worker/sweep.h"
 
@@ -24,10 +25,10 @@
 #include <stdlib.h>
 
 enum {
-    PERIOD_MAX = 4,   /* seconds in which each record is looked at */
-    LINGER_S = 2,     /* how long a peer may take to close after our close frame */
-    CLOSE_LATE_S = 10 /* the same while the kernel has no room for that frame: whoever reads slowly
-                         is to learn why they are closed */
+    PERIOD_MAX = 4,   /* the most seconds in which each record is visited once */
+    LINGER_S = 2,     /* seconds that a peer has to close after our close frame */
+    CLOSE_LATE_S = 10 /* the same while the kernel has no room for that frame: a slow client should
+                         get the reason */
 };
 
 struct sweep {
@@ -35,40 +36,42 @@ struct sweep {
     uint32_t next; /* record at which the next slice begins */
 };
 
-static void end(struct worker *worker, struct conn *conn)
+static void sweep_end_connection(struct worker *worker, struct conn *conn)
 {
     client_end(worker, conn, CLOSED_RESET);
 }
 
-static void check_handshake(struct worker *worker, struct conn *conn)
+static void sweep_check_handshake(struct worker *worker, struct conn *conn)
 {
     if (worker_waited_s(worker, conn->since) < worker->config->handshake_timeout)
         return;
     stats_add(&worker->stats->refused_timeout, 1);
-    end(worker, conn);
+    sweep_end_connection(worker, conn);
 }
 
-/* Its old owner died before it could tell us more: see home_resume_handing. */
-static void check_moving(struct worker *worker, struct conn *conn)
+/* Ends a connection whose old owner died before it could send the ORPHAN message: see
+ * home_resume_handing. */
+static void sweep_check_moving(struct worker *worker, struct conn *conn)
 {
     if (worker_waited_s(worker, conn->since) < worker->config->handshake_timeout)
         return;
     home_count(worker, conn);
-    end(worker, conn);
+    sweep_end_connection(worker, conn);
 }
 
-/* True if the connection was pinged and has had `heartbeat_timeout` to answer. Of whole seconds:
- * more than n - 1 have passed if the difference is n. */
-static bool ping_unanswered(const struct worker *worker, const struct conn *conn, uint32_t silent)
+/* True if the connection was pinged and has had `heartbeat_timeout` to answer. Times are whole
+ * seconds: if the difference is n, more than n - 1 have passed. */
+static bool ping_is_unanswered(const struct worker *worker, const struct conn *conn,
+                               uint32_t silent)
 {
     const struct config *config = worker->config;
     return conn_has(conn, CONN_PINGED) && silent > config->heartbeat + config->heartbeat_timeout &&
            worker_waited_s(worker, conn->seen) > config->heartbeat_timeout;
 }
 
-/* The answer is due `heartbeat_timeout` after the ping, however long the silence was by then: a
- * worker that was paused, or began after a pause, is late with its pings. */
-static void ping_client(struct worker *worker, struct conn *conn)
+/* Sends a ping. The answer is due `heartbeat_timeout` after the ping, however long the silence was
+ * by then: a worker that was paused, or began after a pause, sends its pings late. */
+static void ping_silent_client(struct worker *worker, struct conn *conn)
 {
     const uint32_t due = worker->now_s - worker->config->heartbeat - 1;
     if (conn->seen < due)
@@ -78,53 +81,54 @@ static void ping_client(struct worker *worker, struct conn *conn)
     outbox_add(worker, conn, outbox_frame(worker, WS_PING, NULL, 0));
 }
 
-static void check_open(struct worker *worker, struct conn *conn)
+static void sweep_check_open(struct worker *worker, struct conn *conn)
 {
-    /* Another worker, whose clock may be ahead of ours, may have heard it last. */
+    /* Another worker, whose clock may be ahead of ours, may have set `seen`. */
     const uint32_t silent = worker->now_s > conn->seen ? worker->now_s - conn->seen : 0;
     if (conn->expires && clock_wall_ms() / 1000 >= conn->expires) {
         client_close(worker, conn, WS_CLOSE_EXPIRED, ws_close_text(WS_CLOSE_EXPIRED),
                      CLOSED_EXPIRED);
-    } else if (ping_unanswered(worker, conn, silent)) {
+    } else if (ping_is_unanswered(worker, conn, silent)) {
         client_close(worker, conn, WS_CLOSE_NO_HEARTBEAT, ws_close_text(WS_CLOSE_NO_HEARTBEAT),
                      CLOSED_HEARTBEAT);
     } else if (silent > worker->config->heartbeat && !conn_has(conn, CONN_PINGED)) {
-        ping_client(worker, conn);
+        ping_silent_client(worker, conn);
     }
 }
 
-static void check_closing(struct worker *worker, struct conn *conn)
+static void sweep_check_closing(struct worker *worker, struct conn *conn)
 {
     const uint32_t patience = conn_has(conn, CONN_WRITING) ? CLOSE_LATE_S : LINGER_S;
     if (worker_waited_s(worker, conn->seen) >= patience)
-        end(worker, conn);
+        sweep_end_connection(worker, conn);
 }
 
 static void (*const checks[])(struct worker *, struct conn *) = {
-    [CONN_HANDSHAKE] = check_handshake, [CONN_MOVING] = check_moving,
-    [CONN_SUBSCRIBING] = check_open,    [CONN_OPEN] = check_open,
-    [CONN_CLOSING] = check_closing,
+    [CONN_HANDSHAKE] = sweep_check_handshake, [CONN_MOVING] = sweep_check_moving,
+    [CONN_SUBSCRIBING] = sweep_check_open,    [CONN_OPEN] = sweep_check_open,
+    [CONN_CLOSING] = sweep_check_closing,
 };
 
-static uint32_t least(uint32_t a, uint32_t b)
+static uint32_t sweep_least_of(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
 }
 
-/* Short time limits want a short period. */
-static uint32_t period(const struct config *config)
+/* Returns the seconds in which each record is visited once; short time limits need a short
+ * period. */
+static uint32_t sweep_period_s(const struct config *config)
 {
-    const uint32_t shortest =
-        least(least(config->heartbeat, config->heartbeat_timeout), config->handshake_timeout);
-    const uint32_t seconds = least(shortest / 4, PERIOD_MAX);
+    const uint32_t shortest = sweep_least_of(
+        sweep_least_of(config->heartbeat, config->heartbeat_timeout), config->handshake_timeout);
+    const uint32_t seconds = sweep_least_of(shortest / 4, PERIOD_MAX);
     return seconds ? seconds : 1;
 }
 
-static void sweep_slice(struct worker *worker)
+static void sweep_table_slice(struct worker *worker)
 {
     struct sweep *sweep = worker->sweep;
     const uint32_t high = worker_high(worker);
-    const uint32_t slice = high / period(worker->config) + 1;
+    const uint32_t slice = high / sweep_period_s(worker->config) + 1;
     words_doing(&worker->slot->words, DOING_SWEEPING);
     for (uint32_t i = 0; i < slice && i < high; i++) {
         if (sweep->next >= high)
@@ -142,11 +146,11 @@ static void sweep_slice(struct worker *worker)
     words_connection(&worker->slot->words, 0, 0);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void sweep_on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    sweep_slice(worker);
+    sweep_table_slice(worker);
     link_tick(worker);
     command_tick(worker);
     node_tick(worker);
@@ -162,6 +166,6 @@ int sweep_open(struct worker *worker)
     if (!sweep)
         return -1;
     worker->sweep = sweep;
-    sweep->tick = event_new(worker->base, -1, EV_PERSIST, on_tick, worker);
+    sweep->tick = event_new(worker->base, -1, EV_PERSIST, sweep_on_tick, worker);
     return sweep->tick && event_add(sweep->tick, &(struct timeval){1, 0}) == 0 ? 0 : -1;
 }

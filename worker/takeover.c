@@ -1,8 +1,8 @@
 /*
- * See takeover.h. The sockets, the epoll set and the rings need nothing. The table is read once,
- * for the counts, because the dead worker may have died between a change and its count; and what is
- * not at rest is looked after: connections whose bytes died with the worker are closed with 1012,
- * because serving them on would be with a hole.
+ * See takeover.h. The sockets, the epoll set and the rings survive as they are. The table is read
+ * once to rebuild the counts, because the dead worker may have died between a change and its count.
+ * Connections that were not at rest are then handled one by one; those whose bytes died with the
+ * worker are closed with 1012, because their clients would otherwise miss pushes without knowing.
  */
 #include "worker/takeover.h"
 
@@ -30,11 +30,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Bytes of it were only in the dead worker's memory, or it is what killed it. Where a backlog
- * waited, the client may be in the middle of a frame, and a close frame would be taken for a piece
- * of it. */
-static void end_with(struct worker *worker, struct conn *conn, uint16_t code,
-                     enum closed_reason reason)
+/* Closes a connection whose bytes were only in the dead worker's memory, or that caused its death.
+ * If a backlog waited, the client may be in the middle of a frame and would take a close frame for
+ * a piece of it, so none is sent. */
+static void takeover_end_connection(struct worker *worker, struct conn *conn, uint16_t code,
+                                    enum closed_reason reason)
 {
     const char *text = ws_close_text(code);
     uint8_t frame[WS_CLOSE_FRAME_MAX];
@@ -49,17 +49,18 @@ static void end_with(struct worker *worker, struct conn *conn, uint16_t code,
     client_end(worker, conn, reason);
 }
 
-static void end_lost(struct worker *worker, struct conn *conn)
+static void takeover_end_lost(struct worker *worker, struct conn *conn)
 {
     if (poison_is_connection(worker, conn))
-        end_with(worker, conn, WS_CLOSE_INTERNAL, CLOSED_POISON);
+        takeover_end_connection(worker, conn, WS_CLOSE_INTERNAL, CLOSED_POISON);
     else
-        end_with(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
+        takeover_end_connection(worker, conn, WS_CLOSE_RESTART, CLOSED_DIRTY);
 }
 
-/* Visits every record of this slot that is in use and was not at rest, and a few that were. */
-static void for_each(struct worker *worker, const struct unrest *unrest,
-                     void (*visit)(struct worker *, struct conn *))
+/* Calls `visit` for every record of this slot that is in use and was not at rest, and for a few
+ * that were. */
+static void for_each_unrest(struct worker *worker, const struct unrest *unrest,
+                            void (*visit)(struct worker *, struct conn *))
 {
     for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1))
         if (!word_is_of(conn_word(&worker->table[fd]), worker->id))
@@ -70,25 +71,26 @@ static void for_each(struct worker *worker, const struct unrest *unrest,
             damage_confine(worker, fd);
 }
 
-/* Nothing of what is below would be done for it. */
-static bool is_at_rest(const struct worker *worker, const struct conn *conn, uint64_t word)
+/* True if a takeover has nothing to do for the connection. */
+static bool connection_is_at_rest(const struct worker *worker, const struct conn *conn,
+                                  uint64_t word)
 {
     const uint32_t moved = CONN_DIRTY | CONN_GREETING | CONN_GIVEN | CONN_ASKED | CONN_WATCHED;
     return word_state(word) == CONN_OPEN && (word_flags(word) & moved) == CONN_WATCHED &&
            conn->held == 0 && worker->segment->sent[conn - worker->table] != 0;
 }
 
-/* A connection that moves, or waits for its 101, may be adopted again from the ring, so it is left
- * alone. */
-static void take_over(struct worker *worker, struct conn *conn)
+/* Takes over one connection. One that is MOVING, or waits for its 101, is left alone, because its
+ * adoption may still be in the ring. */
+static void take_over_connection(struct worker *worker, struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
     conn_clear(conn, CONN_GREETING); /* its HELLO was in the dead worker's outbox */
-    /* What it was given with is here by now, or nowhere; or its parcel never became whole. */
+    /* The data it was given with is here by now, or lost; or its parcel was never completed. */
     conn_clear(conn, CONN_GIVEN);
     if (hold_lost(worker, conn) || poison_is_connection(worker, conn)) {
         if (state != CONN_SUBSCRIBING && state != CONN_MOVING)
-            end_lost(worker, conn);
+            takeover_end_lost(worker, conn);
         return;
     }
     KILLPOINT(TAKEOVER_HALF);
@@ -96,37 +98,39 @@ static void take_over(struct worker *worker, struct conn *conn)
     if (!hold_find(worker, conn))
         conn->held = 0;
     if (state == CONN_CLOSING)
-        home_leave(worker, conn); /* the dead worker may not have come to it */
+        home_leave(worker, conn); /* the dead worker may not have done so */
     if (conn_has(conn, CONN_ASKED))
         lobby_again(worker, conn);
     else if (state != CONN_MOVING)
         client_watch(worker, conn);
 }
 
-/* Of a client to which the dead worker was sending. */
-static void finish_send(struct worker *worker)
+/* Completes the send that the dead worker had in progress. */
+static void finish_dead_send(struct worker *worker)
 {
     struct conn *conn = sending_recover(worker);
     if (conn) {
-        conn_set(conn, CONN_WRITING); /* in the middle of a frame, for end_lost */
-        end_lost(worker, conn);
+        conn_set(
+            conn,
+            CONN_WRITING); /* in the middle of a frame: takeover_end_lost sends no close frame */
+        takeover_end_lost(worker, conn);
     }
     sending_end(worker);
 }
 
-/* What the ring did not bring again is lost. One that is still MOVING was not to come by a ring:
- * the dead worker was giving it to itself, and recount has left it out. */
-static void end_if_lost(struct worker *worker, struct conn *conn)
+/* Ends a connection that no adoption in the rings has restored. One that is still MOVING was not in
+ * a ring: the dead worker was adopting it itself, and takeover_recount has left it out. */
+static void takeover_end_if_lost(struct worker *worker, struct conn *conn)
 {
     if (!hold_lost(worker, conn))
         return;
     if (word_state(conn_word(conn)) == CONN_MOVING)
         home_count(worker, conn);
-    end_lost(worker, conn);
+    takeover_end_lost(worker, conn);
 }
 
-/* The counts, made anew; and where there is unrest. */
-static struct unrest recount(struct worker *worker)
+/* Rebuilds the counts, and returns the parts of the table that are not at rest. */
+static struct unrest takeover_recount(struct worker *worker)
 {
     const uint32_t high = worker_high(worker);
     struct unrest unrest = unrest_among(high);
@@ -137,7 +141,7 @@ static struct unrest recount(struct worker *worker)
         const uint64_t word = conn_word(conn);
         if (!word_is_of(word, worker->id))
             continue;
-        if (!is_at_rest(worker, conn, word) || poison_is_connection(worker, conn))
+        if (!connection_is_at_rest(worker, conn, word) || poison_is_connection(worker, conn))
             unrest_note(&unrest, fd);
         if (word_state(word) == CONN_MOVING)
             continue;
@@ -156,7 +160,7 @@ void takeover_rebuild(struct worker *worker)
     stats_add(&worker->stats->index_rebuilds, 2);
     users_rebuild(&worker->users, worker->id, high);
     topics_rebuild(&worker->topics, worker->id, high);
-    recount(worker);
+    takeover_recount(worker);
 }
 
 void takeover_begin(struct worker *worker)
@@ -164,7 +168,7 @@ void takeover_begin(struct worker *worker)
     descriptors_close_noted(worker);
     rehome_begin(worker);
     const uint32_t high = worker_high(worker);
-    /* A worker that died of its own doing may have died of a damaged index. */
+    /* A worker that died by its own fault may have died of a damaged index. */
     if (worker->careful || !users_intact(&worker->users)) {
         stats_add(&worker->stats->index_rebuilds, 1);
         users_rebuild(&worker->users, worker->id, high);
@@ -175,9 +179,9 @@ void takeover_begin(struct worker *worker)
     }
 }
 
-/* What was being sent is sent on before any other push: a record remembers the last push of one
- * source only, so that those from another one would make it forget which of these it has had. */
-static void resume_in_hand(struct worker *worker)
+/* Finishes the pushes in hand before any other push: a record remembers the last push of one source
+ * only, so pushes of another source would erase which of these it has had. */
+static void resume_pushes_in_hand(struct worker *worker)
 {
     const struct slot *slot = worker->slot;
     const uint32_t in_hand = atomic_load_explicit(&slot->in_hand, memory_order_acquire);
@@ -192,8 +196,9 @@ static void resume_in_hand(struct worker *worker)
     worker_in_hand(worker, 0);
 }
 
-/* The dead worker may have made room, or published, and died before it woke the other end. */
-static void wake_everyone(struct worker *worker)
+/* Wakes all other workers: the dead one may have made room, or published entries, and died before
+ * it woke the other end. */
+static void wake_all_workers(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->workers; i++)
         if (i != worker->id)
@@ -204,7 +209,7 @@ static void wake_everyone(struct worker *worker)
 void takeover_finish(struct worker *worker)
 {
     KILLPOINT(TAKEOVER_BEGUN);
-    const struct unrest unrest = recount(worker);
+    const struct unrest unrest = takeover_recount(worker);
     KILLPOINT(TAKEOVER_COUNTED);
     subscriptions_resume_gone(worker);
     node_recover(worker);
@@ -212,16 +217,16 @@ void takeover_finish(struct worker *worker)
     KILLPOINT(TAKEOVER_TOPICS);
     home_resume_handing(worker);
     parcel_take(worker);
-    finish_send(worker);
-    for_each(worker, &unrest, take_over);
+    finish_dead_send(worker);
+    for_each_unrest(worker, &unrest, take_over_connection);
     KILLPOINT(TAKEOVER_WALKED);
     rings_adopt_again(worker);
-    for_each(worker, &unrest, end_if_lost);
-    resume_in_hand(worker);
-    wake_everyone(worker);
+    for_each_unrest(worker, &unrest, takeover_end_if_lost);
+    resume_pushes_in_hand(worker);
+    wake_all_workers(worker);
     KILLPOINT(TAKEOVER_DONE);
     rehome_finish(worker);
-    for_each(worker, &unrest, subscriptions_recover);
+    for_each_unrest(worker, &unrest, subscriptions_recover);
     stats_add(&worker->stats->takeovers, 1);
     log_info("took_over", "connections=%u",
              atomic_load_explicit(&worker->slot->connections, memory_order_relaxed));

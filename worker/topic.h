@@ -31,11 +31,11 @@
 #include <stddef.h>
 
 /* The messages between workers about a topic. X(NAME, handler in topic.c) */
-#define INTEREST_WORDS(X)                                              \
-    X(WANT, on_want)     /* to the home: this worker has members */    \
-    X(LEAVE, on_leave)   /* to the home: it has none any more */       \
-    X(JOINED, on_joined) /* from the home: subscribed and confirmed */ \
-    X(LEFT, on_left)     /* from the home: no more pushes follow */
+#define INTEREST_WORDS(X)                                                    \
+    X(WANT, topic_on_want)     /* to the home: this worker has members */    \
+    X(LEAVE, topic_on_leave)   /* to the home: it has none any more */       \
+    X(JOINED, topic_on_joined) /* from the home: subscribed and confirmed */ \
+    X(LEFT, topic_on_left)     /* from the home: no more pushes follow */
 
 enum interest_word {
 #define INTEREST_ENUM(name, handler) INTEREST_##name,

@@ -1,6 +1,6 @@
 /*
- * See trace.h. Lines that belong together name the same things: a connection by `conn`, as HELLO
- * and /api/users do; a push by `source` and `position`, as worker_died does.
+ * See trace.h. Related lines name the same things: a connection by `conn`, as HELLO and /api/users
+ * do; a push by `source` and `position`, as worker_died does.
  */
 #include "worker/trace.h"
 
@@ -10,8 +10,8 @@
 
 #include <stdio.h>
 
-/* "user=42 conn=d84ab655-1a-0", in a static buffer. */
-static const char *party_text(const struct worker *worker, const struct conn *conn)
+/* Returns "user=42 conn=d84ab655-1a-0", in a static buffer. */
+static const char *trace_party_text(const struct worker *worker, const struct conn *conn)
 {
     static char text[5 * USER_MAX + CONN_NAME_MAX + 16];
     char name[CONN_NAME_MAX + 1];
@@ -21,8 +21,8 @@ static const char *party_text(const struct worker *worker, const struct conn *co
     return text;
 }
 
-/* "source=redis position=4096", in a static buffer. */
-static const char *mark_text(uint64_t mark)
+/* Returns "source=redis position=4096", in a static buffer. */
+static const char *trace_mark_text(uint64_t mark)
 {
     static char text[64];
     const unsigned source = (unsigned)(mark >> 56) - 1;
@@ -35,8 +35,8 @@ static const char *mark_text(uint64_t mark)
     return text;
 }
 
-/* The label of the reason's counter. */
-static const char *reason_text(enum closed_reason reason)
+/* Returns the label of the reason's counter. */
+static const char *close_reason_text(enum closed_reason reason)
 {
     switch (reason) {
 #define REASON_CASE(name, field) \
@@ -53,7 +53,7 @@ void trace_opened(const struct worker *worker, const struct conn *conn, const ch
     char address[ADDRESS_TEXT_MAX];
 
     if (trace_on(worker))
-        log_debug("opened", "%s mode=%s address=%s", party_text(worker, conn), mode,
+        log_debug("opened", "%s mode=%s address=%s", trace_party_text(worker, conn), mode,
                   address_text(conn, address));
 }
 
@@ -61,40 +61,41 @@ void trace_closed(const struct worker *worker, const struct conn *conn, enum clo
                   uint16_t code)
 {
     if (trace_on(worker))
-        log_debug("closed", "%s reason=%s code=%u", party_text(worker, conn), reason_text(reason),
-                  code);
+        log_debug("closed", "%s reason=%s code=%u", trace_party_text(worker, conn),
+                  close_reason_text(reason), code);
 }
 
 void trace_push(const struct worker *worker, const struct push *push, const char *id, uint64_t mark)
 {
     if (trace_on(worker))
         log_debug("push", "%s%s%sop=%u bytes=%zu %s", *id ? "id=" : "", id, *id ? " " : "",
-                  push->message.op, push->message.len, mark_text(mark));
+                  push->message.op, push->message.len, trace_mark_text(mark));
 }
 
 void trace_nobody(const struct worker *worker, const char *name, size_t len, uint64_t mark)
 {
     if (trace_on(worker))
-        log_debug("delivery", "%s to=%s outcome=no_connection", mark_text(mark),
+        log_debug("delivery", "%s to=%s outcome=no_connection", trace_mark_text(mark),
                   log_quote(name, len));
 }
 
 void trace_delivery(const struct worker *worker, const struct conn *conn, uint64_t mark,
                     const char *outcome)
 {
-    log_debug("delivery", "%s %s outcome=%s", mark_text(mark), party_text(worker, conn), outcome);
+    log_debug("delivery", "%s %s outcome=%s", trace_mark_text(mark), trace_party_text(worker, conn),
+              outcome);
 }
 
 void trace_dropped(const struct worker *worker, const struct conn *conn, uint64_t pushes,
                    const char *reason)
 {
     if (pushes > 0 && trace_on(worker))
-        log_debug("dropped", "%s pushes=%llu reason=%s", party_text(worker, conn),
+        log_debug("dropped", "%s pushes=%llu reason=%s", trace_party_text(worker, conn),
                   (unsigned long long)pushes, reason);
 }
 
 void trace_caught_up(const struct worker *worker, const struct conn *conn)
 {
     if (trace_on(worker))
-        log_debug("caught_up", "%s", party_text(worker, conn));
+        log_debug("caught_up", "%s", trace_party_text(worker, conn));
 }

@@ -1,6 +1,6 @@
 /*
- * See unknown.h. What was logged is remembered as hashes in a small table. If it is full, it is
- * forgotten, and the limit on lines holds: names may be random.
+ * See unknown.h. Logged texts are remembered as hashes in a small table. When it is full it is
+ * emptied, and the rate limit still bounds the lines: names may be random.
  */
 #include "worker/unknown.h"
 
@@ -12,11 +12,11 @@
 enum {
     SEEN_MAX = 64,
     LINES_A_SECOND = 10,
-    ORIGIN_MAX = 256, /* bytes that are logged of a channel */
+    ORIGIN_MAX = 256, /* bytes of a channel's name that are logged */
 };
 
-/* True if the text was not met before. */
-static bool is_new(const struct worker *worker, const char *text)
+/* True if the text is not in the table; adds it. */
+static bool member_is_new(const struct worker *worker, const char *text)
 {
     static uint32_t seen[SEEN_MAX];
     static size_t count;
@@ -43,7 +43,7 @@ void unknown_note(struct worker *worker, _Atomic uint64_t *counter, const struct
 {
     static struct log_limit limit;
     stats_add(counter, 1);
-    if (is_new(worker, why) && log_allow(&limit, LINES_A_SECOND, NULL))
+    if (member_is_new(worker, why) && log_allow(&limit, LINES_A_SECOND, NULL))
         log_warn("unknown_member", "channel=%s why=%s", origin_quote(from),
                  log_quote(why, strlen(why)));
 }

@@ -16,7 +16,7 @@ void unrest_note(struct unrest *unrest, uint32_t fd)
     unrest->bits[block / 64] |= 1ULL << block % 64;
 }
 
-static bool is_noted(const struct unrest *unrest, uint32_t fd)
+static bool block_is_noted(const struct unrest *unrest, uint32_t fd)
 {
     const uint32_t block = fd / unrest->size;
     return unrest->bits[block / 64] >> block % 64 & 1;
@@ -24,7 +24,7 @@ static bool is_noted(const struct unrest *unrest, uint32_t fd)
 
 uint32_t unrest_next(const struct unrest *unrest, uint32_t fd)
 {
-    while (fd < unrest->high && !is_noted(unrest, fd))
+    while (fd < unrest->high && !block_is_noted(unrest, fd))
         fd += unrest->size - fd % unrest->size; /* to the next block */
     return fd < unrest->high ? fd : unrest->high;
 }

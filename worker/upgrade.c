@@ -1,16 +1,15 @@
 /*
- * See upgrade.h. A head that comes in one piece is read where it lies; only one that comes in
- * several is kept, and one whose login takes time. The 101 is not sent here but by the user's home
- * worker, which has the last word on whether the connection may stay. The echo path knows no users:
- * its connections stay with the worker that accepted them.
+ * See upgrade.h. A request head that arrives in one piece is parsed in scratch; it is only copied
+ * to the hold if it arrives in several pieces or its login takes time. The 101 is sent by the
+ * user's home worker, which finally decides whether the connection may stay. The echo path has no
+ * users: its connections stay with the worker that accepted them.
  *
- *     PROXY header ──▶ request head ──▶ who the client is ──▶ rules, limits ──▶ login ──▶ its home
+ *     PROXY header ──▶ request head ──▶ client's address ───▶ rules, limits ──▶ login ──▶ home
  *     (by listener)                     (X-Forwarded-For)                         │ ▲
- *                                                                   Redis is asked│ │upgrade_resume
- *                                                                                 ▼ │
- *                                                                               CONN_ASKED
+ *                                                                     asks Redis  │ │
+ * upgrade_resume ▼ │ CONN_ASKED
  *
- * A connection whose home has no room in its ring waits in the same way, in the lobby.
+ * A connection whose home has no room in its ring waits in CONN_ASKED, too, in the lobby.
  */
 #include "worker/upgrade.h"
 
@@ -37,11 +36,11 @@
 #include <sys/socket.h>
 
 enum {
-    BEHIND_HEAD = 4096 /* bytes of frames that may be read along with the head */
+    BEHIND_HEAD = 4096 /* bytes after the head that may be read with it */
 };
 _Static_assert((int)PROXY_MAX <= (int)BEHIND_HEAD, "a PROXY header and a head fit into one read");
 
-/* A whole request head, in scratch, and behind it the client's first frames. */
+/* A complete request head in scratch, followed by the client's first frames. */
 struct opening {
     uint8_t *at;
     size_t head_len, len;
@@ -64,7 +63,8 @@ static const struct refusal refused_proxy = {400, "bad_proxy_header",
 
 /* ---- The echo path ---- */
 
-static void open_echo(struct worker *worker, struct conn *conn, const struct opening *opening)
+static void open_echo_connection(struct worker *worker, struct conn *conn,
+                                 const struct opening *opening)
 {
     char response[HANDSHAKE_RESPONSE_MAX];
     const size_t len = handshake_response(response, &opening->handshake);
@@ -85,9 +85,9 @@ static void open_echo(struct worker *worker, struct conn *conn, const struct ope
 
 /* ---- Users ---- */
 
-/* Fills in what the record keeps of an accepted request. */
-static void record_login(struct worker *worker, struct conn *conn, const struct login *login,
-                         const struct handshake *handshake)
+/* Copies the login of an accepted request into the record. */
+static void record_user_login(struct worker *worker, struct conn *conn, const struct login *login,
+                              const struct handshake *handshake)
 {
     memcpy(conn->user, login->user, login->user_len);
     conn->user_len = login->user_len;
@@ -97,8 +97,9 @@ static void record_login(struct worker *worker, struct conn *conn, const struct 
         conn_set(conn, CONN_JSON);
 }
 
-/* The head waits in the hold for an answer; what the client sends meanwhile, in the kernel. */
-static void wait_with_head(struct worker *worker, struct conn *conn, const struct opening *opening)
+/* Keeps the head in the hold until an answer arrives; bytes that the client sends meanwhile wait in
+ * the kernel. */
+static void park_with_head(struct worker *worker, struct conn *conn, const struct opening *opening)
 {
     hold_mark(worker, conn);
     hold_append(hold_get(worker, conn), opening->at, opening->len);
@@ -106,15 +107,15 @@ static void wait_with_head(struct worker *worker, struct conn *conn, const struc
     conn_set(conn, CONN_ASKED);
 }
 
-/* The login of a page that only asks is accepted. */
-static void confirm_login(struct worker *worker, struct conn *conn)
+/* Accepts the login of a page that only checks it. */
+static void confirm_login_check(struct worker *worker, struct conn *conn)
 {
     static const char response[] = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
     refuse_with(worker, conn, response, sizeof(response) - 1);
 }
 
-static void send_home(struct worker *worker, struct conn *conn, const struct login *login,
-                      const struct opening *opening)
+static void send_to_user_home(struct worker *worker, struct conn *conn, const struct login *login,
+                              const struct opening *opening)
 {
     char response[HANDSHAKE_RESPONSE_MAX];
     const uint32_t home = worker_home(worker, login->user, login->user_len);
@@ -130,18 +131,18 @@ static void send_home(struct worker *worker, struct conn *conn, const struct log
         return;
     }
     if (opening->only_checks) {
-        confirm_login(worker, conn);
+        confirm_login_check(worker, conn);
         return;
     }
-    record_login(worker, conn, login, &opening->handshake);
+    record_user_login(worker, conn, login, &opening->handshake);
     KILLPOINT(LOGIN_RECORDED);
     if (move_admits(worker) && home_give(worker, conn, home, &entry))
         return;
-    wait_with_head(worker, conn, opening);
+    park_with_head(worker, conn, opening);
     lobby_wait(worker, conn, login, home, home_entry_size(&entry));
 }
 
-static void refuse_login(struct worker *worker, struct conn *conn, const char *why)
+static void refuse_user_login(struct worker *worker, struct conn *conn, const char *why)
 {
     static struct log_limit limit;
     char address[ADDRESS_TEXT_MAX];
@@ -151,34 +152,35 @@ static void refuse_login(struct worker *worker, struct conn *conn, const char *w
     refuse(worker, conn, (struct refusal){401, "unauthorized", why}, &worker->stats->refused_login);
 }
 
-static void follow_verdict(struct worker *worker, struct conn *conn, enum auth_verdict verdict,
-                           const struct auth *auth, const struct opening *opening)
+static void follow_auth_verdict(struct worker *worker, struct conn *conn, enum auth_verdict verdict,
+                                const struct auth *auth, const struct opening *opening)
 {
     switch (verdict) {
     case AUTH_OK:
-        send_home(worker, conn, &auth->login, opening);
+        send_to_user_home(worker, conn, &auth->login, opening);
         break;
     case AUTH_PENDING:
-        wait_with_head(worker, conn, opening);
+        park_with_head(worker, conn, opening);
         break;
     case AUTH_UNAVAILABLE:
         refuse(worker, conn, (struct refusal){503, "login_unavailable", auth->why},
                &worker->stats->refused_unavailable);
         break;
     case AUTH_REFUSED:
-        refuse_login(worker, conn, auth->why);
+        refuse_user_login(worker, conn, auth->why);
         break;
     }
 }
 
-static void open_user(struct worker *worker, struct conn *conn, const struct opening *opening)
+static void begin_user_login(struct worker *worker, struct conn *conn,
+                             const struct opening *opening)
 {
     struct auth auth = {.login.kicks = kicks_now(worker)};
     const enum auth_verdict verdict = auth_try(worker, conn, &opening->request, &auth);
-    follow_verdict(worker, conn, verdict, &auth, opening);
+    follow_auth_verdict(worker, conn, verdict, &auth, opening);
 }
 
-/* The head is in the hold as it came, and was right then. */
+/* The head in the hold is unchanged and was valid when it was parsed first. */
 void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth, bool found)
 {
     const struct conn_ref ref = conn_ref(worker->table, conn);
@@ -193,8 +195,9 @@ void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth,
                                                   opening.len, HEAD_MAX);
     handshake_check(&opening.request, &opening.handshake);
     opening.only_checks = console_checks_login(worker->config, &opening.request);
-    follow_verdict(worker, conn, found ? AUTH_OK : auth_try(worker, conn, &opening.request, auth),
-                   auth, &opening);
+    follow_auth_verdict(worker, conn,
+                        found ? AUTH_OK : auth_try(worker, conn, &opening.request, auth), auth,
+                        &opening);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1)
         client_end(worker, conn, CLOSED_RESET);
@@ -202,15 +205,15 @@ void upgrade_resume(struct worker *worker, struct conn *conn, struct auth *auth,
 
 /* ---- Rules and limits ---- */
 
-static bool trusts(const void *config, const uint8_t address[16])
+static bool config_trusts_peer(const void *config, const uint8_t address[16])
 {
     return config_trusts_address(config, address);
 }
 
-/* Answers 403, and tells the operator what would let the page in: browsers show its author no more
- * than that the connection failed. */
-static void refuse_origin(struct worker *worker, struct conn *conn,
-                          const struct http_request *request)
+/* Answers 403, and logs how to let the page in: browsers tell its author only that the connection
+ * failed. */
+static void refuse_page_origin(struct worker *worker, struct conn *conn,
+                               const struct http_request *request)
 {
     static struct log_limit limit;
     const struct slice *origin = http_header_find(request, "Origin", NULL);
@@ -223,26 +226,27 @@ static void refuse_origin(struct worker *worker, struct conn *conn,
     refuse(worker, conn, refused_origin, &worker->stats->refused_origin);
 }
 
-/* What a trusted proxy says of its client. */
-static void find_client(struct worker *worker, struct conn *conn,
-                        const struct http_request *request)
+/* Sets the client's address that a trusted proxy names. */
+static void apply_forwarded_client(struct worker *worker, struct conn *conn,
+                                   const struct http_request *request)
 {
     uint8_t client[16];
-    if (!conn_has(conn, CONN_TRUSTED) || !forwarded_client(request, trusts, worker->config, client))
+    if (!conn_has(conn, CONN_TRUSTED) ||
+        !forwarded_client(request, config_trusts_peer, worker->config, client))
         return;
     address_named(worker, conn, client, 0);
-    conn_set(conn, CONN_TRUSTED); /* the request is still the proxy's */
+    conn_set(conn, CONN_TRUSTED); /* the request still comes from the proxy */
 }
 
-/* A whole head has come. */
-static void decide(struct worker *worker, struct conn *conn, struct opening *opening)
+/* Decides about a complete request head: refuses it or begins the login. */
+static void decide_on_request(struct worker *worker, struct conn *conn, struct opening *opening)
 {
     const struct config *config = worker->config;
     struct stats *stats = worker->stats;
     const struct http_request *request = &opening->request;
     const bool echo = config->echo_path[0] && slice_equal(request->path, config->echo_path);
     size_t len;
-    find_client(worker, conn, request);
+    apply_forwarded_client(worker, conn, request);
     if (limits_exceeded(worker, conn)) {
         refuse_at_once(worker, conn, refused_address, &stats->refused_address);
         return;
@@ -261,7 +265,7 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
     if (error && !opening->only_checks && !(echo && error == HANDSHAKE_SUBPROTOCOL))
         refuse(worker, conn, handshake_refusal(error), &stats->refused_request);
     else if (!auth_origin_allowed(config, request))
-        refuse_origin(worker, conn, request);
+        refuse_page_origin(worker, conn, request);
     else if (conn_has(conn, CONN_REFUSED))
         refuse(worker, conn, refused_full, &stats->refused_full);
     else if (worker_draining(worker))
@@ -269,15 +273,16 @@ static void decide(struct worker *worker, struct conn *conn, struct opening *ope
     else if (!limits_handshake(worker))
         refuse(worker, conn, refused_rate, &stats->refused_rate);
     else if (echo)
-        open_echo(worker, conn, opening);
+        open_echo_connection(worker, conn, opening);
     else
-        open_user(worker, conn, opening);
+        begin_user_login(worker, conn, opening);
 }
 
 /* ---- Bytes ---- */
 
-/* Reads behind the `have` bytes in scratch. Returns the bytes read, 0 for none, -1 for the end. */
-static ssize_t read_head(struct worker *worker, struct conn *conn, size_t have)
+/* Reads more bytes after the `have` bytes in scratch. Returns their number, 0 for none, or -1 if
+ * the connection has ended. */
+static ssize_t read_head_bytes(struct worker *worker, struct conn *conn, size_t have)
 {
     const ssize_t n = recv((int)(conn - worker->table), worker->scratch + have,
                            HEAD_MAX + BEHIND_HEAD - have, MSG_DONTWAIT);
@@ -289,8 +294,9 @@ static ssize_t read_head(struct worker *worker, struct conn *conn, size_t have)
     return -1;
 }
 
-/* Keeps what has come of a head, in the place of what was kept before. */
-static void keep(struct worker *worker, struct conn *conn, const uint8_t *bytes, size_t len)
+/* Replaces the kept bytes of an incomplete head. */
+static void keep_incomplete_head(struct worker *worker, struct conn *conn, const uint8_t *bytes,
+                                 size_t len)
 {
     struct hold *hold = hold_find(worker, conn);
     if (hold)
@@ -300,17 +306,17 @@ static void keep(struct worker *worker, struct conn *conn, const uint8_t *bytes,
     hold_settle(worker, conn);
 }
 
-/* Takes the PROXY header off the bytes, where one has to come. Returns its length, 0 where there is
- * none to come, or -1: it is not whole yet, or the connection was refused. */
-static ssize_t take_proxy(struct worker *worker, struct conn *conn, const uint8_t *bytes,
-                          size_t len)
+/* Parses the PROXY header if one is required. Returns its length, 0 if none is required, or -1 if
+ * it is incomplete or the connection was refused. */
+static ssize_t take_proxy_header(struct worker *worker, struct conn *conn, const uint8_t *bytes,
+                                 size_t len)
 {
     struct proxy_header header;
     if (!conn_has(conn, CONN_PROXY))
         return 0;
     const ssize_t used = proxy_parse(&header, bytes, len);
     if (used == 0) {
-        keep(worker, conn, bytes, len);
+        keep_incomplete_head(worker, conn, bytes, len);
         return -1;
     }
     conn_clear(conn, CONN_PROXY);
@@ -323,30 +329,30 @@ static ssize_t take_proxy(struct worker *worker, struct conn *conn, const uint8_
     return used;
 }
 
-static void take_head(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)
+static void take_request_head(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)
 {
     struct opening opening = {.at = bytes, .len = len};
     const ssize_t head = http_parse_request(&opening.request, (const char *)bytes, len, HEAD_MAX);
-    keep(worker, conn, bytes, head == 0 ? len : 0);
+    keep_incomplete_head(worker, conn, bytes, head == 0 ? len : 0);
     opening.head_len = (size_t)head;
     if (head != 0)
-        hold_mark(worker, conn); /* until the answer has left, or the home has it */
+        hold_mark(worker, conn); /* until the answer has left, or the home has the connection */
     if (head > 0)
-        decide(worker, conn, &opening);
+        decide_on_request(worker, conn, &opening);
     else if (head < 0)
         refuse(worker, conn, http_error_refusal((enum http_error)head),
                &worker->stats->refused_request);
 }
 
-/* Reads once, and does what can be done with what has come by now. */
-static void read_opening(struct worker *worker, struct conn *conn)
+/* Reads once, and handles the header or head if it is complete. */
+static void read_opening_bytes(struct worker *worker, struct conn *conn)
 {
     const struct hold *hold = hold_find(worker, conn);
     const size_t have = hold ? hold->in_len : 0;
     if (have > 0)
         memcpy(worker->scratch, hold->in, have);
     hold_mark(worker, conn);
-    const ssize_t n = read_head(worker, conn, have);
+    const ssize_t n = read_head_bytes(worker, conn, have);
     if (n < 0)
         return;
     if (n == 0) {
@@ -355,17 +361,17 @@ static void read_opening(struct worker *worker, struct conn *conn)
     }
     KILLPOINT(HEAD_READ);
     const size_t len = have + (size_t)n;
-    const ssize_t proxy = take_proxy(worker, conn, worker->scratch, len);
+    const ssize_t proxy = take_proxy_header(worker, conn, worker->scratch, len);
     if (proxy >= 0)
-        take_head(worker, conn, worker->scratch + proxy, len - (size_t)proxy);
+        take_request_head(worker, conn, worker->scratch + proxy, len - (size_t)proxy);
 }
 
-/* A client that has sent no whole head is counted all the same, from the moment in which its
- * address is known: at the accept, or by its PROXY header. */
+/* Clients that have not sent a complete head are counted, too, as soon as their address is known:
+ * at the accept, or from the PROXY header. */
 void upgrade_read(struct worker *worker, struct conn *conn)
 {
     const struct conn_ref ref = conn_ref(worker->table, conn);
-    read_opening(worker, conn);
+    read_opening_bytes(worker, conn);
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn &&
         word_state(conn_word(conn)) == CONN_HANDSHAKE && !conn_has(conn, CONN_ASKED) &&
         limits_exceeded(worker, conn))

@@ -1,10 +1,10 @@
 /*
- * See visitors.h. evhttp asks for a bufferevent before it gives it the descriptor of a new
- * connection, and tells nothing after. So each is looked at a moment later, within the same turn of
- * the loop: noted and let be, or turned away.
+ * See visitors.h. evhttp asks for a bufferevent before it sets the descriptor of a new connection,
+ * and calls nothing afterwards. So each connection is checked a moment later, within the same turn
+ * of the loop: it is noted, or turned away.
  *
- * The listener pauses while all places for notes are taken, and while there are no descriptors:
- * accept(2) would fail again and again for the same connection.
+ * The listener pauses while all places for notes are taken, and while the process is out of
+ * descriptors: accept(2) would fail repeatedly for the same connection.
  */
 #include "worker/visitors.h"
 
@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 
 enum {
-    PLACES = VISITORS_MAX + 8, /* for some that are being turned away, too */
+    PLACES = VISITORS_MAX + 8, /* also for some that are being turned away */
     PAUSE_MS = 100
 };
 
@@ -42,7 +42,7 @@ struct visitor {
     struct bufferevent *bufferevent;
 };
 
-/* evhttp keeps the listener's argument for itself. */
+/* A global, because evhttp uses the listener's argument for itself. */
 static struct {
     struct evconnlistener *listener;
     struct event *resume;
@@ -52,7 +52,7 @@ static struct {
 
 /* ---- Pauses ---- */
 
-static void pause_accepting(void)
+static void pause_visitors(void)
 {
     if (visitors.closed)
         return;
@@ -60,18 +60,18 @@ static void pause_accepting(void)
     event_add(visitors.resume, &(struct timeval){0, PAUSE_MS * 1000});
 }
 
-static void on_resume(evutil_socket_t fd, short what, void *arg)
+static void visitors_on_resume(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     if (descriptors_visitors(arg) < PLACES)
         evconnlistener_enable(visitors.listener);
     else
-        pause_accepting();
+        pause_visitors();
 }
 
-/* EMFILE, ENFILE, ENOBUFS or ENOMEM: what concerns one connection only, libevent passes over.
- * EINVAL: another worker has shut the socket down, because the master is dead. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+/* Handles EMFILE, ENFILE, ENOBUFS and ENOMEM (libevent ignores errors that concern one connection
+ * only), and EINVAL: another worker has shut the socket down, because the master is dead. */
+static void visitors_on_accept_error(struct evconnlistener *listener, void *arg)
 {
     static struct log_limit limit;
     const int error = EVUTIL_SOCKET_ERROR();
@@ -83,14 +83,14 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     }
     if (log_allow(&limit, 1, NULL))
         log_warn("accept_paused", "listener=admin why=%s", log_quote(why, strlen(why)));
-    pause_accepting();
+    pause_visitors();
 }
 
 /* ---- Connections ---- */
 
-/* Answers and shuts down at once: what has come is thrown away, so that no request is carried out
- * that is answered 503; evhttp finds the end, and closes. */
-static void turn_away(int fd)
+/* Answers 503 and shuts down at once. Received bytes are discarded, so that no request is both
+ * answered 503 and carried out; evhttp sees the end, and closes. */
+static void turn_visitor_away(int fd)
 {
     char bytes[4096];
     (void)!send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -99,7 +99,7 @@ static void turn_away(int fd)
         ;
 }
 
-static void on_visitor(evutil_socket_t none, short what, void *arg)
+static void visitors_on_new(evutil_socket_t none, short what, void *arg)
 {
     struct visitor *visitor = arg;
     const int fd = bufferevent_getfd(visitor->bufferevent);
@@ -108,13 +108,13 @@ static void on_visitor(evutil_socket_t none, short what, void *arg)
     if (fd > 0) {
         const int noted = descriptors_note_visitor(visitor->worker, fd);
         if (noted == -1 || noted > VISITORS_MAX)
-            turn_away(fd);
+            turn_visitor_away(fd);
     }
     bufferevent_decref(visitor->bufferevent);
     free(visitor);
 }
 
-static struct bufferevent *new_visitor(struct event_base *base, void *arg)
+static struct bufferevent *make_visitor_bufferevent(struct event_base *base, void *arg)
 {
     struct bufferevent *bufferevent = bufferevent_socket_new(base, -1, 0);
     struct visitor *visitor = malloc(sizeof(*visitor));
@@ -124,21 +124,21 @@ static struct bufferevent *new_visitor(struct event_base *base, void *arg)
     }
     *visitor = (struct visitor){arg, bufferevent};
     bufferevent_incref(bufferevent);
-    event_base_once(base, -1, EV_TIMEOUT, on_visitor, visitor, NULL);
+    event_base_once(base, -1, EV_TIMEOUT, visitors_on_new, visitor, NULL);
     if (descriptors_visitors(arg) + ++visitors.expected >= PLACES)
-        pause_accepting();
+        pause_visitors();
     return bufferevent;
 }
 
 int visitors_open(struct worker *worker, struct evhttp *http, int listener)
 {
     struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(http, listener);
-    visitors.resume = event_new(worker->base, -1, 0, on_resume, worker);
+    visitors.resume = event_new(worker->base, -1, 0, visitors_on_resume, worker);
     if (!bound || !visitors.resume)
         return -1;
     visitors.listener = evhttp_bound_socket_get_listener(bound);
-    evconnlistener_set_error_cb(visitors.listener, on_accept_error);
-    evhttp_set_bevcb(http, new_visitor, worker);
+    evconnlistener_set_error_cb(visitors.listener, visitors_on_accept_error);
+    evhttp_set_bevcb(http, make_visitor_bufferevent, worker);
     return 0;
 }
 

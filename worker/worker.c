@@ -1,6 +1,6 @@
 /*
- * See worker.h. The loop turns by hand, because the end of a turn is where the work of a turn is
- * finished: what has gathered is sent, and the latch is set before the loop may sleep.
+ * See worker.h. The event loop is run one turn at a time, because the end of a turn finishes its
+ * work: gathered frames are sent, and the latch is set before the loop may sleep.
  */
 #include "worker/worker.h"
 
@@ -43,9 +43,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- What the modules ask ---- */
+/* ---- Services for the modules ---- */
 
-/* A channel's slot has one home. */
+/* Homes are assigned by the channel's key slot (keyslot.h). */
 uint32_t worker_channel_home(const struct worker *worker, const char *kind, const char *name,
                              size_t len, uint32_t workers)
 {
@@ -85,8 +85,8 @@ uint32_t worker_node_home(const struct worker *worker)
     return 0;
 }
 
-/* A plain store will do: the slot's words have one writer. */
-static void change(_Atomic uint32_t *count, int by)
+/* Adds to a count. No atomic addition is needed: this worker is the only writer of its slot. */
+static void worker_add_to_count(_Atomic uint32_t *count, int by)
 {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + (uint32_t)by,
                           memory_order_relaxed);
@@ -94,8 +94,8 @@ static void change(_Atomic uint32_t *count, int by)
 
 void worker_count(struct worker *worker, int connections, int ready_users)
 {
-    change(&worker->slot->connections, connections);
-    change(&worker->slot->ready_users, ready_users);
+    worker_add_to_count(&worker->slot->connections, connections);
+    worker_add_to_count(&worker->slot->ready_users, ready_users);
 }
 
 void worker_owns(struct worker *worker, uint32_t fd)
@@ -117,7 +117,7 @@ uint32_t worker_total(const struct worker *worker)
     return total;
 }
 
-static bool link_up(const struct worker *worker, uint32_t i)
+static bool worker_link_is_up(const struct worker *worker, uint32_t i)
 {
     /* Acquire: pairs with the release of the link's state in link.c. */
     return atomic_load_explicit(&worker->segment->slot[i].link.state, memory_order_acquire) ==
@@ -132,8 +132,8 @@ bool worker_draining(const struct worker *worker)
 
 bool worker_ready(const struct worker *worker, uint32_t home)
 {
-    return !worker_draining(worker) && link_up(worker, home) &&
-           link_up(worker, worker_node_home(worker));
+    return !worker_draining(worker) && worker_link_is_up(worker, home) &&
+           worker_link_is_up(worker, worker_node_home(worker));
 }
 
 /* ---- The loop ---- */
@@ -147,31 +147,32 @@ void worker_note_time(struct worker *worker)
         worker->awake_ms = worker->now_ms;
 }
 
-/* First thing in every event of the loop: awake, and the time is now. */
-static void wake(struct worker *worker)
+/* Call it first in every event handler of the loop: clears the latch and updates the time. */
+static void worker_wake_up(struct worker *worker)
 {
     latch_rise(worker->slot);
     worker_note_time(worker);
 }
 
-static void on_clients(evutil_socket_t fd, short what, void *arg)
+static void worker_on_clients(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    wake(arg);
+    worker_wake_up(arg);
     clients_ready(arg);
 }
 
-static void on_latch(evutil_socket_t fd, short what, void *arg)
+static void worker_on_latch(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
-    wake(worker);
+    worker_wake_up(worker);
     latch_drain(worker->slot);
 }
 
-/* Nobody could ever stop or replace this worker any more. The addresses are given up at once, so
- * that the next master can bind them while the clients are still being told to come back. */
-static void on_master_gone(evutil_socket_t fd, short what, void *arg)
+/* Reacts to the master's death, after which no process can stop or replace this worker. The
+ * addresses are given up at once, so that the next master can bind them while clients are still
+ * being told to reconnect. */
+static void worker_on_master_gone(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
@@ -182,10 +183,10 @@ static void on_master_gone(evutil_socket_t fd, short what, void *arg)
     event_del(worker->master_event);
 }
 
-/* Routes what came from each source, as many batches as the turn has time for. The next turn goes
- * on with the source behind the last one, so that none waits for ever. Returns false if a batch is
- * still being sent. */
-static bool read_sources(struct worker *worker)
+/* Routes pushes of each source, as many batches as the turn has time for. The next turn continues
+ * with the source after the last one, so that none starves. Returns false if a batch is still being
+ * sent. */
+static bool read_push_sources(struct worker *worker)
 {
     const uint32_t sources = worker->workers + 1; /* the rings, then the link */
     rings_end_wishes(worker);
@@ -204,8 +205,8 @@ static bool read_sources(struct worker *worker)
     return !batch_is_sending(worker);
 }
 
-/* The steps of a turn that come after the pushes. */
-static void do_chores(struct worker *worker)
+/* Takes the steps of a turn that follow the pushes. */
+static void finish_turn_work(struct worker *worker)
 {
     kicks_turn(worker);
     drain_turn(worker);
@@ -218,26 +219,28 @@ static void do_chores(struct worker *worker)
     link_notice_others(worker);
 }
 
-static void turn(struct worker *worker)
+static void worker_turn(struct worker *worker)
 {
     worker_note_time(worker);
     worker->news = rings_news(worker);
-    move_note(worker); /* before the rings are read: what it says is true of them */
+    move_note(worker); /* before the rings are read, so that the rings hold everything that the plan
+                          implies */
     atomic_store_explicit(&worker->slot->heartbeat, worker->now_ms, memory_order_relaxed);
     stats_add(&worker->stats->turns, 1);
     answers_turn(worker);
     if (batch_go_on(worker)) {
-        outbox_flush(worker); /* before pushes: answers of this turn are not counted with them */
-        if (read_sources(worker))
-            do_chores(worker);
+        outbox_flush(
+            worker); /* before pushes, so that this turn's answers are not counted with them */
+        if (read_push_sources(worker))
+            finish_turn_work(worker);
     }
     link_turn(worker);
     rings_turn(worker);
 }
 
-/* Asked between latch_rest and sleep: whoever made the work since then has seen the latch, and
- * wakes us. */
-static bool has_work(const struct worker *worker)
+/* True if the loop must not sleep. Called after latch_rest: a process that makes work from then on
+ * sees the latch and wakes this worker. */
+static bool worker_has_work(const struct worker *worker)
 {
     if (batch_is_sending(worker) || worker->unread)
         return true;
@@ -245,21 +248,22 @@ static bool has_work(const struct worker *worker)
            answers_busy(worker) || kicks_busy(worker);
 }
 
-static void loop(struct worker *worker)
+static void worker_loop(struct worker *worker)
 {
     while (!worker->stopping) {
         words_doing(&worker->slot->words, DOING_WAITING);
         latch_rest(worker->slot);
         event_base_loop(worker->base,
-                        has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
+                        worker_has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE);
         latch_rise(worker->slot);
-        turn(worker);
+        worker_turn(worker);
     }
 }
 
-/* ---- Beginning ---- */
+/* ---- Start ---- */
 
-static int watch(struct worker *worker, int fd, event_callback_fn callback, struct event **out)
+static int watch_descriptor(struct worker *worker, int fd, event_callback_fn callback,
+                            struct event **out)
 {
     struct event *event = event_new(worker->base, fd, EV_READ | EV_PERSIST, callback, worker);
     if (!event || event_add(event, NULL) == -1)
@@ -269,7 +273,7 @@ static int watch(struct worker *worker, int fd, event_callback_fn callback, stru
     return 0;
 }
 
-static void settle(struct worker *worker, const struct worker_setup *setup)
+static void worker_init(struct worker *worker, const struct worker_setup *setup)
 {
     const struct segment *segment = setup->segment;
     const uint32_t id = setup->id;
@@ -308,7 +312,7 @@ static void settle(struct worker *worker, const struct worker_setup *setup)
     worker->awake_ms = worker->now_ms;
 }
 
-static int modules_open(struct worker *worker)
+static int open_worker_modules(struct worker *worker)
 {
     worker->holds = holds_new();
     worker->rates = rates_new();
@@ -328,19 +332,20 @@ static int modules_open(struct worker *worker)
     return move_open(worker) || rings_open(worker) ? -1 : 0;
 }
 
-static int events_open(struct worker *worker)
+static int open_worker_events(struct worker *worker)
 {
     const struct worker_setup *setup = worker->setup;
-    if (watch(worker, worker->slot->epoll_fd, on_clients, &worker->clients_event) == -1 ||
-        watch(worker, worker->slot->event_fd, on_latch, NULL) == -1)
+    if (watch_descriptor(worker, worker->slot->epoll_fd, worker_on_clients,
+                         &worker->clients_event) == -1 ||
+        watch_descriptor(worker, worker->slot->event_fd, worker_on_latch, NULL) == -1)
         return -1;
-    if (setup->master_fd >= 0 &&
-        watch(worker, setup->master_fd, on_master_gone, &worker->master_event) == -1)
+    if (setup->master_fd >= 0 && watch_descriptor(worker, setup->master_fd, worker_on_master_gone,
+                                                  &worker->master_event) == -1)
         return -1;
     return accept_open(worker) || sweep_open(worker) || auth_open(worker) ? -1 : 0;
 }
 
-static void begin_words(struct worker *worker)
+static void begin_last_words(struct worker *worker)
 {
     uint8_t build[BUILD_ID_SIZE];
     build_id(build);
@@ -353,24 +358,25 @@ int worker_run(const struct worker_setup *setup)
 {
     static struct worker worker; /* one in a process */
     fault_meet_at("worker");
-    settle(&worker, setup);
+    worker_init(&worker, setup);
     const bool successor = atomic_load(&worker.slot->incarnation) > 1;
-    begin_words(&worker);
+    begin_last_words(&worker);
     if (rehome_resume(&worker))
         return 0;
     poison_open(&worker);
     if (successor)
         takeover_begin(&worker);
-    if (modules_open(&worker) == -1 || link_open(&worker) == -1 || events_open(&worker) == -1 ||
-        command_open(&worker) == -1 || admin_open(&worker) == -1) {
+    if (open_worker_modules(&worker) == -1 || link_open(&worker) == -1 ||
+        open_worker_events(&worker) == -1 || command_open(&worker) == -1 ||
+        admin_open(&worker) == -1) {
         log_error("worker_start", "why=\"out of memory or descriptors\"");
         return WORKER_NOT_STARTED;
     }
     if (successor)
         takeover_finish(&worker);
-    turn(&worker);
+    worker_turn(&worker);
     fault_meet_at("turned");
-    loop(&worker);
+    worker_loop(&worker);
     batch_finish(&worker);
     answers_leave(&worker);
     outbox_flush(&worker);

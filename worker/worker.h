@@ -33,7 +33,7 @@ enum {
     SCRATCH_SIZE = 256 * 1024 /* bytes: the most that one read of a client's socket takes */
 };
 
-/* What the master creates for the slot and passes to the worker through fork(2). */
+/* Resources that the master creates for the slot and passes to the worker through fork(2). */
 struct worker_setup {
     const struct config *config;
     struct segment *segment;
@@ -42,8 +42,7 @@ struct worker_setup {
     const int *listen_fds;   /* one for each of config->listen_at */
     size_t listen_count;
     int admin_fd;   /* -1: none */
-    int passed_end; /* listening sockets below this number came from systemd, which keeps them open
-                     */
+    int passed_end; /* listening sockets with lower numbers came from systemd */
     int master_fd;  /* pidfd of the master: readable when it is dead; -1: not watched */
 };
 

@@ -65,7 +65,7 @@ def test_a_request_that_its_rule_refuses(explained):
              "the payload has 32 bytes, and opcode 110 takes at most 20"),
             (111, b"ab\xff", "bad_payload", "the payload is not UTF-8: byte 2 is invalid"),
             (4711, b"", "unknown_opcode", "no such opcode: push.conf does not declare 4711"),
-            (5, b"", "unknown_opcode", "no such opcode: SUBBED is what the server sends"),
+            (5, b"", "unknown_opcode", "no such opcode: only the server sends SUBBED"),
             (AUTH, b'{"tokn":"x"}', "bad_payload",
              'token is missing; unknown member "tokn": did you mean "token"'),
             (AUTH, b'{"token":7}', "bad_payload", "token must be a string, not 7"),
