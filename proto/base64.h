@@ -1,5 +1,5 @@
-/* Base64 (RFC 4648): the standard alphabet (§4) for the handshake's keys and for binary payloads in
- * JSON, the URL's (§5) for tokens. */
+/* Base64 (RFC 4648): the standard alphabet (§4) for handshake keys and for binary payloads in JSON,
+ * the URL alphabet (§5) for tokens. */
 #ifndef WSPUSHD_PROTO_BASE64_H
 #define WSPUSHD_PROTO_BASE64_H
 
@@ -7,20 +7,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Bytes that base64_encode writes for `len` bytes: no terminator. */
+/* The number of characters that base64_encode() writes for `len` bytes, without a terminator. */
 #define BASE64_ENCODED(len) (((len) + 2) / 3 * 4)
-/* The most that base64_decode writes for `len` characters. */
+/* The largest number of bytes that base64_decode() writes for `len` characters. */
 #define BASE64_DECODED(len) ((len) / 4 * 3)
 
 /* Writes BASE64_ENCODED(len) characters to `out` and returns their number. */
 size_t base64_encode(char *out, const void *bytes, size_t len);
 
-/* Decodes `len` characters, padded, without white space, with zero trailing bits.
- * Returns the number of bytes written to `out`, or -1 where the text is not
- * base64. `out` may be the text itself. */
+/* Decodes `len` characters: with padding, without white space, unused bits zero. Returns the number
+ * of bytes written to `out`, or -1 if the text is not base64. `out` may be the text itself. */
 ssize_t base64_decode(void *out, const char *text, size_t len);
 
-/* The same for the URL's alphabet, which stands without padding (RFC 7515 §2). */
+/* As base64_decode(), but for the URL alphabet without padding (RFC 7515 §2). */
 ssize_t base64url_decode(void *out, const char *text, size_t len);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the options of an envelope must be. Internal to proto/: envelope.c checks them all at once,
- * explain.c looks for the one that is wrong.
+ * The rules for the options of an envelope. Internal to proto/: envelope.c checks all of them at
+ * once, explain.c finds the one that is wrong.
  */
 #ifndef WSPUSHD_PROTO_ENVELOPE_OPTIONS_H
 #define WSPUSHD_PROTO_ENVELOPE_OPTIONS_H
@@ -9,11 +9,11 @@
 
 #include "proto/members.h"
 
-/* True if the value is absent, or what this member must be. Of op and of the payload, which are no
- * options: true. */
+/* True if the value is absent or valid for this member. Always true of op and of the payload, which
+ * are not options. */
 bool envelope_option_valid(enum member member, const struct json_value *value);
 
-/* True if the value is a string that can be a user's name by its length. */
+/* True if the value is a string whose length is that of a valid user name. */
 bool envelope_user_valid(const struct json_value *value);
 
 #endif

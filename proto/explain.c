@@ -1,6 +1,6 @@
 /*
- * See explain.h. A table has the text of what each member must be; what it is comes from the text
- * itself.
+ * See explain.h. A table says what each member must be; the value that was found is taken from the
+ * text.
  */
 #include "proto/explain.h"
 
@@ -12,8 +12,8 @@
 #include "proto/members.h"
 
 enum {
-    SHOWN_MAX = 40,  /* bytes of a name or a value that are shown */
-    VALUE_SIZE = 64, /* of the text that shows one */
+    SHOWN_MAX = 40,  /* longest name or value that is shown, in bytes */
+    VALUE_SIZE = 64, /* size of the text that shows one */
 };
 
 static const char *const member_names[] = {
@@ -21,7 +21,7 @@ static const char *const member_names[] = {
     MEMBERS(NAME_ROW)
 #undef NAME_ROW
         "user",
-    "topic", "all" /* of a body only */
+    "topic", "all" /* only in the body of POST /api/push */
 };
 enum { NAME_COUNT = sizeof member_names / sizeof member_names[0] };
 
@@ -40,7 +40,7 @@ static const char *const must_be[MEMBER_COUNT] = {
     [MEMBER_CONN] = "conn must be a string",
     [MEMBER_EXCEPT] = "except must be a string",
     [MEMBER_USERS] = "users must be an array of strings",
-    [MEMBER_REPORT] = "report must be a ticket of POST /api/push",
+    [MEMBER_REPORT] = "report must be a ticket from POST /api/push",
 };
 
 /* ---- Values and names ---- */
@@ -64,16 +64,16 @@ const char *explain_value(char *out, size_t size, const struct json_value *value
     return out;
 }
 
-static void explain_member(char out[EXPLAIN_MAX], enum member member,
-                           const struct json_value *value)
+static void explain_member_value(char out[EXPLAIN_MAX], enum member member,
+                                 const struct json_value *value)
 {
     char shown[VALUE_SIZE];
     explain_value(shown, sizeof shown, value);
     snprintf(out, EXPLAIN_MAX, "%s, not %s", must_be[member], shown);
 }
 
-/* Cuts a name that is too long to be shown, between two characters. */
-static int shown_len(const char *name, size_t len)
+/* Returns the number of bytes to show of a name. A long name is cut between two characters. */
+static int shown_name_length(const char *name, size_t len)
 {
     if (len <= SHOWN_MAX)
         return (int)len;
@@ -82,7 +82,7 @@ static int shown_len(const char *name, size_t len)
     return (int)len;
 }
 
-static bool is_known(const struct json_value *name, const struct names *known)
+static bool is_known_name(const struct json_value *name, const struct names *known)
 {
     for (size_t i = 0; i < known->count; i++)
         if (json_string_is(name, known->at[i]))
@@ -95,18 +95,18 @@ bool explain_unknown(char out[EXPLAIN_MAX], const char *text, size_t len, const 
     struct json_value name, value;
     struct json_walk walk = json_walk_object(text, len);
     while (json_next(&walk, &name, &value)) {
-        if (is_known(&name, known))
+        if (is_known_name(&name, known))
             continue;
         const char *hint = hint_for(name.at + 1, name.len - 2, known);
         snprintf(out, EXPLAIN_MAX, "unknown member \"%.*s\"%s%s%s",
-                 shown_len(name.at + 1, name.len - 2), name.at + 1, hint ? ": did you mean \"" : "",
-                 hint ? hint : "", hint ? "\"" : "");
+                 shown_name_length(name.at + 1, name.len - 2), name.at + 1,
+                 hint ? ": did you mean \"" : "", hint ? hint : "", hint ? "\"" : "");
         return true;
     }
     return false;
 }
 
-/* ---- What is wrong with it ---- */
+/* ---- Explanations ---- */
 
 void explain_json(char out[EXPLAIN_MAX], const char *text, size_t len)
 {
@@ -127,16 +127,16 @@ void explain_missing(char out[EXPLAIN_MAX], const char *member, const char *text
         snprintf(out, EXPLAIN_MAX, "%s is missing", member);
 }
 
-static void explain_op(char out[EXPLAIN_MAX], const struct members *members, const char *text,
-                       size_t len, const struct names *known)
+static void explain_op_member(char out[EXPLAIN_MAX], const struct members *members,
+                              const char *text, size_t len, const struct names *known)
 {
     if (members->value[MEMBER_OP].type == JSON_TYPE_NONE)
         explain_missing(out, "op", text, len, known);
     else
-        explain_member(out, MEMBER_OP, &members->value[MEMBER_OP]);
+        explain_member_value(out, MEMBER_OP, &members->value[MEMBER_OP]);
 }
 
-static void explain_payloads(char out[EXPLAIN_MAX], const struct members *members)
+static void explain_payload_count(char out[EXPLAIN_MAX], const struct members *members)
 {
     static const enum member payloads[] = {MEMBER_DATA, MEMBER_TEXT, MEMBER_B64};
     const char *found[3] = {"", "", ""};
@@ -144,37 +144,37 @@ static void explain_payloads(char out[EXPLAIN_MAX], const struct members *member
     for (size_t i = 0; i < 3; i++)
         if (members->value[payloads[i]].type != JSON_TYPE_NONE)
             found[count++] = member_names[payloads[i]];
-    snprintf(out, EXPLAIN_MAX, "%s%s%s and %s: only one of data, text and b64 may be there",
-             found[0], count > 2 ? ", " : "", count > 2 ? found[1] : "", found[count > 2 ? 2 : 1]);
+    snprintf(out, EXPLAIN_MAX, "%s%s%s and %s: only one of data, text and b64 is allowed", found[0],
+             count > 2 ? ", " : "", count > 2 ? found[1] : "", found[count > 2 ? 2 : 1]);
 }
 
-static bool is_base64_letter(char c)
+static bool is_base64_character(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
            c == '/' || c == '=';
 }
 
-static void explain_base64(char out[EXPLAIN_MAX], const struct json_value *b64)
+static void explain_base64_member(char out[EXPLAIN_MAX], const struct json_value *b64)
 {
     if (b64->type != JSON_TYPE_STRING) {
-        explain_member(out, MEMBER_B64, b64);
+        explain_member_value(out, MEMBER_B64, b64);
         return;
     }
     for (size_t i = 1; i < b64->len - 1; i++) {
-        if (is_base64_letter(b64->at[i]) || b64->at[i] == '\\')
+        if (is_base64_character(b64->at[i]) || b64->at[i] == '\\')
             continue;
-        snprintf(out, EXPLAIN_MAX, "b64 is not base64: byte %zu of it is not a letter of base64",
-                 i - 1);
+        snprintf(out, EXPLAIN_MAX, "b64 is not base64: invalid character at byte %zu", i - 1);
         return;
     }
     snprintf(out, EXPLAIN_MAX,
-             "b64 is not base64: %zu letters, where a multiple of 4 is expected, "
-             "padded with =",
+             "b64 is not base64: expected a multiple of 4 characters, padded with =, "
+             "found %zu",
              b64->len - 2);
 }
 
-/* Explains which element is not a user's name. Returns false if it is not an array. */
-static bool explain_users(char out[EXPLAIN_MAX], const struct json_value *users)
+/* Explains which element is not a user name. Returns false if `users` is not an array or every
+ * element is valid. */
+static bool explain_users_element(char out[EXPLAIN_MAX], const struct json_value *users)
 {
     struct json_value user;
     char shown[VALUE_SIZE];
@@ -190,22 +190,22 @@ static bool explain_users(char out[EXPLAIN_MAX], const struct json_value *users)
     return false;
 }
 
-/* Explains the first option that is not as it must be. */
-static void explain_option(char out[EXPLAIN_MAX], const struct members *members)
+/* Explains the first invalid option. */
+static void explain_wrong_option(char out[EXPLAIN_MAX], const struct members *members)
 {
     for (enum member i = MEMBER_ID; i < MEMBER_COUNT; i++) {
         const struct json_value *value = &members->value[i];
         if (envelope_option_valid(i, value))
             continue;
-        if (i != MEMBER_USERS || !explain_users(out, value))
-            explain_member(out, i, value);
+        if (i != MEMBER_USERS || !explain_users_element(out, value))
+            explain_member_value(out, i, value);
         return;
     }
-    snprintf(out, EXPLAIN_MAX, "users is missing: an array of user names");
+    snprintf(out, EXPLAIN_MAX, "users is missing: expected an array of user names");
 }
 
-static void explain_envelope(char out[EXPLAIN_MAX], enum push_error error, const char *text,
-                             size_t len, const struct names *known)
+static void explain_envelope_error(char out[EXPLAIN_MAX], enum push_error error, const char *text,
+                                   size_t len, const struct names *known)
 {
     struct members members;
     if (!members_collect(&members, text, len)) {
@@ -215,19 +215,19 @@ static void explain_envelope(char out[EXPLAIN_MAX], enum push_error error, const
     switch (error) {
     case PUSH_NO_OP:
     case PUSH_BAD_OP:
-        explain_op(out, &members, text, len, known);
+        explain_op_member(out, &members, text, len, known);
         break;
     case PUSH_TWO_PAYLOADS:
-        explain_payloads(out, &members);
+        explain_payload_count(out, &members);
         break;
     case PUSH_BAD_TEXT:
-        explain_member(out, MEMBER_TEXT, &members.value[MEMBER_TEXT]);
+        explain_member_value(out, MEMBER_TEXT, &members.value[MEMBER_TEXT]);
         break;
     case PUSH_BAD_BASE64:
-        explain_base64(out, &members.value[MEMBER_B64]);
+        explain_base64_member(out, &members.value[MEMBER_B64]);
         break;
     case PUSH_BAD_OPTION:
-        explain_option(out, &members);
+        explain_wrong_option(out, &members);
         break;
     case PUSH_OK:
     case PUSH_SHORT:
@@ -242,16 +242,17 @@ void explain_push(char out[EXPLAIN_MAX], enum push_error error, const uint8_t *b
 {
     struct message message;
     if (len > 0 && bytes[0] == '{')
-        explain_envelope(out, error, (const char *)bytes, len, &envelope_names);
+        explain_envelope_error(out, error, (const char *)bytes, len, &envelope_names);
     else if (!message_from_binary(&message, bytes, len))
-        snprintf(out, EXPLAIN_MAX, "a raw frame begins with an opcode of 4 bytes, and here are %zu",
-                 len);
-    else if (error == PUSH_BAD_OP)
         snprintf(out, EXPLAIN_MAX,
-                 "a raw frame with opcode %u, above 16777215; an envelope would begin with '{'",
-                 message.op);
+                 "a raw frame must start with a 4-byte opcode; its length in bytes is %zu", len);
+    else if (error == PUSH_BAD_OP)
+        snprintf(
+            out, EXPLAIN_MAX,
+            "a raw frame's opcode must be at most 16777215, not %u; an envelope begins with '{'",
+            message.op);
     else
-        explain_option(out, &(struct members){0});
+        explain_wrong_option(out, &(struct members){0});
 }
 
 void explain_message(char out[EXPLAIN_MAX], const char *text, size_t len, uint8_t *scratch)
@@ -259,8 +260,8 @@ void explain_message(char out[EXPLAIN_MAX], const char *text, size_t len, uint8_
     struct members members;
     struct message message;
     if (members_collect(&members, text, len))
-        explain_envelope(out, members_message(&members, &message, scratch), text, len,
-                         &message_names);
+        explain_envelope_error(out, members_message(&members, &message, scratch), text, len,
+                               &message_names);
     else
         explain_json(out, text, len);
 }

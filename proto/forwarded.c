@@ -1,11 +1,11 @@
 /*
- * See forwarded.h. The header may stand several times, which means one list (RFC 9110 §5.3). It is
- * read from the left, and whoever is no proxy takes the place of all before him, so that the last
- * one stays. An element that is no address ("unknown", a made-up name) hides who is left of it:
- * the search begins anew behind it.
+ * See forwarded.h. A header that occurs several times is one list (RFC 9110 §5.3). The list is read
+ * from the left, and each address that is not a trusted proxy replaces the previous candidate, so
+ * the last one remains. An element that is not an address ("unknown", an invented name) hides
+ * everything to its left: the search starts again after it.
  *
- * Forwarded (RFC 7239) is not read: a proxy that sets one of the two may pass the other on from the
- * client.
+ * Forwarded (RFC 7239) is not read: a proxy that sets one of the two headers may pass on the
+ * client's own copy of the other.
  */
 #include "proto/forwarded.h"
 
@@ -14,8 +14,8 @@
 
 enum { TEXT_MAX = INET6_ADDRSTRLEN };
 
-/* "[2001:db8::1]:80" and "192.0.2.1:80" without what is around the address. */
-static struct slice without_port(struct slice text)
+/* Strips the port and the brackets from "[2001:db8::1]:80" or "192.0.2.1:80". */
+static struct slice strip_address_port(struct slice text)
 {
     if (text.len > 0 && text.at[0] == '[') {
         const char *const end = memchr(text.at, ']', text.len);
@@ -31,7 +31,7 @@ bool address_parse(struct slice text, uint8_t out[16])
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     char copy[TEXT_MAX];
-    const struct slice address = without_port(text);
+    const struct slice address = strip_address_port(text);
     if (address.len == 0 || address.len >= sizeof(copy) || memchr(address.at, '\0', address.len))
         return false;
     memcpy(copy, address.at, address.len);

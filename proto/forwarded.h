@@ -1,6 +1,6 @@
 /*
- * Which client a request comes from when proxies stand between: X-Forwarded-For, to which each
- * proxy appends the address that it was reached from.
+ * Finds the client of a request that came through proxies. Each proxy appends to X-Forwarded-For
+ * the address from which the request reached it.
  */
 #ifndef WSPUSHD_PROTO_FORWARDED_H
 #define WSPUSHD_PROTO_FORWARDED_H
@@ -9,17 +9,17 @@
 
 #include <stdint.h>
 
-/* Reads "192.0.2.1", "192.0.2.1:80", "2001:db8::1" or "[2001:db8::1]:80" into 16 bytes, IPv4 as
- * ::ffff:a.b.c.d. */
+/* Parses "192.0.2.1", "192.0.2.1:80", "2001:db8::1" or "[2001:db8::1]:80" into 16 bytes; an IPv4
+ * address becomes ::ffff:a.b.c.d. Returns false if the text is not an address. */
 bool address_parse(struct slice text, uint8_t out[16]);
 
-/* Whether an address is one of our proxies'. */
+/* True if the address belongs to a trusted proxy. */
 typedef bool address_trusted(const void *context, const uint8_t address[16]);
 
 /*
- * The client of a request whose peer is trusted: from the right, the first address that is no
- * proxy's; where all are, the leftmost. What stands left of it is what a client may have written
- * itself. Returns false where the header names nobody: then the peer is all that is known.
+ * Finds the client of a request whose peer is a trusted proxy: the rightmost address that is not a
+ * trusted proxy, or the leftmost address if all are. Everything to the left of it may have been
+ * forged by the client. Returns false if the header names no client; then only the peer is known.
  */
 bool forwarded_client(const struct http_request *request, address_trusted *trusted,
                       const void *context, uint8_t out[16]);

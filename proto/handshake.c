@@ -1,13 +1,13 @@
 /*
- * The server's side of the opening handshake (RFC 6455 §4.2): whether a request is an upgrade that
- * we accept, and the 101 that accepts it. What a refusal looks like is in refusal.c.
+ * The server's side of the opening handshake (RFC 6455 §4.2): decides whether a request is an
+ * acceptable upgrade, and writes the 101 response. refusal.c writes refusals.
  *
- * The request is held against a table of rules, in the order of the table; the first that it does
- * not meet names the error. A header that must be there once is refused when it is there twice,
- * because which of the two a proxy has looked at cannot be known. Upgrade, Connection and
- * Sec-WebSocket-Protocol are lists and may be spread over several fields (RFC 9110 §5.3).
+ * The request is checked against a table of rules, in order; the first rule that it violates names
+ * the error. A header that must occur once is refused if it occurs twice, because it is unknown
+ * which of the two a proxy has used. Upgrade, Connection and Sec-WebSocket-Protocol are lists and
+ * may be spread over several fields (RFC 9110 §5.3).
  *
- * Paths, origins, users and extensions are not looked at here.
+ * Paths, origins, users and extensions are not checked here.
  */
 #include "proto/handshake.h"
 
@@ -19,20 +19,21 @@
 enum {
     KEY_SIZE = 16,
     KEY_TEXT = BASE64_ENCODED(KEY_SIZE),
-    KEY_LAST = 21, /* the last character before "==": 4 of its 6 bits are padding */
+    KEY_LAST = 21, /* the last character before "==": 4 of its 6 bits are unused */
     ACCEPT_MAX = BASE64_DECODED(KEY_TEXT)
 };
 
-/* The value of a header that is there exactly once, or NULL. */
-static const struct slice *only_header(const struct http_request *request, const char *name)
+/* Returns the value of a header that occurs exactly once, or NULL. */
+static const struct slice *find_only_header(const struct http_request *request, const char *name)
 {
     size_t count;
     const struct slice *const value = http_header_find(request, name, &count);
     return count == 1 ? value : NULL;
 }
 
-/* True if one of the fields of this name, which together are one list, has the token. */
-static bool fields_have(const struct http_request *request, const char *name, const char *token)
+/* True if the list that all fields of this name form contains the token. */
+static bool fields_have_token(const struct http_request *request, const char *name,
+                              const char *token)
 {
     size_t from = 0;
     const struct slice *value;
@@ -49,7 +50,7 @@ static bool method_is_get(const struct http_request *request, struct handshake *
     return slice_equal(request->method, "GET");
 }
 
-static bool upgrade_is_asked(const struct http_request *request, struct handshake *out)
+static bool upgrade_is_requested(const struct http_request *request, struct handshake *out)
 {
     (void)out;
     return http_header_find(request, "Upgrade", NULL) != NULL;
@@ -58,28 +59,28 @@ static bool upgrade_is_asked(const struct http_request *request, struct handshak
 static bool upgrade_is_websocket(const struct http_request *request, struct handshake *out)
 {
     (void)out;
-    return fields_have(request, "Upgrade", "websocket") &&
-           fields_have(request, "Connection", "upgrade");
+    return fields_have_token(request, "Upgrade", "websocket") &&
+           fields_have_token(request, "Connection", "upgrade");
 }
 
 static bool host_is_given(const struct http_request *request, struct handshake *out)
 {
     (void)out;
-    const struct slice *const host = only_header(request, "Host");
+    const struct slice *const host = find_only_header(request, "Host");
     return host != NULL && host->len > 0;
 }
 
 static bool version_is_13(const struct http_request *request, struct handshake *out)
 {
     (void)out;
-    const struct slice *const version = only_header(request, "Sec-WebSocket-Version");
+    const struct slice *const version = find_only_header(request, "Sec-WebSocket-Version");
     return version != NULL && slice_equal(*version, "13");
 }
 
-/* True if the text is 16 bytes in base64. The bits behind the last byte may be set, as they are in
- * RFC 6455's own example (§4.1, "AQIDBAUGBwgJCgsMDQ4PEC=="): the key is hashed as text, and never
- * decoded. So the last character is looked at by itself, with another in its place. */
-static bool is_key(struct slice key)
+/* True if the text is 16 bytes in base64. The unused bits of the last character may be set, as in
+ * RFC 6455's own example (§4.1, "AQIDBAUGBwgJCgsMDQ4PEC=="): the key is hashed as text and never
+ * decoded. So the last character is checked separately, and replaced for the decoder. */
+static bool is_handshake_key(struct slice key)
 {
     char text[KEY_TEXT], last[] = {'?', 'A', '=', '='};
     uint8_t bytes[ACCEPT_MAX];
@@ -94,15 +95,16 @@ static bool is_key(struct slice key)
 
 static bool key_is_valid(const struct http_request *request, struct handshake *out)
 {
-    const struct slice *const key = only_header(request, "Sec-WebSocket-Key");
-    if (key == NULL || !is_key(*key))
+    const struct slice *const key = find_only_header(request, "Sec-WebSocket-Key");
+    if (key == NULL || !is_handshake_key(*key))
         return false;
     out->key = *key;
     return true;
 }
 
-/* A body would be read as frames. "0" is what some HTTP libraries add by themselves. */
-static bool has_no_body(const struct http_request *request, struct handshake *out)
+/* A body would be read as frames. Some HTTP libraries send "Content-Length: 0" unasked, which is
+ * accepted. */
+static bool request_has_no_body(const struct http_request *request, struct handshake *out)
 {
     (void)out;
     size_t from = 0;
@@ -114,7 +116,7 @@ static bool has_no_body(const struct http_request *request, struct handshake *ou
     return http_header_find(request, "Transfer-Encoding", NULL) == NULL;
 }
 
-static bool mode_of(struct slice protocol, enum proto_mode *mode)
+static bool find_subprotocol_mode(struct slice protocol, enum proto_mode *mode)
 {
     static const struct {
         const char *name;
@@ -130,9 +132,9 @@ static bool mode_of(struct slice protocol, enum proto_mode *mode)
     return false;
 }
 
-/* Takes the first of the client's offers that we speak: they stand in its order of preference
- * (RFC 6455 §4.1). */
-static bool subprotocol_is_spoken(const struct http_request *request, struct handshake *out)
+/* Takes the first subprotocol of the client's list that the server supports: the client lists them
+ * in its order of preference (RFC 6455 §4.1). */
+static bool subprotocol_is_supported(const struct http_request *request, struct handshake *out)
 {
     bool offered = false;
     size_t from = 0;
@@ -141,7 +143,7 @@ static bool subprotocol_is_spoken(const struct http_request *request, struct han
         struct slice rest = *value, offer;
         while (http_list_next(&rest, &offer)) {
             offered = true;
-            if (mode_of(offer, &out->mode)) {
+            if (find_subprotocol_mode(offer, &out->mode)) {
                 out->protocol = offer;
                 return true;
             }
@@ -157,13 +159,14 @@ enum handshake_error handshake_check(const struct http_request *request, struct 
         enum handshake_error error;
     } rules[] = {
         {method_is_get, HANDSHAKE_METHOD},
-        {upgrade_is_asked, HANDSHAKE_NOT_UPGRADE},
+        {upgrade_is_requested, HANDSHAKE_NOT_UPGRADE},
         {upgrade_is_websocket, HANDSHAKE_BAD_UPGRADE},
         {host_is_given, HANDSHAKE_BAD_HOST},
         {version_is_13, HANDSHAKE_VERSION},
         {key_is_valid, HANDSHAKE_BAD_KEY},
-        {has_no_body, HANDSHAKE_BODY},
-        {subprotocol_is_spoken, HANDSHAKE_SUBPROTOCOL}, /* last: an echo endpoint may ignore it */
+        {request_has_no_body, HANDSHAKE_BODY},
+        {subprotocol_is_supported,
+         HANDSHAKE_SUBPROTOCOL}, /* last: an echo endpoint may ignore this error */
     };
     *out = (struct handshake){.key = {"", 0}, .protocol = {"", 0}, .mode = MODE_BINARY};
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
@@ -173,8 +176,8 @@ enum handshake_error handshake_check(const struct http_request *request, struct 
     return HANDSHAKE_OK;
 }
 
-/* The low-level functions are deprecated in OpenSSL 3 in favour of EVP, which would fetch an
- * implementation and allocate a context for each handshake. Here SHA-1 guards no secret. */
+/* OpenSSL 3 deprecates the low-level functions in favour of EVP, which would fetch an
+ * implementation and allocate a context for each handshake. SHA-1 protects no secret here. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 void handshake_accept(char out[HANDSHAKE_ACCEPT_LEN], struct slice key)
@@ -191,7 +194,7 @@ void handshake_accept(char out[HANDSHAKE_ACCEPT_LEN], struct slice key)
 }
 #pragma GCC diagnostic pop
 
-static char *append(char *at, const char *text, size_t len)
+static char *append_response_text(char *at, const char *text, size_t len)
 {
     memcpy(at, text, len);
     return at + len;
@@ -206,13 +209,13 @@ size_t handshake_response(char out[HANDSHAKE_RESPONSE_MAX], const struct handsha
     static const char protocol[] = "\r\nSec-WebSocket-Protocol: ";
     static const char end[] = "\r\n\r\n";
 
-    char *at = append(out, head, sizeof(head) - 1);
+    char *at = append_response_text(out, head, sizeof(head) - 1);
     handshake_accept(at, handshake->key);
     at += HANDSHAKE_ACCEPT_LEN;
     if (handshake->protocol.len > 0) {
-        at = append(at, protocol, sizeof(protocol) - 1);
-        at = append(at, handshake->protocol.at, handshake->protocol.len);
+        at = append_response_text(at, protocol, sizeof(protocol) - 1);
+        at = append_response_text(at, handshake->protocol.at, handshake->protocol.len);
     }
-    at = append(at, end, sizeof(end) - 1);
+    at = append_response_text(at, end, sizeof(end) - 1);
     return (size_t)(at - out);
 }

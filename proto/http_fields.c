@@ -1,38 +1,38 @@
 /*
- * What stands inside header fields and targets: finding a field, comma-separated lists (RFC 9110
- * §5.6.1), cookies (RFC 6265 §5.4), queries. All work on slices of the parsed head, take them
- * apart by their separators and change nothing; what a value means is the caller's to decide.
+ * The contents of header fields and targets: finding a field, comma-separated lists (RFC 9110
+ * §5.6.1), cookies (RFC 6265 §5.4), queries. All functions work on slices of the parsed head, split
+ * them at their separators and change nothing; the caller decides what a value means.
  */
 #include "proto/http.h"
 
 #include <stdint.h>
 #include <string.h>
 
-static bool is_space(char byte)
+static bool is_space_or_tab(char byte)
 {
     return byte == ' ' || byte == '\t';
 }
 
 struct slice slice_trimmed(struct slice s)
 {
-    while (s.len > 0 && is_space(*s.at))
+    while (s.len > 0 && is_space_or_tab(*s.at))
         s = (struct slice){s.at + 1, s.len - 1};
-    while (s.len > 0 && is_space(s.at[s.len - 1]))
+    while (s.len > 0 && is_space_or_tab(s.at[s.len - 1]))
         s.len--;
     return s;
 }
 
-/* Not tolower(): field names do not depend on a locale. */
-static uint8_t lower(char byte)
+/* Lowercases an ASCII letter. Not tolower(), because field names do not depend on the locale. */
+static uint8_t lowercase_byte(char byte)
 {
     const uint8_t b = (uint8_t)byte;
     return b >= 'A' && b <= 'Z' ? (uint8_t)(b | 0x20) : b;
 }
 
-static bool same_nocase(const char *a, const char *b, size_t len)
+static bool bytes_equal_nocase(const char *a, const char *b, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (lower(a[i]) != lower(b[i]))
+        if (lowercase_byte(a[i]) != lowercase_byte(b[i]))
             return false;
     }
     return true;
@@ -45,7 +45,7 @@ bool slice_equal(struct slice s, const char *text)
 
 bool slice_equal_nocase(struct slice s, const char *text)
 {
-    return strlen(text) == s.len && same_nocase(s.at, text, s.len);
+    return strlen(text) == s.len && bytes_equal_nocase(s.at, text, s.len);
 }
 
 const struct slice *http_header_next(const struct http_request *request, const char *name,
@@ -54,7 +54,7 @@ const struct slice *http_header_next(const struct http_request *request, const c
     const size_t len = strlen(name);
     while (*from < request->header_count) {
         const struct http_header *const header = &request->header[(*from)++];
-        if (header->name.len == len && same_nocase(header->name.at, name, len))
+        if (header->name.len == len && bytes_equal_nocase(header->name.at, name, len))
             return &header->value;
     }
     return NULL;
@@ -81,8 +81,8 @@ struct slice http_host(const struct http_request *request)
     return host ? *host : (struct slice){"", 0};
 }
 
-/* Where the first comma outside of a quoted string is, or the end. */
-static size_t element_len(struct slice list)
+/* Returns the length up to the first comma outside a quoted string, or to the end. */
+static size_t list_element_length(struct slice list)
 {
     bool quoted = false;
     size_t i = 0;
@@ -95,8 +95,8 @@ static size_t element_len(struct slice list)
     return i;
 }
 
-/* Takes `len` bytes and the separator behind them off `rest`. */
-static struct slice take_part(struct slice *rest, size_t len)
+/* Takes `len` bytes and the separator after them from `rest`. */
+static struct slice take_list_part(struct slice *rest, size_t len)
 {
     const struct slice part = {rest->at, len};
     const size_t used = len < rest->len ? len + 1 : len;
@@ -104,11 +104,11 @@ static struct slice take_part(struct slice *rest, size_t len)
     return part;
 }
 
-/* Empty elements are passed over, as RFC 9110 §5.6.1.2 asks. */
+/* Skips empty elements, as RFC 9110 §5.6.1.2 requires. */
 bool http_list_next(struct slice *rest, struct slice *element)
 {
     while (rest->len > 0) {
-        *element = slice_trimmed(take_part(rest, element_len(*rest)));
+        *element = slice_trimmed(take_list_part(rest, list_element_length(*rest)));
         if (element->len > 0)
             return true;
     }
@@ -125,13 +125,13 @@ bool http_list_has(struct slice value, const char *token)
     return false;
 }
 
-/* Takes the next name=value off a list separated by `separator`. Without '=', *value is empty and
- * *has_value false. */
-static void take_pair(struct slice *rest, char separator, struct slice *name, struct slice *value,
-                      bool *has_value)
+/* Takes the next name=value from a list. Without '=', *value is empty and *has_value false. */
+static void take_name_and_value(struct slice *rest, char separator, struct slice *name,
+                                struct slice *value, bool *has_value)
 {
     const char *const end = memchr(rest->at, separator, rest->len);
-    const struct slice pair = take_part(rest, end != NULL ? (size_t)(end - rest->at) : rest->len);
+    const struct slice pair =
+        take_list_part(rest, end != NULL ? (size_t)(end - rest->at) : rest->len);
     const char *const equals = memchr(pair.at, '=', pair.len);
     *has_value = equals != NULL;
     *name = (struct slice){pair.at, equals != NULL ? (size_t)(equals - pair.at) : pair.len};
@@ -146,7 +146,7 @@ bool http_cookie(struct slice cookies, const char *name, struct slice *value)
     while (cookies.len > 0) {
         struct slice key, text;
         bool has_value;
-        take_pair(&cookies, ';', &key, &text, &has_value);
+        take_name_and_value(&cookies, ';', &key, &text, &has_value);
         if (!has_value || !slice_equal(slice_trimmed(key), name))
             continue;
         text = slice_trimmed(text);
@@ -165,19 +165,19 @@ bool http_query_find(struct slice query, const char *name, struct slice *value)
     while (query.len > 0) {
         struct slice key;
         bool has_value;
-        take_pair(&query, '&', &key, value, &has_value);
+        take_name_and_value(&query, '&', &key, value, &has_value);
         if (slice_equal(key, name))
             return true;
     }
     return false;
 }
 
-/* The value of a hexadecimal digit, or -1. */
-static int hex_digit(char digit)
+/* Returns the value of a hexadecimal digit, or -1. */
+static int hex_digit_value(char digit)
 {
     if (digit >= '0' && digit <= '9')
         return digit - '0';
-    const uint8_t letter = lower(digit);
+    const uint8_t letter = lowercase_byte(digit);
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
@@ -187,8 +187,8 @@ ssize_t http_percent_decode(char *out, size_t max, struct slice text)
     for (size_t i = 0; i < text.len; i++) {
         char byte = text.at[i] == '+' ? ' ' : text.at[i];
         if (byte == '%') {
-            const int high = text.len - i > 2 ? hex_digit(text.at[i + 1]) : -1;
-            const int low = high >= 0 ? hex_digit(text.at[i + 2]) : -1;
+            const int high = text.len - i > 2 ? hex_digit_value(text.at[i + 1]) : -1;
+            const int low = high >= 0 ? hex_digit_value(text.at[i + 2]) : -1;
             if (low < 0)
                 return -1;
             byte = (char)(high << 4 | low);

@@ -1,13 +1,13 @@
 /*
- * The JSON scanner. It goes over the text once and from left to right: grammar, UTF-8 and escapes
- * are checked in the same pass that finds where a value ends, and a value is handed out as the
- * piece of text that it is. Nesting is a bit for each open container in one 64-bit word, not
- * recursion: a hostile "[[[[..." costs as little as any other text.
+ * The JSON scanner. It reads the text once, from left to right: grammar, UTF-8 and escapes are
+ * checked in the same pass that finds where a value ends, and a value is returned as a slice of the
+ * text. The open containers are bits of one 64-bit word, not a recursion, so a hostile "[[[[..."
+ * costs no more than any other text.
  *
- * It allocates nothing and builds nothing. It does not look for duplicate names, does not
- * normalise, and does not turn numbers other than unsigned integers into values. It refuses what
- * RFC 8259 refuses, and two things that the RFC leaves open: nesting beyond JSON_DEPTH_MAX, and
- * escapes of a surrogate without its other half (section 8.2), which no UTF-8 text could carry.
+ * It allocates nothing and builds nothing. It does not detect duplicate names, does not normalise,
+ * and converts only unsigned integers to values. It refuses what RFC 8259 refuses, and two things
+ * that the RFC leaves open: nesting beyond JSON_DEPTH_MAX, and escapes of lone surrogates (section
+ * 8.2), which UTF-8 cannot represent.
  */
 #include "proto/json.h"
 
@@ -15,30 +15,30 @@
 
 #include "proto/json_string.h"
 
-/* What a value is, by its first byte. JSON_TYPE_NONE: no value begins so. */
+/* The type of a value by its first byte. JSON_TYPE_NONE: no value starts with it. */
 static const unsigned char type_of[256] = {
     ['{'] = JSON_TYPE_OBJECT,         ['['] = JSON_TYPE_ARRAY,  ['"'] = JSON_TYPE_STRING,
     ['0' ... '9'] = JSON_TYPE_NUMBER, ['-'] = JSON_TYPE_NUMBER, ['t'] = JSON_TYPE_TRUE,
     ['f'] = JSON_TYPE_FALSE,          ['n'] = JSON_TYPE_NULL,
 };
 
-static inline enum json_type type_at(const char *at)
+static inline enum json_type value_type_at(const char *at)
 {
     return type_of[(unsigned char)*at];
 }
 
-static inline const char *skip_space(const char *at, const char *end)
+static inline const char *skip_json_space(const char *at, const char *end)
 {
     while (at < end && (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t'))
         at++;
     return at;
 }
 
-/* --- values: each scan takes the first byte of its kind and returns the byte after the value, or
- *     NULL where it is not valid --- */
+/* --- values: each scan_ function takes the first byte of its kind and returns the byte after the
+ * value, or NULL if it is invalid --- */
 
-/* At least one digit. */
-static const char *scan_digits(const char *at, const char *end)
+/* Scans one or more digits. */
+static const char *scan_number_digits(const char *at, const char *end)
 {
     const char *begin = at;
     while (at < end && *at >= '0' && *at <= '9')
@@ -46,40 +46,40 @@ static const char *scan_digits(const char *at, const char *end)
     return at > begin ? at : NULL;
 }
 
-static const char *scan_number(const char *at, const char *end)
+static const char *scan_number_value(const char *at, const char *end)
 {
     if (*at == '-')
         at++;
-    at = at < end && *at == '0' ? at + 1 : scan_digits(at, end);
+    at = at < end && *at == '0' ? at + 1 : scan_number_digits(at, end);
     if (at != NULL && at < end && *at == '.')
-        at = scan_digits(at + 1, end);
+        at = scan_number_digits(at + 1, end);
     if (at != NULL && at < end && (*at == 'e' || *at == 'E')) {
         at++;
         if (at < end && (*at == '+' || *at == '-'))
             at++;
-        at = scan_digits(at, end);
+        at = scan_number_digits(at, end);
     }
     return at;
 }
 
-static const char *scan_word(const char *at, const char *end, const char *word, size_t len)
+static const char *scan_literal_word(const char *at, const char *end, const char *word, size_t len)
 {
     return (size_t)(end - at) >= len && memcmp(at, word, len) == 0 ? at + len : NULL;
 }
 
-static const char *scan_scalar(const char *at, const char *end)
+static const char *scan_scalar_value(const char *at, const char *end)
 {
-    switch (type_at(at)) {
+    switch (value_type_at(at)) {
     case JSON_TYPE_STRING:
         return json_string_end(at, end);
     case JSON_TYPE_NUMBER:
-        return scan_number(at, end);
+        return scan_number_value(at, end);
     case JSON_TYPE_TRUE:
-        return scan_word(at, end, "true", 4);
+        return scan_literal_word(at, end, "true", 4);
     case JSON_TYPE_FALSE:
-        return scan_word(at, end, "false", 5);
+        return scan_literal_word(at, end, "false", 5);
     case JSON_TYPE_NULL:
-        return scan_word(at, end, "null", 4);
+        return scan_literal_word(at, end, "null", 4);
     case JSON_TYPE_NONE:
     case JSON_TYPE_OBJECT:
     case JSON_TYPE_ARRAY:
@@ -88,8 +88,8 @@ static const char *scan_scalar(const char *at, const char *end)
     return NULL;
 }
 
-/* A member's name, its colon, and the space around it. */
-static inline const char *scan_name(const char *at, const char *end, struct json_value *name)
+/* Scans a member's name and its colon, with the white space around them. */
+static inline const char *scan_member_name(const char *at, const char *end, struct json_value *name)
 {
     if (at == end || *at != '"')
         return NULL;
@@ -97,20 +97,20 @@ static inline const char *scan_name(const char *at, const char *end, struct json
     if (name_end == NULL)
         return NULL;
     *name = (struct json_value){JSON_TYPE_STRING, at, (size_t)(name_end - at)};
-    at = skip_space(name_end, end);
-    return at < end && *at == ':' ? skip_space(at + 1, end) : NULL;
+    at = skip_json_space(name_end, end);
+    return at < end && *at == ':' ? skip_json_space(at + 1, end) : NULL;
 }
 
 /*
- * Between two values of a container: *cursor is after its opening bracket (`first`) or after its
- * last value. Leaves it at the next value, or after the closing bracket.
+ * Steps to the next value of a container. *cursor points after the opening bracket (if `first`) or
+ * after the last value, and is left at the next value or after the closing bracket.
  */
 enum step { STEP_FAILED, STEP_VALUE, STEP_END };
 
-static inline enum step step_over(const char **cursor, const char *end, bool object, bool first,
-                                  struct json_value *name)
+static inline enum step step_to_value(const char **cursor, const char *end, bool object, bool first,
+                                      struct json_value *name)
 {
-    const char *at = skip_space(*cursor, end);
+    const char *at = skip_json_space(*cursor, end);
     if (at < end && *at == (object ? '}' : ']')) {
         *cursor = at + 1;
         return STEP_END;
@@ -118,19 +118,19 @@ static inline enum step step_over(const char **cursor, const char *end, bool obj
     if (!first) {
         if (at == end || *at != ',')
             return STEP_FAILED;
-        at = skip_space(at + 1, end);
+        at = skip_json_space(at + 1, end);
     }
     if (object)
-        at = scan_name(at, end, name);
+        at = scan_member_name(at, end, name);
     if (at == NULL || at == end)
         return STEP_FAILED;
     *cursor = at;
     return STEP_VALUE;
 }
 
-/* Any value; `at` is below `end`. The open containers are bits of `objects`, the innermost lowest:
- * 1 for an object, 0 for an array. */
-static const char *scan_value(const char *at, const char *end)
+/* Scans any value; `at` is below `end`. Each open container is a bit of `objects`, the innermost
+ * the lowest: 1 for an object, 0 for an array. */
+static const char *scan_nested_value(const char *at, const char *end)
 {
     uint64_t objects = 0;
     unsigned depth = 0;
@@ -143,11 +143,12 @@ static const char *scan_value(const char *at, const char *end)
             if (depth++ == JSON_DEPTH_MAX)
                 return NULL;
             objects = objects << 1 | (*at++ == '{');
-        } else if ((at = scan_scalar(at, end)) == NULL) {
+        } else if ((at = scan_scalar_value(at, end)) == NULL) {
             return NULL;
         }
         enum step step = STEP_END;
-        while (depth > 0 && (step = step_over(&at, end, objects & 1, opens, &name)) == STEP_END) {
+        while (depth > 0 &&
+               (step = step_to_value(&at, end, objects & 1, opens, &name)) == STEP_END) {
             objects >>= 1;
             depth--;
             opens = false;
@@ -163,16 +164,16 @@ static const char *scan_value(const char *at, const char *end)
 bool json_valid(const char *text, size_t len)
 {
     const char *end = text + len;
-    const char *at = skip_space(text, end);
-    if (at == end || (at = scan_value(at, end)) == NULL)
+    const char *at = skip_json_space(text, end);
+    if (at == end || (at = scan_nested_value(at, end)) == NULL)
         return false;
-    return skip_space(at, end) == end;
+    return skip_json_space(at, end) == end;
 }
 
-static struct json_walk walk_begin(const char *text, size_t len, bool array)
+static struct json_walk walk_container_begin(const char *text, size_t len, bool array)
 {
     const char *end = text + len;
-    const char *at = skip_space(text, end);
+    const char *at = skip_json_space(text, end);
     if (at == end || *at != (array ? '[' : '{'))
         return (struct json_walk){.at = NULL, .end = end, .failed = true, .array = array};
     return (struct json_walk){.at = at + 1, .end = end, .array = array};
@@ -180,16 +181,16 @@ static struct json_walk walk_begin(const char *text, size_t len, bool array)
 
 struct json_walk json_walk_object(const char *text, size_t len)
 {
-    return walk_begin(text, len, false);
+    return walk_container_begin(text, len, false);
 }
 
 struct json_walk json_walk_array(const char *text, size_t len)
 {
-    return walk_begin(text, len, true);
+    return walk_container_begin(text, len, true);
 }
 
-/* Ends the walk for good: at NULL. */
-static bool walk_end(struct json_walk *walk, bool failed)
+/* Ends the walk for good, by setting its position to NULL. */
+static bool walk_container_end(struct json_walk *walk, bool failed)
 {
     walk->at = NULL;
     walk->failed = failed;
@@ -201,18 +202,18 @@ bool json_next(struct json_walk *walk, struct json_value *name, struct json_valu
     if (walk->at == NULL)
         return false;
     const char *at = walk->at;
-    switch (step_over(&at, walk->end, !walk->array, !walk->begun, name)) {
+    switch (step_to_value(&at, walk->end, !walk->array, !walk->begun, name)) {
     case STEP_FAILED:
-        return walk_end(walk, true);
+        return walk_container_end(walk, true);
     case STEP_END:
-        return walk_end(walk, skip_space(at, walk->end) != walk->end);
+        return walk_container_end(walk, skip_json_space(at, walk->end) != walk->end);
     case STEP_VALUE:
         break;
     }
-    const char *value_end = scan_value(at, walk->end);
+    const char *value_end = scan_nested_value(at, walk->end);
     if (value_end == NULL)
-        return walk_end(walk, true);
-    *value = (struct json_value){type_at(at), at, (size_t)(value_end - at)};
+        return walk_container_end(walk, true);
+    *value = (struct json_value){value_type_at(at), at, (size_t)(value_end - at)};
     walk->at = value_end;
     walk->begun = true;
     return true;

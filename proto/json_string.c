@@ -1,10 +1,10 @@
 /*
- * JSON's strings: to check, to compare, to decode, to write. The bulk of a push is strings, so they
- * are crossed eight bytes at a time; only what follows a byte that could end the string, begin an
- * escape or be invalid is looked at by itself. One reader of escapes serves the check and the
- * decoding, so that the two cannot differ.
+ * Checks, compares, decodes and writes JSON strings. Most of a push is strings, so they are scanned
+ * eight bytes at a time; single bytes are examined only after one that could end the string, start
+ * an escape or be invalid. The check and the decoding use the same reader of escapes, so that they
+ * cannot disagree.
  *
- * Decoding trusts its input: what it is given was checked when it was sliced.
+ * Decoding trusts its input, because the text was checked when it was sliced.
  */
 #include "proto/json_string.h"
 
@@ -14,7 +14,7 @@
 #include "proto/json.h"
 #include "proto/utf8.h"
 
-/* The escapes of one letter (RFC 8259 §7): X(letter after the backslash, what it stands for) */
+/* The single-letter escapes (RFC 8259 §7): X(letter after the backslash, character) */
 #define ESCAPES(X) \
     X('"', '"')    \
     X('\\', '\\')  \
@@ -42,8 +42,8 @@ static const char escape_letter[256] = {
 static const uint64_t ONES = 0x0101010101010101;
 static const uint64_t HIGHS = 0x8080808080808080;
 
-/* The first byte of the word is the lowest, on every machine. */
-static inline uint64_t load_word(const char *at)
+/* Loads eight bytes; the first byte is the lowest, whatever the machine's byte order. */
+static inline uint64_t load_word_bytes(const char *at)
 {
     uint64_t word;
     memcpy(&word, at, sizeof word);
@@ -51,38 +51,39 @@ static inline uint64_t load_word(const char *at)
 }
 
 /* Sets the high bit of each byte that a string must escape: below 0x20, quote, backslash. A borrow
- * can flag further bytes, but only above a byte rightly flagged: the lowest is exact. */
-static inline uint64_t escaped_bytes(uint64_t word)
+ * can flag further bytes, but only above a byte that is flagged correctly: the lowest is exact. */
+static inline uint64_t flag_escaped_bytes(uint64_t word)
 {
     uint64_t quote = word ^ ONES * '"';
     uint64_t backslash = word ^ ONES * '\\';
     return ((word - ONES * 0x20) | (quote - ONES) | (backslash - ONES)) & ~word & HIGHS;
 }
 
-static inline bool is_escaped(unsigned char c)
+static inline bool must_be_escaped(unsigned char c)
 {
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-/* The first byte that must be escaped, or with `ascii` also the first that is not ASCII; or end. */
-static inline const char *skip_plain(const char *at, const char *end, bool ascii)
+/* Returns the first byte that must be escaped or, if `ascii`, is not ASCII; or `end`. */
+static inline const char *skip_plain_bytes(const char *at, const char *end, bool ascii)
 {
     for (; end - at >= 8; at += 8) {
-        uint64_t word = load_word(at);
-        uint64_t stop = escaped_bytes(word) | (ascii ? word & HIGHS : 0);
+        uint64_t word = load_word_bytes(at);
+        uint64_t stop = flag_escaped_bytes(word) | (ascii ? word & HIGHS : 0);
         if (stop != 0)
             return at + __builtin_ctzll(stop) / 8;
     }
-    while (at < end && !is_escaped((unsigned char)*at) && !(ascii && (unsigned char)*at >= 0x80))
+    while (at < end && !must_be_escaped((unsigned char)*at) &&
+           !(ascii && (unsigned char)*at >= 0x80))
         at++;
     return at;
 }
 
-/* The end of the run of bytes that are not ASCII; NULL where it is not valid UTF-8. */
-static const char *skip_utf8(const char *at, const char *end)
+/* Returns the end of the run of bytes that are not ASCII, or NULL if the run is not valid UTF-8. */
+static const char *skip_utf8_run(const char *at, const char *end)
 {
     const char *run = at;
-    while (end - at >= 8 && (load_word(at) & HIGHS) == HIGHS)
+    while (end - at >= 8 && (load_word_bytes(at) & HIGHS) == HIGHS)
         at += 8;
     while (at < end && (unsigned char)*at >= 0x80)
         at++;
@@ -91,7 +92,7 @@ static const char *skip_utf8(const char *at, const char *end)
 
 /* --- escapes --- */
 
-static inline int hex_value(char c)
+static inline int hex_character_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -99,14 +100,14 @@ static inline int hex_value(char c)
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-/* Reads "\uXXXX". */
-static const char *read_unit(const char *at, const char *end, uint32_t *unit)
+/* Reads "\uXXXX". Returns its end, or NULL if it is invalid. */
+static const char *read_escape_unit(const char *at, const char *end, uint32_t *unit)
 {
     if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
         return NULL;
     *unit = 0;
     for (int i = 2; i < 6; i++) {
-        int digit = hex_value(at[i]);
+        int digit = hex_character_value(at[i]);
         if (digit < 0)
             return NULL;
         *unit = *unit << 4 | (uint32_t)digit;
@@ -114,9 +115,9 @@ static const char *read_unit(const char *at, const char *end, uint32_t *unit)
     return at + 6;
 }
 
-/* Reads the escape, or the pair of escapes, whose backslash is at `at`: its code point to *code.
- * Returns its end, or NULL where it is none. */
-static const char *read_escape(const char *at, const char *end, uint32_t *code)
+/* Reads the escape, or the surrogate pair of escapes, whose backslash is at `at`, and stores its
+ * code point. Returns its end, or NULL if it is invalid. */
+static const char *read_escape_pair(const char *at, const char *end, uint32_t *code)
 {
     if (end - at < 2)
         return NULL;
@@ -124,17 +125,18 @@ static const char *read_escape(const char *at, const char *end, uint32_t *code)
         *code = (unsigned char)escape_means[(unsigned char)at[1]];
         return *code != 0 ? at + 2 : NULL;
     }
-    at = read_unit(at, end, code);
+    at = read_escape_unit(at, end, code);
     if (at == NULL || *code < 0xd800 || *code > 0xdfff)
         return at;
     uint32_t low;
-    if (*code > 0xdbff || (at = read_unit(at, end, &low)) == NULL || low < 0xdc00 || low > 0xdfff)
+    if (*code > 0xdbff || (at = read_escape_unit(at, end, &low)) == NULL || low < 0xdc00 ||
+        low > 0xdfff)
         return NULL;
     *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
     return at;
 }
 
-static size_t put_utf8(char *out, uint32_t code)
+static size_t put_utf8_bytes(char *out, uint32_t code)
 {
     if (code < 0x80) {
         out[0] = (char)code;
@@ -151,14 +153,14 @@ static size_t put_utf8(char *out, uint32_t code)
 
 const char *json_string_end(const char *at, const char *end)
 {
-    at = skip_plain(at + 1, end, true);
+    at = skip_plain_bytes(at + 1, end, true);
     while (at != NULL && at < end && *at != '"') {
         uint32_t code = 0;
         if ((unsigned char)*at < 0x20)
             return NULL;
-        at = *at == '\\' ? read_escape(at, end, &code) : skip_utf8(at, end);
+        at = *at == '\\' ? read_escape_pair(at, end, &code) : skip_utf8_run(at, end);
         if (at != NULL)
-            at = skip_plain(at, end, true);
+            at = skip_plain_bytes(at, end, true);
     }
     return at != NULL && at < end ? at + 1 : NULL;
 }
@@ -166,7 +168,7 @@ const char *json_string_end(const char *at, const char *end)
 const char *json_escape_end(const char *at, const char *end)
 {
     uint32_t code = 0;
-    return read_escape(at, end, &code);
+    return read_escape_pair(at, end, &code);
 }
 
 bool json_string_is(const struct json_value *string, const char *text)
@@ -182,8 +184,8 @@ bool json_string_is(const struct json_value *string, const char *text)
         }
         uint32_t code = 0;
         char utf8[4];
-        at = read_escape(at, end, &code);
-        size_t n = put_utf8(utf8, code);
+        at = read_escape_pair(at, end, &code);
+        size_t n = put_utf8_bytes(utf8, code);
         /* \u0000 would match the terminator. */
         if (code == 0 || strncmp(text, utf8, n) != 0)
             return false;
@@ -198,12 +200,12 @@ void json_mask_surrogates(char *text, size_t len)
     char *at = text;
     while ((at = memchr(at, '\\', (size_t)(end - at))) != NULL) {
         uint32_t code;
-        const char *const after = read_escape(at, end, &code);
-        const char *const unit = after ? after : read_unit(at, end, &code);
+        const char *const after = read_escape_pair(at, end, &code);
+        const char *const unit = after ? after : read_escape_unit(at, end, &code);
         if (!after && unit)
             memcpy(at + 2, "0000", 4);
         else if (!unit)
-            return; /* no JSON at all, which the scanner will say */
+            return; /* not JSON at all: the scanner will report it */
         at = text + (unit - text);
     }
 }
@@ -220,43 +222,43 @@ size_t json_unescape(char *out, const struct json_value *string)
         at += run;
         if (escape != NULL) {
             uint32_t code = 0;
-            at = read_escape(at, end, &code);
-            out += put_utf8(out, code);
+            at = read_escape_pair(at, end, &code);
+            out += put_utf8_bytes(out, code);
         }
     }
     return (size_t)(out - begin);
 }
 
-/* Appends to `out` at `n`, where there is an `out`; returns the new length. */
-static inline size_t append(char *out, size_t n, const char *bytes, size_t len)
+/* Appends to `out` at offset `n`, if `out` is not NULL. Returns the new length. */
+static inline size_t append_string_bytes(char *out, size_t n, const char *bytes, size_t len)
 {
     if (out != NULL)
         memcpy(out + n, bytes, len);
     return n + len;
 }
 
-static size_t append_escape(char *out, size_t n, unsigned char c)
+static size_t append_escaped_byte(char *out, size_t n, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
     char escape[6] = {'\\', escape_letter[c]};
     if (escape[1] != '\0')
-        return append(out, n, escape, 2);
+        return append_string_bytes(out, n, escape, 2);
     memcpy(escape, "\\u00", 4);
     escape[4] = hex[c >> 4];
     escape[5] = hex[c & 15];
-    return append(out, n, escape, 6);
+    return append_string_bytes(out, n, escape, 6);
 }
 
 size_t json_quote(char *out, const char *text, size_t len)
 {
     const char *end = text + len;
-    size_t n = append(out, 0, "\"", 1);
+    size_t n = append_string_bytes(out, 0, "\"", 1);
     while (text < end) {
-        const char *stop = skip_plain(text, end, false);
-        n = append(out, n, text, (size_t)(stop - text));
+        const char *stop = skip_plain_bytes(text, end, false);
+        n = append_string_bytes(out, n, text, (size_t)(stop - text));
         text = stop;
         if (text < end)
-            n = append_escape(out, n, (unsigned char)*text++);
+            n = append_escaped_byte(out, n, (unsigned char)*text++);
     }
-    return append(out, n, "\"", 1);
+    return append_string_bytes(out, n, "\"", 1);
 }

@@ -1,6 +1,6 @@
 /*
  * The members of a push's envelope; a JSON-mode message has the first four of them. Internal to
- * proto/: message.c and envelope.c read the same opcode and payload, so they read it here.
+ * proto/: message.c and envelope.c share this reader of the opcode and the payload.
  */
 #ifndef WSPUSHD_PROTO_MEMBERS_H
 #define WSPUSHD_PROTO_MEMBERS_H
@@ -13,7 +13,7 @@
 #include "proto/json.h"
 #include "proto/message.h"
 
-/* X(NAME, "name"), the commonest first. */
+/* X(NAME, "name"), the most frequent first. */
 #define MEMBERS(X)      \
     X(OP, "op")         \
     X(DATA, "data")     \
@@ -34,21 +34,21 @@ enum member {
         MEMBER_COUNT
 };
 
-/* The members found in one object, by enum member. They borrow. Where one is absent its type
- * is JSON_TYPE_NONE and the rest undefined. */
+/* The members found in one object, indexed by enum member. They borrow from the text. An absent
+ * member has type JSON_TYPE_NONE, and its other fields are undefined. */
 struct members {
     struct json_value value[MEMBER_COUNT];
-    uint32_t unknown; /* 1 if there are others, else 0 */
+    uint32_t unknown; /* 1 if there are other members, else 0 */
 };
 
-/* Collects the members of the object in `text`; the last of a name wins. False where the text is
- * not one valid object. */
+/* Collects the members of the object in `text`. If a name occurs twice, the last one counts.
+ * Returns false if the text is not exactly one valid object. */
 bool members_collect(struct members *members, const char *text, size_t len);
 
 /*
- * Fills the message from op and from data, text or b64. The payload borrows from the text where it
- * stands there as it is, and from `scratch` (as many bytes as the text) where it had to be decoded.
- * Returns PUSH_OK or what is wrong with these four.
+ * Fills the message from op and from data, text or b64. The payload borrows from the text, or from
+ * `scratch` (as large as the text) if it had to be decoded. Returns PUSH_OK or what is wrong with
+ * these four members.
  */
 enum push_error members_message(const struct members *members, struct message *message,
                                 uint8_t *scratch);

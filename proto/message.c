@@ -1,10 +1,10 @@
 /*
- * Messages between their two shapes: an opcode and bytes, or a JSON text. What a payload is, is
- * looked at only where nobody knows it yet (PAYLOAD_UNKNOWN), and only when the text is written; a
- * payload that is JSON goes into the text as it stands, without being parsed and printed again.
+ * Converts messages between their two encodings: an opcode followed by bytes, or a JSON text. The
+ * form of a payload is detected only if it is unknown (PAYLOAD_UNKNOWN) and a text is written. A
+ * JSON payload is inserted into the text unchanged, without being parsed and printed again.
  *
- * Who may send which opcode is not decided here, and an opcode above OP_APPLICATION_MAX in a binary
- * message is handed on: the worker answers it like any unknown one.
+ * This file does not decide who may send which opcode. An opcode above OP_APPLICATION_MAX in a
+ * binary message is passed on: the worker answers it like any unknown one.
  */
 #include "proto/message.h"
 
@@ -78,52 +78,52 @@ int message_from_json(struct message *message, const char *text, size_t len, uin
 
 size_t message_json_bound(size_t len)
 {
-    /* A control character becomes "\u0001": six bytes. The array's terminator is to spare. */
+    /* A control character becomes "\u0001": six bytes. sizeof counts the terminator, too. */
     static const char FRAME[] = "{\"op\":4294967295,\"text\":\"\"}";
     return sizeof FRAME + 6 * len;
 }
 
-static char *put(char *out, const void *bytes, size_t len)
+static char *put_text_bytes(char *out, const void *bytes, size_t len)
 {
     memcpy(out, bytes, len);
     return out + len;
 }
 
-static char *put_decimal(char *out, uint32_t number)
+static char *put_decimal_number(char *out, uint32_t number)
 {
     char digits[10];
     size_t at = sizeof digits;
     do
         digits[--at] = (char)('0' + number % 10);
     while ((number /= 10) > 0);
-    return put(out, digits + at, sizeof digits - at);
+    return put_text_bytes(out, digits + at, sizeof digits - at);
 }
 
-/* What an unknown payload can travel as. JSON must be exactly one text: inserted as it stands, it
- * could otherwise break out of "data". */
-static enum payload_form payload_look(const struct message *message)
+/* Detects how an unknown payload can be sent. JSON must be exactly one text: otherwise it could
+ * break out of "data", into which it is inserted unchanged. */
+static enum payload_form detect_payload_form(const struct message *message)
 {
     if (json_valid((const char *)message->payload, message->len))
         return PAYLOAD_JSON;
     return utf8_valid(message->payload, message->len) ? PAYLOAD_TEXT : PAYLOAD_BINARY;
 }
 
-static char *put_payload(char *out, const struct message *message, enum payload_form form)
+static char *put_payload_member(char *out, const struct message *message, enum payload_form form)
 {
     const char *payload = (const char *)message->payload;
     switch (form) {
     case PAYLOAD_UNKNOWN:
         break;
     case PAYLOAD_JSON:
-        out = put(out, ",\"data\":", 8);
-        out = put(out, payload, message->len);
+        out = put_text_bytes(out, ",\"data\":", 8);
+        out = put_text_bytes(out, payload, message->len);
         break;
     case PAYLOAD_TEXT:
-        out = put(out, ",\"text\":", 8);
+        out = put_text_bytes(out, ",\"text\":", 8);
         out += json_quote(out, payload, message->len);
         break;
     case PAYLOAD_BINARY:
-        out = put(out, ",\"b64\":\"", 8);
+        out = put_text_bytes(out, ",\"b64\":\"", 8);
         out += base64_encode(out, payload, message->len);
         *out++ = '"';
         break;
@@ -135,13 +135,13 @@ size_t message_to_json(char *out, const struct message *message)
 {
     enum payload_form form = message->form;
     if (message->len == 0 && form == PAYLOAD_JSON)
-        form = PAYLOAD_UNKNOWN; /* no JSON text is empty */
+        form = PAYLOAD_UNKNOWN; /* an empty text is not JSON */
     if (message->len > 0 && form == PAYLOAD_UNKNOWN)
-        form = payload_look(message);
+        form = detect_payload_form(message);
 
-    char *at = put(out, "{\"op\":", 6);
-    at = put_decimal(at, message->op);
-    at = put_payload(at, message, form);
+    char *at = put_text_bytes(out, "{\"op\":", 6);
+    at = put_decimal_number(at, message->op);
+    at = put_payload_member(at, message, form);
     *at++ = '}';
     return (size_t)(at - out);
 }

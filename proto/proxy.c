@@ -1,5 +1,5 @@
 /*
- * See proxy.h. The two versions are told apart by their first byte:
+ * See proxy.h. The first byte tells the version:
  *
  *   1   PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n       a line of text, 107 bytes at most
  *
@@ -9,8 +9,8 @@
  *        +--------------+---+---+-----+--------------------------+------------+
  *        V: version 2 and command (0 LOCAL, 1 PROXY); F: family and transport
  *
- * Only TCP over IPv4 and IPv6 name a client; UNKNOWN, LOCAL and all other families are let pass and
- * name none (§2.1, §2.2). TLVs are passed over.
+ * Only TCP over IPv4 and IPv6 names a client. UNKNOWN, LOCAL and all other families are accepted
+ * and name none (§2.1, §2.2). TLVs are skipped.
  */
 #include "proto/proxy.h"
 
@@ -23,8 +23,9 @@ enum { LINE_MAX_V1 = 107, FIXED_V2 = 16 };
 
 static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
-/* How many bytes of the two are alike. */
-static size_t common(const uint8_t *bytes, size_t len, const void *text, size_t text_len)
+/* Returns the length of the common prefix. */
+static size_t common_prefix_length(const uint8_t *bytes, size_t len, const void *text,
+                                   size_t text_len)
 {
     size_t i = 0;
     while (i < len && i < text_len && bytes[i] == ((const uint8_t *)text)[i])
@@ -34,8 +35,8 @@ static size_t common(const uint8_t *bytes, size_t len, const void *text, size_t 
 
 /* ---- Version 1 ---- */
 
-/* Takes the next word off a line whose words are parted by single spaces. */
-static struct slice take_word(struct slice *line)
+/* Takes the next word from a line whose words are separated by single spaces. */
+static struct slice take_line_word(struct slice *line)
 {
     const char *const space = memchr(line->at, ' ', line->len);
     const size_t len = space ? (size_t)(space - line->at) : line->len;
@@ -44,7 +45,7 @@ static struct slice take_word(struct slice *line)
     return word;
 }
 
-static bool read_port(struct slice text, uint16_t *port)
+static bool read_line_port(struct slice text, uint16_t *port)
 {
     uint32_t number = 0;
     if (text.len == 0 || text.len > 5 || (text.len > 1 && text.at[0] == '0'))
@@ -58,17 +59,17 @@ static bool read_port(struct slice text, uint16_t *port)
     return number <= UINT16_MAX;
 }
 
-/* An address of the family, and nothing around it. */
-static bool read_address(struct slice text, bool v4, uint8_t out[16])
+/* Parses an address of the given family, with nothing around it. */
+static bool read_line_address(struct slice text, bool v4, uint8_t out[16])
 {
     const bool colons = memchr(text.at, ':', text.len) != NULL;
     return colons != v4 && memchr(text.at, '[', text.len) == NULL && address_parse(text, out);
 }
 
-/* What stands between "PROXY " and the end of the line. */
-static bool read_line(struct proxy_header *header, struct slice line)
+/* Parses what is between "PROXY " and the end of the line. */
+static bool read_client_line(struct proxy_header *header, struct slice line)
 {
-    const struct slice family = take_word(&line);
+    const struct slice family = take_line_word(&line);
     const bool v4 = slice_equal(family, "TCP4");
     uint8_t destination[16];
     uint16_t port;
@@ -76,17 +77,17 @@ static bool read_line(struct proxy_header *header, struct slice line)
         return true;
     header->has_client = true;
     return (v4 || slice_equal(family, "TCP6")) &&
-           read_address(take_word(&line), v4, header->address) &&
-           read_address(take_word(&line), v4, destination) &&
-           read_port(take_word(&line), &header->port) && read_port(take_word(&line), &port) &&
-           line.len == 0;
+           read_line_address(take_line_word(&line), v4, header->address) &&
+           read_line_address(take_line_word(&line), v4, destination) &&
+           read_line_port(take_line_word(&line), &header->port) &&
+           read_line_port(take_line_word(&line), &port) && line.len == 0;
 }
 
-static ssize_t parse_v1(struct proxy_header *header, const uint8_t *bytes, size_t len)
+static ssize_t parse_proxy_v1(struct proxy_header *header, const uint8_t *bytes, size_t len)
 {
     static const char word[] = "PROXY ";
     const size_t word_len = sizeof(word) - 1, window = len < LINE_MAX_V1 ? len : LINE_MAX_V1;
-    const size_t alike = common(bytes, len, word, word_len);
+    const size_t alike = common_prefix_length(bytes, len, word, word_len);
     if (alike < word_len)
         return alike == len ? 0 : PROXY_BAD;
     const uint8_t *const end = memchr(bytes, '\n', window);
@@ -96,16 +97,17 @@ static ssize_t parse_v1(struct proxy_header *header, const uint8_t *bytes, size_
     if (end[-1] != '\r')
         return PROXY_BAD;
     const struct slice line = {(const char *)bytes + word_len, line_len - 1};
-    return read_line(header, line) ? end + 1 - bytes : PROXY_BAD;
+    return read_client_line(header, line) ? end + 1 - bytes : PROXY_BAD;
 }
 
 /* ---- Version 2 ---- */
 
 enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21, TCP_V4 = 0x11, TCP_V6 = 0x21 };
 
-/* The addresses of a family as they lie behind the fixed part: source, destination, ports. */
-static bool read_addresses(struct proxy_header *header, uint8_t family, const uint8_t *at,
-                           size_t len)
+/* Reads the addresses that follow the fixed part of a version 2 header: source, destination, ports.
+ */
+static bool read_binary_addresses(struct proxy_header *header, uint8_t family, const uint8_t *at,
+                                  size_t len)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     const size_t size = family == TCP_V4 ? 4 : 16;
@@ -121,9 +123,9 @@ static bool read_addresses(struct proxy_header *header, uint8_t family, const ui
     return true;
 }
 
-static ssize_t parse_v2(struct proxy_header *header, const uint8_t *bytes, size_t len)
+static ssize_t parse_proxy_v2(struct proxy_header *header, const uint8_t *bytes, size_t len)
 {
-    const size_t alike = common(bytes, len, signature, sizeof(signature));
+    const size_t alike = common_prefix_length(bytes, len, signature, sizeof(signature));
     if (alike < sizeof(signature))
         return alike == len ? 0 : PROXY_BAD;
     if (len > sizeof(signature) && bytes[12] != COMMAND_LOCAL && bytes[12] != COMMAND_PROXY)
@@ -135,7 +137,8 @@ static ssize_t parse_v2(struct proxy_header *header, const uint8_t *bytes, size_
         return PROXY_BAD;
     if (len < FIXED_V2 + rest)
         return 0;
-    if (bytes[12] == COMMAND_PROXY && !read_addresses(header, bytes[13], bytes + FIXED_V2, rest))
+    if (bytes[12] == COMMAND_PROXY &&
+        !read_binary_addresses(header, bytes[13], bytes + FIXED_V2, rest))
         return PROXY_BAD;
     return (ssize_t)(FIXED_V2 + rest);
 }
@@ -145,5 +148,6 @@ ssize_t proxy_parse(struct proxy_header *header, const uint8_t *bytes, size_t le
     *header = (struct proxy_header){0};
     if (len == 0)
         return 0;
-    return bytes[0] == signature[0] ? parse_v2(header, bytes, len) : parse_v1(header, bytes, len);
+    return bytes[0] == signature[0] ? parse_proxy_v2(header, bytes, len)
+                                    : parse_proxy_v1(header, bytes, len);
 }

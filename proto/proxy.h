@@ -1,6 +1,6 @@
 /*
- * The PROXY protocol, versions 1 and 2: what a load balancer says of its client before the first
- * byte of it (haproxy.org, proxy-protocol.txt, 2020/03/05).
+ * The PROXY protocol, versions 1 and 2: a header that a load balancer sends before the client's
+ * first byte, with the client's address (haproxy.org, proxy-protocol.txt, 2020/03/05).
  */
 #ifndef WSPUSHD_PROTO_PROXY_H
 #define WSPUSHD_PROTO_PROXY_H
@@ -11,18 +11,18 @@
 #include <sys/types.h>
 
 enum {
-    PROXY_MAX = 4096, /* bytes of a header: version 1 has 107 at most, version 2 any number */
-    PROXY_BAD = -1    /* not a PROXY header, or longer */
+    PROXY_MAX = 4096, /* maximum length of a header in bytes: version 1 allows 107, version 2 any */
+    PROXY_BAD = -1    /* not a PROXY header, or too long */
 };
 
 struct proxy_header {
-    bool has_client;     /* false: the balancer speaks for itself, or does not know */
-    uint8_t address[16]; /* the client's; IPv4 as ::ffff:a.b.c.d */
+    bool has_client;     /* false: the balancer's own connection, or an unknown client */
+    uint8_t address[16]; /* of the client; IPv4 as ::ffff:a.b.c.d */
     uint16_t port;
 };
 
-/* Reads a header of either version at the beginning of the bytes. Returns its length, 0 when more
- * is needed, or PROXY_BAD at the first byte that cannot be right. */
+/* Parses a header of either version at the beginning of `bytes`. Returns its length, 0 if more
+ * bytes are needed, or PROXY_BAD at the first invalid byte. */
 ssize_t proxy_parse(struct proxy_header *header, const uint8_t *bytes, size_t len);
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * The errors that Redis answers with, by what they mean to a client that wants to go on: the first
- * words of an error reply are its code (redis.io, "Redis serialization protocol specification",
- * simple errors).
+ * Classifies the errors that Redis answers by what a client should do next. The first words of an
+ * error reply are its code (redis.io, "Redis serialization protocol specification", simple errors).
  */
 #ifndef WSPUSHD_PROTO_REDIS_ERROR_H
 #define WSPUSHD_PROTO_REDIS_ERROR_H
@@ -10,17 +9,18 @@
 
 enum redis_error {
     REDIS_ERROR_OTHER,     /* none of these */
-    REDIS_ERROR_LATER,     /* it cannot just now: the same may be asked again, and it lives */
-    REDIS_ERROR_ELSEWHERE, /* another server can */
+    REDIS_ERROR_LATER,     /* Redis cannot do it right now: the same command may be retried, the
+                              connection is fine */
+    REDIS_ERROR_ELSEWHERE, /* another server can do it */
     REDIS_ERROR_LOGIN,     /* user or password: an operator must act */
-    REDIS_ERROR_DENIED,    /* the user may not do this */
-    REDIS_ERROR_UNKNOWN,   /* it does not have this command */
+    REDIS_ERROR_DENIED,    /* the user lacks the permission */
+    REDIS_ERROR_UNKNOWN,   /* Redis does not have this command */
 };
 
-/* The kind of an error reply, without its '-'. */
+/* Returns the kind of an error reply, given without its '-'. */
 enum redis_error redis_error_kind(const char *text, size_t len);
 
-/* What an operator can do about it, as a clause; NULL if there is nothing to say. */
+/* Returns what an operator can do about it, as a clause, or NULL if there is no advice. */
 const char *redis_error_advice(const char *text, size_t len);
 
 #endif

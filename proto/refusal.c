@@ -1,15 +1,15 @@
 /*
- * The answers to requests that are not accepted: what each error of the tables in http.h and
- * handshake.h says to the client, and the HTTP response that says it. A refusal always ends the
- * connection, so it needs neither keep-alive nor a body that could be skipped.
+ * The responses to requests that are not accepted: what each error of the tables in http.h and
+ * handshake.h tells the client, and the HTTP response that carries it. A refusal always closes the
+ * connection, so it needs neither keep-alive nor a way to skip its body.
  */
 #include "proto/handshake.h"
 
 #include <assert.h>
 #include <stdio.h>
 
-/* X(status, reason phrase, header fields that the status asks for: RFC 9110 §15). Every other
- * status is sent without a reason, which §15.1 lets be empty. */
+/* X(status, reason phrase, header fields that the status requires: RFC 9110 §15). Every other
+ * status is sent without a reason phrase, which RFC 9112 §4 allows. */
 #define STATUSES(X)                                                                   \
     X(400, "Bad Request", "")                                                         \
     X(401, "Unauthorized", "WWW-Authenticate: Bearer\r\n")                            \
@@ -30,7 +30,7 @@ struct status {
     const char *reason, *fields;
 };
 
-static const struct status *status_of(int number)
+static const struct status *find_status_row(int number)
 {
     static const struct status table[] = {
 #define STATUS_ROW(value, reason, fields) {value, reason, fields},
@@ -48,15 +48,15 @@ static const struct status *status_of(int number)
 size_t http_refusal(char out[HTTP_RESPONSE_MAX], int status, const char *code, const char *text,
                     unsigned retry_after)
 {
-    /* Code and text are the program's own words, with nothing that JSON would escape. */
+    /* Code and text are constants of this program and contain nothing that JSON would escape. */
     static const char body[] = "{\"error\":\"%s\",\"message\":\"%s\"}";
     const int body_len = snprintf(NULL, 0, body, code, text);
-    const struct status *const known = status_of(status);
+    const struct status *const known = find_status_row(status);
     char retry[sizeof("Retry-After: 4294967295\r\n")] = "";
     if (status == 503)
         snprintf(retry, sizeof(retry), "Retry-After: %u\r\n", retry_after);
 
-    /* A sender of Upgrade names it in Connection too (RFC 9110 §7.8). */
+    /* A sender of Upgrade must name it in Connection, too (RFC 9110 §7.8). */
     int len = snprintf(out, HTTP_RESPONSE_MAX,
                        "HTTP/1.1 %d %s\r\n"
                        "%s%s"

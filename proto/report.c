@@ -1,6 +1,6 @@
 /*
- * See report.h. A report is read as strictly as a push: whoever can publish on a report's channel
- * can send anything, and what is no report is none.
+ * See report.h. A report is parsed as strictly as a push: everyone who can publish on a report's
+ * channel can send anything, and whatever is malformed is not a report.
  */
 #include "proto/report.h"
 
@@ -55,16 +55,17 @@ size_t report_text(char out[REPORT_TEXT_MAX], const struct report *report)
     return (size_t)len;
 }
 
-/* Whether the string is a name of `count` numbers; they are written without escapes. */
-static bool read_hexid(const struct json_value *value, uint32_t *numbers, size_t count)
+/* True if the string is an identifier of `count` numbers (common/hexid.h), which is written without
+ * escapes. */
+static bool read_hexid_member(const struct json_value *value, uint32_t *numbers, size_t count)
 {
     return value->type == JSON_TYPE_STRING &&
            hexid_parse(value->at + 1, value->len - 2, numbers, count);
 }
 
-/* Takes a number, and false where the member is known and none. */
-static bool read_number(struct report *report, const struct json_value *name,
-                        const struct json_value *value)
+/* Takes a numeric member. Returns false if the member is known but not a number. */
+static bool read_report_number(struct report *report, const struct json_value *name,
+                               const struct json_value *value)
 {
     uint64_t number;
     const bool valid = json_uint(value, INT64_MAX, &number);
@@ -90,11 +91,11 @@ bool report_parse(struct report *report, const char *text, size_t len)
     *report = (struct report){.copies = REPORT_COPY};
     while (json_next(&walk, &name, &value)) {
         if (json_string_is(&name, "report"))
-            has_ticket = read_hexid(&value, ticket, 4);
+            has_ticket = read_hexid_member(&value, ticket, 4);
         else if (json_string_is(&name, "from"))
-            has_from = read_hexid(&value, from, 2);
+            has_from = read_hexid_member(&value, from, 2);
         else
-            valid = read_number(report, &name, &value) && valid;
+            valid = read_report_number(report, &name, &value) && valid;
     }
     if (walk.failed || !has_ticket || !has_from || !valid)
         return false;

@@ -1,5 +1,5 @@
 /*
- * What became of a push, told to the worker that asks for it.
+ * Reports what became of a push to the worker that asked for it.
  *
  *   asking worker              Redis               workers that deliver it, of any node
  *     PUBLISH push:user:42 ────▶ │ ──── the push ────▶ │
@@ -7,16 +7,17 @@
  *                                │ ◀─── PUBLISH ────── │
  *     ◀─── push:report:B-W ───── │      the report
  *
- * The ticket is a member of the envelope that the asking worker puts there: its boot and number,
- * and which part of which request it is. It names the channel of the answer, too, but only the end
- * of it: a ticket cannot send a report anywhere else.
+ * The asking worker adds the ticket to the envelope: its boot and number, the request, and which
+ * part of the request it is. The ticket also gives the last part of the channel of the answer, so a
+ * ticket cannot direct a report to any other kind of channel.
  *
  *   ticket   "d84ab655-1-2a-0"       boot, worker, request, part: a name of common/hexid.h
  *   report   {"report":"d84ab655-1-2a-0","from":"c11d4f2-3","copies":1,
  *             "delivered":2,"queued":0,"slow":0,"closed":0,"no_connection":0}
  *
- * A push to a topic or to all goes through several workers of a node, and each reports. The one
- * that got it from Redis says how many `copies` it made for others; those say none.
+ * A push to a topic or to all goes through several workers of a node, and each of them reports. The
+ * one that received it from Redis reports how many `copies` it made for others; the others report
+ * none.
  */
 #ifndef WSPUSHD_PROTO_REPORT_H
 #define WSPUSHD_PROTO_REPORT_H
@@ -25,8 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What can have become of a delivery when the report is made: X(name, what it counts). The last
- * three are the reasons of dropped ones. */
+/* What can have become of a delivery when the report is made: X(name, description). The last three
+ * are the reasons why one is dropped. */
 #define REPORT_OUTCOMES(X)                                             \
     X(delivered, "the kernel has taken its last byte")                 \
     X(queued, "it waits for a client that is slow, or not ready yet")  \
@@ -43,9 +44,9 @@ enum report_outcome {
 const char *report_outcome_name(enum report_outcome outcome);
 
 enum {
-    REPORT_TICKET_MAX = 4 * 8 + 3, /* bytes of a ticket's text */
-    REPORT_TEXT_MAX = 320,         /* of a report's */
-    REPORT_COPY = -1               /* `copies` of a worker that got a copy itself */
+    REPORT_TICKET_MAX = 4 * 8 + 3, /* length of a ticket's text in bytes */
+    REPORT_TEXT_MAX = 320,         /* maximum length of a report's text in bytes */
+    REPORT_COPY = -1               /* `copies` of a worker that itself received a copy */
 };
 
 struct report_ticket {
@@ -54,18 +55,17 @@ struct report_ticket {
 
 struct report {
     struct report_ticket ticket;
-    uint32_t boot, worker; /* who tells it */
+    uint32_t boot, worker; /* of the reporting worker */
     int64_t copies;
     uint64_t outcome[REPORT_OUTCOME_COUNT];
 };
 
-/* Writes the ticket, without a NUL, and returns its length; reads one back, false where it is none.
- */
+/* report_ticket_text() writes the ticket, without a NUL, and returns its length.
+ * report_ticket_parse() returns false if the text is not a ticket. */
 size_t report_ticket_text(char out[REPORT_TICKET_MAX], const struct report_ticket *ticket);
 bool report_ticket_parse(struct report_ticket *ticket, const char *text, size_t len);
 
-/* The same for a report. Members that are not known are passed over, those that are missing are 0.
- */
+/* The same for a report. Unknown members are ignored; missing ones are 0. */
 size_t report_text(char out[REPORT_TEXT_MAX], const struct report *report);
 bool report_parse(struct report *report, const char *text, size_t len);
 

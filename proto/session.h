@@ -1,5 +1,5 @@
 /*
- * What a session in Redis says: the user as plain text, or a JSON object with a member "user".
+ * The value of a session in Redis: the user as plain text, or a JSON object with a member "user".
  */
 #ifndef WSPUSHD_PROTO_SESSION_H
 #define WSPUSHD_PROTO_SESSION_H
@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Writes the user of a session to `out`, at most `max` bytes; whether it is a user's name is for
- * the caller to check. May change the text. Returns the length, or -1 if the session names no user,
- * or a longer one. */
+/* Writes the user of a session to `out`, at most `max` bytes. The caller checks whether it is a
+ * valid user name. May modify `text`. Returns the length, or -1 if the session has no user or a
+ * longer one. */
 ssize_t session_user(char *out, size_t max, char *text, size_t len);
 
 #endif

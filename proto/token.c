@@ -1,11 +1,11 @@
 /*
- * See token.h. The header and the payload are read by the JSON scanner where they lie decoded, so
- * nothing is allocated, and what is 100,000 deep ends at JSON_DEPTH_MAX.
+ * See token.h. The JSON scanner reads the header and the payload in place after decoding, so
+ * nothing is allocated, and hostile nesting is limited by JSON_DEPTH_MAX.
  *
- * Of the header only two things are believed, and both only to refuse: another algorithm than the
- * one that the key is for ("none" is just another one), and extensions that must be understood
- * (RFC 7515 §4.1.11), of which none is. A member that stands twice has two readings (RFC 7519 §4):
- * such a token is malformed.
+ * Only two members of the header are used, and both only to refuse: an algorithm other than that of
+ * the key ("none" is just another one), and extensions that must be understood (crit, RFC 7515
+ * §4.1.11), of which none is supported. A member that occurs twice is ambiguous (RFC 7519 §4): such
+ * a token is malformed.
  */
 #include "proto/token.h"
 
@@ -24,14 +24,16 @@ const char *token_error_text(enum token_error error)
     return texts[error];
 }
 
-/* A member that somebody wants, and where its value goes. */
+/* A wanted member, and where its value goes. */
 struct wanted {
     const char *name;
     struct json_value *value;
 };
 
-/* Finds members of the object in text[0..len). False where it is no object, or names one twice. */
-static bool find_members(const uint8_t *text, size_t len, const struct wanted *wanted, size_t count)
+/* Finds members of the object in text[0..len). Returns false if the text is not an object, or has
+ * one of them twice. */
+static bool find_wanted_members(const uint8_t *text, size_t len, const struct wanted *wanted,
+                                size_t count)
 {
     struct json_walk walk = json_walk_object((const char *)text, len);
     struct json_value name, value;
@@ -47,30 +49,31 @@ static bool find_members(const uint8_t *text, size_t len, const struct wanted *w
     return !walk.failed;
 }
 
-static enum token_error read_header(const uint8_t *text, size_t len, const char *algorithm)
+static enum token_error read_token_header(const uint8_t *text, size_t len, const char *algorithm)
 {
     struct json_value alg = {0}, crit = {0};
     const struct wanted wanted[] = {{"alg", &alg}, {"crit", &crit}};
-    if (!find_members(text, len, wanted, 2))
+    if (!find_wanted_members(text, len, wanted, 2))
         return TOKEN_MALFORMED;
     if (alg.type != JSON_TYPE_STRING || !json_string_is(&alg, algorithm))
         return TOKEN_ALGORITHM;
     return crit.type == JSON_TYPE_NONE ? TOKEN_OK : TOKEN_CRITICAL;
 }
 
-static enum token_error read_claims(struct token *token, const uint8_t *text, size_t len)
+static enum token_error read_token_claims(struct token *token, const uint8_t *text, size_t len)
 {
     const struct wanted wanted[] = {{"sub", &token->sub},
                                     {"iss", &token->iss},
                                     {"aud", &token->aud},
                                     {"exp", &token->exp},
                                     {"nbf", &token->nbf}};
-    return find_members(text, len, wanted, sizeof(wanted) / sizeof(wanted[0])) ? TOKEN_OK
-                                                                               : TOKEN_MALFORMED;
+    return find_wanted_members(text, len, wanted, sizeof(wanted) / sizeof(wanted[0]))
+               ? TOKEN_OK
+               : TOKEN_MALFORMED;
 }
 
-/* Takes the next part off the text and decodes it to *out. Returns its length, or -1. */
-static ssize_t take_part(struct slice *rest, bool last, uint8_t *out)
+/* Takes the next part from the text and decodes it to *out. Returns its length, or -1. */
+static ssize_t take_token_part(struct slice *rest, bool last, uint8_t *out)
 {
     const char *const dot = memchr(rest->at, '.', rest->len);
     if ((dot == NULL) != last)
@@ -86,29 +89,29 @@ enum token_error token_read(struct token *token, const char *text, size_t len,
 {
     struct slice rest = {text, len};
     *token = (struct token){0};
-    const ssize_t header = take_part(&rest, false, buffer);
+    const ssize_t header = take_token_part(&rest, false, buffer);
     if (header < 0)
         return TOKEN_MALFORMED;
-    const enum token_error error = read_header(buffer, (size_t)header, algorithm);
+    const enum token_error error = read_token_header(buffer, (size_t)header, algorithm);
     if (error)
         return error;
     uint8_t *const claims = buffer + header;
-    const ssize_t payload = take_part(&rest, false, claims);
+    const ssize_t payload = take_token_part(&rest, false, claims);
     if (payload < 0)
         return TOKEN_MALFORMED;
-    json_mask_surrogates((char *)claims, (size_t)payload); /* a name that was cut, beside sub */
+    json_mask_surrogates((char *)claims, (size_t)payload);
     token->signed_part = (struct slice){text, (size_t)(rest.at - text) - 1};
-    const ssize_t signature = take_part(&rest, true, claims + payload);
+    const ssize_t signature = take_token_part(&rest, true, claims + payload);
     if (signature < 0)
         return TOKEN_MALFORMED;
     token->signature = claims + payload;
     token->signature_len = (size_t)signature;
-    return read_claims(token, claims, (size_t)payload);
+    return read_token_claims(token, claims, (size_t)payload);
 }
 
-/* A NumericDate (RFC 7519 §2): seconds, perhaps with a fraction, which is cut off. What no time can
- * be is the nearest that can. */
-static bool read_date(const struct json_value *value, uint64_t *date)
+/* Reads a NumericDate (RFC 7519 §2): seconds, optionally with a fraction, which is dropped. A value
+ * out of range becomes the nearest possible time. */
+static bool read_numeric_date(const struct json_value *value, uint64_t *date)
 {
     char text[64];
     if (value->type != JSON_TYPE_NUMBER || value->len >= sizeof(text))
@@ -120,13 +123,13 @@ static bool read_date(const struct json_value *value, uint64_t *date)
     return true;
 }
 
-static enum token_error check_times(const struct token *token, const struct token_rules *rules,
-                                    uint32_t *expires)
+static enum token_error check_token_times(const struct token *token,
+                                          const struct token_rules *rules, uint32_t *expires)
 {
     uint64_t date = 0;
     *expires = 0;
     if (token->exp.type != JSON_TYPE_NONE) {
-        if (!read_date(&token->exp, &date))
+        if (!read_numeric_date(&token->exp, &date))
             return TOKEN_BAD_CLAIM;
         date += rules->leeway;
         if (date <= rules->now)
@@ -135,13 +138,13 @@ static enum token_error check_times(const struct token *token, const struct toke
     }
     if (token->nbf.type == JSON_TYPE_NONE)
         return TOKEN_OK;
-    if (!read_date(&token->nbf, &date))
+    if (!read_numeric_date(&token->nbf, &date))
         return TOKEN_BAD_CLAIM;
     return date > rules->now + rules->leeway ? TOKEN_NOT_YET : TOKEN_OK;
 }
 
-/* aud is one name or an array of them (RFC 7519 §4.1.3). */
-static bool has_audience(const struct json_value *aud, const char *audience)
+/* True if aud, one name or an array of names (RFC 7519 §4.1.3), contains the audience. */
+static bool audience_is_named(const struct json_value *aud, const char *audience)
 {
     struct json_value name;
     if (aud->type == JSON_TYPE_STRING)
@@ -158,10 +161,10 @@ static bool has_audience(const struct json_value *aud, const char *audience)
 enum token_error token_check(const struct token *token, const struct token_rules *rules,
                              uint32_t *expires)
 {
-    const enum token_error error = check_times(token, rules, expires);
+    const enum token_error error = check_token_times(token, rules, expires);
     if (error)
         return error;
-    if (*rules->audience && !has_audience(&token->aud, rules->audience))
+    if (*rules->audience && !audience_is_named(&token->aud, rules->audience))
         return TOKEN_AUDIENCE;
     if (*rules->issuer &&
         (token->iss.type != JSON_TYPE_STRING || !json_string_is(&token->iss, rules->issuer)))

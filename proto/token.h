@@ -1,8 +1,9 @@
 /*
- * JSON Web Tokens in compact form (RFC 7519, RFC 7515 §7.1): taken apart, and their claims held
- * against a time, an audience and an issuer. The signature is checked elsewhere, between the two:
+ * JSON Web Tokens in compact form (RFC 7519, RFC 7515 §7.1): splits them, and checks their claims
+ * against a time, an audience and an issuer. The signature is verified elsewhere, between the two
+ * steps:
  *
- *     token_read, is the signature over `signed_part` right?, token_check, token->sub
+ *     token_read(), verify the signature over `signed_part`, token_check(), token->sub
  */
 #ifndef WSPUSHD_PROTO_TOKEN_H
 #define WSPUSHD_PROTO_TOKEN_H
@@ -35,32 +36,32 @@ enum token_error {
 };
 const char *token_error_text(enum token_error error);
 
-/* A token's parts. Everything is borrowed from the text or from the buffer of token_read. */
+/* The parts of a token. They borrow from the text or from the buffer of token_read(). */
 struct token {
-    struct slice signed_part; /* header and payload as they stand, with the dot between them */
+    struct slice signed_part; /* header and payload as received, with the dot between them */
     const uint8_t *signature;
     size_t signature_len;
 
-    /* Claims; those that are not there have JSON_TYPE_NONE. */
+    /* Claims; an absent one has JSON_TYPE_NONE. */
     struct json_value sub, iss, aud, exp, nbf;
 };
 
-/* What the claims are to be held against. */
+/* The rules for the claims. */
 struct token_rules {
-    uint64_t now;    /* Unix second */
-    uint32_t leeway; /* seconds by which exp may be over, and nbf not yet come (RFC 7519 §4.1.4) */
-    const char *audience; /* that aud must hold; "": not checked */
-    const char *issuer;   /* that iss must be; "": not checked */
+    uint64_t now; /* Unix time in seconds */
+    uint32_t
+        leeway; /* seconds by which exp may have passed, or nbf may lie ahead (RFC 7519 §4.1.4) */
+    const char *audience; /* required in aud; "": not checked */
+    const char *issuer;   /* required value of iss; "": not checked */
 };
 
-/* Takes a token apart. Its header must name `algorithm`. `buffer` has at least `len` bytes and
- * keeps what is decoded. */
+/* Splits and decodes a token. Its header must name `algorithm`. `buffer` (at least `len` bytes)
+ * receives the decoded parts. */
 enum token_error token_read(struct token *token, const char *text, size_t len,
                             const char *algorithm, uint8_t *buffer);
 
-/* Checks the claims of a token whose signature is right. *expires gets the second at which it ends,
- * with
- * the leeway, cut to 32 bits; 0 if it never does. */
+/* Checks the claims of a token whose signature has been verified. *expires is set to the second at
+ * which the token expires, including the leeway, limited to 32 bits; 0 if it never expires. */
 enum token_error token_check(const struct token *token, const struct token_rules *rules,
                              uint32_t *expires);
 

@@ -1,10 +1,10 @@
 /*
- * Names of topics and the patterns that allow them. A pattern is a row of pieces parted by stars:
- * the first piece must begin the name, the last must end it, and each between is looked for from
- * where the one before it ended. The first place found is as good as any later one, so there is no
- * going back, and a match costs at most the product of the lengths.
+ * Names of topics and the patterns that allow them. A pattern is a sequence of pieces separated by
+ * stars: the first piece must start the name, the last must end it, and each piece in between is
+ * searched for after the end of the previous one. The first match is as good as any later one, so
+ * there is no backtracking, and a match costs at most the product of the lengths.
  *
- * A pattern is trusted to be well formed: common/config has checked it.
+ * A pattern is assumed to be well formed: common/config has checked it.
  */
 #include "proto/topic.h"
 
@@ -25,8 +25,8 @@ struct text {
     size_t len;
 };
 
-/* Takes the next literal of a piece: up to a hole, or what fills it. */
-static struct text literal(struct text *piece, struct text user)
+/* Takes the next literal of a piece: the text up to a {user}, or the user that replaces it. */
+static struct text take_next_literal(struct text *piece, struct text user)
 {
     const char *const next = memmem(piece->at, piece->len, hole, HOLE);
     struct text text = {piece->at, next ? (size_t)(next - piece->at) : piece->len};
@@ -41,20 +41,20 @@ static struct text literal(struct text *piece, struct text user)
     return text;
 }
 
-static size_t piece_len(struct text piece, struct text user)
+static size_t measure_pattern_piece(struct text piece, struct text user)
 {
     size_t len = 0;
 
     while (piece.len > 0)
-        len += literal(&piece, user).len;
+        len += take_next_literal(&piece, user).len;
     return len;
 }
 
-/* Whether the name begins with the piece. */
-static bool begins(struct text name, struct text piece, struct text user)
+/* True if the name starts with the piece. */
+static bool name_begins_with(struct text name, struct text piece, struct text user)
 {
     while (piece.len > 0) {
-        const struct text text = literal(&piece, user);
+        const struct text text = take_next_literal(&piece, user);
         if (text.len > name.len || memcmp(name.at, text.at, text.len) != 0)
             return false;
         name.at += text.len;
@@ -63,13 +63,13 @@ static bool begins(struct text name, struct text piece, struct text user)
     return true;
 }
 
-static struct text behind(struct text text, size_t len)
+static struct text skip_text_bytes(struct text text, size_t len)
 {
     return (struct text){text.at + len, text.len - len};
 }
 
-/* The piece up to the next star, or all. */
-static struct text first_piece(const char *pattern)
+/* Returns the piece up to the next star, or the whole pattern. */
+static struct text take_first_piece(const char *pattern)
 {
     return (struct text){pattern, strcspn(pattern, "*")};
 }
@@ -78,24 +78,24 @@ bool topic_matches(const char *pattern, const char *at, size_t len, const char *
                    size_t user_len)
 {
     const struct text user = {user_at, user_len};
-    struct text name = {at, len}, piece = first_piece(pattern);
+    struct text name = {at, len}, piece = take_first_piece(pattern);
 
-    if (!begins(name, piece, user))
+    if (!name_begins_with(name, piece, user))
         return false;
-    name = behind(name, piece_len(piece, user));
+    name = skip_text_bytes(name, measure_pattern_piece(piece, user));
     while (piece.at[piece.len] == '*') {
-        piece = first_piece(piece.at + piece.len + 1);
-        const size_t size = piece_len(piece, user);
+        piece = take_first_piece(piece.at + piece.len + 1);
+        const size_t size = measure_pattern_piece(piece, user);
         if (size > name.len)
             return false;
         if (piece.at[piece.len] == '\0')
-            return begins(behind(name, name.len - size), piece, user);
-        while (!begins(name, piece, user)) {
+            return name_begins_with(skip_text_bytes(name, name.len - size), piece, user);
+        while (!name_begins_with(name, piece, user)) {
             if (name.len == 0)
                 return false;
-            name = behind(name, 1);
+            name = skip_text_bytes(name, 1);
         }
-        name = behind(name, size);
+        name = skip_text_bytes(name, size);
     }
     return name.len == 0;
 }

@@ -1,6 +1,6 @@
 /*
- * UTF-8 validation as the bytes arrive. A text message may be cut anywhere, also within a code
- * point, so the state between two pieces is one small number and nothing is looked at twice.
+ * Incremental UTF-8 validation. A text message may be split anywhere, also within a code point, so
+ * the state between two pieces is one small number and no byte is examined twice.
  *
  * The automaton is RFC 3629 §4's grammar:
  *
@@ -13,12 +13,12 @@
  *             │          │ ── f0 ──▶ AFTER_F0 ── 90-bf ───────────────────▶┤
  *             │          │ ── f4 ──▶ AFTER_F4 ── 80-8f ───────────────────▶┤
  *             └──────────┘ ── f1-f3 ──▶ TAIL3 ── 80-bf ───────────────────▶┘
- *   anything else: REJECT, for good
+ *   anything else: REJECT, permanently
  *
- * It runs as a "shift automaton": the row of a byte is one 64-bit word that holds the next state
- * of each state in 6 bits, and a state is the position of its 6 bits. A step is one load that does
- * not depend on the state, and one shift, without a branch to be mispredicted in mixed text.
- * Blocks of ASCII are passed over without it.
+ * It runs as a "shift automaton": the row of a byte is one 64-bit word that holds the next state of
+ * each state in 6 bits, and a state is the position of its 6 bits. A step is one load that does not
+ * depend on the state and one shift, without a branch that mixed text would mispredict. Blocks of
+ * ASCII are skipped without it.
  *
  * It does not decode, does not repair and does not normalise.
  */
@@ -32,7 +32,8 @@ enum { STATE_BITS = 6, SHIFT_MASK = 63, BLOCK = 16 };
 
 _Static_assert(STATES *STATE_BITS <= 64, "a row is one word");
 
-/* A row in which every state goes to REJECT; GO, XORed into it, makes one state go elsewhere. */
+/* A row in which every state goes to REJECT; GO, XORed into it, changes the next state of one
+ * state. */
 #define AT(from, next) ((uint64_t)((next)*STATE_BITS) << ((from)*STATE_BITS))
 #define NOWHERE                                                                      \
     (AT(0, REJECT) | AT(1, REJECT) | AT(2, REJECT) | AT(3, REJECT) | AT(4, REJECT) | \
@@ -65,8 +66,9 @@ static bool block_is_ascii(const uint8_t *at)
     return ((word[0] | word[1]) & UINT64_C(0x8080808080808080)) == 0;
 }
 
-/* `shift` is a state times STATE_BITS, in the low 6 bits; what is above them is of no account. */
-static uint64_t step(uint64_t shift, uint8_t byte)
+/* Makes one step. `shift` is a state times STATE_BITS in the low 6 bits; the bits above are
+ * ignored. */
+static uint64_t step_automaton(uint64_t shift, uint8_t byte)
 {
     return row[byte] >> (shift & SHIFT_MASK);
 }
@@ -80,13 +82,13 @@ uint32_t utf8_feed(uint32_t state, const void *bytes, size_t len)
         if (shift == ACCEPT * STATE_BITS && block_is_ascii(at))
             continue;
         for (size_t i = 0; i < BLOCK; i++)
-            shift = step(shift, at[i]);
+            shift = step_automaton(shift, at[i]);
         shift &= SHIFT_MASK;
         if (shift == REJECT * STATE_BITS)
             return UTF8_REJECT;
     }
     for (size_t i = 0; i < len; i++)
-        shift = step(shift, at[i]);
+        shift = step_automaton(shift, at[i]);
     return (uint32_t)(shift & SHIFT_MASK) / STATE_BITS;
 }
 
@@ -95,7 +97,7 @@ bool utf8_valid(const void *bytes, size_t len)
     return utf8_feed(UTF8_ACCEPT, bytes, len) == UTF8_ACCEPT;
 }
 
-/* C1 is two bytes in UTF-8: c2 80 to c2 9f. */
+/* A C1 control character is two bytes in UTF-8: c2 80 to c2 9f. */
 bool utf8_has_control(const void *bytes, size_t len)
 {
     const uint8_t *const at = bytes;

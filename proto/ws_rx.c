@@ -1,6 +1,6 @@
 /*
- * The receiving half of the WebSocket codec (RFC 6455 §5). Bytes may be cut anywhere: what a
- * receiver must remember between two reads is struct ws_rx and nothing else.
+ * The receiving half of the WebSocket codec (RFC 6455 §5). Bytes may be split anywhere: all that a
+ * receiver must remember between two reads is struct ws_rx.
  *
  *                    ┌────────────── the frame's last byte ─────────────┐
  *                    ▼                                                  │
@@ -9,16 +9,16 @@
  *              │ frames    │         └────────┘        └──────┘ └────────────┘
  *              └───────────┘ header_len says how far the header has come
  *
- * and across it, whether a message is open: message_op is set by its first frame and cleared by
- * its last. Control frames may lie between the frames of a message and leave that untouched.
+ * Independently of that, a message may be open: message_op is set by its first frame and cleared by
+ * its last. Control frames may come between the frames of a message and leave message_op unchanged.
  *
- * Payload is unmasked where it lies and handed out as it arrives; only a control frame that
- * comes in pieces is gathered (at most 125 bytes, in the ws_rx), so that the caller always gets it
- * whole. Each mistake is refused as early as it can be seen, and what is wrong first is what is
- * answered, however the bytes were cut.
+ * Payload is unmasked in place and returned as it arrives; only a control frame that arrives in
+ * parts is collected (at most 125 bytes, in the ws_rx), so that the caller always gets it whole.
+ * Each mistake is reported as early as possible, and the first mistake is the one reported, however
+ * the bytes were split.
  *
- * It does not assemble messages, does not answer pings, and does not know that nothing may follow
- * a close frame: the caller stops reading then. No extension is negotiated here, so the reserved
+ * It does not assemble messages, does not answer pings, and does not enforce that nothing follows a
+ * close frame: the caller stops reading then. The server negotiates no extension, so the reserved
  * bits must be zero.
  */
 #include "proto/ws.h"
@@ -36,13 +36,14 @@ static const bool known_opcode[OPCODE + 1] = {
     [WS_CLOSE] = true,        [WS_PING] = true, [WS_PONG] = true,
 };
 
-static bool is_control(uint8_t opcode)
+static bool is_control_opcode(uint8_t opcode)
 {
     return (opcode & CONTROL_BIT) != 0;
 }
 
-/* Gathers the header until it has `size` bytes; false where more must be read. */
-static bool gather(struct ws_rx *rx, size_t size, const uint8_t *buf, size_t len, size_t *used)
+/* Collects the header until it has `size` bytes. Returns false if more bytes must be read. */
+static bool gather_header_bytes(struct ws_rx *rx, size_t size, const uint8_t *buf, size_t len,
+                                size_t *used)
 {
     if (rx->header_len >= size)
         return true;
@@ -55,29 +56,29 @@ static bool gather(struct ws_rx *rx, size_t size, const uint8_t *buf, size_t len
     return take == missing;
 }
 
-/* What the first two bytes may say now (RFC 6455 §5.1, §5.2, §5.4, §5.5). */
-static bool start_allowed(const struct ws_rx *rx, const struct ws_limits *limits)
+/* True if the first two bytes are allowed now (RFC 6455 §5.1, §5.2, §5.4, §5.5). */
+static bool header_start_allowed(const struct ws_rx *rx, const struct ws_limits *limits)
 {
     const uint8_t opcode = rx->header[0] & OPCODE;
     const bool masked = (rx->header[1] & MASKED) != 0;
 
     if ((rx->header[0] & RESERVED) != 0 || !known_opcode[opcode] || masked != limits->masked)
         return false;
-    if (is_control(opcode))
+    if (is_control_opcode(opcode))
         return (rx->header[0] & FIN) != 0 && (rx->header[1] & LENGTH) <= WS_CONTROL_MAX;
     return (opcode == WS_CONTINUATION) == (rx->message_op != 0);
 }
 
-static size_t length_size(uint8_t length7)
+static size_t length_field_size(uint8_t length7)
 {
     return length7 == LENGTH_64 ? 8 : length7 == LENGTH_16 ? 2 : 0;
 }
 
-/* The payload's length; only of a header that has come so far. */
-static uint64_t header_length(const uint8_t *header)
+/* Returns the length of the payload. The length field must be complete. */
+static uint64_t read_payload_length(const uint8_t *header)
 {
     const uint8_t length7 = header[1] & LENGTH;
-    const size_t size = length_size(length7);
+    const size_t size = length_field_size(length7);
     if (size == 0)
         return length7;
     uint64_t length = 0;
@@ -86,8 +87,8 @@ static uint64_t header_length(const uint8_t *header)
     return length;
 }
 
-/* "The minimal number of bytes MUST be used", and the top bit be 0 (RFC 6455 §5.2). */
-static bool length_wellformed(uint8_t length7, uint64_t length)
+/* True if the length uses "the minimal number of bytes" and its top bit is 0 (RFC 6455 §5.2). */
+static bool length_is_wellformed(uint8_t length7, uint64_t length)
 {
     switch (length7) {
     case LENGTH_16:
@@ -99,14 +100,16 @@ static bool length_wellformed(uint8_t length7, uint64_t length)
     }
 }
 
-/* Without a sum that could overflow, and right also where the limit was lowered meanwhile. */
-static bool message_fits(const struct ws_rx *rx, const struct ws_limits *limits, uint64_t length)
+/* True if the message stays within the limit. Avoids a sum that could overflow, and stays correct
+ * if the limit is lowered in the middle of a message. */
+static bool message_fits_limit(const struct ws_rx *rx, const struct ws_limits *limits,
+                               uint64_t length)
 {
     const uint64_t before = rx->message_op == 0 ? 0 : rx->message;
     return length <= limits->max_message && before <= limits->max_message - length;
 }
 
-static void begin_payload(struct ws_rx *rx, uint64_t length, const uint8_t *key)
+static void begin_frame_payload(struct ws_rx *rx, uint64_t length, const uint8_t *key)
 {
     rx->opcode = rx->header[0] & OPCODE;
     rx->fin = (rx->header[0] & FIN) != 0;
@@ -122,33 +125,35 @@ static void begin_payload(struct ws_rx *rx, uint64_t length, const uint8_t *key)
     }
 }
 
-/* Takes what is there of a header. Returns the bytes used, or minus a close code. */
-static ssize_t take_header(struct ws_rx *rx, const struct ws_limits *limits, const uint8_t *buf,
-                           size_t len)
+/* Takes the available bytes of a header. Returns the number of bytes used, or a negated close code.
+ */
+static ssize_t take_frame_header(struct ws_rx *rx, const struct ws_limits *limits,
+                                 const uint8_t *buf, size_t len)
 {
     size_t used = 0;
-    if (!gather(rx, HEADER_START, buf, len, &used))
+    if (!gather_header_bytes(rx, HEADER_START, buf, len, &used))
         return (ssize_t)used;
-    if (!start_allowed(rx, limits))
+    if (!header_start_allowed(rx, limits))
         return -WS_CLOSE_PROTOCOL;
 
     const uint8_t length7 = rx->header[1] & LENGTH;
-    const size_t key_at = HEADER_START + length_size(length7);
-    if (!gather(rx, key_at, buf, len, &used))
+    const size_t key_at = HEADER_START + length_field_size(length7);
+    if (!gather_header_bytes(rx, key_at, buf, len, &used))
         return (ssize_t)used;
-    const uint64_t length = header_length(rx->header);
-    if (!length_wellformed(length7, length))
+    const uint64_t length = read_payload_length(rx->header);
+    if (!length_is_wellformed(length7, length))
         return -WS_CLOSE_PROTOCOL;
-    if (!is_control(rx->header[0] & OPCODE) && !message_fits(rx, limits, length))
+    if (!is_control_opcode(rx->header[0] & OPCODE) && !message_fits_limit(rx, limits, length))
         return -WS_CLOSE_TOO_BIG;
 
-    if (gather(rx, key_at + (limits->masked ? KEY_SIZE : 0), buf, len, &used))
-        begin_payload(rx, length, rx->header + key_at);
+    if (gather_header_bytes(rx, key_at + (limits->masked ? KEY_SIZE : 0), buf, len, &used))
+        begin_frame_payload(rx, length, rx->header + key_at);
     return (ssize_t)used;
 }
 
-/* Unmasks the next `len` bytes of the frame and turns the key to where the next piece begins. */
-static void unmask(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *data, size_t len)
+/* Unmasks the next `len` bytes of the frame and rotates the key for the bytes that follow. */
+static void unmask_frame_bytes(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *data,
+                               size_t len)
 {
     if (!limits->masked)
         return;
@@ -159,16 +164,16 @@ static void unmask(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *da
     memcpy(rx->mask, turned, KEY_SIZE);
 }
 
-/* Counts `len` bytes off the frame; true at its end. */
-static bool frame_ends(struct ws_rx *rx, size_t len)
+/* Subtracts `len` bytes from the frame. Returns true at its end. */
+static bool count_frame_bytes(struct ws_rx *rx, size_t len)
 {
     rx->left -= len;
     rx->in_payload = rx->left > 0;
     return !rx->in_payload;
 }
 
-/* Codes that a peer may send (RFC 6455 §7.4, and 1012 to 1014 of the IANA registry): 1004, 1005,
- * 1006 and 1015 are reserved, and 1016 to 2999 are for later standards. */
+/* True if a peer may send the code (RFC 6455 §7.4, and 1012 to 1014 of the IANA registry): 1004,
+ * 1005, 1006 and 1015 are reserved, and 1016 to 2999 are for future standards. */
 static bool close_code_allowed(unsigned code)
 {
     if (code >= 3000)
@@ -176,8 +181,8 @@ static bool close_code_allowed(unsigned code)
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014);
 }
 
-/* Reads a close frame's payload (RFC 6455 §5.5.1). Returns 0 or minus a close code. */
-static ssize_t read_close(struct ws_event *event)
+/* Reads a close frame's payload (RFC 6455 §5.5.1). Returns 0 or a negated close code. */
+static ssize_t read_close_payload(struct ws_event *event)
 {
     event->close_code = NO_CODE;
     if (event->len == 0)
@@ -192,12 +197,12 @@ static ssize_t read_close(struct ws_event *event)
     return 0;
 }
 
-static ssize_t take_control(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf,
-                            size_t len, struct ws_event *event)
+static ssize_t take_control_payload(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf,
+                                    size_t len, struct ws_event *event)
 {
     const size_t take = len < rx->left ? len : (size_t)rx->left;
-    unmask(rx, limits, buf, take);
-    const bool ends = frame_ends(rx, take);
+    unmask_frame_bytes(rx, limits, buf, take);
+    const bool ends = count_frame_bytes(rx, take);
     const bool in_pieces = rx->control_len > 0 || !ends;
     if (in_pieces) {
         memcpy(rx->control + rx->control_len, buf, take);
@@ -210,25 +215,25 @@ static ssize_t take_control(struct ws_rx *rx, const struct ws_limits *limits, ui
     event->opcode = (enum ws_opcode)rx->opcode;
     event->data = in_pieces ? rx->control : buf;
     event->len = in_pieces ? rx->control_len : take;
-    const ssize_t error = rx->opcode == WS_CLOSE ? read_close(event) : 0;
+    const ssize_t error = rx->opcode == WS_CLOSE ? read_close_payload(event) : 0;
     return error != 0 ? error : (ssize_t)take;
 }
 
-static ssize_t take_data(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf, size_t len,
-                         struct ws_event *event)
+static ssize_t take_data_payload(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf,
+                                 size_t len, struct ws_event *event)
 {
     const size_t take = len < rx->left ? len : (size_t)rx->left;
     const bool first = rx->message == 0;
-    unmask(rx, limits, buf, take);
+    unmask_frame_bytes(rx, limits, buf, take);
     rx->message += take;
-    const bool last = frame_ends(rx, take) && rx->fin;
+    const bool last = count_frame_bytes(rx, take) && rx->fin;
 
     if (rx->message_op == WS_TEXT) {
         rx->utf8 = utf8_feed(rx->utf8, buf, take);
         if (rx->utf8 == UTF8_REJECT || (last && rx->utf8 != UTF8_ACCEPT))
             return -WS_CLOSE_INVALID;
     }
-    /* An empty fragment is no piece of the message, unless it ends it. */
+    /* An empty fragment is not reported, unless it ends the message. */
     if (take > 0 || last) {
         *event = (struct ws_event){
             .kind = WS_EVENT_DATA,
@@ -244,14 +249,14 @@ static ssize_t take_data(struct ws_rx *rx, const struct ws_limits *limits, uint8
     return (ssize_t)take;
 }
 
-static ssize_t take_payload(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf,
-                            size_t len, struct ws_event *event)
+static ssize_t take_frame_payload(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *buf,
+                                  size_t len, struct ws_event *event)
 {
-    return is_control(rx->opcode) ? take_control(rx, limits, buf, len, event)
-                                  : take_data(rx, limits, buf, len, event);
+    return is_control_opcode(rx->opcode) ? take_control_payload(rx, limits, buf, len, event)
+                                         : take_data_payload(rx, limits, buf, len, event);
 }
 
-/* A frame without payload is whole with its header, and needs no further byte. */
+/* True if a frame without payload is complete: it needs no byte after its header. */
 static bool frame_is_empty(const struct ws_rx *rx)
 {
     return rx->in_payload && rx->left == 0;
@@ -264,8 +269,8 @@ ssize_t ws_rx_next(struct ws_rx *rx, const struct ws_limits *limits, uint8_t *bu
     *event = (struct ws_event){.kind = WS_EVENT_NONE};
     while (event->kind == WS_EVENT_NONE && (used < len || frame_is_empty(rx))) {
         const ssize_t step = rx->in_payload
-                                 ? take_payload(rx, limits, buf + used, len - used, event)
-                                 : take_header(rx, limits, buf + used, len - used);
+                                 ? take_frame_payload(rx, limits, buf + used, len - used, event)
+                                 : take_frame_header(rx, limits, buf + used, len - used);
         if (step < 0)
             return step;
         used += (size_t)step;

@@ -1,8 +1,7 @@
 /*
- * The sending half of the WebSocket codec (RFC 6455 §5): headers, masks, close frames. A message
- * is always sent as one frame, because its length is known: a header before the payload is all
- * that is needed, and the same header serves every receiver. Nothing is fragmented and nothing is
- * compressed here.
+ * The sending half of the WebSocket codec (RFC 6455 §5): headers, masks, close frames. A message is
+ * always sent as one frame because its length is known: it only needs a header before the payload,
+ * and the same header serves every receiver. Nothing is fragmented or compressed here.
  */
 #include "proto/ws.h"
 
@@ -30,8 +29,8 @@ const char *ws_close_text(uint16_t code)
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t key[4])
 {
-    /* memcpy is how C says "unaligned word"; it compiles to one load or store. The key in a word
-     * needs no byte order: it is loaded as the data is. */
+    /* memcpy is the portable unaligned load; it compiles to one instruction. The key needs no byte
+     * order because it is loaded in the same way as the data. */
     uint64_t word, keys;
     memcpy(&keys, key, KEY_SIZE);
     memcpy((uint8_t *)&keys + KEY_SIZE, key, KEY_SIZE);
@@ -68,8 +67,9 @@ size_t ws_header_masked(uint8_t out[WS_HEADER_MAX], enum ws_opcode opcode, uint6
     return size + KEY_SIZE;
 }
 
-/* The longest beginning of at most `max` bytes that cuts no code point in two. */
-static size_t cut_text(const char *text, size_t len, size_t max)
+/* Returns the length of the longest prefix of at most `max` bytes that does not split a code point.
+ */
+static size_t cut_reason_text(const char *text, size_t len, size_t max)
 {
     if (len <= max)
         return len;
@@ -83,7 +83,7 @@ size_t ws_close_frame(uint8_t out[WS_CLOSE_FRAME_MAX], uint16_t code, const char
 {
     if (code == NO_CODE)
         return ws_header(out, WS_CLOSE, 0);
-    const size_t text = cut_text(reason, reason_len, WS_REASON_MAX);
+    const size_t text = cut_reason_text(reason, reason_len, WS_REASON_MAX);
     const size_t header = ws_header(out, WS_CLOSE, CODE_SIZE + text);
     out[header] = (uint8_t)(code >> 8);
     out[header + 1] = (uint8_t)code;

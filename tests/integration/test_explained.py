@@ -48,8 +48,8 @@ def explained(make_server):
     (b'{"data":1}', "op is missing"),
     (b'{"opcode":110,"data":1}', 'op is missing; unknown member "opcode": did you mean "op"'),
     (b'{"op":"110"}', 'op must be an integer from 0 to 16777215, not "110"'),
-    (b'{"op":110,"data":1,"text":"a"}', "data and text: only one of data, text and b64 may be there"),
-    (b'{"op":110,"b64":"A*=="}', "b64 is not base64: byte 1 of it is not a letter of base64"),
+    (b'{"op":110,"data":1,"text":"a"}', "data and text: only one of data, text and b64 is allowed"),
+    (b'{"op":110,"b64":"A*=="}', "b64 is not base64: invalid character at byte 1"),
 ])
 def test_a_message_of_json_mode_that_is_none(explained, text, why):
     client = explained.client("u", "json")
@@ -82,7 +82,7 @@ def test_a_request_that_its_rule_refuses(explained):
 def test_sub_and_unsub_that_are_none(explained):
     client = explained.client("u")
     for op, payload, why in (
-            (SUB, b'{"topics":["a"', "expected ',' or ']' at byte 14, where the text ends"),
+            (SUB, b'{"topics":["a"', "expected ',' or ']' at byte 14, the end of the text"),
             (SUB, b'{"topic":["a"]}',
              'topics is missing; unknown member "topic": did you mean "topics"'),
             (SUB, b'{"topics":"a"}', 'topics must be an array of strings, not "a"'),
@@ -127,14 +127,14 @@ def test_without_topics_in_push_conf_sub_says_so(make_server):
      'op is missing; unknown member "opcode": did you mean "op"'),
     ("user:{}", b'{"op":110,"ttl":"5"}', "bad_option",
      'ttl must be an integer from 0 to 4294967295, not "5"'),
-    ("user:{}", b"hi", "short", "a raw frame begins with an opcode of 4 bytes, and here are 2"),
+    ("user:{}", b"hi", "short", "a raw frame must start with a 4-byte opcode; its length in bytes is 2"),
     ("user:{}", b"hello", "bad_op",
-     "a raw frame with opcode 1751477356, above 16777215; an envelope would begin with '{'"),
-    ("users", b'{"op":110}', "bad_option", "users is missing: an array of user names"),
+     "a raw frame's opcode must be at most 16777215, not 1751477356; an envelope begins with '{'"),
+    ("users", b'{"op":110}', "bad_option", "users is missing: expected an array of user names"),
     ("users", b'{"op":110,"users":["a",42]}', "bad_option",
      "users[1] must be a string of 1 to 63 bytes, not 42"),
     ("all", b'{"op":110,"b64":"AAA"}', "bad_base64",
-     "b64 is not base64: 3 letters, where a multiple of 4 is expected, padded with ="),
+     "b64 is not base64: expected a multiple of 4 characters, padded with =, found 3"),
     ("topic:room:1", b'{"op":110,"text":1}', "bad_text", "text must be a string, not 1"),
 ], ids=lambda value: repr(value)[:40])
 def test_a_malformed_push_is_logged_with_channel_and_cause(explained, user, channel, push, reason,
@@ -181,7 +181,7 @@ def test_an_unknown_member_counts_once_for_the_node(make_server, user):
 # Commands.
 
 @pytest.mark.parametrize("command, why", [
-    (b'{"kick":"42"', "expected ',' or '}' at byte 12, where the text ends"),
+    (b'{"kick":"42"', "expected ',' or '}' at byte 12, the end of the text"),
     (b"[]", "not a JSON object"),
     (b'{"kik":"42"}',
      'none of kick, kick_conn, sub, unsub is there; unknown member "kik": did you mean "kick"'),
@@ -217,7 +217,7 @@ def test_a_command_with_an_unknown_member_is_carried_out(explained, user):
 
 @pytest.mark.parametrize("path, body, why", [
     ("push", '{"user":"42","op":110,"data":1', "the body is not a JSON object: expected ',' or '}' "
-                                             "at byte 30, where the text ends"),
+                                             "at byte 30, the end of the text"),
     ("push", "[]", "the body is not a JSON object"),
     ("push", '{"user":42,"op":110}', "user must be a string of 1 to 63 bytes, not 42"),
     ("push", '{"user":"","op":110}', 'user must be a string of 1 to 63 bytes, not ""'),
@@ -237,8 +237,8 @@ def test_a_command_with_an_unknown_member_is_carried_out(explained, user):
     ("kick", '{"usr":"42"}', 'user is missing; unknown member "usr": did you mean "user"'),
     ("kick", '{"user":"42","code":"4001"}', 'code must be an integer from 3000 to 4999, not "4001"'),
     ("kick", '{"user":"42","reason":7}', "reason must be a string, not 7"),
-    ("kick", "{", "the body is not a JSON object: expected a name in quotes or '}' at byte 1, where "
-                  "the text ends"),
+    ("kick", "{", "the body is not a JSON object: expected a name in quotes or '}' at byte 1, the "
+                  "end of the text"),
 ])
 def test_a_post_that_is_refused_is_told_why(server, path, body, why):
     response = post(server, "/api/" + path, body)

@@ -45,7 +45,7 @@ static void explains_pushes(void **state)
         const char *push, *text;
     } cases[] = {
         {"{\"op\":110,\"data\":{\"a\":1} \"x\":2}", "expected ',' or '}' at byte 25"},
-        {"{\"op\":110}]", "expected the end at byte 10"},
+        {"{\"op\":110}]", "expected the end of the text at byte 10"},
         {"{\"data\":1}", "op is missing"},
         {"{\"opcode\":1}", "op is missing; unknown member \"opcode\": did you mean \"op\""},
         {"{\"OP\":1}", "op is missing; unknown member \"OP\": did you mean \"op\""},
@@ -56,15 +56,14 @@ static void explains_pushes(void **state)
         {"{\"op\":16777216}", "op must be an integer from 0 to 16777215, not 16777216"},
         {"{\"op\":{}}", "op must be an integer from 0 to 16777215, not an object"},
         {"{\"op\":1,\"data\":1,\"text\":\"\"}",
-         "data and text: only one of data, text and b64 may be there"},
+         "data and text: only one of data, text and b64 is allowed"},
         {"{\"op\":1,\"data\":1,\"text\":\"\",\"b64\":\"\"}",
-         "data, text and b64: only one of data, text and b64 may be there"},
+         "data, text and b64: only one of data, text and b64 is allowed"},
         {"{\"op\":1,\"text\":7}", "text must be a string, not 7"},
         {"{\"op\":1,\"b64\":[]}", "b64 must be a string, not an array"},
-        {"{\"op\":1,\"b64\":\"AA*=\"}",
-         "b64 is not base64: byte 2 of it is not a letter of base64"},
+        {"{\"op\":1,\"b64\":\"AA*=\"}", "b64 is not base64: invalid character at byte 2"},
         {"{\"op\":1,\"b64\":\"AAA\"}",
-         "b64 is not base64: 3 letters, where a multiple of 4 is expected, padded with ="},
+         "b64 is not base64: expected a multiple of 4 characters, padded with =, found 3"},
         {"{\"op\":1,\"ttl\":\"5\"}", "ttl must be an integer from 0 to 4294967295, not \"5\""},
         {"{\"op\":1,\"ttl\":-5}", "ttl must be an integer from 0 to 4294967295, not -5"},
         {"{\"op\":1,\"key\":\"\"}", "key must be a string of 1 to 128 bytes, not \"\""},
@@ -73,12 +72,12 @@ static void explains_pushes(void **state)
         {"{\"op\":1,\"except\":[\"a\"]}", "except must be a string, not an array"},
         {"{\"op\":1,\"users\":\"42\"}", "users must be an array of strings, not \"42\""},
         {"{\"op\":1,\"users\":[\"1\",42]}", "users[1] must be a string of 1 to 63 bytes, not 42"},
-        {"{\"op\":1,\"report\":\"x\"}", "report must be a ticket of POST /api/push, not \"x\""},
-        {"{\"op\":1}", "users is missing: an array of user names"},
-        {"abc", "a raw frame begins with an opcode of 4 bytes, and here are 3"},
-        {"", "a raw frame begins with an opcode of 4 bytes, and here are 0"},
-        {"hello",
-         "a raw frame with opcode 1751477356, above 16777215; an envelope would begin with '{'"},
+        {"{\"op\":1,\"report\":\"x\"}", "report must be a ticket from POST /api/push, not \"x\""},
+        {"{\"op\":1}", "users is missing: expected an array of user names"},
+        {"abc", "a raw frame must start with a 4-byte opcode; its length in bytes is 3"},
+        {"", "a raw frame must start with a 4-byte opcode; its length in bytes is 0"},
+        {"hello", "a raw frame's opcode must be at most 16777215, not 1751477356; an envelope "
+                  "begins with '{'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_string_equal(push_text(cases[i].push, strlen(cases[i].push)), cases[i].text);
@@ -92,7 +91,7 @@ static void explains_messages(void **state)
     } cases[] = {
         {"nonsense", "expected a value at byte 0"},
         {"[]", "not a JSON object"},
-        {"{\"op\":1", "expected ',' or '}' at byte 7, where the text ends"},
+        {"{\"op\":1", "expected ',' or '}' at byte 7, the end of the text"},
         {"{\"ttl\":1}", "op is missing; unknown member \"ttl\""},
         {"{\"op\":true}", "op must be an integer from 0 to 16777215, not true"},
     };

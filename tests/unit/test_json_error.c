@@ -42,23 +42,23 @@ static void names_the_place(void **state)
         const char *text, *error;
     } cases[] = {
         {"{\"op\":110,\"data\":{\"a\":1} \"x\":2}", "expected ',' or '}' at byte 25"},
-        {"{\"op\":110,\"data\":{\"a\":1}", "expected ',' or '}' at byte 24, where the text ends"},
+        {"{\"op\":110,\"data\":{\"a\":1}", "expected ',' or '}' at byte 24, the end of the text"},
         {"{\"op\":110,}", "expected a name in quotes at byte 10"},
         {"{op:110}", "expected a name in quotes or '}' at byte 1"},
         {"{'op':110}", "expected a name in quotes or '}' at byte 1"},
         {"{\"op\" 110}", "expected ':' at byte 6"},
         {"{\"op\":}", "expected a value at byte 6"},
-        {"{\"op\":110", "expected ',' or '}' at byte 9, where the text ends"},
-        {"[1,2", "expected ',' or ']' at byte 4, where the text ends"},
-        {"[", "expected a value or ']' at byte 1, where the text ends"},
+        {"{\"op\":110", "expected ',' or '}' at byte 9, the end of the text"},
+        {"[1,2", "expected ',' or ']' at byte 4, the end of the text"},
+        {"[", "expected a value or ']' at byte 1, the end of the text"},
         {"[1,]", "expected a value at byte 3"},
-        {"", "expected a value at byte 0, where the text ends"},
-        {"{} {}", "expected the end at byte 3"},
-        {"01", "expected the end at byte 1"},
-        {"1.", "expected a digit at byte 2, where the text ends"},
+        {"", "expected a value at byte 0, the end of the text"},
+        {"{} {}", "expected the end of the text at byte 3"},
+        {"01", "expected the end of the text at byte 1"},
+        {"1.", "expected a digit at byte 2, the end of the text"},
         {"-x", "expected a digit at byte 1"},
         {"nul", "expected a value at byte 0"},
-        {"\"abc", "expected the string's closing quote at byte 4, where the text ends"},
+        {"\"abc", "expected the string's closing quote at byte 4, the end of the text"},
         {"\"a\nb\"", "a control character must be escaped at byte 2"},
         {"\"a\\x\"", "invalid escape at byte 2"},
         {"\"\\ud800\"", "invalid escape at byte 1"},
@@ -75,7 +75,8 @@ static void levels_are_counted(void **state)
     (void)state;
     char deep[JSON_DEPTH_MAX + 1];
     memset(deep, '[', sizeof deep);
-    assert_string_equal(text_of(deep, sizeof deep), "expected no more than 64 levels at byte 64");
+    assert_string_equal(text_of(deep, sizeof deep),
+                        "expected at most 64 levels of nesting at byte 64");
 }
 
 /* The scanner and this agree. */
@@ -85,7 +86,7 @@ static void check(const char *text, size_t len)
     const char *at = (const char *)guard_put(&page, text, len);
     const bool found = json_error_find(&error, at, len);
     if (found == json_valid(at, len))
-        fail_msg("%.*s: %s", (int)len, text, found ? error.what : "no mistake");
+        fail_msg("%.*s: %s", (int)len, text, found ? error.what : "no error");
     if (found)
         assert_true(error.at <= len && error.what != NULL);
 }

@@ -62,7 +62,7 @@ static void names_come_from_the_tables(void **state)
     assert_null(system_opcode_name(UINT32_MAX));
     assert_string_equal(error_code_name(ERROR_SHORT_MESSAGE), "short_message");
     assert_string_equal(error_code_text(ERROR_SHORT_MESSAGE),
-                        "a message begins with an opcode of 4 bytes");
+                        "a message must start with a 4-byte opcode");
     assert_string_equal(error_code_name(ERROR_BAD_TOPIC), "bad_topic");
 }
 
