@@ -11,12 +11,12 @@ from servers import KINDS
 # What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
 MEASURES = [
     ("memory", "idle", "memory_bytes", "Memory of an idle connection",
-     "user memory of all processes of the server, by what more connections add", "bytes",
+     "user memory of all processes of the server, by its growth with more connections", "bytes",
      "bytes for an idle connection"),
     ("connect", "connect", "server_us", "CPU of a new connection",
      "accept, upgrade, subscribe; server only", "µs", "CPU µs for a new connection"),
     ("unicast", "unicast", "server_us", "CPU of a push to one user",
-     "to distinct users, as fast as it goes; server only", "µs", "CPU µs for a push"),
+     "to distinct users, as fast as possible; server only", "µs", "CPU µs for a push"),
     ("open", "open", "server_us", "CPU of a push to one user, at {rate:,} pushes a second",
      "server only", "µs", "CPU µs for a push at {rate:,}/s"),
     ("burst", "burst", "server_us", "CPU of a push in bursts of 16 for one user", "server only",
@@ -27,7 +27,8 @@ MEASURES = [
      "to distinct users, with Redis, the clients and the publisher on the same machine", "/s",
      "pushes a second"),
     ("latency-p99", "open", "p99_us", "Latency at {rate:,} pushes a second, 99th percentile",
-     "from when the push was due to its arrival at the client", "µs", "p99 µs at {rate:,}/s"),
+     "from the time at which the push was due to its arrival at the client", "µs",
+     "p99 µs at {rate:,}/s"),
 ]
 
 LOGARITHMIC = {"latency-p99"}      # plots whose figures differ by powers of ten
@@ -112,8 +113,8 @@ class Page:
         marks = [(at(p), f"{p:g} %") for p in (1, 50, 90, 99, 99.9, 99.99)]
         marks[0] = (0, "0 %")
         return svg.lines(self._words("Latency at {rate:,} pushes a second"),
-                         "from when a push was due to its arrival; median of the rounds", series,
-                         marks, "µs", "of all pushes took at most so long")
+                         "from the time at which a push was due to its arrival; median of the rounds",
+                         series, marks, "µs", "of all pushes took at most this long")
 
     def _sizes(self):
         return sorted({entry["connections"] for entry in self.gaps})
@@ -137,7 +138,7 @@ class Page:
         for mode, text, colour in [("crash", "nchan: kill", 1), ("reload", "nchan: reload", 4)]:
             series.append((text, points("nchan", mode, "back_ms", None), colour, False))
         marks = [(at(size), f"{size:,}") for size in sizes]
-        return svg.lines("What a client notices of a kill, a reload, an upgrade",
+        return svg.lines("What a client notices of a kill, a reload and an upgrade",
                          f"wspushd: longest wait of a push{', undisturbed' if known else ''}, median and "
                          "worst, none closed; nchan: last closed client is back",
                          [one for one in series if one[1]], marks, "ms", "connections")
@@ -187,8 +188,8 @@ class Page:
                   for mode, result in entry["modes"].items() if mode in ("unicast", "open")]
         found = median([share for share in others if share is not None])
         return "" if found is None else (
-            f"While this was measured, the machine spent {svg.number(found)} % of its processors "
-            "(median of the runs) on what was neither the server nor Redis nor the load.\n")
+            "During the measurements, other programs than the server, Redis and the load generator "
+            f"used {svg.number(found)} % of the machine's processors (median of the runs).\n")
 
     def _gaps_text(self):
         rows = []
@@ -217,8 +218,8 @@ class Page:
         few, many = self._sizes()[0], self._sizes()[-1]
         found = [(text, gap_growth(self.gaps, "wspushd-2", mode, few, many))
                  for mode, text, *_ in GAP_MODES]
-        return [f"What wspushd's clients waited undisturbed with {many:,} connections, by what they "
-                f"waited with {few:,} (medians): "
+        return [f"The undisturbed wait of wspushd's clients with {many:,} connections, divided by "
+                f"that with {few:,} (medians): "
                 + ", ".join(f"{text} {svg.number(times)}" for text, times in found if times) + ".\n"
                 ] if few < many and any(times for _, times in found) else []
 
@@ -233,51 +234,50 @@ def table(heads, rows, text=False):
 
 _HEAD = """# Benchmarks
 
-wspushd beside what else one would take, measured with [wspush-bench](wspush-bench.1), which ships
-with it. One command measures all of this again, and writes this page:
+This page compares wspushd with its alternatives, measured with [wspush-bench](wspush-bench.1), which ships
+with it. One command repeats all measurements and writes this page:
 
 ```
 scripts/bench.sh --against all --rounds {rounds} --write docs/
 ```
 
-Everything ran on one machine, the clients, Redis and the publisher beside the server, so what counts
-is not how many pushes a second there were, but what each cost the server. Machines are noisy: so in
-each of {rounds} rounds every server was started, measured and stopped in turn, the numbers are medians
-of the rounds, and a ratio (× wspushd) is a server's median over that of wspushd. If a server's rounds
-differ by more than {agree} times, its lowest and highest round are shown instead, and nothing is made of
-the median: the machine, and not the server, may have decided it.
+Everything ran on one machine: the server, the clients, Redis and the publisher. The number of pushes a second
+therefore says little; the measure is the cost of each push to the server. Machines are noisy, so every server was
+started, measured and stopped in turn in each of {rounds} rounds. The numbers are medians of the rounds, and a
+ratio (× wspushd) is a server's median divided by that of wspushd. If a server's rounds differ by more than
+{agree} times, the table shows its lowest and highest round instead of a ratio, because the machine, and not the
+server, may have caused the difference.
 """
 
 _COMPARED = """## Beside others
 
-{connections:,} users with a connection each, payloads of 64 bytes. CPU is the time that the kernel's
-scheduler counts for all processes of the server, over deliveries; Redis is not in it. But for the open
-loop, clients look at their sockets every millisecond and sleep in between: else the server pays for
-waking them, or not, as it happens, which clients on other machines never ask of it. Memory is the
-proportional set size of all processes without pages of files, by what it grows from one eighth of
-the connections to all. Latency counts from when a push was due at the given rate, not from when it was
-sent. How each server is set up stands in [bench/peers](../bench/peers/), tuned as its documentation
-advises.
+{connections:,} users with one connection each, payloads of 64 bytes. CPU is the time that the kernel's scheduler
+counts for all processes of the server, divided by the number of deliveries; Redis is not included. Except at a fixed
+rate, clients look at their sockets every millisecond and sleep in between. Otherwise the server would sometimes
+pay for waking them and sometimes not, which clients on other machines never cause. Memory is the growth of the
+proportional set size of all processes, without pages of files, from one eighth of the connections to all.
+Latency counts from the time at which a push was due at the given rate, not from the time at which it was sent.
+[bench/peers](../bench/peers/) has the setup of each server, tuned as its documentation advises.
 """
 
 _GAPS = """## What a kill, a reload and an upgrade do to clients
 
-2,000 pushes a second to random users, while workers are killed with SIGKILL, the configuration is read
-again (HUP), or the binary is replaced (USR2). The gap is the longest that any push waited which
-arrived between an event and the next; *nothing happens* is the same without an event, so what the
-machine does by itself. How long that stood still in each is measured, too: by a process on each
-processor that goes before all others by its real-time priority, and only naps; when it wakes late,
-nobody can have run there. *Undisturbed* are the events in which no processor stood still for more than
-{undisturbed} ms at a time; the plot has those. All sizes in turn, {rounds} rounds of them, each with its
-part of the events; then nchan, twice each. nchan closes the clients of a worker that dies or is replaced; there it is told
-how many, and when the last of them, coming back at once, was connected again.
+2,000 pushes a second go to random users, while workers are killed with SIGKILL, the configuration is reloaded
+(HUP), or the binary is replaced (USR2). The gap of an event is the longest delay of any push that arrived between
+it and the next event. *Nothing happens* is the same without an event; it shows the effect of the machine itself. The
+time for which the machine stood still is measured, too, by a process on each processor that has priority over all
+others (real-time) and only naps: if it wakes late, no other process can have run there. *Undisturbed* are the
+events in which no processor stood still for more than {undisturbed} ms at a time; the plot shows those. The
+sizes are measured in turn, in {rounds} rounds, each with its part of the events; then nchan, twice each. nchan
+closes the clients of a worker that dies or is replaced; for nchan the table shows how many, and when the last of them,
+which reconnect at once, was connected again.
 """
 
 _AGAIN = """## Measuring again
 
-`scripts/bench.sh --help` lists the options; `--quick` takes a few minutes instead of thirty. The peers
-need packages, which `scripts/setup bench` installs. Every number of this page, with much more (all
-percentiles, system calls, how the machine's CPU was shared), is in
+`scripts/bench.sh --help` lists the options; with `--quick` it takes a few minutes instead of thirty. The other
+servers need packages, which `scripts/setup bench` installs. Every number of this page, and many more (all
+percentiles, system calls, the shares of the machine's CPU), are in
 [benchmarks/results.json](benchmarks/results.json).
 """
 

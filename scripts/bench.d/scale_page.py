@@ -14,36 +14,36 @@ from page import table
 CONSTANTS = [
     ("Nodes", [
         ("node_user_bytes", "m_node", "bytes", "memory of a node for a connected user"),
-        ("kernel_bytes", "m_kernel", "bytes", "memory of its kernel, half of what both ends take"),
+        ("kernel_bytes", "m_kernel", "bytes", "kernel memory of it, half of that of both ends"),
         ("connect_node_us", "c_connect", "µs", "CPU of a node for a user who connects"),
         ("push_node_us", "c_push", "µs", "CPU of a node for a push to one of its users"),
         ("busiest", "", "×", "... of the busiest node, over the mean of all"),
         ("all_delivery_us", "c_all", "µs", "CPU of a node for each of its users, of a push to all"),
-        ("anew_node_us", "c_anew", "µs", "CPU of a node to subscribe a user anew"),
-        ("idle_wakeups", "", "/s", "wake-ups of a node that has nothing to do"),
-        ("idle_node_us", "", "µs/s", "CPU of it"),
+        ("anew_node_us", "c_anew", "µs", "CPU of a node to subscribe a user again"),
+        ("idle_wakeups", "", "/s", "wake-ups of an idle node"),
+        ("idle_node_us", "", "µs/s", "CPU of an idle node"),
     ]),
     ("Redis", [
         ("push_redis_us", "r_push", "µs", "CPU for a push to a user"),
-        ("push_nodes", "", "", "nodes that get it"),
+        ("push_nodes", "", "", "nodes that get this push"),
         ("all_redis_us", "r_all", "µs", "CPU for a push to all"),
-        ("all_copies", "", "", "nodes that get it"),
+        ("all_copies", "", "", "nodes that get this push"),
         ("connect_redis_us", "r_connect", "µs", "CPU for a user who connects"),
-        ("connect_channels", "", "", "users for each SUBSCRIBE then"),
-        ("anew_redis_us", "r_anew", "µs", "CPU to subscribe a user anew, after a restart"),
-        ("anew_channels", "", "", "users for each SUBSCRIBE then"),
-        ("anew_bytes", "b_anew", "bytes", "answers for each of them"),
-        ("anew_gone_us", "", "µs", "CPU for each user of a link that has broken"),
+        ("connect_channels", "", "", "users in each SUBSCRIBE meanwhile"),
+        ("anew_redis_us", "r_anew", "µs", "CPU to subscribe a user again, after a restart"),
+        ("anew_channels", "", "", "users in each SUBSCRIBE meanwhile"),
+        ("anew_bytes", "b_anew", "bytes", "answers for each of these users"),
+        ("anew_gone_us", "", "µs", "CPU for each user of a broken link"),
         ("redis_user_bytes", "m_redis", "bytes", "memory for a subscribed user"),
         ("redis_nodes_bytes", "", "bytes", "memory for all nodes without users, and without buffers"),
-        ("link_output_most", "", "bytes", "most that was seen to wait for a link, subscribed anew"),
+        ("link_output_most", "", "bytes", "most output waiting for a link during a resubscription"),
         ("link_output_bytes", "", "bytes", "... a moment later"),
-        ("idle_commands", "", "/s", "commands of a node that has nothing to do"),
-        ("idle_bytes", "", "bytes/s", "bytes of them and of their answers, both ways"),
+        ("idle_commands", "", "/s", "commands of an idle node"),
+        ("idle_bytes", "", "bytes/s", "bytes of these commands and their answers"),
     ]),
-    ("The storms as they were, all on one machine", [
+    ("Storms, with everything on one machine", [
         ("connect_s", "", "s", "all users connect: until the last HELLO"),
-        ("connect_p99_ms", "", "ms", "... 99 % of them, from when they wanted to"),
+        ("connect_p99_ms", "", "ms", "... 99 % of them, from when each wanted to connect"),
         ("anew_s", "", "s", "all links are cut: until every user is subscribed again"),
     ]),
 ]
@@ -53,10 +53,10 @@ EXAMPLE = [
     ("N", 10_000_000, "users who are connected"),
     ("P", 50_000, "pushes to users a second"),
     ("A", 1 / 60, "pushes to all a second: one a minute"),
-    ("cores", 16, "of a node, a worker on each"),
-    ("memory", 64_000_000_000, "bytes, of a node"),
+    ("cores", 16, "cores of a node, with a worker on each"),
+    ("memory", 64_000_000_000, "memory of a node in bytes"),
     ("most", 500_000, "users on a node: how many may have to come back at once when it breaks"),
-    ("u", 0.5, "how busy a core may be, and how full memory"),
+    ("u", 0.5, "share of a core and of memory that may be used"),
 ]
 
 USED = ["date", "processor", "memory", "system", "wspushd", "compiler", "Redis"]
@@ -77,17 +77,17 @@ FOLLOWS = [
          lambda v: math.ceil((v["P"] * v["c_push"] + v["A"] * v["N"] * v["c_all"]) / 1e6 /
                              (v["cores"] * v["u"])), "", "nodes, by pushes"),
         ("by_most", "N / most", lambda v: math.ceil(v["N"] / v["most"]), "",
-         "nodes, by what the loss of one may mean"),
+         "nodes, by the acceptable loss of one"),
         ("n", "the largest of these", _nodes, "", "**nodes**"),
         ("load_nodes", "(P · c_push + A · N · c_all) / (n · cores)",
          lambda v: 100 * (v["P"] * v["c_push"] + v["A"] * v["N"] * v["c_all"]) / 1e6 /
-         (v["n"] * v["cores"]), "%", "how busy each core is with pushes"),
+         (v["n"] * v["cores"]), "%", "load of each core by pushes"),
         ("all_s", "N · c_all / (n · cores)",
          lambda v: v["N"] * v["c_all"] / 1e6 / (v["n"] * v["cores"]), "s",
-         "for which every core works at a push to all"),
+         "time that every core spends on a push to all"),
         ("storm_nodes_s", "N · c_connect / (n · cores)",
          lambda v: v["N"] * v["c_connect"] / 1e6 / (v["n"] * v["cores"]), "s",
-         "for which every core works when all users come back"),
+         "time that every core spends when all users come back"),
     ]),
     ("What Redis has to do", [
         ("load_push", "P · r_push", lambda v: 100 * v["P"] * v["r_push"] / 1e6, "% of its core",
@@ -99,15 +99,15 @@ FOLLOWS = [
          lambda v: (v["N"] * v["m_redis"] + v["n"] * v["cores"] * v["m_link"]) / 1e9, "GB",
          "memory"),
         ("storm_redis_s", "N · r_connect", lambda v: v["N"] * v["r_connect"] / 1e6, "s",
-         "for which its core works when all users come back: they must not come faster"),
+         "time that its core spends when all users come back: they must not come faster"),
         ("anew_redis_s", "N · r_anew", lambda v: v["N"] * v["r_anew"] / 1e6, "s",
-         "for which it subscribes all users anew after a restart"),
+         "time in which it subscribes all users again after a restart"),
         ("anew_node_s", "N · c_anew / (n · cores)",
          lambda v: v["N"] * v["c_anew"] / 1e6 / (v["n"] * v["cores"]), "s",
-         "for which a node's cores do; Redis is what it waits for if this is less"),
+         "time that a node's cores need for this; if it is less, Redis is the bottleneck"),
         ("anew_link", "N · b_anew / (n · cores)",
          lambda v: v["N"] * v["b_anew"] / (v["n"] * v["cores"]) / 1e6, "MB",
-         "of answers for one link then"),
+         "answers for one link during this"),
     ]),
     ("Where one Redis ends", [
         ("most_pushes", "u / r_push", lambda v: v["u"] * 1e6 / v["r_push"], "/s",
@@ -118,7 +118,7 @@ FOLLOWS = [
          lambda v: v["u"] * 1e6 * v["N"] / (v["P"] * v["r_push"]), "",
          "users, if each has as many pushes as in the example"),
         ("most_link", "32 MiB / b_anew", lambda v: LIMIT_BYTES / v["b_anew"], "",
-         "users of one link, for which no answers can reach Redis's hard limit for subscribers"),
+         "users of one link whose answers cannot reach Redis's hard limit for subscribers"),
     ]),
 ]
 
@@ -244,8 +244,8 @@ class Page:
 
 _HEAD = """# Scaling: several nodes on one Redis
 
-Nodes do not know of each other. Each has the users who happen to be connected to it, and all subscribe
-at the same Redis:
+Nodes do not know of each other. Each serves the users who happen to be connected to it, and all subscribe at the
+same Redis:
 
 ```
                        ┌───────┐ push:user:42   ┌────────┐
@@ -256,67 +256,66 @@ at the same Redis:
                        └───────┘                └────────┘
 ```
 
-- A user's channel is subscribed by the nodes that hold him: mostly one. A push to him costs Redis the
-  same, however many nodes there are, and no other node hears of it.
-- `push:all` is subscribed by every node that has users, and a topic by every node that has members. Redis
-  sends each one copy; the node shares it out.
-- A load balancer may send any client anywhere: there is nothing to be sticky about. A node is added by
-  starting it, and taken away by `wspushctl drain`.
-- All nodes have the same `redis` and the same `prefix`. `node` names each.
+- The nodes to which a user is connected subscribe to the user's channel: usually one node. A push to the user
+  costs Redis the same, however many nodes there are, and no other node receives it.
+- Every node that has users subscribes to `push:all`, and every node that has members of a topic subscribes to the
+  topic. Redis sends each node one copy, which the node distributes.
+- A load balancer may send any client to any node; sessions need not be sticky. To add a node, start it; to remove
+  it, use `wspushctl drain`.
+- All nodes have the same `redis` and the same `prefix`. `node` gives each its name.
 
 ## What it costs
 
-Measured with {counts} nodes of one worker each on one Redis, {users} users on every node, by one command,
-which also writes this page, its formulas filled in, and [all numbers](scaling/results.json):
+Measured with {counts} nodes of one worker each on one Redis, {users} users on every node. One command makes the
+measurements and writes this page, with its formulas filled in, and [all numbers](scaling/results.json):
 
 ```
 {command}
 ```
 
-CPU is what the kernel's scheduler counts, over the work done under full load: with less to do each
-costs more, because there is a wake-up for each, but then it matters less. Clients, nodes, Redis and
-publisher shared the machine, so their caches were shared, too. {others} % of its processors were meanwhile
-spent on what was none of them (median of the runs).
+CPU is the time that the kernel's scheduler counts, divided by the work done under full load. With less load each
+operation costs more, because it needs a wake-up of its own, but then it matters less. Clients, nodes, Redis and
+publisher shared the machine and therefore its caches. Other programs used {others} % of its processors meanwhile
+(median of the runs).
 """
 
 _MEASURED = """![CPU of Redis for a push](scaling/redis.svg)
 
-A push to a user costs Redis {r_push} µs whatever the number of nodes. A push to all costs it {copies},
-`r_all0` and `r_copy` below: one copy for each node. A topic costs as much, with the nodes that have
-members. Each further node takes {m_link} bytes of Redis, `m_link`; it has two connections for each worker,
-here one.
+A push to a user costs Redis {r_push} µs, whatever the number of nodes. A push to all costs it {copies},
+`r_all0` and `r_copy` below: one copy for each node. A push to a topic costs the same, counting only nodes with
+members. Each further node takes {m_link} bytes of Redis's memory, `m_link`; it has two connections for each
+worker, and here one worker.
 
-What the numbers do not show:
+The numbers have these limits:
 
-- With ten million channels Redis's tables do not fit the processor's caches as they do with those
-  measured here. Leave room, and measure with `--users` as large as your machine allows.
-- `m_node` has what the buffers of a node grew to meanwhile in it, shared out among few users. With more of
-  them it comes down to what [counts.md](counts.md#memory) says.
-- Redis's tables grow by doubling: `m_redis` was {redis_user_bytes_least} to {redis_user_bytes_most} bytes, as
-  full as they happened to be. Names count, too: users here are numbers, and a longer name
-  adds as many bytes to its channel and to each answer about it.
-- Payloads were of 64 bytes. Large ones cost the network first, on Redis's side once for each node.
-- A link that Redis cannot write to fast enough is closed by it once `client-output-buffer-limit pubsub`
-  is exceeded. Then the node subscribes all users of that link anew, and its clients get GAP.
+- With ten million channels, Redis's tables do not fit into the processor's caches as well as those measured here.
+  Leave room, and measure with `--users` as large as your machine allows.
+- `m_node` includes the growth of a node's buffers during the measurement, divided by only a few users. With more
+  users it approaches the value in [counts.md](counts.md#memory).
+- Redis's tables grow by doubling: `m_redis` was {redis_user_bytes_least} to {redis_user_bytes_most} bytes, depending
+  on how full they were. Names count, too: users here are numbers, and a longer name adds as many bytes to its
+  channel and to each answer about it.
+- Payloads had 64 bytes. Large ones load the network first; on Redis's side once for each node.
+- If Redis cannot write to a link fast enough, it closes the link once `client-output-buffer-limit pubsub` is
+  exceeded. The node then subscribes all users of that link again, and its clients get GAP.
 """
 
 _EXAMPLE = """## The arithmetic
 
-An example; put your own numbers in. One node here has a Redis link for each core, and its constants are
+This is an example; insert your own numbers. One node here has a Redis link for each core, and its constants are
 those of one worker: every core has its own users and its own pushes.
 """
 
-_ENDS = """**If Redis restarts**, every node subscribes its users again as soon as it answers, 1,000 channels at
-a time, so that others are served in between; the first try comes after 25 to 50 ms, later ones after up
-to 5 s. Clients stay connected, and get GAP with the time for which they may have missed something. In
-the example this takes {anew_redis_s} s of Redis's core, and pushes that are published meanwhile reach the
-users who are subscribed already. `PUBLISH` answers 0 for the others: backends that
-then send by APNs or FCM will do so for users who are connected.
+_ENDS = """**If Redis restarts**, every node subscribes its users again as soon as Redis answers, 1,000 channels at a time, so
+that Redis serves others in between. The first try comes after 25 to 50 ms, later ones after up to 5 s. Clients stay
+connected, and get GAP with the time for which they may have missed pushes. In the example, the resubscription takes
+{anew_redis_s} s of Redis's core; pushes that are published meanwhile reach the users who are already subscribed.
+For the other users `PUBLISH` answers 0, so backends that then send notifications by APNs or FCM will send them to
+users who are connected.
 
-**If all clients come back at once**, after a failure of the network say, Redis needs {storm_redis_s} s. Clients
-that keep to [the protocol](protocol.md) wait a random time first; `handshake_rate` bounds what a
-node lets in. A node that is stopped spreads its users over `drain_timeout`: give it
-`users · r_connect` at least.
+**If all clients come back at once**, after a network failure for example, Redis needs {storm_redis_s} s. Clients that
+follow [the protocol](protocol.md) wait for a random time first; `handshake_rate` limits the number of logins that a
+node accepts. A node that is stopped spreads its users over `drain_timeout`: set it to at least `users · r_connect`.
 
 **Set in redis.conf**
 
@@ -325,26 +324,24 @@ client-output-buffer-limit pubsub 256mb 64mb 60
 maxclients 10000
 ```
 
-The default, `32mb 8mb 60`, is enough for the answers of {most_link} users on one link even where the node
-reads nothing meanwhile, and the example has {anew_link} MB of them. It is the bursts of large pushes that
-need more. Each worker has two connections; the rest are your backends'. Persistence is of no use to pushes: a
-Redis that holds only them needs neither RDB nor AOF.
+The default, `32mb 8mb 60`, is enough for the answers of {most_link} users on one link even if the node reads nothing
+meanwhile, and the example has {anew_link} MB of them. Bursts of large pushes need more. Each worker has two
+connections; the rest are those of your backends. Pushes do not need persistence: a Redis that carries only pushes
+needs neither RDB nor AOF.
 
 ## What to do where one Redis ends
 
-One Redis is one core. At {u} of it, that is {most_pushes} pushes a second; measure on your own machine.
+One Redis uses one core. At {u} of it, that is {most_pushes} pushes a second; measure on your own machine.
 
-- **First make it push less.** Several things for one user in one push; topics instead of a push for each of
-  their members.
-- **Give pushes a Redis of their own**, without the sessions and streams of your application.
-- **Then share users out among several Redis, each with nodes of its own.** They are installations that know
-  nothing of each other: the load balancer sends a user to the group that a hash of his name says, and
-  backends publish to that group's Redis; what is for all goes to each. That works today and needs nothing
-  from wspushd.
-- **Redis Cluster** with sharded channels (`SSUBSCRIBE`) would do the same within one installation. wspushd does
-  not speak it yet; users are given to workers by Cluster's own slots already, so that a slot has one home. Plain
-  `PUBLISH` in a Cluster goes to every member of it, so Cluster without sharded channels does not
-  help.
+- **First publish less.** Combine several events for one user into one push; use topics instead of a push to each
+  of their members.
+- **Use a separate Redis for pushes**, without the sessions and streams of your application.
+- **Then distribute the users among several Redis, each with nodes of its own.** These are installations that do not
+  know of each other: the load balancer sends a user to a group by a hash of their name, and backends publish to that
+  group's Redis; pushes to all users go to every group. This works today and needs nothing from wspushd.
+- **Redis Cluster** with sharded channels (`SSUBSCRIBE`) would do the same within one installation. wspushd does not
+  support it yet; it already assigns users to workers by Cluster's own slots, so that a slot has one home. Plain
+  `PUBLISH` in a Cluster goes to every member of it, so a Cluster without sharded channels does not help.
 """
 
 
