@@ -1,7 +1,7 @@
 /*
- * How the process's descriptors are shared out. All processes of a server share one descriptor
- * table, so the limit on open files counts for all of it: clients, and what the server needs for
- * itself, which no client may take.
+ * The budget of descriptors. All processes of a server share one descriptor table, so the limit on
+ * open files (RLIMIT_NOFILE) applies to the whole server. Part of it is reserved for the server's
+ * own descriptors, so that clients cannot use them up.
  *
  *     0                                                                         limit
  *     +------------------------------------+-------------------+-----------------+
@@ -10,9 +10,10 @@
  *     |                                    |                   | log, listeners  |
  *     +------------------------------------+-------------------+-----------------+
  *
- * The parts are numbers of descriptors, not ranges of them: the kernel gives out the lowest free.
- * So a client with number n says that n others are open, whoever has them. The counts of clients
- * leave out those on their way between two workers; therefore the number has a bound, too: `end`.
+ * The parts are counts of descriptors, not ranges: the kernel always assigns the lowest free
+ * number. So if a client gets descriptor n, all n lower ones are open. The counts of clients leave
+ * out connections in transit between two workers; therefore the number itself is limited, too:
+ * `end`.
  */
 #ifndef WSPUSHD_COMMON_BUDGET_H
 #define WSPUSHD_COMMON_BUDGET_H
@@ -21,21 +22,21 @@
 
 struct budget {
     uint32_t limit;   /* on open files: RLIMIT_NOFILE */
-    uint32_t reserve; /* for the server itself */
-    uint32_t refused; /* clients that may wait for their 503; more are closed at once */
-    uint32_t clients; /* clients that may stay */
-    uint32_t end;     /* a client whose descriptor is this or higher has half of the reserve */
+    uint32_t reserve; /* for the server's own descriptors */
+    uint32_t refused; /* clients that are being sent a 503; more are closed at once */
+    uint32_t clients; /* clients that are served */
+    uint32_t end;     /* clients get descriptors below this; half of the reserve is above it */
 };
 
-/* Shares out `limit` descriptors. `slots`: workers that there may ever be; `workers`: that there
- * are. Where the limit is too low for all, each part gets less: the reserve half at most. */
+/* Divides `limit` descriptors. `slots`: the largest possible number of workers; `workers`: the
+ * current one. If the limit is too low, every part shrinks; the reserve gets at most half. */
 struct budget budget_share(uint32_t limit, uint32_t max_connections, uint32_t slots,
                            uint32_t workers);
 
-/* Returns RLIMIT_NOFILE, the soft limit. */
+/* Returns the soft limit of RLIMIT_NOFILE. */
 uint32_t budget_limit(void);
 
-/* Raises the soft limit to the hard one. Returns it. */
+/* Raises the soft limit to the hard limit. Returns the new soft limit. */
 uint32_t budget_raise_limit(void);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * See build_id.h. The id is an ELF note (elf(5), NT_GNU_BUILD_ID) that is loaded with the program:
- * dl_iterate_phdr(3) names the program first, and its PT_NOTE segments.
+ * See build_id.h. The id is an ELF note (elf(5), NT_GNU_BUILD_ID) in a loaded PT_NOTE segment of
+ * the program, which dl_iterate_phdr(3) reports before all libraries.
  */
 #include "common/build_id.h"
 
@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* A note is a header, a name and a description, the last two padded to 4 bytes. */
-static size_t padded(size_t len)
+/* Rounds up to 4 bytes: a note is a header, a padded name and a padded description. */
+static size_t padded_size(size_t len)
 {
     return (len + 3) & ~(size_t)3;
 }
@@ -22,12 +22,12 @@ static bool is_build_id(const ElfW(Nhdr) * note)
            memcmp(note + 1, owner, sizeof(owner)) == 0;
 }
 
-static bool find_in(const uint8_t *at, size_t size, uint8_t out[BUILD_ID_SIZE])
+static bool find_in_notes(const uint8_t *at, size_t size, uint8_t out[BUILD_ID_SIZE])
 {
     while (size >= sizeof(ElfW(Nhdr))) {
         const ElfW(Nhdr) *note = (const void *)at;
-        const size_t head = sizeof(*note) + padded(note->n_namesz);
-        const size_t whole = head + padded(note->n_descsz);
+        const size_t head = sizeof(*note) + padded_size(note->n_namesz);
+        const size_t whole = head + padded_size(note->n_descsz);
         if (whole > size)
             break;
         if (is_build_id(note)) {
@@ -40,23 +40,23 @@ static bool find_in(const uint8_t *at, size_t size, uint8_t out[BUILD_ID_SIZE])
     return false;
 }
 
-static int find(struct dl_phdr_info *info, size_t size, void *out)
+static int find_in_program(struct dl_phdr_info *info, size_t size, void *out)
 {
     (void)size;
     for (size_t i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         const uintptr_t at = info->dlpi_addr + segment->p_vaddr;
-        /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how elf(5) says where it is */
-        if (segment->p_type == PT_NOTE && find_in((const uint8_t *)at, segment->p_memsz, out))
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): elf(5) gives the address as a number */
+        if (segment->p_type == PT_NOTE && find_in_notes((const uint8_t *)at, segment->p_memsz, out))
             break;
     }
-    return 1; /* the program alone, and none of its libraries */
+    return 1; /* stop: the libraries do not matter */
 }
 
 void build_id(uint8_t out[BUILD_ID_SIZE])
 {
     memset(out, 0, BUILD_ID_SIZE);
-    dl_iterate_phdr(find, out);
+    dl_iterate_phdr(find_in_program, out);
 }
 
 void build_id_text(const uint8_t id[BUILD_ID_SIZE], char out[BUILD_ID_TEXT])

@@ -1,8 +1,7 @@
 /*
- * The clocks. CLOCK_MONOTONIC counts from the machine's start, is the same in every process and
- * goes on through execve, so that a time written into shared memory means the same to a successor.
- * The vDSO answers both clocks without a system call. They cannot fail on Linux, so there is no
- * error to return.
+ * The clocks. CLOCK_MONOTONIC counts from the machine's boot, is the same in every process and
+ * continues across execve, so a successor can use the times that its predecessor wrote into shared
+ * memory. The vDSO reads both clocks without a system call, and reading cannot fail on Linux.
  */
 #include "common/clock.h"
 

@@ -1,15 +1,15 @@
 /*
- * push.conf into a struct config.
+ * Loads push.conf into a struct config.
  *
  *   file ──▶ scan ──▶ libconfuse ──▶ overrides ──▶ copy ──▶ check ──▶ struct config
  *             │           │              │                    │
- *             └───────────┴──── mistakes ┴────────────────────┴─────▶ printed by line
+ *             └───────────┴──── errors ──┴────────────────────┴─────▶ printed by line
  *
- * libconfuse's options are made from the table, its values are copied out by the table's offsets,
- * and then it is thrown away: what workers inherit is plain memory. A file with a mistake gives no
- * configuration, so that a reload with one changes nothing.
+ * libconfuse's options are generated from the table; its values are copied into the struct by the
+ * table's offsets, and its own structures are freed: workers inherit plain memory. A file with an
+ * error yields no configuration, so a reload with an error changes nothing.
  *
- * Not taken: files above 1 MiB, NUL bytes, include directives.
+ * Not supported: files above 1 MiB, NUL bytes, include directives.
  */
 #include "common/config.h"
 
@@ -23,8 +23,9 @@ enum { FILE_MAX = 1024 * 1024 };
 
 /* Reading the file. */
 
-/* Reads to the end of the file or to FILE_MAX + 1 bytes; the text ends with a NUL byte. Owned. */
-static char *read_text(FILE *file, size_t *len)
+/* Reads the file, at most FILE_MAX + 1 bytes. Returns the owned, NUL-terminated text; or NULL with
+ * errno. */
+static char *read_file_text(FILE *file, size_t *len)
 {
     char *const text = malloc(FILE_MAX + 2);
 
@@ -41,8 +42,8 @@ static char *read_text(FILE *file, size_t *len)
     return NULL;
 }
 
-/* Whether libconfuse can be given the text at all. */
-static bool text_sane(struct config_load *load, const char *text, size_t len)
+/* True if the text can be parsed: it is not too long and has no NUL bytes. Reports otherwise. */
+static bool check_text_bytes(struct config_load *load, const char *text, size_t len)
 {
     struct config_origin origin = {.line = 1};
 
@@ -58,20 +59,20 @@ static bool text_sane(struct config_load *load, const char *text, size_t len)
     return false;
 }
 
-/* The text of push.conf; NULL after a report. Owned. */
-static char *load_text(struct config_load *load)
+/* Returns the owned text of push.conf, or NULL after a report. */
+static char *load_file_text(struct config_load *load)
 {
     FILE *const file = fopen(load->copy, "re");
     char *text = NULL;
     size_t len = 0;
 
     if (file)
-        text = read_text(file, &len);
+        text = read_file_text(file, &len);
     if (!text)
         config_problem(load, (struct config_origin){0}, NULL, "%s", strerror(errno));
     if (file)
         fclose(file);
-    if (text && !text_sane(load, text, len)) {
+    if (text && !check_text_bytes(load, text, len)) {
         free(text);
         return NULL;
     }
@@ -80,12 +81,12 @@ static char *load_text(struct config_load *load)
 
 /* libconfuse. */
 
-/* The options of every section; the root's also name the sections. */
+/* The options of every section; those of the root include one for each section. */
 struct options {
     cfg_opt_t of[SECTION_COUNT][CONFIG_KEYS_MAX + SECTION_COUNT + 1];
 };
 
-static cfg_opt_t make_option(const struct config_key *key)
+static cfg_opt_t create_option(const struct config_key *key)
 {
     switch (key->kind) {
     case KEY_INT:
@@ -103,13 +104,13 @@ static cfg_opt_t make_option(const struct config_key *key)
     return (cfg_opt_t)CFG_STR_CB(key->name, key->text, CFGF_NONE, config_parse_text);
 }
 
-static void make_options(struct options *options)
+static void create_all_options(struct options *options)
 {
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         const struct config_section *section = &config_sections[i];
 
         for (size_t j = 0; j < section->count; j++)
-            options->of[i][j] = make_option(&section->key[j]);
+            options->of[i][j] = create_option(&section->key[j]);
         options->of[i][section->count] = (cfg_opt_t)CFG_END();
     }
 
@@ -123,18 +124,18 @@ static void make_options(struct options *options)
     *at = (cfg_opt_t)CFG_END();
 }
 
-static void confuse_error(cfg_t *cfg, const char *fmt, va_list args)
+static void report_confuse_error(cfg_t *cfg, const char *fmt, va_list args)
 {
     const struct config_origin origin = {cfg->line, config_loading->override};
 
     config_vproblem(config_loading, origin, NULL, fmt, args);
 }
 
-static bool parse_text(struct config_load *load, cfg_t *cfg, char *text)
+static bool parse_with_confuse(struct config_load *load, cfg_t *cfg, char *text)
 {
     FILE *const file = fmemopen(text, strlen(text), "r");
 
-    cfg_set_error_function(cfg, confuse_error);
+    cfg_set_error_function(cfg, report_confuse_error);
     if (!file || cfg_parse_fp(cfg, file) != CFG_SUCCESS)
         load->broken = true;
     if (file)
@@ -144,7 +145,7 @@ static bool parse_text(struct config_load *load, cfg_t *cfg, char *text)
 
 /* Overrides. */
 
-/* The option that "key" or "section.key" (`len` bytes) names, and where it lies; or NULL. */
+/* Returns the option that "key" or "section.key" (`len` bytes) names, or NULL. *in: its section. */
 static cfg_opt_t *find_option(cfg_t *root, const char *name, size_t len, cfg_t **in)
 {
     const char *const dot = memchr(name, '.', len);
@@ -164,8 +165,8 @@ static cfg_opt_t *find_option(cfg_t *root, const char *name, size_t len, cfg_t *
     return key ? cfg_getopt(*in, key->name) : NULL;
 }
 
-/* Without the spaces around it; cuts the text. */
-static char *trimmed(char *text)
+/* Removes the spaces around the text, in place. Returns its new beginning. */
+static char *trim_spaces(char *text)
 {
     text += strspn(text, " ");
     for (size_t len = strlen(text); len > 0 && text[len - 1] == ' '; len--)
@@ -173,8 +174,8 @@ static char *trimmed(char *text)
     return text;
 }
 
-/* Sets a list to the comma-separated items of `value`, without the white space around them. */
-static bool override_list(cfg_t *in, cfg_opt_t *opt, const char *value)
+/* Sets a list to the comma-separated items of `value`, without the spaces around them. */
+static bool override_list_items(cfg_t *in, cfg_opt_t *opt, const char *value)
 {
     char *const copy = strdup(value);
     char *rest = NULL;
@@ -183,7 +184,7 @@ static bool override_list(cfg_t *in, cfg_opt_t *opt, const char *value)
     cfg_free_value(opt);
     for (char *item = copy ? strtok_r(copy, ",", &rest) : NULL; item && done;
          item = strtok_r(NULL, ",", &rest)) {
-        item = trimmed(item);
+        item = trim_spaces(item);
         if (*item != '\0')
             done = cfg_setopt(in, opt, item) != NULL;
     }
@@ -212,17 +213,17 @@ static void apply_override(struct config_load *load, cfg_t *root, const char *te
     }
 
     if (in == root)
-        load->origin[opt - root->opts] = origin; /* the options stand in the table's order */
+        load->origin[opt - root->opts] = origin; /* the options are in the table's order */
     load->override = text;
-    if (!(opt->flags & CFGF_LIST ? override_list(in, opt, equals + 1)
+    if (!(opt->flags & CFGF_LIST ? override_list_items(in, opt, equals + 1)
                                  : cfg_setopt(in, opt, equals + 1) != NULL))
         load->broken = true;
     load->override = NULL;
 }
 
-/* Copying out. */
+/* Copying the values. */
 
-static bool copy_list(cfg_opt_t *opt, struct string_list *list)
+static bool copy_list_items(cfg_opt_t *opt, struct string_list *list)
 {
     const unsigned count = cfg_opt_size(opt);
 
@@ -238,8 +239,8 @@ static bool copy_list(cfg_opt_t *opt, struct string_list *list)
     return true;
 }
 
-/* Copies the values of one section to the struct at `base`; false: out of memory. */
-static bool copy_section(cfg_t *cfg, const struct config_section *section, void *base)
+/* Copies the values of one section to the struct at `base`. False if memory runs out. */
+static bool copy_section_values(cfg_t *cfg, const struct config_section *section, void *base)
 {
     for (size_t i = 0; i < section->count; i++) {
         const struct config_key *key = &section->key[i];
@@ -264,7 +265,7 @@ static bool copy_section(cfg_t *cfg, const struct config_section *section, void 
                 return false;
             break;
         case KEY_LIST:
-            if (!copy_list(opt, field))
+            if (!copy_list_items(opt, field))
                 return false;
             break;
         }
@@ -272,16 +273,16 @@ static bool copy_section(cfg_t *cfg, const struct config_section *section, void 
     return true;
 }
 
-/* A rule without a target keeps TARGET_STREAM without a key, which config_check reports; for a
- * wrong one, which was reported, it is TARGET_DROP. */
-static bool copy_rule(cfg_t *cfg, struct opcode_rule *rule)
+/* Copies an opcode's rule. If `to` is missing, the target is TARGET_STREAM with a NULL key, which
+ * config_check reports; if it is invalid, which was reported already, TARGET_DROP. */
+static bool copy_opcode_rule(cfg_t *cfg, struct opcode_rule *rule)
 {
     const char *const title = cfg_title(cfg);
     const char *key = NULL;
     char why[CONFIG_WHY_MAX];
 
     (void)config_parse_u32(title, strlen(title), &rule->op);
-    if (!copy_section(cfg, &config_sections[SECTION_OPCODE], rule))
+    if (!copy_section_values(cfg, &config_sections[SECTION_OPCODE], rule))
         return false;
 
     const char *const to = cfg_getstr(cfg, "to");
@@ -291,14 +292,14 @@ static bool copy_rule(cfg_t *cfg, struct opcode_rule *rule)
     return !key || rule->key;
 }
 
-static int by_opcode(const void *one, const void *other)
+static int compare_rules_by_opcode(const void *one, const void *other)
 {
     const struct opcode_rule *a = one, *b = other;
 
     return (a->op > b->op) - (a->op < b->op);
 }
 
-static bool copy_rules(cfg_t *root, struct config *config)
+static bool copy_opcode_rules(cfg_t *root, struct config *config)
 {
     const unsigned count = cfg_size(root, "opcode");
 
@@ -307,49 +308,49 @@ static bool copy_rules(cfg_t *root, struct config *config)
         return false;
     for (unsigned i = 0; i < count; i++) {
         config->rule_count++;
-        if (!copy_rule(cfg_getnsec(root, "opcode", i), &config->rule[i]))
+        if (!copy_opcode_rule(cfg_getnsec(root, "opcode", i), &config->rule[i]))
             return false;
     }
-    qsort(config->rule, count, sizeof *config->rule, by_opcode);
+    qsort(config->rule, count, sizeof *config->rule, compare_rules_by_opcode);
     return true;
 }
 
-static struct config *copy_all(cfg_t *root)
+static struct config *copy_all_sections(cfg_t *root)
 {
     struct config *const config = calloc(1, sizeof *config);
-    bool copied = config && copy_section(root, &config_sections[SECTION_ROOT], config);
+    bool copied = config && copy_section_values(root, &config_sections[SECTION_ROOT], config);
 
     for (size_t i = SECTION_ROOT + 1; copied && i < SECTION_COUNT; i++)
         if (!config_sections[i].titled)
-            copied = copy_section(cfg_getsec(root, config_sections[i].name), &config_sections[i],
-                                  config);
-    if (copied && copy_rules(root, config))
+            copied = copy_section_values(cfg_getsec(root, config_sections[i].name),
+                                         &config_sections[i], config);
+    if (copied && copy_opcode_rules(root, config))
         return config;
     config_free(config);
     return NULL;
 }
 
-/* The whole way. */
+/* Loading. */
 
-static struct config *load_with(struct config_load *load, const struct config_override *override,
-                                size_t count)
+static struct config *load_with_overrides(struct config_load *load,
+                                          const struct config_override *override, size_t count)
 {
     struct options options;
     struct config *config = NULL;
-    char *const text = load_text(load);
+    char *const text = load_file_text(load);
 
     if (!text)
         return NULL;
     config_scan(load, text);
-    make_options(&options);
+    create_all_options(&options);
 
     cfg_t *const root = cfg_init(options.of[SECTION_ROOT], CFGF_NONE);
     if (root) {
-        const bool whole = parse_text(load, root, text);
+        const bool whole = parse_with_confuse(load, root, text);
 
         for (size_t i = 0; i < count; i++)
             apply_override(load, root, override[i].text);
-        config = copy_all(root);
+        config = copy_all_sections(root);
         if (config && whole && !config_check(load, config))
             load->broken = true;
         cfg_free(root);
@@ -375,7 +376,7 @@ struct config *config_load_copy(const char *path, const char *copy,
     struct config_load load = {.path = path, .copy = copy};
 
     config_loading = &load;
-    struct config *config = load_with(&load, override, count);
+    struct config *config = load_with_overrides(&load, override, count);
     config_loading = NULL;
 
     if (load.broken || load.problem_count > 0) {
@@ -393,7 +394,7 @@ bool config_admin(const char *path, struct admin_access *out, FILE *errors)
     struct config_load load = {.path = path, .copy = path};
 
     config_loading = &load;
-    struct config *const config = load_with(&load, NULL, 0);
+    struct config *const config = load_with_overrides(&load, NULL, 0);
     config_loading = NULL;
 
     *out = (struct admin_access){0};
@@ -414,7 +415,7 @@ void config_admin_free(struct admin_access *access)
     *access = (struct admin_access){0};
 }
 
-static void free_section(const struct config_section *section, void *base)
+static void free_section_values(const struct config_section *section, void *base)
 {
     for (size_t i = 0; i < section->count; i++) {
         if (section->key[i].offset == CONFIG_NO_FIELD)
@@ -439,9 +440,9 @@ void config_free(struct config *config)
         return;
     for (size_t i = 0; i < SECTION_COUNT; i++)
         if (!config_sections[i].titled)
-            free_section(&config_sections[i], config);
+            free_section_values(&config_sections[i], config);
     for (size_t i = 0; i < config->rule_count; i++) {
-        free_section(&config_sections[SECTION_OPCODE], &config->rule[i]);
+        free_section_values(&config_sections[SECTION_OPCODE], &config->rule[i]);
         free(config->rule[i].key);
     }
     free(config->rule);
@@ -460,5 +461,6 @@ const struct opcode_rule *config_rule(const struct config *config, uint32_t op)
 
     if (config->rule_count == 0)
         return NULL;
-    return bsearch(&wanted, config->rule, config->rule_count, sizeof wanted, by_opcode);
+    return bsearch(&wanted, config->rule, config->rule_count, sizeof wanted,
+                   compare_rules_by_opcode);
 }

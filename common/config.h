@@ -1,6 +1,6 @@
 /*
- * push.conf: read by libconfuse, checked against the one table in config_keys.h. The master reads
- * it before it forks; workers inherit it and never change it.
+ * The configuration: push.conf, parsed by libconfuse and checked against the table in
+ * config_keys.h. The master reads it before it forks workers; they inherit it and never change it.
  */
 #ifndef WSPUSHD_COMMON_CONFIG_H
 #define WSPUSHD_COMMON_CONFIG_H
@@ -27,7 +27,7 @@ struct string_list {
     char **item;
 };
 
-/* Where requests with an application opcode go. */
+/* The destination of requests with an application opcode. */
 enum request_target { TARGET_STREAM, TARGET_CHANNEL, TARGET_LIST, TARGET_ECHO, TARGET_DROP };
 
 /* One `opcode N { ... }` section. */
@@ -35,10 +35,10 @@ struct opcode_rule {
     uint32_t op;
     char *name;
     enum request_target target;
-    char *key; /* of the stream, channel or list; NULL for echo and drop */
+    char *key; /* Redis key of the stream or list, or the channel's name; NULL for echo and drop */
     enum payload_kind payload;
-    uint32_t max;  /* bytes of payload; 0: only max_message */
-    uint32_t rate; /* requests a second on one connection; 0: no limit */
+    uint32_t max;  /* bytes of payload; 0: only max_message applies */
+    uint32_t rate; /* requests per second on one connection; 0: no limit */
 };
 
 /* A parsed address to listen on. */
@@ -47,32 +47,31 @@ struct listen_address {
     socklen_t len;
     bool loopback; /* 127.0.0.0/8, ::1 or a unix socket */
     bool is_unix;
-    bool proxy;       /* trusted peers begin with a PROXY header */
-    const char *text; /* as written */
+    bool proxy;       /* trusted peers send a PROXY header first */
+    const char *text; /* as written in push.conf; borrowed */
 };
 
-/* A parsed redis URL. */
+/* A parsed redis URL; the strings are owned. */
 struct redis_address {
     bool is_unix;
     char *host; /* or the socket's path */
     uint16_t port;
-    char *user, *password; /* NULL where not given; percent-decoded */
+    char *user, *password; /* percent-decoded; NULL if not given */
     unsigned db;
 };
 
-/* Writes the URL without the password to `out`, for logs and answers:
- * "redis://app@127.0.0.1:6379/0", "unix:///run/redis.sock?db=0". Cut where it does not fit. Returns
- * `out`. */
+/* Writes the URL without the password to `out`, for logs and answers, cut at `size` bytes:
+ * "redis://app@127.0.0.1:6379/0", "unix:///run/redis.sock?db=0". Returns `out`. */
 const char *config_redis_text(const struct redis_address *redis, char *out, size_t size);
 
-/* A network in CIDR form; IPv4 as ::ffff:a.b.c.d. */
+/* A network in CIDR notation; IPv4 is stored as ::ffff:a.b.c.d. */
 struct network {
     uint8_t address[16];
     unsigned bits; /* 0 to 128 */
 };
 
 struct config {
-    char *text; /* of the file, as it was read */
+    char *text; /* the file's contents with comments blanked, as config_scan leaves them */
 #define FIELD_INT(key, ...)  uint32_t key;
 #define FIELD_BOOL(key, ...) bool key;
 #define FIELD_STR(key, ...)  char *key;
@@ -86,7 +85,7 @@ struct config {
 #undef FIELD_LIST
 
     struct {
-        char *name; /* of the header that a trusted proxy sets */
+        char *name; /* of the header in which a trusted proxy names the user */
     } header;
     struct {
         char *key_file, *algorithm, *cookie, *query, *audience, *issuer;
@@ -96,15 +95,15 @@ struct config {
         char *cookie, *header, *prefix;
     } session;
 
-    /* What the strings above mean, parsed when the file is read. */
+    /* Parsed from the strings above when the file is read. */
     struct listen_address *listen_at;
     struct listen_address admin_at; /* len 0: none */
     struct redis_address redis_at;
     enum auth_method *auth_order;
     struct network *trusted;
-    struct jwt_key *jwt_key; /* NULL where auth has no jwt */
+    struct jwt_key *jwt_key; /* NULL if auth does not list jwt */
     size_t rule_count;
-    struct opcode_rule *rule; /* by rising opcode */
+    struct opcode_rule *rule; /* sorted by opcode */
 };
 
 /* An override from the command line: "-o heartbeat=1". */
@@ -113,65 +112,66 @@ struct config_override {
 };
 
 /*
- * Reads and checks `path`, then applies `count` overrides in order (a list's value is
- * comma-separated). Every mistake is printed to `errors` as "push.conf:12: heartbeat: 0 is below 1
- * second" (overrides as "-o heartbeat=0: ..."), all of them and not only the first. Returns an
- * owned config, or NULL after at least one.
+ * Reads and checks `path`, then applies `count` overrides in order (a list's items are separated by
+ * commas). Prints every error, not only the first, to `errors` as "push.conf:12: heartbeat: 0 is
+ * below 1 second" (errors in overrides as "-o heartbeat=0: ..."). Returns an owned config, or NULL
+ * if there was an error.
  */
 struct config *config_load(const char *path, const struct config_override *override, size_t count,
                            FILE *errors);
 
-/* The same for a copy of the file that was at `path`: mistakes name `path`, and files in it are
- * relative to that. */
+/* Does the same for `copy`, a copy of the file that was at `path`: errors name `path`, and relative
+ * file names in it are relative to the folder of `path`. */
 struct config *config_load_copy(const char *path, const char *copy,
                                 const struct config_override *override, size_t count, FILE *errors);
-void config_free(struct config *config); /* takes; NULL is let pass */
+void config_free(struct config *config); /* takes; NULL is allowed */
 
-/* What a program needs to talk to the admin interface of the server that reads this file. */
+/* The keys that a program needs to reach the admin interface of a server. */
 struct admin_access {
     char *address; /* the value of `admin` */
     char *token;   /* the value of `admin_token` */
 };
 
-/* Fills in both, owned, whatever else is wrong with the file. Returns false if the file cannot be
- * read, after printing why to `errors`. */
+/* Reads both, owned, from the push.conf at `path`, even if other keys are invalid. Returns false,
+ * after printing the reason to `errors`, if the file cannot be read. */
 bool config_admin(const char *path, struct admin_access *out, FILE *errors);
 void config_admin_free(struct admin_access *access);
 
 /*
- * Before `fresh` takes the place of `old` in a running server: keys that need a restart keep the
- * value that they have; `kept` is called with the name of each that the file would change.
- * Values are exchanged, so both are still freed by config_free.
+ * Prepares `fresh` to replace `old` in a running server: keys that need a restart get their value
+ * of `old`. Calls `kept` with the name of each key whose value in the file was different. The
+ * values are swapped between the two, so both are still freed by config_free.
  */
 void config_keep(struct config *fresh, struct config *old, void (*kept)(const char *key));
 
-/* Writes the keys that an upgrade must find as they are as "key=value" lines to `out`, terminated;
- * cut where they do not fit. */
+/* Writes the keys whose values an upgrade must not change (RESTART and RELOAD_ONLY) as "key=value"
+ * lines to `out`, NUL-terminated and cut at `size` bytes. */
 void config_kept_text(const struct config *config, char *out, size_t size);
 
-/* Calls `differs` with each such key that has another value than in `text`, which config_kept_text
- * of another version may have written: keys that only one of them knows are let pass. `reload`: a
- * reload would change it, and not only a restart. Returns whether there was any. */
+/* Calls `differs` with each of these keys whose value differs from that in `text`, the output of
+ * config_kept_text, possibly of another version: keys that only one version has are ignored.
+ * `reload`: a reload can change the key; otherwise only a restart can. True if any key differs. */
 bool config_differs(const struct config *config, const char *text,
                     void (*differs)(const char *key, bool reload));
 
-/* Prints what is not wrong but dangerous: secrets in files that everybody may read, a token that
- * can be guessed. `path`: of push.conf. */
+/* Prints warnings about valid but dangerous settings: secrets in files that every user can read, a
+ * token that can be guessed. `path`: of push.conf. */
 void config_warn(const struct config *config, const char *path, FILE *out);
 
-/* The rule of an application opcode, or NULL. Binary search. */
+/* Returns the rule of an application opcode, borrowed, or NULL. O(log n). */
 const struct opcode_rule *config_rule(const struct config *config, uint32_t op);
 
-/* Whether an address, IPv4 or IPv6, lies in one of the trusted networks. AF_UNIX always does. */
+/* True if an IPv4 or IPv6 address is in a network of trusted_proxies. Always true for AF_UNIX. */
 bool config_trusts(const struct config *config, const struct sockaddr *addr);
 
-/* The same for an IPv6 address, or IPv4 as ::ffff:a.b.c.d. */
+/* Does the same for an IPv6 address; IPv4 as ::ffff:a.b.c.d. */
 bool config_trusts_address(const struct config *config, const uint8_t address[16]);
 
-/* Prints the table: key, default, bounds, unit, whether reloadable, help. */
+/* Prints the table of keys: name, default, bounds, unit, reload or restart, help. */
 void config_describe(FILE *out);
 
-/* "host:port", "[::1]:port", "unix:/path" for a log line; writes to `out` and returns it. */
+/* Writes the address to `out` for a log line: "host:port", "[::1]:port", "unix:/path". Returns
+ * `out`. */
 const char *config_address_text(const struct sockaddr *addr, socklen_t len, char *out, size_t size);
 
 #endif

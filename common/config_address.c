@@ -1,11 +1,11 @@
 /*
- * Addresses as push.conf writes them: what to listen on, where Redis is, which networks are
- * trusted. Numbers are read without asking anybody; the name of a host to listen on is looked up
- * once, when the file is read, and IPv4 is taken where both are there, because "localhost" has to
- * mean the same on every machine. Redis's host is looked up when the link is opened.
+ * The addresses of push.conf: listeners, Redis, trusted networks. Numeric addresses need no
+ * look-up. A host name to listen on is looked up once, when the file is read, and IPv4 is preferred
+ * if it has both kinds of addresses, because "localhost" must mean the same on every machine.
+ * Redis's host is looked up when a link is opened.
  *
- * Networks are kept as IPv6 prefixes (RFC 4291 §2.5.5.2 maps IPv4 into them), so that a client on
- * a dual-stack socket is compared like any other.
+ * Networks are stored as IPv6 prefixes (RFC 4291 §2.5.5.2 maps IPv4 into IPv6), so that clients on
+ * a dual-stack socket need no special case.
  */
 #include "common/config_internal.h"
 
@@ -25,8 +25,8 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Splits "host:port" or "[host]:port" in place; *port gets NULL where there is none. False where
- * the brackets do not match or a bare host holds a colon. */
+/* Splits "host:port" or "[host]:port" in place; *port is NULL if there is no port. False if the
+ * brackets do not match, or if a host without brackets contains a colon. */
 static bool split_host(char *text, char **host, char **port)
 {
     *host = text;
@@ -52,7 +52,7 @@ static bool split_host(char *text, char **host, char **port)
     return **host != '\0';
 }
 
-static bool parse_port(const char *text, uint16_t *out)
+static bool parse_port_number(const char *text, uint16_t *out)
 {
     uint32_t port;
 
@@ -62,9 +62,9 @@ static bool parse_port(const char *text, uint16_t *out)
     return true;
 }
 
-/* Listening. */
+/* Addresses to listen on. */
 
-static bool listen_unix(const char *path, struct listen_address *out, char *why)
+static bool parse_listen_unix(const char *path, struct listen_address *out, char *why)
 {
     struct sockaddr_un *const addr = (struct sockaddr_un *)&out->addr;
     const size_t len = strlen(path);
@@ -83,7 +83,7 @@ static bool listen_unix(const char *path, struct listen_address *out, char *why)
     return true;
 }
 
-static bool is_loopback(const struct sockaddr *addr)
+static bool is_loopback_address(const struct sockaddr *addr)
 {
     if (addr->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
@@ -97,8 +97,8 @@ static bool is_loopback(const struct sockaddr *addr)
     return IN6_IS_ADDR_LOOPBACK(in6);
 }
 
-/* The address to take of those that a look-up found. */
-static const struct addrinfo *best(const struct addrinfo *found)
+/* Returns the preferred address of those that a look-up found: the first IPv4 one, if any. */
+static const struct addrinfo *preferred_address(const struct addrinfo *found)
 {
     for (const struct addrinfo *each = found; each; each = each->ai_next)
         if (each->ai_family == AF_INET)
@@ -106,7 +106,8 @@ static const struct addrinfo *best(const struct addrinfo *found)
     return found;
 }
 
-static bool listen_inet(const char *host, const char *port, struct listen_address *out, char *why)
+static bool parse_listen_inet(const char *host, const char *port, struct listen_address *out,
+                              char *why)
 {
     struct addrinfo hints = {
         .ai_family = AF_UNSPEC,
@@ -123,17 +124,17 @@ static bool listen_inet(const char *host, const char *port, struct listen_addres
     if (rc != 0)
         return config_refuse(why, "host %s: %s", config_quoted(host), gai_strerror(rc));
 
-    const struct addrinfo *const taken = best(found);
+    const struct addrinfo *const taken = preferred_address(found);
     memcpy(&out->addr, taken->ai_addr, taken->ai_addrlen);
     out->len = taken->ai_addrlen;
-    out->loopback = is_loopback(taken->ai_addr);
+    out->loopback = is_loopback_address(taken->ai_addr);
     freeaddrinfo(found);
     return true;
 }
 
-/* Copies the text without the word " proxy" at its end, and tells whether it was there; *cut tells
- * whether the rest did not fit. */
-static bool take_proxy(const char *text, char *copy, size_t size, bool *cut)
+/* Copies the text without a " proxy" at its end. True if " proxy" was there. *cut: true if the copy
+ * was truncated. */
+static bool strip_proxy_word(const char *text, char *copy, size_t size, bool *cut)
 {
     static const char word[] = " proxy";
     size_t len = strlen(text);
@@ -156,17 +157,17 @@ bool config_parse_listen(const char *text, struct listen_address *out, char *why
     bool cut;
 
     *out = (struct listen_address){.text = text};
-    out->proxy = take_proxy(text, copy, sizeof copy, &cut);
+    out->proxy = strip_proxy_word(text, copy, sizeof copy, &cut);
     if (starts_with(copy, "unix:"))
-        return listen_unix(copy + strlen("unix:"), out, why);
+        return parse_listen_unix(copy + strlen("unix:"), out, why);
 
     if (cut || !split_host(copy, &host, &port) || !port)
         return config_refuse(why, "%s is not an address: write host:port, [::]:port or unix:/path",
                              config_quoted(text));
-    if (!parse_port(port, &number))
+    if (!parse_port_number(port, &number))
         return config_refuse(why, "%s: the port is not a number from 0 to 65535",
                              config_quoted(text));
-    return listen_inet(host, port, out, why);
+    return parse_listen_inet(host, port, out, why);
 }
 
 /* Redis. */
@@ -179,7 +180,7 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decodes %XX in place (RFC 3986 §2.1); false where it is malformed or means a NUL. */
+/* Decodes %XX in place (RFC 3986 §2.1). False if it is malformed or encodes a NUL. */
 static bool percent_decode(char *text)
 {
     char *out = text;
@@ -200,8 +201,8 @@ static bool percent_decode(char *text)
     return true;
 }
 
-/* Copies an owned, decoded string. An empty one is NULL. */
-static bool decoded(const char *text, char **out)
+/* Stores an owned, decoded copy of the text in *out, or NULL if it is empty. False if invalid. */
+static bool copy_decoded_text(const char *text, char **out)
 {
     *out = NULL;
     if (!text || *text == '\0')
@@ -210,8 +211,8 @@ static bool decoded(const char *text, char **out)
     return *out && percent_decode(*out);
 }
 
-/* Takes "user:password@" off the beginning of *rest, which ends at `end`. */
-static bool redis_user(char **rest, const char *end, struct redis_address *out)
+/* Parses "user:password@" at the beginning of *rest, which ends at `end`, and advances *rest. */
+static bool parse_redis_user(char **rest, const char *end, struct redis_address *out)
 {
     char *const at = memrchr(*rest, '@', (size_t)(end - *rest));
 
@@ -224,10 +225,11 @@ static bool redis_user(char **rest, const char *end, struct redis_address *out)
     *rest = at + 1;
     if (colon)
         *colon = '\0';
-    return decoded(user, &out->user) && decoded(colon ? colon + 1 : NULL, &out->password);
+    return copy_decoded_text(user, &out->user) &&
+           copy_decoded_text(colon ? colon + 1 : NULL, &out->password);
 }
 
-static bool redis_db(const char *text, struct redis_address *out)
+static bool parse_redis_db(const char *text, struct redis_address *out)
 {
     uint32_t db;
 
@@ -237,38 +239,38 @@ static bool redis_db(const char *text, struct redis_address *out)
     return true;
 }
 
-/* "[user:password@]host[:port][/db]" */
-static bool redis_tcp(char *rest, struct redis_address *out)
+/* Parses "[user:password@]host[:port][/db]". */
+static bool parse_redis_tcp(char *rest, struct redis_address *out)
 {
     char *const slash = rest + strcspn(rest, "/");
     const char *const db = *slash ? slash + 1 : "";
     char *host, *port;
 
-    if (!redis_user(&rest, slash, out))
+    if (!parse_redis_user(&rest, slash, out))
         return false;
     *slash = '\0';
     if (!split_host(rest, &host, &port))
         return false;
     out->port = REDIS_PORT;
-    if (port && (!parse_port(port, &out->port) || out->port == 0))
+    if (port && (!parse_port_number(port, &out->port) || out->port == 0))
         return false;
-    if (*db && !redis_db(db, out))
+    if (*db && !parse_redis_db(db, out))
         return false;
-    return decoded(host, &out->host);
+    return copy_decoded_text(host, &out->host);
 }
 
-/* "[user:password@]/path[?db=N]" */
-static bool redis_unix(char *rest, struct redis_address *out)
+/* Parses "[user:password@]/path[?db=N]". */
+static bool parse_redis_unix(char *rest, struct redis_address *out)
 {
     char *const query = rest + strcspn(rest, "?");
 
-    if (*query && (!starts_with(query, "?db=") || !redis_db(query + strlen("?db="), out)))
+    if (*query && (!starts_with(query, "?db=") || !parse_redis_db(query + strlen("?db="), out)))
         return false;
     *query = '\0';
     out->is_unix = true;
-    if (!redis_user(&rest, rest + strcspn(rest, "/"), out))
+    if (!parse_redis_user(&rest, rest + strcspn(rest, "/"), out))
         return false;
-    return *rest == '/' && decoded(rest, &out->host);
+    return *rest == '/' && copy_decoded_text(rest, &out->host);
 }
 
 void config_redis_free(struct redis_address *redis)
@@ -304,13 +306,14 @@ bool config_parse_redis(const char *text, struct redis_address *out, char *why)
     if (tcp || starts_with(text, "unix://")) {
         char *const copy = strdup(text + strlen(tcp ? "redis://" : "unix://"));
 
-        parsed = copy && (tcp ? redis_tcp(copy, out) : redis_unix(copy, out));
+        parsed = copy && (tcp ? parse_redis_tcp(copy, out) : parse_redis_unix(copy, out));
         free(copy);
     }
     if (parsed)
         return true;
     config_redis_free(out);
-    /* Without the value: it may hold a password, and messages are copied into tickets. */
+    /* Does not quote the value: it may contain a password, and users paste messages into tickets.
+     */
     return config_refuse(why,
                          "is not a URL of the form redis://[user:password@]host[:port][/db] or "
                          "unix:///path[?db=N]");
@@ -318,8 +321,9 @@ bool config_parse_redis(const char *text, struct redis_address *out, char *why)
 
 /* Networks. */
 
-/* Reads an address into 16 bytes; returns the bits that the family adds: 96 for IPv4. */
-static int network_address(const char *text, uint8_t address[16])
+/* Parses an address into 16 bytes. Returns the bits to add to its prefix length: 96 for IPv4, 0 for
+ * IPv6; or -1. */
+static int parse_network_address(const char *text, uint8_t address[16])
 {
     memcpy(address, v4_mapped, sizeof v4_mapped);
     if (inet_pton(AF_INET, text, address + 12) == 1)
@@ -327,8 +331,8 @@ static int network_address(const char *text, uint8_t address[16])
     return inet_pton(AF_INET6, text, address) == 1 ? 0 : -1;
 }
 
-/* Whether no bit of the address is set after the first `bits`. */
-static bool masked(const uint8_t address[16], unsigned bits)
+/* True if all bits of the address after the first `bits` are zero. */
+static bool is_prefix_masked(const uint8_t address[16], unsigned bits)
 {
     for (unsigned i = bits; i < 128; i++)
         if (address[i / 8] & (0x80U >> (i % 8)))
@@ -348,7 +352,7 @@ bool config_parse_network(const char *text, struct network *out, char *why)
 
         if (slash)
             *slash = '\0';
-        added = network_address(copy, out->address);
+        added = parse_network_address(copy, out->address);
         if (slash && added >= 0) {
             if (!config_parse_u32(slash + 1, strlen(slash + 1), &bits) ||
                 bits > 128 - (uint32_t)added)
@@ -359,13 +363,13 @@ bool config_parse_network(const char *text, struct network *out, char *why)
     if (added < 0)
         return config_refuse(why, "%s is not a network: write 10.0.0.0/8, ::1/128 or one address",
                              config_quoted(text));
-    if (!masked(out->address, bits))
+    if (!is_prefix_masked(out->address, bits))
         return config_refuse(why, "%s has bits set beyond its prefix length", config_quoted(text));
     out->bits = bits;
     return true;
 }
 
-static bool in_network(const struct network *network, const uint8_t address[16])
+static bool is_in_network(const struct network *network, const uint8_t address[16])
 {
     const unsigned whole = network->bits / 8, rest = network->bits % 8;
 
@@ -377,7 +381,7 @@ static bool in_network(const struct network *network, const uint8_t address[16])
 bool config_trusts_address(const struct config *config, const uint8_t address[16])
 {
     for (size_t i = 0; i < config->trusted_proxies.count; i++)
-        if (in_network(&config->trusted[i], address))
+        if (is_in_network(&config->trusted[i], address))
             return true;
     return false;
 }
@@ -408,7 +412,7 @@ const char *config_address_text(const struct sockaddr *addr, socklen_t len, char
 
     if (addr->sa_family == AF_UNIX) {
         const size_t path_at = offsetof(struct sockaddr_un, sun_path);
-        const int path = len > path_at ? (int)(len - path_at) : 0; /* 0: a client without a name */
+        const int path = len > path_at ? (int)(len - path_at) : 0; /* 0: an unnamed socket */
 
         snprintf(out, size, "unix:%.*s", path, ((const struct sockaddr_un *)addr)->sun_path);
         return out;

@@ -1,23 +1,23 @@
 /*
- * What no single value shows: keys that contradict each other or need one another. Here the
- * addresses and networks also become what the server uses. A value that config_value.c refused is
- * passed over; it was reported with its line.
+ * Checks keys against each other: keys that contradict each other, or that need another key. Also
+ * parses the addresses and networks into the structs that the server uses. Ignores values that
+ * config_value.c has already reported as invalid.
  */
 #include "common/config_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const struct config_origin *origin(const struct config_load *load, const char *name)
+static const struct config_origin *origin_of_key(const struct config_load *load, const char *name)
 {
     const struct config_section *root = &config_sections[SECTION_ROOT];
 
     return &load->origin[config_key_find(root, name, strlen(name)) - root->key];
 }
 
-#define REPORT(load, key, ...) config_problem(load, *origin(load, key), key, __VA_ARGS__)
+#define REPORT(load, key, ...) config_problem(load, *origin_of_key(load, key), key, __VA_ARGS__)
 
-static bool uses(const struct config *config, enum auth_method method)
+static bool config_uses_auth(const struct config *config, enum auth_method method)
 {
     for (size_t i = 0; i < config->auth.count; i++)
         if (config->auth_order[i] == method)
@@ -25,23 +25,23 @@ static bool uses(const struct config *config, enum auth_method method)
     return false;
 }
 
-/* However they are written, and whatever is said of them. */
-static bool same_address(const struct listen_address *a, const struct listen_address *b)
+/* True if both are the same socket address, however it is written. */
+static bool is_same_address(const struct listen_address *a, const struct listen_address *b)
 {
     return a->len > 0 && a->len == b->len && memcmp(&a->addr, &b->addr, a->len) == 0;
 }
 
-static void check_listen(struct config_load *load, const struct config *config)
+static void check_listen_addresses(struct config_load *load, const struct config *config)
 {
     if (config->listen.count == 0)
         REPORT(load, "listen", "expected at least one address, like 127.0.0.1:8080");
     for (size_t i = 0; i < config->listen.count; i++)
         for (size_t j = 0; j < i; j++)
-            if (same_address(&config->listen_at[i], &config->listen_at[j]))
+            if (is_same_address(&config->listen_at[i], &config->listen_at[j]))
                 REPORT(load, "listen", "%s is listed twice", config_quoted(config->listen.item[i]));
 }
 
-static void check_paths(struct config_load *load, const struct config *config)
+static void check_endpoint_paths(struct config_load *load, const struct config *config)
 {
     if (*config->echo_path != '\0' && strcmp(config->echo_path, config->path) == 0)
         REPORT(load, "echo_path", "is the same as path: %s", config_quoted(config->path));
@@ -52,9 +52,9 @@ static void check_paths(struct config_load *load, const struct config *config)
         REPORT(load, "echo_path", "/ is used by the console");
 }
 
-static void check_insecure(struct config_load *load, const struct config *config)
+static void check_insecure_auth(struct config_load *load, const struct config *config)
 {
-    if (!uses(config, AUTH_NONE) || config->allow_insecure)
+    if (!config_uses_auth(config, AUTH_NONE) || config->allow_insecure)
         return;
     for (size_t i = 0; i < config->listen.count; i++) {
         if (config->listen_at[i].len == 0 || config->listen_at[i].loopback)
@@ -68,7 +68,7 @@ static void check_insecure(struct config_load *load, const struct config *config
     }
 }
 
-static void check_admin(struct config_load *load, const struct config *config)
+static void check_admin_access(struct config_load *load, const struct config *config)
 {
     if (config->admin_at.len == 0 || config->admin_at.loopback || *config->admin_token != '\0' ||
         config->allow_insecure)
@@ -95,7 +95,7 @@ static void load_jwt_key(struct config_load *load, struct config *config)
         REPORT(load, "auth", "jwt.key_file %s: %s", config_quoted(config->jwt.key_file), why);
 }
 
-static void check_session(struct config_load *load, const struct config *config)
+static void check_session_keys(struct config_load *load, const struct config *config)
 {
     if (*config->session.cookie == '\0' && *config->session.header == '\0')
         REPORT(load, "auth", "session needs a cookie or a header: session { cookie = \"sid\" }");
@@ -104,7 +104,7 @@ static void check_session(struct config_load *load, const struct config *config)
                config->handshake_timeout);
 }
 
-static void check_auth(struct config_load *load, struct config *config)
+static void check_auth_methods(struct config_load *load, struct config *config)
 {
     if (config->auth.count == 0)
         REPORT(load, "auth", "expected at least one method: jwt, session, header or none");
@@ -113,22 +113,22 @@ static void check_auth(struct config_load *load, struct config *config)
             if (strcmp(config->auth.item[i], config->auth.item[j]) == 0)
                 REPORT(load, "auth", "%s is listed twice", config_quoted(config->auth.item[i]));
 
-    if (uses(config, AUTH_JWT))
+    if (config_uses_auth(config, AUTH_JWT))
         load_jwt_key(load, config);
-    if (uses(config, AUTH_SESSION))
-        check_session(load, config);
-    if (uses(config, AUTH_HEADER) && *config->header.name == '\0')
+    if (config_uses_auth(config, AUTH_SESSION))
+        check_session_keys(load, config);
+    if (config_uses_auth(config, AUTH_HEADER) && *config->header.name == '\0')
         REPORT(load, "auth", "header needs its name: header { name = \"X-Auth-User\" }");
-    check_insecure(load, config);
+    check_insecure_auth(load, config);
 }
 
-static void check_processes(struct config_load *load, const struct config *config)
+static void check_process_keys(struct config_load *load, const struct config *config)
 {
     if (!config->share_descriptors && config->workers != 1)
         REPORT(load, "share_descriptors", "false requires workers = 1");
 }
 
-static void check_rules(struct config_load *load, const struct config *config)
+static void check_opcode_rules(struct config_load *load, const struct config *config)
 {
     for (size_t i = 0; i < load->opcode_count; i++) {
         const struct config_opcode_seen *seen = &load->opcode[i];
@@ -142,19 +142,19 @@ static void check_rules(struct config_load *load, const struct config *config)
     }
 }
 
-/* Room for at least one, so that NULL always means that memory ran out. */
-static void *array(size_t count, size_t size)
+/* Allocates at least one element, so that NULL always means that memory ran out. */
+static void *allocate_array(size_t count, size_t size)
 {
     return calloc(count ? count : 1, size);
 }
 
-static bool parse_lists(struct config *config)
+static bool parse_list_keys(struct config *config)
 {
     char why[CONFIG_WHY_MAX];
 
-    config->listen_at = array(config->listen.count, sizeof *config->listen_at);
-    config->auth_order = array(config->auth.count, sizeof *config->auth_order);
-    config->trusted = array(config->trusted_proxies.count, sizeof *config->trusted);
+    config->listen_at = allocate_array(config->listen.count, sizeof *config->listen_at);
+    config->auth_order = allocate_array(config->auth.count, sizeof *config->auth_order);
+    config->trusted = allocate_array(config->trusted_proxies.count, sizeof *config->trusted);
     if (!config->listen_at || !config->auth_order || !config->trusted)
         return false;
 
@@ -175,17 +175,17 @@ bool config_check(struct config_load *load, struct config *config)
 {
     char why[CONFIG_WHY_MAX];
 
-    if (!parse_lists(config))
+    if (!parse_list_keys(config))
         return false;
     if (*config->admin != '\0' && !config_parse_listen(config->admin, &config->admin_at, why))
         config->admin_at.len = 0;
     (void)config_parse_redis(config->redis, &config->redis_at, why);
 
-    check_listen(load, config);
-    check_admin(load, config);
-    check_paths(load, config);
-    check_auth(load, config);
-    check_processes(load, config);
-    check_rules(load, config);
+    check_listen_addresses(load, config);
+    check_admin_access(load, config);
+    check_endpoint_paths(load, config);
+    check_auth_methods(load, config);
+    check_process_keys(load, config);
+    check_opcode_rules(load, config);
     return true;
 }

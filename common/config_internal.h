@@ -1,18 +1,18 @@
 /*
- * What the files config*.c share, and nobody else includes:
+ * Shared by the files config*.c only:
  *
- *   config.c           push.conf and the overrides into a struct config
- *   config_scan.c      the text: comments, structure, unknown keys, before libconfuse sees it
- *   config_value.c     one value: its type, its bounds, its form
- *   config_address.c   addresses, URLs and networks
- *   config_check.c     what only several keys together can get wrong
- *   config_warn.c      what is not wrong but dangerous
- *   config_problem.c   the mistakes, collected and printed by line
+ *   config.c           loads push.conf and the overrides into a struct config
+ *   config_scan.c      checks the structure: comments, sections, unknown keys, before libconfuse
+ *   config_value.c     checks the type, bounds and form of one value
+ *   config_address.c   parses addresses, URLs and networks
+ *   config_check.c     checks keys against each other
+ *   config_warn.c      warns of valid but dangerous settings
+ *   config_problem.c   collects the errors and prints them by line
  *   config_table.c     the table of config_keys.h and the sections as data
- *   config_reload.c    what a reload may change
- *   config_describe.c  the table for people
+ *   config_reload.c    decides which keys a reload may change
+ *   config_describe.c  prints the table for `wspushd -k`
  *
- * jwt_key.c, the key that jwt.key_file names, is a module by itself.
+ * jwt_key.c, which loads the key that jwt.key_file names, is a module of its own.
  */
 #ifndef WSPUSHD_COMMON_CONFIG_INTERNAL_H
 #define WSPUSHD_COMMON_CONFIG_INTERNAL_H
@@ -27,20 +27,20 @@
 
 enum config_kind { KEY_INT, KEY_BOOL, KEY_STR, KEY_ENUM, KEY_LIST };
 
-/* When a key takes its new value: at the next start; on SIGHUP, and along with an upgrade; or on
- * SIGHUP alone, because an upgrade that could not do it would have no way back. */
+/* When a changed key takes effect: only at a restart; on SIGHUP or with an upgrade; or only on
+ * SIGHUP, because an upgrade that failed to apply it could not be rolled back. */
 enum config_change { RESTART, RELOAD, RELOAD_ONLY };
 
 struct config_key {
     const char *name;
     enum config_kind kind;
     enum config_change change;
-    size_t offset;            /* in struct config or struct opcode_rule; CONFIG_NO_FIELD: in none */
+    size_t offset;            /* in struct config or struct opcode_rule, or CONFIG_NO_FIELD */
     long number;              /* default of INT, BOOL and ENUM */
     char *text;               /* default of STR; of LIST: see config_list_default */
     long least, most;         /* INT */
     const char *unit;         /* INT */
-    const char *const *words; /* ENUM: by rising value, NULL at the end */
+    const char *const *words; /* ENUM: indexed by value, ends with NULL */
     const char *help;
 };
 
@@ -58,7 +58,7 @@ enum config_section_id {
 
 struct config_section {
     const char *name; /* as in push.conf; libconfuse's "root" for the first */
-    bool titled;      /* "opcode 110 {": may stand there many times */
+    bool titled;      /* "opcode 110 {": may occur several times */
     size_t count;
     const struct config_key *key;
 };
@@ -69,30 +69,30 @@ extern const struct config_section config_sections[SECTION_COUNT];
 extern const char *const config_auth_words[];
 extern const char *const config_jwt_algorithms[];
 
-/* The section of this name (`len` bytes), the root left out; or NULL. */
+/* Returns the section with this name (`len` bytes), never the root; or NULL. */
 const struct config_section *config_section_find(const char *name, size_t len);
 
-/* The key of this name; its index is `key - section->key`. Or NULL. */
+/* Returns the key with this name (its index is `key - section->key`), or NULL. */
 const struct config_key *config_key_find(const struct config_section *section, const char *name,
                                          size_t len);
 
-/* The index of `word` in a list that ends with NULL, or -1. */
+/* Returns the index of `word` in a list that ends with NULL, or -1. */
 int config_word_find(const char *const *words, const char *word);
 
-/* Writes the words as "a, b, c" to `out` and returns it. */
+/* Writes the words, joined by `separator`, to `out`. Returns `out`. */
 const char *config_words_text(const char *const *words, const char *separator, char *out,
                               size_t size);
 
-/* A list's default as it would stand in push.conf; for libconfuse, which wants it without const and
- * copies it. */
+/* Returns a list's default in the syntax of push.conf. libconfuse copies it, although its parameter
+ * is not const. */
 char *config_list_default(const struct config_key *key);
 
-/* Writes the default as it would stand in push.conf to `out` and returns it. */
+/* Writes a key's default in the syntax of push.conf to `out`. Returns `out`. */
 const char *config_default_text(const struct config_key *key, char *out, size_t size);
 
-/* Mistakes. */
+/* Errors. */
 
-/* Where a value comes from: a line of the file, an override, or (all zero) the default. */
+/* The origin of a value: a line of the file, an override, or (all zero) the default. */
 struct config_origin {
     int line;
     const char *override; /* borrowed: "heartbeat=0" */
@@ -111,68 +111,67 @@ struct config_opcode_seen {
 
 /* One config_load under way. */
 struct config_load {
-    const char *path;     /* of push.conf, as it is named in messages; files are relative to it */
-    const char *copy;     /* where its text is read; path, or a copy */
-    const char *override; /* the one that is being applied, or NULL */
-    bool broken;          /* the syntax; what follows from missing keys is not reported then */
-    struct config_origin origin[CONFIG_KEYS_MAX]; /* of the root's keys */
+    const char *path; /* of push.conf, for messages; file names in it are relative to its folder */
+    const char *copy; /* the file that is read: `path`, or a copy of it */
+    const char *override; /* the override that is being applied, or NULL */
+    bool broken;          /* invalid syntax, or out of memory: keys are then not checked together */
+    struct config_origin origin[CONFIG_KEYS_MAX]; /* of the root's keys, by index */
     size_t problem_count;
     struct config_problem *problem;
     size_t opcode_count;
-    struct config_opcode_seen *opcode; /* as they stand in the file */
+    struct config_opcode_seen *opcode; /* in the order of the file */
 };
 
-/* Notes one mistake: "<file>:<line>: <name>: <text>". `name` may be NULL. */
+/* Records one error, to be printed as "<file>:<line>: <name>: <text>". `name` may be NULL. */
 void config_problem(struct config_load *load, struct config_origin origin, const char *name,
                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void config_vproblem(struct config_load *load, struct config_origin origin, const char *name,
                      const char *fmt, va_list args) __attribute__((format(printf, 4, 0)));
 
-/* Prints what was noted, by line and then in the order of the overrides. */
+/* Prints the recorded errors: those of the file by line, then those of the overrides in order. */
 void config_problems_print(struct config_load *load, FILE *errors);
 void config_problems_free(struct config_load *load);
 
 /* Steps of a load. */
 
 /*
- * Makes the text of push.conf harmless to libconfuse: comments and every statement that cannot be
- * right are overwritten with spaces and reported, so that libconfuse's line numbers are true and
- * it never stops. `text` ends with a NUL byte.
+ * Checks the structure of push.conf before libconfuse parses it. Comments and invalid statements
+ * are overwritten with spaces, and invalid statements reported, so that libconfuse counts lines
+ * correctly and does not stop at the first error. `text` ends with a NUL byte.
  */
 void config_scan(struct config_load *load, char *text);
 
-/* Writes what is wrong with a value to `why`, CONFIG_WHY_MAX bytes, and returns false. */
+/* Writes the reason why a value is invalid to `why`, CONFIG_WHY_MAX bytes. Always returns false. */
 enum { CONFIG_WHY_MAX = 512 };
 bool config_refuse(char *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 const char *config_quoted(const char *value); /* log_quote of a string */
 
-/* Whether a value has the form that its key wants; says why not. */
+/* True if the value is valid for its key; otherwise writes the reason to `why`. */
 bool config_value_check(const struct config_section *section, const struct config_key *key,
                         const char *value, char *why);
 
-/* The callbacks that libconfuse's options get: they report and then let the default stand. They
- * find the load that is under way in this pointer, because libconfuse passes none of the caller's.
- */
+/* libconfuse's callbacks for values. They report an invalid value and then return success, so that
+ * parsing continues. libconfuse passes no pointer of the caller, so the current load is global. */
 extern struct config_load *config_loading;
 int config_parse_number(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result);
 int config_parse_bool(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result);
 int config_parse_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result);
 
-/* Reads a whole decimal number of `len` digits; false where it is none or above UINT32_MAX. */
+/* Parses a decimal number of `len` digits. False if it is not a number or above UINT32_MAX. */
 bool config_parse_u32(const char *text, size_t len, uint32_t *out);
 
-/* Fills what config.h calls parsed (addresses, networks, the order of auth), then reports what the
- * keys get wrong together. False: out of memory. */
+/* Fills the parsed fields of struct config (addresses, networks, the order of auth), then reports
+ * keys that contradict each other. Returns false if memory runs out. */
 bool config_check(struct config_load *load, struct config *config);
 
-/* Addresses. On failure `why` (CONFIG_WHY_MAX bytes) says what is wrong. */
+/* Addresses. These return false after writing the reason to `why` (CONFIG_WHY_MAX bytes). */
 
 bool config_parse_listen(const char *text, struct listen_address *out, char *why);
 bool config_parse_redis(const char *text, struct redis_address *out, char *why); /* owned strings */
 void config_redis_free(struct redis_address *redis);
 bool config_parse_network(const char *text, struct network *out, char *why);
 
-/* "stream:KEY" and so on; *key (may be NULL) gets the place of KEY in the text or NULL. */
+/* Parses "stream:KEY" and so on. *key points to KEY in the text, or is NULL for echo and drop. */
 bool config_parse_target(const char *text, enum request_target *target, const char **key,
                          char *why);
 

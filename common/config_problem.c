@@ -1,7 +1,7 @@
 /*
- * The mistakes of one load. They are found in several passes over the file, so they are collected
- * and printed sorted by line, the way one reads a file to mend it; overrides come last. Where
- * memory runs out a mistake is counted and its text is lost: the load fails all the same.
+ * The errors of one load. Several passes over the file find them, so they are collected and printed
+ * sorted by line, in the order in which a user fixes them; those of overrides come last. If memory
+ * runs out, the text of an error may be lost, but the load still fails.
  */
 #include "common/config_internal.h"
 
@@ -39,7 +39,7 @@ void config_problem(struct config_load *load, struct config_origin origin, const
     va_end(args);
 }
 
-static int by_place(const void *one, const void *other)
+static int compare_problems_by_place(const void *one, const void *other)
 {
     const struct config_problem *a = one, *b = other;
 
@@ -50,8 +50,8 @@ static int by_place(const void *one, const void *other)
     return a->order < b->order ? -1 : 1;
 }
 
-static void print_one(const struct config_load *load, const struct config_problem *problem,
-                      FILE *errors)
+static void print_one_problem(const struct config_load *load, const struct config_problem *problem,
+                              FILE *errors)
 {
     const char *text = problem->text ? problem->text : "out of memory";
 
@@ -68,9 +68,9 @@ void config_problems_print(struct config_load *load, FILE *errors)
     const size_t count = load->problem_count;
 
     if (count > 1)
-        qsort(load->problem, count, sizeof *load->problem, by_place);
+        qsort(load->problem, count, sizeof *load->problem, compare_problems_by_place);
     for (size_t i = 0; i < count && i < PROBLEMS_SHOWN; i++)
-        print_one(load, &load->problem[i], errors);
+        print_one_problem(load, &load->problem[i], errors);
     if (count > PROBLEMS_SHOWN)
         fprintf(errors, "%s: and %zu more mistakes\n", load->path, count - PROBLEMS_SHOWN);
 }

@@ -1,12 +1,12 @@
 /*
- * See config_keep in config.h. What may change is said by the one table, so a key cannot be
- * reloadable here and not in the documents.
+ * Which keys a reload or an upgrade may change: see config_keep and config_differs in config.h. The
+ * answer comes from the table of keys, so the code and the documents cannot disagree.
  */
 #include "common/config_internal.h"
 
 #include <string.h>
 
-static bool same_list(const struct string_list *a, const struct string_list *b)
+static bool lists_are_equal(const struct string_list *a, const struct string_list *b)
 {
     if (a->count != b->count)
         return false;
@@ -16,7 +16,7 @@ static bool same_list(const struct string_list *a, const struct string_list *b)
     return true;
 }
 
-static size_t size_of(enum config_kind kind)
+static size_t size_of_kind(enum config_kind kind)
 {
     static const size_t size[] = {
         [KEY_INT] = sizeof(uint32_t),
@@ -28,16 +28,16 @@ static size_t size_of(enum config_kind kind)
     return size[kind];
 }
 
-static bool same(enum config_kind kind, const void *a, const void *b)
+static bool values_are_equal(enum config_kind kind, const void *a, const void *b)
 {
     if (kind == KEY_STR)
         return strcmp(*(char *const *)a, *(char *const *)b) == 0;
     if (kind == KEY_LIST)
-        return same_list(a, b);
-    return memcmp(a, b, size_of(kind)) == 0;
+        return lists_are_equal(a, b);
+    return memcmp(a, b, size_of_kind(kind)) == 0;
 }
 
-static void exchange(void *a, void *b, size_t size)
+static void swap_values(void *a, void *b, size_t size)
 {
     uint8_t kept[sizeof(struct string_list)];
     memcpy(kept, a, size);
@@ -54,16 +54,16 @@ void config_keep(struct config *fresh, struct config *old, void (*kept)(const ch
             continue;
         void *new_value = (uint8_t *)fresh + key->offset;
         void *old_value = (uint8_t *)old + key->offset;
-        if (same(key->kind, new_value, old_value))
+        if (values_are_equal(key->kind, new_value, old_value))
             continue;
-        exchange(new_value, old_value, size_of(key->kind));
+        swap_values(new_value, old_value, size_of_kind(key->kind));
         kept(key->name);
     }
 }
 
-/* ---- As text, for another version ---- */
+/* ---- As text, for another version of the server ---- */
 
-static void print_value(const struct config_key *key, const void *value, FILE *out)
+static void print_key_value(const struct config_key *key, const void *value, FILE *out)
 {
     const struct string_list *list = value;
     switch (key->kind) {
@@ -98,15 +98,15 @@ void config_kept_text(const struct config *config, char *out, size_t size)
         if (key->change == RELOAD || key->offset == CONFIG_NO_FIELD)
             continue;
         fprintf(text, "%s=", key->name);
-        print_value(key, (const uint8_t *)config + key->offset, text);
+        print_key_value(key, (const uint8_t *)config + key->offset, text);
         fputc('\n', text);
     }
     fclose(text);
     out[size - 1] = '\0';
 }
 
-/* The line of `key` in the text, without its end; NULL where it has none. */
-static const char *line_of(const char *text, const char *key, size_t key_len, size_t *len)
+/* Returns the line of `key` in the text, or NULL if there is none. *len: without the newline. */
+static const char *find_key_line(const char *text, const char *key, size_t key_len, size_t *len)
 {
     for (const char *at = text; at && *at; at = strchr(at, '\n'), at = at ? at + 1 : NULL) {
         if (strncmp(at, key, key_len) == 0 && at[key_len] == '=') {
@@ -127,8 +127,8 @@ bool config_differs(const struct config *config, const char *text,
     for (size_t i = 0; i < root->count; i++) {
         const char *key = root->key[i].name;
         size_t len = 0, other_len = 0;
-        const char *line = line_of(own, key, strlen(key), &len);
-        const char *other = line_of(text, key, strlen(key), &other_len);
+        const char *line = find_key_line(own, key, strlen(key), &len);
+        const char *other = find_key_line(text, key, strlen(key), &other_len);
         if (!line || !other || (len == other_len && memcmp(line, other, len) == 0))
             continue;
         differs(key, root->key[i].change == RELOAD_ONLY);

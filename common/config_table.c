@@ -101,7 +101,7 @@ const struct config_section config_sections[SECTION_COUNT] = {
     [SECTION_OPCODE] = SECTION("opcode", opcode_keys, true),
 };
 
-static bool named(const char *name, const char *text, size_t len)
+static bool name_is_equal(const char *name, const char *text, size_t len)
 {
     return strlen(name) == len && memcmp(name, text, len) == 0;
 }
@@ -109,7 +109,7 @@ static bool named(const char *name, const char *text, size_t len)
 const struct config_section *config_section_find(const char *name, size_t len)
 {
     for (size_t i = SECTION_ROOT + 1; i < SECTION_COUNT; i++)
-        if (named(config_sections[i].name, name, len))
+        if (name_is_equal(config_sections[i].name, name, len))
             return &config_sections[i];
     return NULL;
 }
@@ -118,7 +118,7 @@ const struct config_key *config_key_find(const struct config_section *section, c
                                          size_t len)
 {
     for (size_t i = 0; i < section->count; i++)
-        if (named(section->key[i].name, name, len))
+        if (name_is_equal(section->key[i].name, name, len))
             return &section->key[i];
     return NULL;
 }

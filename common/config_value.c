@@ -1,8 +1,8 @@
 /*
- * One value of push.conf or of an override: is it of the right type, within its bounds, of the
- * right form? A value that is not is reported with its place, and libconfuse is told that all is
- * well, so that it goes on to the next. What stands in the options then does not matter: a load
- * with a mistake gives no configuration.
+ * Checks one value of push.conf or of an override: its type, its bounds and its form. An invalid
+ * value is reported with its place, but libconfuse is told that it is valid, so that parsing
+ * continues and finds further errors. A load with an error yields no configuration, so it does not
+ * matter which value the option then has.
  */
 #include "common/config_internal.h"
 
@@ -51,8 +51,8 @@ const char *config_quoted(const char *value)
     return log_quote(value, strlen(value));
 }
 
-/* Whether the text is visible ASCII, or UTF-8 above it: no white space, no control characters. */
-static bool visible(const char *text)
+/* True if the text has no white space and no control characters; UTF-8 is allowed. */
+static bool is_visible_text(const char *text)
 {
     for (; *text; text++)
         if ((unsigned char)*text <= ' ' || *text == 0x7f)
@@ -60,14 +60,14 @@ static bool visible(const char *text)
     return true;
 }
 
-static bool check_listen(const char *value, char *why)
+static bool check_listen_form(const char *value, char *why)
 {
     struct listen_address address;
 
     return config_parse_listen(value, &address, why);
 }
 
-static bool check_admin(const char *value, char *why)
+static bool check_admin_form(const char *value, char *why)
 {
     struct listen_address address;
 
@@ -80,8 +80,8 @@ static bool check_admin(const char *value, char *why)
                          config_quoted(value));
 }
 
-/* Permissions as chmod(1) takes them: 3 or 4 octal digits, without the special bits. */
-static bool check_mode(const char *value, char *why)
+/* Checks permissions as chmod(1) accepts them: 3 or 4 octal digits, without the special bits. */
+static bool check_mode_form(const char *value, char *why)
 {
     const size_t len = strlen(value);
 
@@ -92,8 +92,8 @@ static bool check_mode(const char *value, char *why)
                          config_quoted(value));
 }
 
-/* A token travels in a header field (RFC 6750 §2.1), where white space would end it. */
-static bool check_admin_token(const char *value, char *why)
+/* Checks a token that is sent in a header field (RFC 6750 §2.1), where white space would end it. */
+static bool check_admin_token_form(const char *value, char *why)
 {
     for (const char *at = value; *at; at++)
         if (*at <= ' ' || *at > '~')
@@ -102,9 +102,9 @@ static bool check_admin_token(const char *value, char *why)
     return true;
 }
 
-static bool check_admin_host(const char *value, char *why)
+static bool check_admin_host_form(const char *value, char *why)
 {
-    if (*value == '\0' || strpbrk(value, ":/?#@*[]") || !visible(value))
+    if (*value == '\0' || strpbrk(value, ":/?#@*[]") || !is_visible_text(value))
         return config_refuse(why,
                              "%s is not a host name: write admin.example.org, without a "
                              "port",
@@ -112,7 +112,7 @@ static bool check_admin_host(const char *value, char *why)
     return true;
 }
 
-static bool check_redis(const char *value, char *why)
+static bool check_redis_form(const char *value, char *why)
 {
     struct redis_address redis;
 
@@ -122,14 +122,14 @@ static bool check_redis(const char *value, char *why)
     return true;
 }
 
-static bool check_network(const char *value, char *why)
+static bool check_network_form(const char *value, char *why)
 {
     struct network network;
 
     return config_parse_network(value, &network, why);
 }
 
-/* Where requests go. */
+/* Targets of requests. */
 
 static const struct {
     const char *word;
@@ -157,55 +157,55 @@ bool config_parse_target(const char *text, enum request_target *target, const ch
                          config_quoted(text));
 }
 
-static bool check_target(const char *value, char *why)
+static bool check_target_form(const char *value, char *why)
 {
     enum request_target target;
     const char *key = NULL;
 
     if (!config_parse_target(value, &target, &key, why))
         return false;
-    if (key && (!visible(key) || strlen(key) > TARGET_KEY_MAX))
+    if (key && (!is_visible_text(key) || strlen(key) > TARGET_KEY_MAX))
         return config_refuse(why, "%s: a key has no white space and at most %d bytes",
                              config_quoted(value), TARGET_KEY_MAX);
     return true;
 }
 
-static bool check_path(const char *value, char *why)
+static bool check_path_form(const char *value, char *why)
 {
     if (*value != '/')
         return config_refuse(why, "%s does not begin with /", config_quoted(value));
-    if (!visible(value) || strpbrk(value, "?#"))
+    if (!is_visible_text(value) || strpbrk(value, "?#"))
         return config_refuse(why, "%s: a path must not contain white space, ? or #",
                              config_quoted(value));
     return true;
 }
 
-static bool check_echo_path(const char *value, char *why)
+static bool check_echo_path_form(const char *value, char *why)
 {
-    return *value == '\0' || check_path(value, why);
+    return *value == '\0' || check_path_form(value, why);
 }
 
-static bool check_prefix(const char *value, char *why)
+static bool check_prefix_form(const char *value, char *why)
 {
     const size_t len = strlen(value);
 
     if (len > PREFIX_MAX)
         return config_refuse(why, "%s is longer than %d bytes", config_quoted(value), PREFIX_MAX);
-    if (!visible(value))
+    if (!is_visible_text(value))
         return config_refuse(why, "%s contains white space or control characters",
                              config_quoted(value));
     return true;
 }
 
-static bool check_node(const char *value, char *why)
+static bool check_node_form(const char *value, char *why)
 {
-    if (strlen(value) > NODE_MAX || !visible(value))
+    if (strlen(value) > NODE_MAX || !is_visible_text(value))
         return config_refuse(why, "%s: a node's name has at most %d bytes and no white space",
                              config_quoted(value), NODE_MAX);
     return true;
 }
 
-/* True if the host has no star, or one that stands for its whole first label: "*.example.net". */
+/* True if the host has no star, or only one that is its whole first label: "*.example.net". */
 static bool star_is_label(const char *host)
 {
     const char *star = strchr(host, '*');
@@ -213,16 +213,17 @@ static bool star_is_label(const char *host)
     return !star || (star == host && host[1] == '.' && host[2] != '\0' && !strchr(host + 2, '*'));
 }
 
-/* RFC 6454 §6.2: scheme "://" host [ ":" port ], as a browser sends it; or what browsers send for a
- * page without an origin of its own. */
-static bool check_origin(const char *value, char *why)
+/* Checks an origin as browsers send it (RFC 6454 §6.2): scheme "://" host [ ":" port ], or one of
+ * the words that they send for pages without an origin of their own. */
+static bool check_origin_form(const char *value, char *why)
 {
     static const char *const words[] = {"*", "null", "file://", NULL};
     const char *host = strstr(value, "://");
 
     if (config_word_find(words, value) >= 0)
         return true;
-    if (!host || host == value || host[3] == '\0' || strpbrk(host + 3, "/?#@") || !visible(value))
+    if (!host || host == value || host[3] == '\0' || strpbrk(host + 3, "/?#@") ||
+        !is_visible_text(value))
         return config_refuse(why,
                              "%s is not an origin: write https://app.example.org, without a path, "
                              "or \"*\", \"null\", \"file://\"",
@@ -235,12 +236,12 @@ static bool check_origin(const char *value, char *why)
     return true;
 }
 
-/* A pattern of topics: proto/topic.h says what the braces and stars mean. */
-static bool check_topic(const char *value, char *why)
+/* Checks a pattern of topics; proto/topic.h explains its braces and stars. */
+static bool check_topic_form(const char *value, char *why)
 {
     static const char hole[] = "{user}";
 
-    if (*value == '\0' || strlen(value) > TOPIC_PATTERN_MAX || !visible(value))
+    if (*value == '\0' || strlen(value) > TOPIC_PATTERN_MAX || !is_visible_text(value))
         return config_refuse(why, "%s: a pattern has 1 to %d bytes and no white space",
                              config_quoted(value), TOPIC_PATTERN_MAX);
     for (const char *at = value; (at = strpbrk(at, "{}")); at += strlen(hole))
@@ -249,7 +250,7 @@ static bool check_topic(const char *value, char *why)
     return true;
 }
 
-static bool check_auth(const char *value, char *why)
+static bool check_auth_form(const char *value, char *why)
 {
     char words[64];
 
@@ -259,7 +260,7 @@ static bool check_auth(const char *value, char *why)
                          config_words_text(config_auth_words, ", ", words, sizeof words));
 }
 
-static bool check_algorithm(const char *value, char *why)
+static bool check_algorithm_form(const char *value, char *why)
 {
     char words[64];
 
@@ -269,8 +270,8 @@ static bool check_algorithm(const char *value, char *why)
                          config_words_text(config_jwt_algorithms, ", ", words, sizeof words));
 }
 
-/* The name of a header or cookie: a token (RFC 9110 §5.6.2), or empty for none. */
-static bool check_token(const char *value, char *why)
+/* Checks the name of a header or cookie: a token (RFC 9110 §5.6.2), or empty for none. */
+static bool check_token_form(const char *value, char *why)
 {
     static const char token[] = "!#$%&'*+-.^_`|~0123456789"
                                 "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -280,47 +281,47 @@ static bool check_token(const char *value, char *why)
     return true;
 }
 
-static bool check_rule_name(const char *value, char *why)
+static bool check_rule_name_form(const char *value, char *why)
 {
-    if (strlen(value) > NAME_MAX_LEN || !visible(value))
+    if (strlen(value) > NAME_MAX_LEN || !is_visible_text(value))
         return config_refuse(why, "%s: a name has at most %d bytes and no white space",
                              config_quoted(value), NAME_MAX_LEN);
     return true;
 }
 
-/* The keys of which not every string will do. */
+/* The string keys whose values have a special form. */
 static const struct {
     enum config_section_id section;
     const char *key;
     bool (*check)(const char *value, char *why);
 } text_checks[] = {
-    {SECTION_ROOT, "listen", check_listen},
-    {SECTION_ROOT, "path", check_path},
-    {SECTION_ROOT, "echo_path", check_echo_path},
-    {SECTION_ROOT, "admin", check_admin},
-    {SECTION_ROOT, "redis", check_redis},
-    {SECTION_ROOT, "prefix", check_prefix},
-    {SECTION_ROOT, "origins", check_origin},
-    {SECTION_ROOT, "trusted_proxies", check_network},
-    {SECTION_ROOT, "auth", check_auth},
-    {SECTION_ROOT, "node", check_node},
-    {SECTION_HEADER, "name", check_token},
-    {SECTION_JWT, "algorithm", check_algorithm},
-    {SECTION_JWT, "cookie", check_token},
-    {SECTION_SESSION, "cookie", check_token},
-    {SECTION_SESSION, "header", check_token},
-    {SECTION_SESSION, "prefix", check_prefix},
-    {SECTION_OPCODE, "name", check_rule_name},
-    {SECTION_OPCODE, "to", check_target},
-    {SECTION_ROOT, "topics", check_topic},
-    {SECTION_ROOT, "admin_token", check_admin_token},
-    {SECTION_ROOT, "admin_hosts", check_admin_host},
-    {SECTION_ROOT, "listen_mode", check_mode},
-    {SECTION_ROOT, "admin_mode", check_mode},
+    {SECTION_ROOT, "listen", check_listen_form},
+    {SECTION_ROOT, "path", check_path_form},
+    {SECTION_ROOT, "echo_path", check_echo_path_form},
+    {SECTION_ROOT, "admin", check_admin_form},
+    {SECTION_ROOT, "redis", check_redis_form},
+    {SECTION_ROOT, "prefix", check_prefix_form},
+    {SECTION_ROOT, "origins", check_origin_form},
+    {SECTION_ROOT, "trusted_proxies", check_network_form},
+    {SECTION_ROOT, "auth", check_auth_form},
+    {SECTION_ROOT, "node", check_node_form},
+    {SECTION_HEADER, "name", check_token_form},
+    {SECTION_JWT, "algorithm", check_algorithm_form},
+    {SECTION_JWT, "cookie", check_token_form},
+    {SECTION_SESSION, "cookie", check_token_form},
+    {SECTION_SESSION, "header", check_token_form},
+    {SECTION_SESSION, "prefix", check_prefix_form},
+    {SECTION_OPCODE, "name", check_rule_name_form},
+    {SECTION_OPCODE, "to", check_target_form},
+    {SECTION_ROOT, "topics", check_topic_form},
+    {SECTION_ROOT, "admin_token", check_admin_token_form},
+    {SECTION_ROOT, "admin_hosts", check_admin_host_form},
+    {SECTION_ROOT, "listen_mode", check_mode_form},
+    {SECTION_ROOT, "admin_mode", check_mode_form},
 };
 
-static bool check_text(const struct config_section *section, const struct config_key *key,
-                       const char *value, char *why)
+static bool check_text_form(const struct config_section *section, const struct config_key *key,
+                            const char *value, char *why)
 {
     for (size_t i = 0; i < sizeof text_checks / sizeof text_checks[0]; i++)
         if (&config_sections[text_checks[i].section] == section &&
@@ -329,8 +330,9 @@ static bool check_text(const struct config_section *section, const struct config
     return true;
 }
 
-/* "1 second", "16777216 bytes" */
-static const char *bound_text(const struct config_key *key, long bound, char *out, size_t size)
+/* Writes a bound with its unit to `out`: "1 second", "16777216 bytes". */
+static const char *write_bound_text(const struct config_key *key, long bound, char *out,
+                                    size_t size)
 {
     const size_t len = strlen(key->unit);
     const bool one = bound == 1 && len > 0 && key->unit[len - 1] == 's';
@@ -339,7 +341,7 @@ static const char *bound_text(const struct config_key *key, long bound, char *ou
     return out;
 }
 
-static bool check_number(const struct config_key *key, const char *value, char *why)
+static bool check_number_bounds(const struct config_key *key, const char *value, char *why)
 {
     const bool negative = *value == '-';
     const size_t digits = strspn(value + negative, "0123456789");
@@ -353,14 +355,14 @@ static bool check_number(const struct config_key *key, const char *value, char *
     const long number = strtol(value, NULL, 10); /* on overflow the nearest long: out of bounds */
     if (number < key->least)
         return config_refuse(why, "%s is below %s", config_quoted(value),
-                             bound_text(key, key->least, bound, sizeof bound));
+                             write_bound_text(key, key->least, bound, sizeof bound));
     if (number > key->most)
         return config_refuse(why, "%s is above %s", config_quoted(value),
-                             bound_text(key, key->most, bound, sizeof bound));
+                             write_bound_text(key, key->most, bound, sizeof bound));
     return true;
 }
 
-static bool check_word(const struct config_key *key, const char *value, char *why)
+static bool check_enum_word(const struct config_key *key, const char *value, char *why)
 {
     char words[128];
 
@@ -375,9 +377,9 @@ bool config_value_check(const struct config_section *section, const struct confi
 {
     switch (key->kind) {
     case KEY_INT:
-        return check_number(key, value, why);
+        return check_number_bounds(key, value, why);
     case KEY_ENUM:
-        return check_word(key, value, why);
+        return check_enum_word(key, value, why);
     case KEY_BOOL:
         return cfg_parse_boolean(value) >= 0 ||
                config_refuse(why, "%s is neither true nor false", config_quoted(value));
@@ -385,12 +387,13 @@ bool config_value_check(const struct config_section *section, const struct confi
     case KEY_LIST:
         break;
     }
-    return check_text(section, key, value, why);
+    return check_text_form(section, key, value, why);
 }
 
-/* "heartbeat", "session.prefix", "opcode 110: max" */
-static const char *full_name(const cfg_t *cfg, const struct config_section *section,
-                             const struct config_key *key, char *out, size_t size)
+/* Writes a key's name with its section to `out`: "heartbeat", "session.prefix", "opcode 110: max".
+ */
+static const char *write_full_name(const cfg_t *cfg, const struct config_section *section,
+                                   const struct config_key *key, char *out, size_t size)
 {
     if (section == &config_sections[SECTION_ROOT])
         snprintf(out, size, "%s", key->name);
@@ -401,9 +404,9 @@ static const char *full_name(const cfg_t *cfg, const struct config_section *sect
     return out;
 }
 
-/* Checks and reports the value of an option; NULL where it is wrong. */
-static const struct config_key *check_option(const cfg_t *cfg, const cfg_opt_t *opt,
-                                             const char *value)
+/* Checks the value of an option. Returns its key, or NULL after reporting an invalid value. */
+static const struct config_key *check_option_value(const cfg_t *cfg, const cfg_opt_t *opt,
+                                                   const char *value)
 {
     struct config_load *const load = config_loading;
     const struct config_section *section = config_section_find(cfg->name, strlen(cfg->name));
@@ -416,13 +419,13 @@ static const struct config_key *check_option(const cfg_t *cfg, const cfg_opt_t *
     const struct config_key *key = config_key_find(section, opt->name, strlen(opt->name));
     if (config_value_check(section, key, value, why))
         return key;
-    config_problem(load, origin, full_name(cfg, section, key, name, sizeof name), "%s", why);
+    config_problem(load, origin, write_full_name(cfg, section, key, name, sizeof name), "%s", why);
     return NULL;
 }
 
 int config_parse_number(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
-    const struct config_key *key = check_option(cfg, opt, value);
+    const struct config_key *key = check_option_value(cfg, opt, value);
     long *const number = result;
 
     *number = 0;
@@ -432,16 +435,16 @@ int config_parse_number(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *res
     return 0;
 }
 
-/* libconfuse wants an int here, whatever its manual says. */
+/* Stores an int, which libconfuse expects here although its manual says cfg_bool_t. */
 int config_parse_bool(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     int *const boolean = result;
 
-    *boolean = check_option(cfg, opt, value) ? cfg_parse_boolean(value) : 0;
+    *boolean = check_option_value(cfg, opt, value) ? cfg_parse_boolean(value) : 0;
     return 0;
 }
 
-/* Whether the key names a file. */
+/* True if the key's value is a file name. */
 static bool is_path_key(const struct config_key *key)
 {
     static const struct {
@@ -458,9 +461,10 @@ static bool is_path_key(const struct config_key *key)
     return false;
 }
 
-/* Returns the path as seen from the folder of push.conf, in a static buffer, or the path itself if
- * it is absolute, empty or too long. The working directory is somebody's shell or systemd's "/". */
-static const char *path_beside(const char *conf, const char *path)
+/* Returns the path relative to the folder of push.conf, in a static buffer, or the path itself if
+ * it is absolute, empty or too long. The working directory may be any: a shell's, or systemd's "/".
+ */
+static const char *path_relative_to_conf(const char *conf, const char *path)
 {
     static char text[PATH_MAX];
     const char *const slash = strrchr(conf, '/');
@@ -472,14 +476,14 @@ static const char *path_beside(const char *conf, const char *path)
     return text;
 }
 
-/* libconfuse copies the text. */
+/* Returns the text in *result; libconfuse copies it. */
 int config_parse_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     const char **const text = result;
-    const struct config_key *const key = check_option(cfg, opt, value);
+    const struct config_key *const key = check_option_value(cfg, opt, value);
 
     *text = value;
     if (key && is_path_key(key) && !config_loading->override)
-        *text = path_beside(config_loading->path, value);
+        *text = path_relative_to_conf(config_loading->path, value);
     return 0;
 }

@@ -1,17 +1,17 @@
 /*
- * What is not a mistake but dangerous, for `wspushd -t`: secrets that every user of the machine can
- * read. A public key is not a secret, and neither is a push.conf that takes its secrets from the
- * environment.
+ * Warnings of `wspushd -t` about valid but dangerous settings: secrets that every user of the
+ * machine can read, and an admin token that is too short. A public key is not a secret, and neither
+ * is a push.conf that takes its secrets from the environment.
  */
 #include "common/config_internal.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TOKEN_SHORT = 16 /* characters: fewer can be tried out */ };
+enum { TOKEN_SHORT = 16 /* characters: shorter tokens can be guessed */ };
 
-/* True if every user may read the file; *mode gets its permissions. */
-static bool world_readable(const char *path, unsigned *mode)
+/* True if every user can read the file. *mode: its permissions. */
+static bool is_world_readable(const char *path, unsigned *mode)
 {
     struct stat status;
 
@@ -26,20 +26,20 @@ static bool has_secret_key(const struct config *config)
     return config->jwt_key && jwt_key_is_secret(config->jwt_key);
 }
 
-/* True if the value stands in the file itself and not in an environment variable. */
-static bool stands_in_text(const struct config *config, const char *value)
+/* True if the value is in the file itself, not in an environment variable. */
+static bool is_in_file_text(const struct config *config, const char *value)
 {
     return *value != '\0' && strstr(config->text, value) != NULL;
 }
 
-static void warn_of_conf(const struct config *config, const char *path, FILE *out)
+static void warn_of_readable_conf(const struct config *config, const char *path, FILE *out)
 {
     const bool password =
-        config->redis_at.password != NULL && stands_in_text(config, config->redis);
-    const bool token = stands_in_text(config, config->admin_token);
+        config->redis_at.password != NULL && is_in_file_text(config, config->redis);
+    const bool token = is_in_file_text(config, config->admin_token);
     unsigned mode = 0;
 
-    if ((password || token) && world_readable(path, &mode))
+    if ((password || token) && is_world_readable(path, &mode))
         fprintf(out,
                 "%s: warning: every user can read this file (mode %04o), which contains %s%s%s: "
                 "chmod o-r, or write \"${NAME}\" and set NAME in the environment\n",
@@ -52,8 +52,8 @@ void config_warn(const struct config *config, const char *path, FILE *out)
     const size_t token_len = strlen(config->admin_token);
     unsigned mode = 0;
 
-    warn_of_conf(config, path, out);
-    if (has_secret_key(config) && world_readable(config->jwt.key_file, &mode))
+    warn_of_readable_conf(config, path, out);
+    if (has_secret_key(config) && is_world_readable(config->jwt.key_file, &mode))
         fprintf(
             out,
             "%s: jwt.key_file: warning: every user can read %s (mode %04o) and then make tokens "

@@ -1,9 +1,9 @@
 /*
- * Bugs to order, for tests of what happens after one: a payload that begins with one of the words
- * of tests/faults/fault.c does to the worker what a bug would; and so does WSPUSHD_FAULT, a place
- * and such a word, where a process comes to that place: "worker fault:abort". That file is part of
- * build/wspushd-faults alone (tests/variants.mk); in wspushd itself there is nothing of it, and a
- * test looks.
+ * Fault injection, for tests of crash recovery. A payload that begins with one of the words of
+ * tests/faults/fault.c crashes the worker in the way that the word names. The environment variable
+ * WSPUSHD_FAULT, a place and such a word ("worker fault:abort"), does so when a process reaches the
+ * place. Only build/wspushd-faults contains this code (tests/variants.mk); a test checks that
+ * wspushd does not.
  */
 #ifndef WSPUSHD_COMMON_FAULT_H
 #define WSPUSHD_COMMON_FAULT_H
@@ -13,13 +13,13 @@
 
 #ifdef WSPUSHD_FAULTS
 
-/* A payload is handled: it may be the last. */
+/* Call with each payload that a worker handles: crashes if the payload asks for it. */
 void fault_meet(const uint8_t *payload, size_t len);
 
-/* A process has come to this place of its beginning. */
+/* Call at a named place of a process's start: crashes if WSPUSHD_FAULT names the place. */
 void fault_meet_at(const char *place);
 
-/* Frames are sent: if one of them had asked for it, they are the last. */
+/* Call after frames were sent: crashes if a payload asked for a fault at this place. */
 void fault_meet_flush(void);
 
 #else

@@ -1,12 +1,13 @@
 /*
- * See hexid.h. Only what printf("%x-%x...") writes is read back: such a name is compared and looked
- * up as text, too, and two texts for one number would be two names.
+ * See hexid.h. Accepts only the exact output of printf("%x-%x..."): ids are also compared and
+ * looked up as text, so a second spelling of a number would be a second id.
  */
 #include "common/hexid.h"
 
 #include <string.h>
 
-/* Reads a number as %x prints it, behind *at: 1 to 8 digits, lower case, no leading zeros. */
+/* Reads a number as %x prints it from *at, and advances *at: 1 to 8 digits, lower case, no leading
+ * zeros. */
 static bool parse_hex(const char **at, const char *end, uint32_t *number)
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,6 +1,6 @@
 /*
- * Names made of numbers, as connections and tickets have them: "d84ab655-1a-0". Hexadecimal, lower
- * case, without leading zeros, so that each has one name.
+ * Ids of connections and tickets: hexadecimal numbers joined by hyphens, "d84ab655-1a-0". They are
+ * lower case and without leading zeros, so that equal ids are equal texts.
  */
 #ifndef WSPUSHD_COMMON_HEXID_H
 #define WSPUSHD_COMMON_HEXID_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether the text is such a name of exactly `count` numbers, which go to `numbers`. */
+/* True if the text is an id of exactly `count` numbers, which are stored in `numbers`. */
 bool hexid_parse(const char *text, size_t len, uint32_t *numbers, size_t count);
 
 #endif

@@ -1,8 +1,7 @@
 /*
- * Redis Cluster's slot function. The CRC goes byte by byte through a table of the 256 remainders;
- * the test computes them again bit by bit. A key in two pieces (the prefix of push.conf and what
- * follows it) is looked at through a pair of spans, so that nobody has to join them to know the
- * home of a user, and a hash tag may begin in one piece and end in the other.
+ * Redis Cluster's slot function. The CRC uses a table of the 256 remainders of a byte; the unit
+ * test computes them again bit by bit. A key may be in two pieces (the prefix of push.conf and the
+ * rest of a channel's name), so that callers need not join them; a hash tag may span both pieces.
  */
 #include "common/keyslot.h"
 
@@ -48,8 +47,8 @@ uint16_t keyslot_crc16(uint16_t crc, const void *bytes, size_t len)
     return crc;
 }
 
-/* The offset of the first `c` at or after `from`; the length where there is none. */
-static size_t find(const struct pieces *key, size_t from, int c)
+/* Returns the offset of the first `c` at or after `from`, or the key's length if there is none. */
+static size_t find_byte(const struct pieces *key, size_t from, int c)
 {
     const uint8_t *hit = NULL;
 
@@ -64,7 +63,7 @@ static size_t find(const struct pieces *key, size_t from, int c)
     return hit ? key->first_len + (size_t)(hit - key->second) : key->len;
 }
 
-static uint16_t crc_range(const struct pieces *key, size_t begin, size_t end)
+static uint16_t crc_of_range(const struct pieces *key, size_t begin, size_t end)
 {
     uint16_t crc = 0;
 
@@ -83,18 +82,18 @@ static uint16_t crc_range(const struct pieces *key, size_t begin, size_t end)
 uint16_t keyslot_joined(const void *prefix, size_t prefix_len, const void *rest, size_t rest_len)
 {
     const struct pieces key = {prefix, rest, prefix_len, prefix_len + rest_len};
-    const size_t open = find(&key, 0, '{');
+    const size_t open = find_byte(&key, 0, '{');
     size_t begin = 0, end = key.len;
 
     if (open < key.len) {
-        const size_t close = find(&key, open + 1, '}');
+        const size_t close = find_byte(&key, open + 1, '}');
 
         if (close < key.len && close > open + 1) {
             begin = open + 1;
             end = close;
         }
     }
-    return crc_range(&key, begin, end) % KEYSLOTS;
+    return crc_of_range(&key, begin, end) % KEYSLOTS;
 }
 
 uint16_t keyslot(const void *key, size_t len)

@@ -1,8 +1,7 @@
 /*
- * Redis Cluster's slot function (redis.io, "Redis cluster specification", key
- * distribution model): CRC16 of the key, or of its first non-empty {hash tag},
- * modulo 16,384. A user's home worker is chosen by the slot of the user's channel,
- * so that all users of one slot have one home.
+ * Redis Cluster's slot function (redis.io, "Redis cluster specification", key distribution model):
+ * CRC16 of the key, or of its first {hash tag} if that is not empty, modulo 16,384. The slot of a
+ * user's channel determines the user's home worker, so all users of a slot have the same home.
  */
 #ifndef WSPUSHD_COMMON_KEYSLOT_H
 #define WSPUSHD_COMMON_KEYSLOT_H
@@ -12,13 +11,14 @@
 
 enum { KEYSLOTS = 16384 };
 
-/* CRC-16/XMODEM (polynomial 0x1021), continued from `crc`; 0 to begin. */
+/* Returns the CRC-16/XMODEM (polynomial 0x1021) of the bytes, continued from `crc`; start with 0.
+ */
 uint16_t keyslot_crc16(uint16_t crc, const void *bytes, size_t len);
 
-/* The slot of a key, 0 to 16,383. */
+/* Returns the slot of a key, 0 to 16,383. */
 uint16_t keyslot(const void *key, size_t len);
 
-/* The slot of the key that is `prefix` followed by `rest`, without joining them. */
+/* Returns the slot of the key that consists of `prefix` and `rest`, without copying them. */
 uint16_t keyslot_joined(const void *prefix, size_t prefix_len, const void *rest, size_t rest_len);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * The log. A line is put together on the stack and leaves in one system call to a descriptor opened
- * with O_APPEND: the kernel keeps the lines of several processes apart, and nothing is buffered
- * that a crash could take along.
+ * The log. A line is composed on the stack and written with one system call to a descriptor opened
+ * with O_APPEND: the kernel keeps the lines of several processes apart, and a crash loses no
+ * buffered lines.
  *
  * A log that cannot be written must not stop the server: such lines are lost (log_sink.c), and the
- * next line that can be written says how many. Whatever the caller passes, a line holds no control
- * character, so nobody outside can forge a second line or steer a terminal.
+ * next line that can be written says how many. A line never contains a control character, whatever
+ * the caller passes, so that an attacker can neither forge a second line nor control a terminal.
  *
- * If stderr is the journal, a line begins with its priority, which journald takes off again:
+ * If stderr is the journal, a line begins with its priority, which journald removes:
  * `journalctl -p warning` then shows warnings and errors (sd-daemon(3), systemd.exec(5)).
  */
 #include "common/log.h"
@@ -36,16 +36,15 @@ static enum log_level log_level = LOG_LEVEL_INFO;
 static bool log_is_journal;
 static char log_source[32] = "master";
 
-/* Of the lines that this process has lost: how many a line has told of, and log_tick has counted.
- */
+/* Lines lost by this process that a log_lost line has reported, and that log_tick has returned. */
 static uint64_t lost_reported, lost_counted;
 
-/* Names of the levels, and what they are to journald: SD_ERR, SD_WARNING, SD_INFO, SD_DEBUG. */
+/* Names of the levels, and their priorities in journald: SD_ERR, SD_WARNING, SD_INFO, SD_DEBUG. */
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static const char *const level_priorities[] = {"<3>", "<4>", "<6>", "<7>"};
 
 /* True if stderr is connected to the journal: systemd names the socket in JOURNAL_STREAM, as
- * "device:inode" (systemd.exec(5)). A process whose stderr was redirected since has another. */
+ * "device:inode" (systemd.exec(5)). It differs if stderr was redirected since. */
 static bool stderr_is_journal(void)
 {
     const char *const named = getenv("JOURNAL_STREAM");
@@ -70,21 +69,21 @@ int log_open(const char *path, enum log_level level)
 
 void log_set_source(const char *name)
 {
-    /* What was lost before is the parent's to tell. */
+    /* The parent process reports the lines that were lost before. */
     log_sink_forget(log_sink_lost());
     lost_reported = lost_counted = 0;
     snprintf(log_source, sizeof log_source, "%s", name);
 }
 
-/* snprintf's result as the bytes that are really there. */
-static size_t written(int result, size_t room)
+/* Converts snprintf's result to the number of bytes written. */
+static size_t bytes_written(int result, size_t room)
 {
     if (result < 0)
         return 0;
     return (size_t)result < room ? (size_t)result : room - 1;
 }
 
-static size_t line_head(char *line, size_t room, enum log_level level, const char *event)
+static size_t compose_line_head(char *line, size_t room, enum log_level level, const char *event)
 {
     const uint64_t now = clock_wall_ms();
     const time_t seconds = (time_t)(now / 1000);
@@ -93,14 +92,14 @@ static size_t line_head(char *line, size_t room, enum log_level level, const cha
 
     gmtime_r(&seconds, &utc);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-    return written(snprintf(line, room, "%stime=%s.%03uZ level=%s from=%s event=%s",
-                            log_is_journal ? level_priorities[level] : "", date,
-                            (unsigned)(now % 1000), level_names[level], log_source, event),
-                   room);
+    return bytes_written(snprintf(line, room, "%stime=%s.%03uZ level=%s from=%s event=%s",
+                                  log_is_journal ? level_priorities[level] : "", date,
+                                  (unsigned)(now % 1000), level_names[level], log_source, event),
+                         room);
 }
 
-/* The length without a UTF-8 sequence that the cut at the line's end tore apart. */
-static size_t whole_code_points(const char *text, size_t len)
+/* Returns the length without an incomplete UTF-8 sequence at the end of the text. */
+static size_t cut_to_code_points(const char *text, size_t len)
 {
     size_t start = len;
 
@@ -114,19 +113,19 @@ static size_t whole_code_points(const char *text, size_t len)
     return len - start + 1 < wanted ? start - 1 : len;
 }
 
-/* Puts a line together, with its newline; returns its length. */
+/* Composes a line, including its newline. Returns its length. */
 static size_t compose_line(char line[LINE_MAX_BYTES], enum log_level level, const char *event,
                            const char *fmt, va_list args)
 {
     const size_t room = LINE_MAX_BYTES - 1; /* one byte is for the newline */
-    size_t len = line_head(line, room, level, event);
+    size_t len = compose_line_head(line, room, level, event);
 
     if (*fmt != '\0' && len < room - 1) {
         line[len++] = ' ';
-        len += written(vsnprintf(line + len, room - len, fmt, args), room - len);
+        len += bytes_written(vsnprintf(line + len, room - len, fmt, args), room - len);
     }
     if (len == room - 1)
-        len = whole_code_points(line, len);
+        len = cut_to_code_points(line, len);
     for (size_t i = 0; i < len; i++)
         if ((uint8_t)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
@@ -134,7 +133,7 @@ static size_t compose_line(char line[LINE_MAX_BYTES], enum log_level level, cons
     return len;
 }
 
-/* Writes a line whatever the level; returns 0, or -1 if it is lost. */
+/* Writes a line at any level. Returns 0, or -1 if it is lost. */
 __attribute__((format(printf, 3, 4))) static int write_line(enum log_level level, const char *event,
                                                             const char *fmt, ...)
 {
@@ -187,9 +186,9 @@ uint64_t log_tick(void)
     return lost_counted - before;
 }
 
-/* Reads one code point (RFC 3629); returns its length, or 0 where the bytes are not UTF-8. proto/
- * has a faster validator, but common/ may not know it. */
-static size_t code_point(const uint8_t *at, size_t left, uint32_t *out)
+/* Decodes one code point (RFC 3629). Returns its length, or 0 if the bytes are not UTF-8. proto/
+ * has a faster validator, but common/ must not include it. */
+static size_t decode_code_point(const uint8_t *at, size_t left, uint32_t *out)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const size_t len = at[0] < 0x80   ? 1
@@ -212,17 +211,17 @@ static size_t code_point(const uint8_t *at, size_t left, uint32_t *out)
     return len;
 }
 
-/* Whether a terminal shows the code point as itself: no control characters, no line or paragraph
- * separator, nothing that turns the direction of the text after it (UAX #9). */
-static bool harmless(uint32_t c)
+/* True if the code point is safe to print: not a control character, not a line or paragraph
+ * separator, and without effect on the direction of the text (UAX #9). */
+static bool is_safe_to_print(uint32_t c)
 {
     if (c < 0x20 || (c >= 0x7f && c < 0xa0))
         return false;
     return !(c >= 0x2028 && c <= 0x202e) && !(c >= 0x2066 && c <= 0x2069);
 }
 
-/* Appends a byte as an escape. */
-static char *escape(char *out, uint8_t byte)
+/* Appends a byte as an escape sequence. Returns the new end. */
+static char *append_escape(char *out, uint8_t byte)
 {
     static const char letters[] = "\"\"\\\\\nn\rr\tt"; /* pairs: the byte, its letter */
     static const char digits[] = "0123456789abcdef";
@@ -240,12 +239,12 @@ static char *escape(char *out, uint8_t byte)
     return out;
 }
 
-/* How many bytes to show: at most QUOTE_INPUT, and no part of a code point. */
-static size_t quote_cut(const uint8_t *at, size_t len)
+/* Returns how many bytes to quote: at most QUOTE_INPUT, and only whole code points. */
+static size_t quotable_length(const uint8_t *at, size_t len)
 {
     if (len <= QUOTE_INPUT)
         return len;
-    return whole_code_points((const char *)at, QUOTE_INPUT);
+    return cut_to_code_points((const char *)at, QUOTE_INPUT);
 }
 
 static char *quote_bytes(char *out, const uint8_t *at, size_t len, bool *bare)
@@ -254,11 +253,11 @@ static char *quote_bytes(char *out, const uint8_t *at, size_t len, bool *bare)
 
     while (i < len) {
         uint32_t c = 0;
-        const size_t size = code_point(at + i, len - i, &c);
+        const size_t size = decode_code_point(at + i, len - i, &c);
 
-        if (size == 0 || !harmless(c) || c == '"' || c == '\\') {
+        if (size == 0 || !is_safe_to_print(c) || c == '"' || c == '\\') {
             for (size_t end = i + (size ? size : 1); i < end; i++)
-                out = escape(out, at[i]);
+                out = append_escape(out, at[i]);
             *bare = false;
             continue;
         }
@@ -276,7 +275,7 @@ const char *log_quote(const void *bytes, size_t len)
     static char buffers[QUOTE_BUFFERS][QUOTE_OUTPUT];
     static unsigned next;
     char *const buffer = buffers[next++ % QUOTE_BUFFERS];
-    const size_t shown = quote_cut(bytes, len);
+    const size_t shown = quotable_length(bytes, len);
     bool bare = len > 0 && shown == len;
     char *out = quote_bytes(buffer + 1, bytes, shown, &bare);
 

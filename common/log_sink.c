@@ -1,18 +1,18 @@
 /*
- * See log_sink.h. stderr may be a pipe or a socket whose reader has stopped: a container's log
- * driver, a hung collector, journald. Then write(2) would wait for it, in a worker that serves
- * clients or in the master that replaces workers. O_NONBLOCK is not ours to set on stderr, because
- * whoever started the server shares its open file description. So
+ * See log_sink.h. stderr may be a pipe or a socket whose reader has stalled: a container's log
+ * driver, a hung collector, journald. write(2) would then block a worker that serves clients, or
+ * the master. Setting O_NONBLOCK on stderr would also affect the process that started the server,
+ * because it shares the open file description. Therefore:
  *
- *   a pipe or a terminal   is opened again by way of /proc/self/fd, with O_NONBLOCK
+ *   a pipe or a terminal   is opened again through /proc/self/fd, with O_NONBLOCK
  *   a socket               is written to with MSG_DONTWAIT
- *   a file                 is written to as it is: it does not wait for a reader
+ *   a file                 is written to directly: it has no reader to wait for
  *
- * A file on a network filesystem whose server has gone can still block; docs/operations.md says so.
- * A pipe takes a line of up to PIPE_BUF bytes whole or not at all (pipe(7)).
+ * A file on a network filesystem whose server is down can still block; docs/operations.md says so.
+ * A pipe accepts a line of up to PIPE_BUF bytes entirely or not at all (pipe(7)).
  *
- * All processes share one descriptor table, so the log file's descriptor keeps its number for good:
- * opening it again puts the new file in the old one's place with dup3, in one step for everybody.
+ * All processes share one descriptor table, so the log file's descriptor keeps its number: dup3
+ * replaces it by the reopened file atomically, for all processes at once.
  */
 #include "common/log_sink.h"
 
@@ -28,14 +28,15 @@ static int stderr_fd = STDERR_FILENO; /* stderr as the log writes to it */
 static bool stderr_is_socket;
 static uint64_t lost_lines;
 
-/* Opens what stderr is again, so that its flags are the log's own. */
+/* Opens the file behind stderr again, so that the log can set flags of its own. */
 static int reopen_stderr(void)
 {
     const int flags = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     const int fd = open("/proc/self/fd/2", flags);
     if (fd != -1)
         return fd;
-    /* A pipe of another user cannot be opened. What shares it sees O_NONBLOCK, too, then. */
+    /* A pipe of another user cannot be opened: set O_NONBLOCK on the shared description after all.
+     */
     const int shared = fcntl(STDERR_FILENO, F_GETFL);
     if (shared != -1)
         fcntl(STDERR_FILENO, F_SETFL, shared | O_NONBLOCK);
@@ -48,19 +49,19 @@ static bool is_same_file(int fd, const struct stat *file)
     return fstat(fd, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
 }
 
-static void look_at_stderr(void)
+static void inspect_stderr(void)
 {
     struct stat file;
     if (fstat(STDERR_FILENO, &file) == -1 ||
         (stderr_fd != STDERR_FILENO && is_same_file(stderr_fd, &file)))
         return;
     if (stderr_fd != STDERR_FILENO)
-        close(stderr_fd); /* stderr has become another file */
+        close(stderr_fd); /* stderr was redirected */
     stderr_is_socket = S_ISSOCK(file.st_mode);
     stderr_fd = stderr_is_socket || S_ISREG(file.st_mode) ? STDERR_FILENO : reopen_stderr();
 }
 
-static bool is_file_open(void)
+static bool sink_is_file(void)
 {
     return sink_fd != STDERR_FILENO && sink_fd != stderr_fd;
 }
@@ -68,7 +69,7 @@ static bool is_file_open(void)
 int log_sink_open(const char *path)
 {
     if (path == NULL || *path == '\0') {
-        look_at_stderr();
+        inspect_stderr();
         sink_fd = stderr_fd;
         return 0;
     }
@@ -77,7 +78,7 @@ int log_sink_open(const char *path)
     const int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
     if (fd == -1)
         return -1;
-    if (!is_file_open()) {
+    if (!sink_is_file()) {
         sink_fd = fd;
         return 0;
     }
@@ -88,7 +89,7 @@ int log_sink_open(const char *path)
     return placed == -1 ? -1 : 0;
 }
 
-static ssize_t write_at_once(const char *line, size_t len)
+static ssize_t write_without_waiting(const char *line, size_t len)
 {
     if (sink_fd == stderr_fd && stderr_is_socket)
         return send(sink_fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -99,7 +100,7 @@ int log_sink_write(const char *line, size_t len)
 {
     ssize_t written;
     do
-        written = write_at_once(line, len);
+        written = write_without_waiting(line, len);
     while (written == -1 && errno == EINTR);
     if (written == (ssize_t)len)
         return 0;

@@ -1,5 +1,5 @@
 /*
- * See open_fds.h. System calls and searching alone, so that a signal handler may ask.
+ * See open_fds.h. Uses only system calls and string searches, because a signal handler calls it.
  */
 #include "common/open_fds.h"
 
@@ -12,7 +12,7 @@
 int open_fds_end(void)
 {
     static const char name[] = "\nFDSize:";
-    char text[4096]; /* it stands within the first 300 bytes */
+    char text[4096]; /* FDSize is within the first 300 bytes */
     const int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     if (fd == -1)
         return -1;

@@ -1,6 +1,6 @@
 /*
- * See version.h. This is the only file that is compiled with the name, so that a commit does not
- * compile everything again.
+ * See version.h. Only this file is compiled with WSPUSHD_BUILD, so that a new commit does not
+ * recompile everything.
  */
 #include "common/version.h"
 

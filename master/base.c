@@ -1,6 +1,7 @@
 /*
- * See base.h. libevent tells nobody which descriptor its epoll set is. It is the first that a base
- * opens, so the lowest that was free; and it watches what the base watches, which is looked at.
+ * See base.h. libevent has no function that returns the descriptor of its epoll set. It is the
+ * first descriptor that a base opens, so it has the lowest free number; to be sure, this file
+ * checks that the set watches what the base watches.
  */
 #include "master/base.h"
 
@@ -9,12 +10,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-static void on_nothing(evutil_socket_t fd, short what, void *arg)
+static void on_quiet_event(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what, (void)arg;
 }
 
-static int lowest_free(int any)
+static int lowest_free_fd(int any)
 {
     const int fd = dup(any);
     close(fd);
@@ -23,7 +24,7 @@ static int lowest_free(int any)
 
 bool base_is_around(int set, const struct slot *slot)
 {
-    struct epoll_event quiet; /* as libevent has it for EV_CLOSED */
+    struct epoll_event quiet; /* as libevent registers EV_CLOSED */
     memset(&quiet, 0, sizeof(quiet));
     quiet.events = EPOLLRDHUP;
     quiet.data.fd = slot->epoll_fd;
@@ -31,10 +32,11 @@ bool base_is_around(int set, const struct slot *slot)
 }
 
 /*
- * Lets libevent register something cheap under the number of the slot's epoll set, and then puts
- * the carried set, in which that is registered, in the place of libevent's own.
+ * Makes libevent use the carried set. First libevent registers a cheap descriptor (the eventfd)
+ * under the number of the slot's epoll set; then the carried set, in which the slot's set is
+ * already registered under that number, replaces libevent's own.
  */
-static bool carry_on(const struct base *base, const struct slot *slot, int carried)
+static bool adopt_carried_set(const struct base *base, const struct slot *slot, int carried)
 {
     const int kept = fcntl(slot->epoll_fd, F_DUPFD_CLOEXEC, 0);
     if (kept == -1)
@@ -50,15 +52,15 @@ static bool carry_on(const struct base *base, const struct slot *slot, int carri
 
 int base_open(struct base *base, const struct slot *slot, int carried)
 {
-    base->set = lowest_free(slot->epoll_fd);
+    base->set = lowest_free_fd(slot->epoll_fd);
     base->event_base = event_base_new();
     if (!base->event_base)
         return -1;
     base->quiet =
-        event_new(base->event_base, slot->epoll_fd, EV_CLOSED | EV_PERSIST, on_nothing, NULL);
+        event_new(base->event_base, slot->epoll_fd, EV_CLOSED | EV_PERSIST, on_quiet_event, NULL);
     if (!base->quiet)
         return -1;
-    const bool done = carried != -1 && carry_on(base, slot, carried);
+    const bool done = carried != -1 && adopt_carried_set(base, slot, carried);
     if (carried != -1)
         close(carried);
     if (!done && event_add(base->quiet, NULL) == -1)

@@ -5,10 +5,10 @@
  *     │   quiet: EPOLLRDHUP              │                ─▶ client ...
  *     └─▶ eventfd, link, listeners ...   └ outlives every process
  *
- * The master makes it before the first fork: so every successor has the slot's set registered and
- * changes that (EPOLL_CTL_MOD) when it begins to read. To register it anew (EPOLL_CTL_ADD) the
- * kernel goes through all of its connections, to see that no sets watch each other in a circle: 3
- * ms for 10,000 of them. So libevent's set is carried over an upgrade, too.
+ * The master creates it before the first fork, so every successor finds the slot's set registered
+ * and only modifies the registration (EPOLL_CTL_MOD) when it begins to read. Registering it again
+ * (EPOLL_CTL_ADD) would make the kernel walk all of the set's connections, to rule out cycles of
+ * epoll sets: 3 ms for 10,000 of them. For the same reason libevent's set survives an upgrade.
  */
 #ifndef WSPUSHD_MASTER_BASE_H
 #define WSPUSHD_MASTER_BASE_H
@@ -20,15 +20,16 @@
 
 struct base {
     struct event_base *event_base; /* this process never runs it */
-    struct event *quiet;           /* watches the slot's set for what an epoll set never has */
-    int set;                       /* libevent's epoll set; -1: not known */
+    struct event *quiet;           /* watches the slot's set for an event that never occurs */
+    int set;                       /* libevent's epoll set; -1: unknown */
 };
 
-/* Makes one. `carried`: a set around the slot's, the version before an upgrade's, or -1; it is
- * closed. Returns 0, or -1. */
+/* Creates the base. `carried`: libevent's epoll set of the version before an upgrade, which watches
+ * the slot's set, or -1; takes and closes it. Returns 0, or -1. */
 int base_open(struct base *base, const struct slot *slot, int carried);
 
-/* Whether a descriptor is an epoll set that watches the slot's. If so, it is quiet from now on. */
+/* True if `set` is an epoll set that watches the slot's set. If so, also resets what it watches for
+ * to the event that never occurs. */
 bool base_is_around(int set, const struct slot *slot);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * See change.h. What is done for a change, reload.c and upgrade.c know; here is when it may begin,
- * when it has ended, and who is told.
+ * See change.h. reload.c and upgrade.c carry out a change; this file decides when a change may
+ * begin and when it has ended, and reports its outcome.
  */
 #include "master/change.h"
 
@@ -16,8 +16,8 @@
 #include <string.h>
 
 enum {
-    LOOK_EVERY_MS = 20, /* for whether every worker serves */
-    SERVE_MARGIN_S = 5  /* beyond `watchdog`, within which one that hangs is replaced */
+    LOOK_EVERY_MS = 20, /* how often to check that every worker serves */
+    SERVE_MARGIN_S = 5  /* on top of `watchdog`, after which a hanging worker is replaced */
 };
 
 static void (*const begin[CHANGE_COUNT])(struct master *master) = {
@@ -27,11 +27,11 @@ static void (*const begin[CHANGE_COUNT])(struct master *master) = {
 
 static struct {
     bool under_way;
-    bool start; /* nobody has asked for it, and nobody gets a report */
+    bool start; /* the start of the program, which has no report */
     enum change_kind kind;
     enum change_outcome outcome;
     uint64_t decided_ms;
-    char text[2 * CHANGE_TEXT_MAX]; /* the board cuts it, and says so */
+    char text[2 * CHANGE_TEXT_MAX]; /* the board truncates it visibly */
     struct event *look;
 } change;
 
@@ -44,9 +44,9 @@ void change_note(const char *line)
     strcat(change.text, line);
 }
 
-static void start(struct master *master, enum change_kind kind)
+static void begin_change(struct master *master, enum change_kind kind)
 {
-    event_del(change.look); /* of a start that is not over yet: who is told is told after this */
+    event_del(change.look); /* of a start that has not ended: READY=1 then follows this change */
     change.under_way = true;
     change.start = false;
     change.kind = kind;
@@ -56,8 +56,8 @@ static void start(struct master *master, enum change_kind kind)
     begin[kind](master);
 }
 
-/* Begins what was asked for meanwhile; its end begins what is left. */
-static void next(struct master *master)
+/* Begins the first change that was requested meanwhile; when that ends, the next one begins. */
+static void begin_next_change(struct master *master)
 {
     _Atomic uint32_t *asked = &master->segment.board->asked;
     const uint32_t bits = atomic_load_explicit(asked, memory_order_relaxed);
@@ -67,10 +67,10 @@ static void next(struct master *master)
     if (kind == CHANGE_COUNT)
         return;
     atomic_store_explicit(asked, bits & ~(1u << kind), memory_order_relaxed);
-    start(master, (enum change_kind)kind);
+    begin_change(master, (enum change_kind)kind);
 }
 
-static void finish(struct master *master)
+static void finish_change(struct master *master)
 {
     event_del(change.look);
     rollback_end();
@@ -85,17 +85,18 @@ static void finish(struct master *master)
     if (master->stopping)
         return;
     notify_ready(master);
-    next(master);
+    begin_next_change(master);
 }
 
-/* Not for ever: who has made a change by which workers die must be able to make another. */
-static bool is_late(const struct master *master)
+/* True if it is time to give up: an operator whose change makes workers crash must be able to make
+ * another change. */
+static bool change_is_late(const struct master *master)
 {
     const uint64_t limit_s = (uint64_t)master->config->watchdog + SERVE_MARGIN_S;
     return !change.start && clock_mono_ms() - change.decided_ms > limit_s * 1000;
 }
 
-static void give_up(enum change_outcome outcome, const char *line)
+static void give_up_waiting(enum change_outcome outcome, const char *line)
 {
     if (change.outcome == CHANGE_REFUSED)
         return;
@@ -103,10 +104,10 @@ static void give_up(enum change_outcome outcome, const char *line)
     change_note(line);
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void check_change_end(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
-    const bool probation = rollback_possible(), late = is_late(master);
+    const bool probation = rollback_possible(), late = change_is_late(master);
     const bool serving = probation ? supervise_proven(master) : supervise_serving(master);
     (void)fd, (void)what;
     if (probation && !serving && (late || supervise_failing(master))) {
@@ -115,11 +116,11 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         return;
     }
     if (master->stopping)
-        give_up(CHANGE_REFUSED, "the server is stopping");
+        give_up_waiting(CHANGE_REFUSED, "the server is stopping");
     else if (!serving && late)
-        give_up(CHANGE_FAILED, "not every worker is serving: see the log");
+        give_up_waiting(CHANGE_FAILED, "not every worker is serving: see the log");
     if (master->stopping || serving || late)
-        finish(master);
+        finish_change(master);
 }
 
 void change_end(struct master *master, enum change_outcome outcome)
@@ -127,7 +128,7 @@ void change_end(struct master *master, enum change_outcome outcome)
     change.outcome = outcome;
     change.decided_ms = clock_mono_ms();
     event_add(change.look, &(struct timeval){0, LOOK_EVERY_MS * 1000});
-    on_look(-1, 0, master);
+    check_change_end(-1, 0, master);
 }
 
 void change_ask(struct master *master, enum change_kind kind)
@@ -139,11 +140,12 @@ void change_ask(struct master *master, enum change_kind kind)
         atomic_store_explicit(asked, atomic_load_explicit(asked, memory_order_relaxed) | 1u << kind,
                               memory_order_relaxed);
     else
-        start(master, kind);
+        begin_change(master, kind);
 }
 
-/* It may have ended with the version before, which is this one. */
-static enum change_outcome end_of_upgrade(void)
+/* Returns the outcome of an upgrade. If it was rolled back, this process is the previous version.
+ */
+static enum change_outcome outcome_of_upgrade(void)
 {
     const char *why = rollback_reason();
     if (!why)
@@ -156,12 +158,12 @@ static enum change_outcome end_of_upgrade(void)
 
 int change_open(struct master *master)
 {
-    change.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
+    change.look = event_new(master->base, -1, EV_PERSIST, check_change_end, master);
     if (!change.look || reload_open(master) == -1)
         return -1;
     change.under_way = true;
     change.start = !handover_resumed();
     change.kind = CHANGE_UPGRADE;
-    change_end(master, end_of_upgrade());
+    change_end(master, outcome_of_upgrade());
     return 0;
 }

@@ -1,14 +1,14 @@
 /*
- * Planned changes: a reload, an upgrade. One at a time, and each ends with a report on the board
- * and with READY=1; whoever asks meanwhile gets his after it.
+ * Planned changes: a reload or an upgrade. Only one runs at a time; it ends with a report on the
+ * board (shm/board.h) and READY=1 to systemd. Changes requested meanwhile run after it.
  *
  *            change_ask                 change_end
  *    idle ──────────────▶ under way ──────────────▶ decided ──▶ idle
  *     ▲    RELOADING=1                                  │ every worker serves: report, READY=1
- *     └───────────────── another one is asked for ──────┘
+ *     └───────────────── another one was requested ─────┘
  *
- * The start of the program is one that nobody has asked for; where it is the second half of an
- * upgrade, that ends here.
+ * The start of the program is handled as a change without a report; or, in the new version, as the
+ * second half of the upgrade.
  */
 #ifndef WSPUSHD_MASTER_CHANGE_H
 #define WSPUSHD_MASTER_CHANGE_H
@@ -16,18 +16,19 @@
 #include "master/master.h"
 #include "shm/board.h"
 
-/* The workers have just been started for the first time. Returns 0, or -1. */
+/* Call after the workers were first started: waits until they serve, and reports an upgrade.
+ * Returns 0, or -1. */
 int change_open(struct master *master);
 
-/* A reload or an upgrade is wanted: begins it, or notes it while another is under way. */
+/* Requests a reload or an upgrade: begins it, or records the request while another change runs. */
 void change_ask(struct master *master, enum change_kind kind);
 
-/* Adds a line to the report of the change under way. */
+/* Adds a line to the report of the current change. */
 void change_note(const char *line);
 
-/* The change under way is decided: it happens; or it is refused, and nothing changes; or a part of
- * it has failed. Reported once every worker serves; as failed where they do not in time; as refused
- * where the server stops before. */
+/* Sets the outcome of the current change: done, refused (nothing changes), or failed in part. The
+ * report follows once every worker serves. It says failed if they do not in time, and refused if
+ * the server stops first. */
 void change_end(struct master *master, enum change_outcome outcome);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * See deaths.h. Deaths of the workers' own making wait less steeply than the others, because each
- * two of them may well be progress: one push less that kills.
+ * See deaths.h. The delay after deaths by the workers' own fault grows more slowly than the other,
+ * because every two of them may be progress: one fatal push is skipped from then on.
  */
 #include "master/deaths.h"
 
-/* Doubles with each `step`, from DEATHS_WAIT_FIRST_MS on. */
-static uint32_t wait_after(uint32_t steps)
+/* Returns DEATHS_WAIT_FIRST_MS, doubled `steps` times, at most DEATHS_WAIT_LAST_MS. */
+static uint32_t delay_after_steps(uint32_t steps)
 {
     uint32_t ms = DEATHS_WAIT_FIRST_MS;
     while (steps-- > 0 && ms < DEATHS_WAIT_LAST_MS)
@@ -27,8 +27,9 @@ uint32_t deaths_note(struct deaths *deaths, uint64_t lived_ms, bool own)
     deaths->own += own;
     deaths->young += lived_ms < DEATHS_YOUNG_MS;
     if (own)
-        return deaths->own > DEATHS_FREE ? wait_after((deaths->own - DEATHS_FREE - 1) / 4) : 0;
-    return deaths->young > 0 ? wait_after(deaths->young - 1) : 0;
+        return deaths->own > DEATHS_FREE ? delay_after_steps((deaths->own - DEATHS_FREE - 1) / 4)
+                                         : 0;
+    return deaths->young > 0 ? delay_after_steps(deaths->young - 1) : 0;
 }
 
 uint32_t deaths_failing(const struct deaths *deaths)

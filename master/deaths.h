@@ -1,18 +1,18 @@
 /*
- * Deaths of one slot's workers in a row: how long the next start waits, and when the node is not to
- * be called ready any more. Pure arithmetic; supervise.c keeps one of these for each slot.
+ * The back-off after deaths of one slot's workers: how long the next start is delayed, and when the
+ * node no longer counts as ready. Pure arithmetic; supervise.c keeps one struct for each slot.
  *
- *   a worker dies                       the next starts
- *   ----------------------------------  ----------------------------------------------------------
- *   of its own making, the 1st to 4th   at once: what has killed two of them is set aside by the
- *     time in a row                       next (shm/words.h)
- *   of its own making, the 5th time     after 10 ms, twice as long after each 4 more, at most 10 s
- *     and on
- *   otherwise (SIGKILL above all),      at once
- *     after 100 ms or more
- *   otherwise, younger                  after 10 ms, twice as long each time, at most 10 s
+ *   cause of a worker's death             its successor starts
+ *   ------------------------------------  --------------------------------------------------------
+ *   its own fault, 1st to 4th time in a   at once: a message that has killed two workers is skipped
+ *     row                                   by the next (shm/words.h)
+ *   its own fault, 5th time in a row and  after 10 ms, doubled after each 4 more deaths, at most
+ *     later                                 10 s
+ *   external (usually SIGKILL), after     at once
+ *     it lived 100 ms or longer
+ *   external, before 100 ms               after 10 ms, doubled each time, at most 10 s
  *
- * "In a row" ends when a worker has lived for DEATHS_SETTLED_MS.
+ * A row of deaths ends when a worker has lived for DEATHS_SETTLED_MS.
  */
 #ifndef WSPUSHD_MASTER_DEATHS_H
 #define WSPUSHD_MASTER_DEATHS_H
@@ -23,25 +23,24 @@
 enum {
     DEATHS_YOUNG_MS = 100,
     DEATHS_SETTLED_MS = 10000,
-    DEATHS_FREE = 4, /* of the workers' own making, in a row: they cost no wait */
+    DEATHS_FREE = 4, /* deaths by the workers' own fault, in a row, that cause no delay */
     DEATHS_WAIT_FIRST_MS = 10,
     DEATHS_WAIT_LAST_MS = 10000
 };
 
 struct deaths {
-    uint32_t own;   /* in a row, of the workers' own making */
-    uint32_t young; /* in a row, before DEATHS_YOUNG_MS */
+    uint32_t own;   /* deaths in a row by the workers' own fault */
+    uint32_t young; /* deaths in a row before DEATHS_YOUNG_MS */
 };
 
-/* Notes a death after `lived_ms` milliseconds; `own`: of the worker's own making (obituary.h).
- * Returns for how many milliseconds the next start waits: 0 to DEATHS_WAIT_LAST_MS. */
+/* Records a death after `lived_ms` milliseconds; `own`: by the worker's own fault (obituary.h).
+ * Returns the delay of the next start in milliseconds: 0 to DEATHS_WAIT_LAST_MS. */
 uint32_t deaths_note(struct deaths *deaths, uint64_t lived_ms, bool own);
 
-/* Notes that a worker has been alive for `lived_ms` milliseconds. */
+/* Records that a worker has been alive for `lived_ms` milliseconds. */
 void deaths_note_life(struct deaths *deaths, uint64_t lived_ms);
 
-/* Returns how many deaths in a row make the slot's worker one that keeps dying, or 0 if it does
- * not. */
+/* Returns the number of deaths in a row if the slot's workers keep dying, or 0. */
 uint32_t deaths_failing(const struct deaths *deaths);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * See event_log.h. libevent writes its warnings to stderr, one line for each event that fails. That
- * is not the form of our log, and was 1.3 million lines in three seconds for an accept(2) without
+ * See event_log.h. By default libevent writes its warnings to stderr, one line for each failed
+ * event. That is not logfmt, and made 1.3 million lines in three seconds when accept(2) ran out of
  * descriptors.
  */
 #include "master/event_log.h"
@@ -12,8 +12,8 @@
 
 enum { LINES_A_SECOND = 10 };
 
-/* libevent's own severities do not matter: whatever it says unasked is a warning to us. */
-static void on_message(int severity, const char *message)
+/* Logs any message as a warning: libevent's own severities do not matter here. */
+static void log_libevent_message(int severity, const char *message)
 {
     static struct log_limit limit;
     uint64_t suppressed = 0;
@@ -25,5 +25,5 @@ static void on_message(int severity, const char *message)
 
 void event_log_open(void)
 {
-    event_set_log_callback(on_message);
+    event_set_log_callback(log_libevent_message);
 }

@@ -1,11 +1,11 @@
 /*
- * What libevent has to say goes through the log, not to stderr as it is.
+ * Redirects libevent's messages from stderr to the log.
  */
 #ifndef WSPUSHD_MASTER_EVENT_LOG_H
 #define WSPUSHD_MASTER_EVENT_LOG_H
 
-/* Takes libevent's messages over: event `libevent`, ten lines a second of each process at most.
- * Before the first event base; workers inherit it. */
+/* Logs libevent's messages as event `libevent`, at most ten lines a second in each process. Call
+ * before the first event base is created; workers inherit the redirection. */
 void event_log_open(void);
 
 #endif

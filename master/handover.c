@@ -1,5 +1,5 @@
 /*
- * See handover.h.
+ * See handover.h. The first half runs in the old version, the second half in the new one.
  */
 #include "master/handover.h"
 
@@ -20,16 +20,17 @@
 
 /* ---- Before execve ---- */
 
-static void keep_open(int fd)
+static void keep_open_at_exec(int fd)
 {
     if (fd > 0)
         fcntl(fd, F_SETFD, 0);
 }
 
 /*
- * Whatever is open ends with this program: what an earlier upgrade has kept, sockets to Redis, and
- * where workers were killed, what they were accepting or closing and nobody has found yet: the new
- * version would take that for its own. `clients`: but theirs, and what a successor takes up.
+ * Sets close-on-exec on every descriptor: those kept by an earlier upgrade, sockets to Redis, and
+ * sockets that killed workers were accepting or closing and that no successor has found yet. The
+ * new version would mistake them for its own. `clients`: except the clients' and the slots'
+ * descriptors, which a successor takes over.
  */
 static void close_at_exec(const struct master *master, bool clients)
 {
@@ -40,14 +41,14 @@ static void close_at_exec(const struct master *master, bool clients)
             fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-static void keep_slots(const struct master *master)
+static void keep_slots_open(const struct master *master)
 {
     for (uint32_t i = 0; i < master->slots; i++) {
         const struct slot *slot = &master->segment.slot[i];
-        keep_open(slot->epoll_fd);
-        keep_open(slot->event_fd);
-        keep_open(atomic_load(&slot->link.fd));
-        keep_open(atomic_load(&slot->parcel));
+        keep_open_at_exec(slot->epoll_fd);
+        keep_open_at_exec(slot->event_fd);
+        keep_open_at_exec(atomic_load(&slot->link.fd));
+        keep_open_at_exec(atomic_load(&slot->parcel));
     }
 }
 
@@ -55,10 +56,10 @@ void handover_prepare(const struct master *master, bool clients)
 {
     close_at_exec(master, clients);
     if (clients)
-        keep_slots(master);
+        keep_slots_open(master);
 }
 
-static void tell(FILE *told, int fd)
+static void print_descriptor(FILE *told, int fd)
 {
     if (fd > 0)
         fprintf(told, " %d", fd);
@@ -73,10 +74,10 @@ char *handover_text(const struct master *master, int first)
         return NULL;
     fprintf(told, "%d", first);
     for (size_t i = 0; i < master->listeners.count; i++)
-        tell(told, master->listeners.fd[i]);
-    tell(told, master->listeners.admin);
+        print_descriptor(told, master->listeners.fd[i]);
+    print_descriptor(told, master->listeners.admin);
     for (uint32_t i = 0; first > 0 && i < master->slots; i++)
-        tell(told, master->charge[i].base.set);
+        print_descriptor(told, master->charge[i].base.set);
     if (fclose(told) == 0)
         return text;
     free(text);
@@ -86,17 +87,17 @@ char *handover_text(const struct master *master, int first)
 void handover_keep(const char *text)
 {
     char *at;
-    keep_open((int)strtol(text, &at, 10));
+    keep_open_at_exec((int)strtol(text, &at, 10));
     while (*at == ' ')
-        keep_open((int)strtol(at, &at, 10));
+        keep_open_at_exec((int)strtol(at, &at, 10));
 }
 
 /* ---- After it ---- */
 
 static struct {
-    int first;    /* the segment, or minus the number of the upgrade; 0: nothing was */
-    int old;      /* the segment, where it is of another layout; 0: it is not, or closed */
-    size_t count; /* of what else was named */
+    int first;    /* the segment, or minus the number of the upgrade; 0: no handover */
+    int old;      /* the segment if it has another layout; 0: it has not, or it is closed */
+    size_t count; /* of the other listed descriptors */
     struct kept {
         int fd;
         bool taken;
@@ -108,10 +109,10 @@ bool handover_is_due(void)
     return getenv(HANDOVER_VARIABLE);
 }
 
-/* Of " 5 6 7". Returns 0, or -1 with errno. */
-static int read_kept(char *text)
+/* Parses " 5 6 7". Returns 0, or -1 with errno. */
+static int read_kept_descriptors(char *text)
 {
-    const size_t most = strlen(text); /* more than enough */
+    const size_t most = strlen(text); /* more than there can be */
     brought.kept = calloc(most + 1, sizeof(*brought.kept));
     if (!brought.kept)
         return -1;
@@ -120,8 +121,8 @@ static int read_kept(char *text)
     return 0;
 }
 
-/* The descriptor that was named stays open as it is: there may be a way back. */
-static int open_segment(struct master *master)
+/* Opens or migrates the segment. Its descriptor stays open and unchanged, for a rollback. */
+static int take_up_segment(struct master *master)
 {
     const int fd = fcntl(brought.first, F_DUPFD_CLOEXEC, 0);
     uint64_t from;
@@ -145,10 +146,10 @@ int handover_take_up(struct master *master)
     if (!at)
         return 0;
     brought.first = (int)strtol(at, &at, 10);
-    if (read_kept(at) == -1)
+    if (read_kept_descriptors(at) == -1)
         return -1;
     unsetenv(HANDOVER_VARIABLE);
-    return handover_restarted() ? 0 : open_segment(master);
+    return handover_restarted() ? 0 : take_up_segment(master);
 }
 
 void handover_carry_on(const struct master *master)
@@ -179,7 +180,7 @@ bool handover_is_same(void)
     return brought.first > 0 && brought.old == 0;
 }
 
-static int take(struct kept *kept)
+static int take_kept_descriptor(struct kept *kept)
 {
     kept->taken = true;
     return kept->fd;
@@ -189,7 +190,7 @@ int handover_listener(const struct listen_address *address)
 {
     for (struct kept *kept = brought.kept; kept < brought.kept + brought.count; kept++)
         if (!kept->taken && inherit_is_bound(kept->fd, address))
-            return take(kept);
+            return take_kept_descriptor(kept);
     return -1;
 }
 
@@ -197,7 +198,7 @@ int handover_set(const struct slot *slot)
 {
     for (struct kept *kept = brought.kept; kept < brought.kept + brought.count; kept++)
         if (!kept->taken && base_is_around(kept->fd, slot))
-            return take(kept);
+            return take_kept_descriptor(kept);
     return -1;
 }
 

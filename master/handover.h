@@ -1,13 +1,13 @@
 /*
- * What goes through execve(2) from one version of the server to another: open descriptors, and the
- * environment variable that says which of them are what.
+ * The handover of an upgrade: what one version of the server passes to the next through execve(2).
+ * These are open descriptors, and an environment variable that lists them:
  *
  *   WSPUSHD_UPGRADE="5 7 8 21 23"   an upgrade: the segment; then listening sockets and the epoll
  *                                   sets of the workers' event bases (base.h), in any order
  *   WSPUSHD_UPGRADE="-4 7 8"        a restart, for upgrade number 4: listening sockets
  *
- * The rest stands in the segment: each slot's descriptors, and the clients' by their records. Which
- * of those named is which they say themselves.
+ * All other descriptors are recorded in the segment: each slot's own, and the clients' by their
+ * records. The new version recognises a listed descriptor by its address or by what it watches.
  */
 #ifndef WSPUSHD_MASTER_HANDOVER_H
 #define WSPUSHD_MASTER_HANDOVER_H
@@ -18,55 +18,56 @@
 
 /* ---- Before execve ---- */
 
-/* What an upgrade hands over stays open, everything else is closed by close-on-exec; `clients`: of
- * a restart, whose clients are gone, nothing stays. Async-signal-safe. */
+/* Sets close-on-exec on all descriptors except those that an upgrade hands over. `clients`: false
+ * for a restart, whose clients are gone: then no descriptor stays open. Async-signal-safe. */
 void handover_prepare(const struct master *master, bool clients);
 
-/* The variable's value, malloc'ed, or NULL with errno. `first` is its first number. */
+/* Returns the variable's value, owned, or NULL with errno. `first` is its first number. */
 char *handover_text(const struct master *master, int first);
 
-/* What the value names stays open, too. Async-signal-safe. */
+/* Clears close-on-exec on the descriptors that the value lists. Async-signal-safe. */
 void handover_keep(const char *text);
 
 /* ---- After it ---- */
 
-/* Whether there is anything, so that nothing may be closed that was inherited. */
+/* True if the variable is set: then inherited descriptors must not be closed. */
 bool handover_is_due(void);
 
-/* Takes the segment over. Returns 1, 0 where there is none to be had, for this is an ordinary start
- * or a restart, -1 with errno. A segment of another layout stays open beside the one that it has
- * become, for the way back (rollback.h), until handover_end. */
+/* Takes over the segment. Returns 1; 0 if there is none, because this is an ordinary start or a
+ * restart; or -1 with errno. If the segment had another layout, the original stays open besides the
+ * migrated one until handover_end, for a rollback (rollback.h). */
 int handover_take_up(struct master *master);
 
-/* Where it is a restart for an upgrade: the new segment's board goes on with the number that was
- * asked for. */
+/* After a restart for an upgrade, continues the new segment's board with the number of that
+ * upgrade. */
 void handover_carry_on(const struct master *master);
 
-/* Whether this start is the second half of an upgrade; and whether of one that is a restart. */
+/* True if this start is the second half of an upgrade; and if that upgrade is a restart. */
 bool handover_resumed(void);
 bool handover_restarted(void);
 
-/* The first number of the value; 0: there was none. */
+/* Returns the first number of the variable's value, or 0 if it was not set. */
 int handover_first(void);
 
-/* Whether the segment that was named is of this version's layout, and so the one in use. Asked
+/* True if the handed-over segment has this version's layout, so that it is in use unchanged. Call
  * before handover_end. */
 bool handover_is_same(void);
 
-/* The inherited listening socket that is bound to `address`, or -1. */
+/* Takes the handed-over listening socket that is bound to `address`. Returns it, or -1. */
 int handover_listener(const struct listen_address *address);
 
-/* The inherited epoll set that watches the slot's, or -1: base.h. */
+/* Takes the handed-over epoll set that watches the slot's set (base.h). Returns it, or -1. */
 int handover_set(const struct slot *slot);
 
-/* Whether a descriptor was named, taken or not: while this start may fail it is not closed. */
+/* True if the variable listed the descriptor, taken or not: it must stay open while a rollback is
+ * possible. */
 bool handover_brought(int fd);
 
-/* Nothing is taken any more: closes what nobody has taken. push.conf may have changed where the
- * upgrade is a restart. */
+/* Closes the listed descriptors that were not taken: after a restart for an upgrade, push.conf may
+ * have changed. Nothing can be taken afterwards. */
 void handover_close_others(void);
 
-/* There is no way back any more. */
+/* Call when a rollback is no longer possible: closes the original of a migrated segment. */
 void handover_end(void);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * See inherit.h. Sockets are told apart by their addresses and not by their names, which are only
- * logged: so a unit file needs no knowledge of push.conf, and a mistake in one is not a listener
- * with another's rights.
+ * See inherit.h. Sockets are matched by their addresses, not by their names, which are only logged.
+ * So a unit file need not know push.conf, and a mistake in it cannot turn the admin socket into a
+ * public listener.
  */
 #include "master/inherit.h"
 
@@ -28,8 +28,8 @@ static struct {
     bool used[PASSED_MAX];
 } passed;
 
-/* The name of the passed socket `index`: an element of LISTEN_FDNAMES. */
-static const char *name_of(int index)
+/* Returns the name of the passed socket `index`, an element of LISTEN_FDNAMES, quoted. */
+static const char *name_of_passed(int index)
 {
     const char *at = getenv("LISTEN_FDNAMES");
     for (; at && index > 0; index--) {
@@ -40,7 +40,7 @@ static const char *name_of(int index)
     return log_quote(at ? at : "", len < NAME_MAX_SHOWN ? len : NAME_MAX_SHOWN);
 }
 
-static const char *address_of(int fd, char *out, size_t size)
+static const char *address_of_passed(int fd, char *out, size_t size)
 {
     struct sockaddr_storage addr = {0};
     socklen_t len = sizeof(addr);
@@ -49,22 +49,23 @@ static const char *address_of(int fd, char *out, size_t size)
     return config_address_text((const struct sockaddr *)&addr, len, out, size);
 }
 
-static int refuse(int fd, const char *why)
+static int refuse_passed_socket(int fd, const char *why)
 {
     char text[160];
-    const char *address = address_of(fd, text, sizeof(text));
-    log_error("inherit_failed", "fd=%d name=%s address=%s why=%s", fd, name_of(fd - FIRST_FD),
-              log_quote(address, strlen(address)), log_quote(why, strlen(why)));
+    const char *address = address_of_passed(fd, text, sizeof(text));
+    log_error("inherit_failed", "fd=%d name=%s address=%s why=%s", fd,
+              name_of_passed(fd - FIRST_FD), log_quote(address, strlen(address)),
+              log_quote(why, strlen(why)));
     return -1;
 }
 
-/* A socket that has been bound but does not listen yet will do, too. */
-static int prepare(int fd)
+/* Prepares a passed socket, which may be bound only or already listening. Returns 0, or -1. */
+static int prepare_passed_socket(int fd)
 {
     const int flags = fcntl(fd, F_GETFL);
     if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
         fcntl(fd, F_SETFD, FD_CLOEXEC) == -1 || listen(fd, BACKLOG) == -1)
-        return refuse(fd, strerror(errno));
+        return refuse_passed_socket(fd, strerror(errno));
     return 0;
 }
 
@@ -80,21 +81,21 @@ int inherit_open(void)
     }
     passed.count = (int)count;
     for (int i = 0; i < passed.count; i++)
-        if (prepare(FIRST_FD + i) == -1)
+        if (prepare_passed_socket(FIRST_FD + i) == -1)
             return -1;
     return 0;
 }
 
 /* ---- Addresses ---- */
 
-static bool same_inet(const struct sockaddr *bound, const struct sockaddr *wanted)
+static bool is_same_inet(const struct sockaddr *bound, const struct sockaddr *wanted)
 {
     const struct sockaddr_in *a = (const struct sockaddr_in *)bound;
     const struct sockaddr_in *b = (const struct sockaddr_in *)wanted;
     return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
 }
 
-static bool same_inet6(const struct sockaddr *bound, const struct sockaddr *wanted)
+static bool is_same_inet6(const struct sockaddr *bound, const struct sockaddr *wanted)
 {
     const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)bound;
     const struct sockaddr_in6 *b = (const struct sockaddr_in6 *)wanted;
@@ -102,7 +103,8 @@ static bool same_inet6(const struct sockaddr *bound, const struct sockaddr *want
            memcmp(&a->sin6_addr, &b->sin6_addr, sizeof(a->sin6_addr)) == 0;
 }
 
-/* systemd's ListenStream=8080 is [::]:8080 for IPv4, too, and stands for "0.0.0.0:8080". */
+/* True if an IPv6 socket also serves the wanted "0.0.0.0:port": systemd's ListenStream=8080 opens
+ * [::]:8080 for IPv4 and IPv6. */
 static bool covers_any_inet(int fd, const struct sockaddr *bound, const struct sockaddr *wanted)
 {
     const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)bound;
@@ -127,9 +129,9 @@ bool inherit_is_bound(int fd, const struct listen_address *address)
     if (bound->sa_family != wanted->sa_family)
         return false;
     if (bound->sa_family == AF_INET)
-        return same_inet(bound, wanted);
+        return is_same_inet(bound, wanted);
     if (bound->sa_family == AF_INET6)
-        return same_inet6(bound, wanted);
+        return is_same_inet6(bound, wanted);
     return bound->sa_family == AF_UNIX &&
            strcmp(((const struct sockaddr_un *)bound)->sun_path,
                   ((const struct sockaddr_un *)wanted)->sun_path) == 0;
@@ -145,7 +147,7 @@ int inherit_take(const struct listen_address *address)
             continue;
         passed.used[i] = true;
         log_info("inherited", "address=%s fd=%d name=%s",
-                 log_quote(address->text, strlen(address->text)), fd, name_of(i));
+                 log_quote(address->text, strlen(address->text)), fd, name_of_passed(i));
         return fd;
     }
     return -1;
@@ -163,7 +165,7 @@ int inherit_end(void)
 
 int inherit_unnamed(int fd)
 {
-    return refuse(fd, "push.conf names this address in neither listen nor admin");
+    return refuse_passed_socket(fd, "push.conf names this address in neither listen nor admin");
 }
 
 int inherit_check(void)

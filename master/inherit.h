@@ -1,37 +1,38 @@
 /*
- * Listening sockets that systemd has opened before us: sd_listen_fds(3)'s protocol.
+ * Socket activation: listening sockets that systemd has opened and passes (sd_listen_fds(3)).
  *
  *   LISTEN_PID=1234  LISTEN_FDS=2  LISTEN_FDNAMES=wspushd.socket:wspushd-admin.socket
  *                              └──▶ descriptors 3 and 4
  *
- * push.conf says what is listened on, as always; a socket that is passed takes the place of the one
- * that would be opened for the address that it is bound to. The environment stays as it is, for it
- * holds as long as the pid does.
+ * push.conf still decides on which addresses the server listens; a passed socket is used instead of
+ * opening one for the address that it is bound to. The environment variables are not removed: they
+ * stay valid as long as the pid does, across upgrades.
  */
 #ifndef WSPUSHD_MASTER_INHERIT_H
 #define WSPUSHD_MASTER_INHERIT_H
 
 #include "common/config.h"
 
-/* Finds what was passed. Call it once, before anything is opened. Returns 0, or -1 after logging
- * why it cannot be used. */
+/* Finds the passed sockets. Call once, before opening any descriptor. Returns 0, or -1 after
+ * logging why a socket cannot be used. */
 int inherit_open(void);
 
-/* The passed socket that is bound to `address`, listening and non-blocking, or -1. It is then in
- * use. */
+/* Takes the passed socket that is bound to `address`: listening and non-blocking. Returns it, or
+ * -1. */
 int inherit_take(const struct listen_address *address);
 
-/* Whether a socket is bound to the address. */
+/* True if the socket is bound to the address. */
 bool inherit_is_bound(int fd, const struct listen_address *address);
 
-/* Whether a descriptor was passed: then its file is systemd's, who goes on listening. */
+/* True if the descriptor was passed: then its file belongs to systemd, which keeps listening. */
 bool inherit_owns(int fd);
 
-/* The number behind the last descriptor that was passed. Lower ones are passed or not listening. */
+/* Returns the number after the last passed descriptor. No other listening socket has a lower
+ * number. */
 int inherit_end(void);
 
-/* Whether all are in use: nobody would ever accept who connects to one that is not. Returns 0, or
- * -1 after logging which. */
+/* Checks that all passed sockets are taken, because clients of one that is not would never be
+ * accepted. Returns 0, or -1 after logging the first that is not. */
 int inherit_check(void);
 
 /* Logs that push.conf does not name the address of a passed socket. Returns -1. */

@@ -1,5 +1,5 @@
 /*
- * Listening sockets: made by the master, shared by all workers through the one descriptor table.
+ * Listening sockets: opened by the master, used by all workers through the shared descriptor table.
  */
 #ifndef WSPUSHD_MASTER_LISTEN_H
 #define WSPUSHD_MASTER_LISTEN_H
@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* The sockets that a configuration asks for. */
+/* The listening sockets of a configuration. */
 struct listeners {
     int *fd; /* one for each of config->listen_at */
     size_t count;
@@ -16,16 +16,16 @@ struct listeners {
 };
 
 /*
- * Opens what `config` asks for: non-blocking, with the options that accepted sockets are to have. A
- * socket of `old` (NULL: none) that is bound to the address is used on; so is one that was passed
- * for it (inherit.h, handover.h). A unix socket whose server is gone is replaced, one that answers
- * is not. Returns 0, or -1 after logging why: then everything is as it was.
+ * Opens the sockets of `config`: non-blocking, with the options that accepted sockets inherit.
+ * Reuses a socket of `old` (NULL: none) that is bound to the address, or one that was passed for it
+ * (inherit.h, handover.h). Replaces a unix socket whose server is gone, but not one that accepts
+ * connections. Returns 0, or -1 after logging why; then nothing has changed.
  */
 int listeners_open(struct listeners *listeners, const struct config *config,
                    const struct listeners *old);
 
-/* Closes the sockets of `old` but those that `fresh` (NULL: nobody) uses on, and frees it. The file
- * of a unix socket is removed unless it was passed to us. */
+/* Closes the sockets of `old` except those that `fresh` (NULL: none) reuses, and frees it. Removes
+ * the file of a unix socket unless systemd passed the socket. */
 void listeners_close(struct listeners *old, const struct listeners *fresh);
 
 #endif

@@ -37,8 +37,8 @@ struct options {
     bool check;
 };
 
-/* Returns -1 to go on, or the status to exit with. */
-static int parse(int argc, char **argv, struct options *options)
+/* Parses the command line. Returns -1 to continue, or the exit status. */
+static int parse_command_line(int argc, char **argv, struct options *options)
 {
     struct invocation *invocation = &options->invocation;
     static const struct option words[] = {
@@ -80,17 +80,17 @@ static int parse(int argc, char **argv, struct options *options)
     return -1;
 }
 
-/* Descriptors that whoever started us had left open would look like leaks (worker/audit.c);
- * those that systemd passes are 3 and up, sd_listen_fds(3). */
-static void close_inherited(void)
+/* Closes descriptors that the parent process left open, which would look like leaks
+ * (worker/audit.c). Those that systemd passes have the numbers 3 and up (sd_listen_fds(3)). */
+static void close_inherited_descriptors(void)
 {
     const char *passed = getenv("LISTEN_FDS");
     const unsigned first = 3 + (passed ? (unsigned)strtoul(passed, NULL, 10) : 0);
     close_range(first, ~0U, 0);
 }
 
-/* Says so if the limit on open files, as it is here, allows fewer clients than push.conf does. */
-static void warn_of_limit(const struct config *config, const char *file)
+/* Warns if this process's limit on open files allows fewer clients than max_connections. */
+static void print_limit_warning(const struct config *config, const char *file)
 {
     const struct budget budget = master_budget(config);
     if (budget.clients < config->max_connections)
@@ -104,13 +104,13 @@ static void warn_of_limit(const struct config *config, const char *file)
 int main(int argc, char **argv)
 {
     if (!upgrade_inherits())
-        close_inherited();
+        close_inherited_descriptors();
     rollback_begin(argv);
     static struct options options = {.invocation.file = "push.conf"};
     const struct invocation *invocation = &options.invocation;
     options.invocation.argv = argv;
     options.invocation.binary = rollback_binary();
-    const int done = parse(argc, argv, &options);
+    const int done = parse_command_line(argc, argv, &options);
     if (done >= 0)
         return done;
     const char *kept = rollback_config();
@@ -123,7 +123,7 @@ int main(int argc, char **argv)
         if (unfit)
             return unfit;
         config_warn(config, invocation->file, stderr);
-        warn_of_limit(config, invocation->file);
+        print_limit_warning(config, invocation->file);
         printf("%s: ok\n", invocation->file);
         config_free(config);
         return EXIT_SUCCESS;

@@ -1,6 +1,6 @@
 /*
- * See master.h. Everything that can fail because of the configuration or the system is done before
- * the first worker exists; from then on the master only waits.
+ * See master.h. Every step that can fail because of the configuration or the system happens before
+ * the first worker exists; from then on the master only waits for events.
  */
 #include "master/master.h"
 
@@ -25,22 +25,22 @@
 #include <unistd.h>
 
 enum {
-    LINK_OUT_SIZE = 1 << 20, /* bytes of subscription commands that wait in shared memory */
-    SLOTS_MIN = 16,   /* that a reload may bring into use; unused ones cost next to nothing */
-    TOPICS_EACH = 16, /* of a connection, on average: only those that there are cost memory */
+    LINK_OUT_SIZE = 1 << 20, /* bytes of unsent subscription commands in shared memory */
+    SLOTS_MIN = 16,   /* a reload may add workers up to this; unused slots cost next to nothing */
+    TOPICS_EACH = 16, /* topics of a connection, on average; unused memberships cost no memory */
     MEMBERSHIPS_MIN = 1 << 16,
     MEMBERSHIPS_MAX = 1 << 26,
     PAGE = 4096
 };
 
-static int failed(const char *what)
+static int log_start_failure(const char *what)
 {
     log_error("start_failed", "what=%s why=%s", what,
               log_quote(strerror(errno), strlen(strerror(errno))));
     return -1;
 }
 
-static uint32_t power_of_two(uint64_t least)
+static uint32_t round_up_to_power(uint64_t least)
 {
     uint32_t size = PAGE;
     while (size < least)
@@ -48,7 +48,7 @@ static uint32_t power_of_two(uint64_t least)
     return size;
 }
 
-/* Any worker may be the home of all connections or of all their topics. */
+/* Returns the number of memberships of each worker, which may be the home of all topics. */
 static uint32_t memberships_for(const struct config *config)
 {
     const uint64_t memberships = (uint64_t)config->max_connections * TOPICS_EACH;
@@ -57,7 +57,7 @@ static uint32_t memberships_for(const struct config *config)
     return memberships > MEMBERSHIPS_MAX ? MEMBERSHIPS_MAX : (uint32_t)memberships;
 }
 
-static uint32_t cores(void)
+static uint32_t count_cores(void)
 {
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
     return online > 0 ? (uint32_t)online : 1;
@@ -65,15 +65,15 @@ static uint32_t cores(void)
 
 uint32_t master_workers(const struct config *config)
 {
-    const uint32_t workers = config->workers ? config->workers : cores();
+    const uint32_t workers = config->workers ? config->workers : count_cores();
     return workers < WORKERS_MAX ? workers : WORKERS_MAX;
 }
 
-/* Room for twice as many workers as there are cores. Without the shared descriptors no connection
- * can move, and no other number of workers ever be. */
+/* Returns the number of slots: twice the number of cores. Without shared descriptors connections
+ * cannot move between workers, so the number of workers cannot change. */
 static uint32_t slots_for(const struct config *config, uint32_t workers)
 {
-    uint32_t slots = 2 * cores() > SLOTS_MIN ? 2 * cores() : SLOTS_MIN;
+    uint32_t slots = 2 * count_cores() > SLOTS_MIN ? 2 * count_cores() : SLOTS_MIN;
     if (slots < workers || !config->share_descriptors)
         slots = workers;
     return slots < WORKERS_MAX ? slots : WORKERS_MAX;
@@ -86,9 +86,8 @@ struct budget master_budget(const struct config *config)
                         workers);
 }
 
-/* Returns how many records there are. A connection has the record of its descriptor's number, and
- * the server's own descriptors have high and low numbers alike. There may be as many workers as
- * slots. */
+/* Returns the number of connection records. A connection has the record of its descriptor's number,
+ * and the server's own descriptors may have any numbers. Assumes as many workers as slots. */
 static uint32_t capacity_for(const struct config *config, uint32_t slots)
 {
     const uint32_t limit = budget_raise_limit();
@@ -104,20 +103,20 @@ static struct segment_shape shape_for(const struct config *config, uint32_t work
         .workers = slots,
         .capacity = capacity_for(config, slots),
         .memberships = memberships_for(config),
-        .ring_size = power_of_two((uint64_t)config->max_push + (256 << 10)),
-        .link_in_size = power_of_two(2 * (uint64_t)config->max_push + PAGE),
+        .ring_size = round_up_to_power((uint64_t)config->max_push + (256 << 10)),
+        .link_in_size = round_up_to_power(2 * (uint64_t)config->max_push + PAGE),
         .link_out_size = LINK_OUT_SIZE,
     };
 }
 
-static int open_listeners(struct master *master)
+static int open_first_listeners(struct master *master)
 {
     if (inherit_open() == -1)
         return -1;
     return listeners_open(&master->listeners, master->config, NULL);
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_second_tick(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
     supervise_watch(arg);
@@ -125,7 +124,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     log_tick();
 }
 
-static int open_segment(struct master *master)
+static int create_or_resume_segment(struct master *master)
 {
     const int resumed = handover_take_up(master);
     if (resumed != 0)
@@ -144,47 +143,47 @@ static int open_segment(struct master *master)
     return 0;
 }
 
-static int begin(struct master *master)
+static int start_master(struct master *master)
 {
     event_log_open();
     master->base = event_base_new();
     if (!master->base || signals_open(master) == -1)
-        return failed("event loop");
+        return log_start_failure("event loop");
     budget_raise_limit();
-    if (open_segment(master) == -1)
-        return failed("shared memory");
+    if (create_or_resume_segment(master) == -1)
+        return log_start_failure("shared memory");
     master->slots = master->segment.header->shape.workers;
     fault_meet_at("master");
-    if (open_listeners(master) == -1)
+    if (open_first_listeners(master) == -1)
         return -1;
     rollback_arm(master);
     if (upgrade_open() == -1)
-        return failed("memfd_create");
-    /* valgrind knows no pidfd; without it the workers do not notice when the master dies. */
+        return log_start_failure("memfd_create");
+    /* valgrind does not support pidfds; without one, workers do not notice the master's death. */
     master->self_fd = pidfd_open(getpid(), 0);
     if (master->self_fd == -1 && master->config->share_descriptors)
-        return failed("pidfd_open");
-    master->tick = event_new(master->base, -1, EV_PERSIST, on_tick, master);
+        return log_start_failure("pidfd_open");
+    master->tick = event_new(master->base, -1, EV_PERSIST, on_second_tick, master);
     if (!master->tick || event_add(master->tick, &(struct timeval){1, 0}) == -1 ||
         supervise_open(master) == -1)
-        return failed("workers");
+        return log_start_failure("workers");
     handover_close_others();
     if (handover_is_same())
-        rollback_arm(master); /* of what there is by now */
+        rollback_arm(master); /* with the descriptors that are open by now */
     else
-        rollback_end(); /* the version before would not know what workers do from here on */
-    /* Before supervise_start, which notes what the master has open. */
+        rollback_end(); /* the previous version cannot read what workers write from here on */
+    /* Before supervise_start, which records the master's open descriptors. */
     if (notify_open(master) == -1)
-        return failed("NOTIFY_SOCKET");
+        return log_start_failure("NOTIFY_SOCKET");
     if (supervise_start(master) == -1)
-        return failed("workers");
+        return log_start_failure("workers");
     fault_meet_at("supervisor");
     if (change_open(master) == -1)
-        return failed("event loop");
+        return log_start_failure("event loop");
     return 0;
 }
 
-/* The addresses of `listen` as they are written, separated by commas. Returns `out`. */
+/* Writes the addresses of `listen`, separated by commas, to `out`. Returns `out`. */
 static const char *listen_text(const struct config *config, char *out, size_t size)
 {
     size_t len = 0;
@@ -196,8 +195,8 @@ static const char *listen_text(const struct config *config, char *out, size_t si
     return out;
 }
 
-/* Says so if the limit on open files allows fewer clients than push.conf does. */
-static void warn_of_limit(const struct config *config, const struct budget *budget)
+/* Warns if the limit on open files allows fewer clients than max_connections. */
+static void log_limit_warning(const struct config *config, const struct budget *budget)
 {
     if (budget->clients < config->max_connections)
         log_warn(
@@ -208,14 +207,14 @@ static void warn_of_limit(const struct config *config, const struct budget *budg
             budget->limit, config->max_connections, budget->clients);
 }
 
-/* All that an operator asks first: which build, with which file, where it listens, which Redis. */
+/* Logs the operator's first questions: the build, the file, the addresses, Redis. */
 static void log_started(const struct master *master)
 {
     const struct config *config = master->config;
     const struct budget budget = master_budget(config);
     char listen[1024], redis[512];
 
-    warn_of_limit(config, &budget);
+    log_limit_warning(config, &budget);
     listen_text(config, listen, sizeof(listen));
     config_redis_text(&config->redis_at, redis, sizeof(redis));
     log_info("started",
@@ -232,7 +231,7 @@ int master_run(struct config *config, const struct invocation *invocation)
     master.config = config;
     master.invocation = invocation;
     master.workers = master_workers(config);
-    if (begin(&master) == -1)
+    if (start_master(&master) == -1)
         return 2;
     log_started(&master);
     event_base_dispatch(master.base);

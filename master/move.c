@@ -1,11 +1,11 @@
 /*
- * See move.h. The master looks at the stages instead of being told of them: so a death changes
- * nothing for it, and there is no message that could be lost. What it writes of the segment is the
- * plan; and when nobody runs a slot any more, it gives the memory of it back.
+ * See move.h. The master polls the stages of the slots instead of receiving messages: so no message
+ * can be lost, and the death of a worker changes nothing. The master writes only the plan to the
+ * segment; and it frees the memory of a slot that no process uses any more.
  *
- * Where something does not come within its time, the move is given up as long as nothing has
- * changed hands. After that it can only be waited for: workers that hang are killed and those that
- * die are replaced as ever (supervise.c), and each goes on where the last one was.
+ * If a phase times out, the move is cancelled as long as no connection has changed its owner. After
+ * that the master can only wait: hanging workers are killed and dead ones replaced as always
+ * (supervise.c), and each successor continues where its predecessor was.
  */
 #include "master/move.h"
 
@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 enum {
-    PREPARE_MS = 60 * 1000, /* to subscribe what may be a million channels */
-    FENCE_MS = 10 * 1000,   /* from HOLD, when clients have to wait, to GIVE */
-    REST_MS = 10 * 1000,    /* to give up what has been given up */
-    COMPLAIN_MS = 10 * 1000 /* between log lines when there is no way back */
+    PREPARE_MS = 60 * 1000, /* for PREPARE: a worker may subscribe a million channels */
+    FENCE_MS = 10 * 1000,   /* from HOLD, when new clients begin to wait, to GIVE */
+    REST_MS = 10 * 1000,    /* for workers to unsubscribe the channels that they gave away */
+    COMPLAIN_MS = 10 * 1000 /* between log lines when the move can no longer be cancelled */
 };
 
 static struct {
@@ -34,18 +34,18 @@ static const char *const phase_names[] = {
 #undef PHASE_NAME
 };
 
-/* By phase: the stage that ends it. GIVE ends with the processes. */
+/* The stage of a slot that ends each phase. GIVE ends when the processes have exited. */
 static const enum plan_stage ends_with[] = {
     [PLAN_PREPARE] = STAGE_PREPARED, [PLAN_HOLD] = STAGE_HELD,  [PLAN_SETTLE] = STAGE_SETTLED,
     [PLAN_FENCE] = STAGE_FENCED,     [PLAN_TAKE] = STAGE_TAKEN,
 };
 
-static struct plan plan_now(const struct master *master)
+static struct plan current_plan(const struct master *master)
 {
     return segment_plan(&master->segment);
 }
 
-static void set_plan(struct master *master, struct plan plan)
+static void publish_plan(struct master *master, struct plan plan)
 {
     log_debug("move", "phase=%s active=%u other=%u", phase_names[plan.phase], plan.active,
               plan.other);
@@ -53,37 +53,37 @@ static void set_plan(struct master *master, struct plan plan)
     supervise_wake(master);
 }
 
-static void set_phase(struct master *master, enum plan_phase phase)
+static void publish_phase(struct master *master, enum plan_phase phase)
 {
-    struct plan plan = plan_now(master);
+    struct plan plan = current_plan(master);
     if (phase == PLAN_REST)
         move.rest_ms = clock_mono_ms();
     plan.phase = phase;
-    set_plan(master, plan);
+    publish_plan(master, plan);
 }
 
 void move_begin(struct master *master, uint32_t workers)
 {
-    const struct plan plan = {.number = plan_now(master).number + 1,
+    const struct plan plan = {.number = current_plan(master).number + 1,
                               .phase = PLAN_PREPARE,
                               .active = master->workers,
                               .other = workers};
     move.began_ms = clock_mono_ms();
     log_info("moving", "from=%u to=%u", plan.active, plan.other);
-    set_plan(master, plan);
+    publish_plan(master, plan);
     for (uint32_t i = plan.active; i < plan.other; i++)
         supervise_run(master, i);
 }
 
 bool move_lets_go(const struct master *master, uint32_t i)
 {
-    const struct plan plan = plan_now(master);
+    const struct plan plan = current_plan(master);
     return plan.phase == PLAN_GIVE || (plan.phase == PLAN_REST && i >= plan.active);
 }
 
 /* ---- The phases ---- */
 
-static bool all_have(const struct master *master, struct plan plan, uint32_t slots)
+static bool all_reached_stage(const struct master *master, struct plan plan, uint32_t slots)
 {
     for (uint32_t i = 0; i < slots; i++)
         if (slot_stage(&master->segment.slot[i], plan.number) < ends_with[plan.phase])
@@ -91,7 +91,7 @@ static bool all_have(const struct master *master, struct plan plan, uint32_t slo
     return true;
 }
 
-static bool all_left(const struct master *master, struct plan plan)
+static bool all_workers_left(const struct master *master, struct plan plan)
 {
     for (uint32_t i = 0; i < plan_slots(plan); i++)
         if (!master->charge[i].left)
@@ -99,20 +99,20 @@ static bool all_left(const struct master *master, struct plan plan)
     return true;
 }
 
-/* Nobody runs: the successors begin with the other number. */
-static void change_places(struct master *master, struct plan plan)
+/* Begins TAKE when no worker runs: starts the new number of workers. */
+static void begin_take_phase(struct master *master, struct plan plan)
 {
     master->workers = plan.other;
-    set_plan(master, (struct plan){.number = plan.number,
-                                   .phase = PLAN_TAKE,
-                                   .active = plan.other,
-                                   .other = plan.active});
+    publish_plan(master, (struct plan){.number = plan.number,
+                                       .phase = PLAN_TAKE,
+                                       .active = plan.other,
+                                       .other = plan.active});
     for (uint32_t i = 0; i < master->workers; i++)
         supervise_run(master, i);
 }
 
-/* The parcels have been taken; their slots' workers write none before the next move. */
-static void close_parcels(const struct master *master, struct plan plan)
+/* Closes the parcels, which have been taken. Workers write no new ones before the next move. */
+static void close_taken_parcels(const struct master *master, struct plan plan)
 {
     for (uint32_t i = 0; i < plan_slots(plan); i++) {
         const int parcel = atomic_exchange(&master->segment.slot[i].parcel, 0);
@@ -121,9 +121,10 @@ static void close_parcels(const struct master *master, struct plan plan)
     }
 }
 
-/* At rest: whether everybody has given up what is not his any more, and those who are not needed
- * have left; their slots are given back then. A link that hangs is not waited for. */
-static bool is_over(const struct master *master, struct plan plan)
+/* True if, in phase REST, every worker has unsubscribed the channels that it gave away and
+ * superfluous workers have left; then frees their slots. After REST_MS it does not wait for hanging
+ * links. */
+static bool move_is_over(const struct master *master, struct plan plan)
 {
     const bool late = clock_mono_ms() - move.rest_ms > REST_MS;
     for (uint32_t i = 0; i < plan_slots(plan); i++) {
@@ -139,29 +140,29 @@ static bool is_over(const struct master *master, struct plan plan)
     return true;
 }
 
-static void finish(struct master *master, struct plan plan)
+static void finish_move(struct master *master, struct plan plan)
 {
-    close_parcels(master, plan);
-    set_phase(master, PLAN_REST);
+    close_taken_parcels(master, plan);
+    publish_phase(master, PLAN_REST);
     log_info("moved", "from=%u to=%u ms=%llu", plan.other, plan.active,
              (unsigned long long)(clock_mono_ms() - move.began_ms));
 }
 
-/* The stages that the phase waits for are there. */
-static void go_on(struct master *master, struct plan plan)
+/* Begins the next phase: all slots have reached the stage that ends this one. */
+static void begin_next_phase(struct master *master, struct plan plan)
 {
     if (plan.phase == PLAN_TAKE) {
-        finish(master, plan);
+        finish_move(master, plan);
         return;
     }
     if (plan.phase == PLAN_PREPARE)
         move.held_ms = clock_mono_ms();
-    set_phase(master, plan.phase + 1);
+    publish_phase(master, plan.phase + 1);
 }
 
 /* ---- Time ---- */
 
-static void complain(const struct master *master, struct plan plan, uint64_t now)
+static void log_waiting_slots(const struct master *master, struct plan plan, uint64_t now)
 {
     if (now - move.held_ms < FENCE_MS || now - move.complained_ms < COMPLAIN_MS)
         return;
@@ -171,45 +172,46 @@ static void complain(const struct master *master, struct plan plan, uint64_t now
                   slot_stage(&master->segment.slot[i], plan.number), master->charge[i].pid);
 }
 
-static bool is_late(struct plan plan, uint64_t now)
+static bool move_is_late(struct plan plan, uint64_t now)
 {
     return plan.phase == PLAN_PREPARE ? now - move.began_ms > PREPARE_MS
                                       : now - move.held_ms > FENCE_MS;
 }
 
-static void look_at_clock(struct master *master, struct plan plan)
+static void check_move_timeout(struct master *master, struct plan plan)
 {
     const uint64_t now = clock_mono_ms();
     if (plan.phase >= PLAN_GIVE)
-        complain(master, plan, now);
-    else if (is_late(plan, now))
+        log_waiting_slots(master, plan, now);
+    else if (move_is_late(plan, now))
         move_cancel(master, "it took too long");
 }
 
 bool move_look(struct master *master)
 {
-    const struct plan plan = plan_now(master);
+    const struct plan plan = current_plan(master);
     if (plan.phase == PLAN_REST)
-        return is_over(master, plan);
+        return move_is_over(master, plan);
     if (plan.phase == PLAN_GIVE) {
-        if (all_left(master, plan))
-            change_places(master, plan);
-    } else if (all_have(master, plan, plan.phase == PLAN_TAKE ? plan.active : plan_slots(plan))) {
-        go_on(master, plan);
+        if (all_workers_left(master, plan))
+            begin_take_phase(master, plan);
+    } else if (all_reached_stage(master, plan,
+                                 plan.phase == PLAN_TAKE ? plan.active : plan_slots(plan))) {
+        begin_next_phase(master, plan);
     }
-    look_at_clock(master, plan_now(master));
+    check_move_timeout(master, current_plan(master));
     return false;
 }
 
 bool move_cancel(struct master *master, const char *why)
 {
-    const struct plan plan = plan_now(master);
+    const struct plan plan = current_plan(master);
     if (plan.phase == PLAN_REST)
         return true;
     if (plan.phase >= PLAN_GIVE)
         return false;
     log_warn("move_given_up", "phase=%s workers=%u why=%s", phase_names[plan.phase], plan.active,
              log_quote(why, strlen(why)));
-    set_phase(master, PLAN_REST);
+    publish_phase(master, PLAN_REST);
     return true;
 }

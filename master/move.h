@@ -1,29 +1,31 @@
 /*
- * Another number of workers, without closing a connection: the master's part of shm/plan.h, which
- * draws the way. It begins the phases one after another, starts the workers that are new, and those
- * that take over when all have left.
+ * Changes the number of workers without closing a connection. This is the master's part; shm/plan.h
+ * describes all phases. The master begins the phases one after another, starts additional workers,
+ * and restarts the workers that take over once all have left.
  *
  *   move_begin    all PREPARED   HELD      SETTLED    FENCED    all have left    TAKEN
  *     REST ---> PREPARE ---> HOLD ---> SETTLE ---> FENCE ---> GIVE ----------> TAKE ---> REST
  *      ^            |          |         |           |
- *      +------------+----------+---------+-----------+   move_cancel; or it takes too long
+ *      +------------+----------+---------+-----------+   move_cancel, or a timeout
  */
 #ifndef WSPUSHD_MASTER_MOVE_H
 #define WSPUSHD_MASTER_MOVE_H
 
 #include "master/master.h"
 
-/* Begins to share the work among `workers`, a number of slots that there are. */
+/* Begins to distribute the work among `workers` workers, at most master->slots. */
 void move_begin(struct master *master, uint32_t workers);
 
-/* Goes on where it can: called every millisecond. Returns whether the move is over. */
+/* Begins the next phase if all workers have finished this one. Call every millisecond. True if the
+ * move is over. */
 bool move_look(struct master *master);
 
-/* Goes back, if that is still possible. Returns whether no move is under way any more. */
+/* Cancels the move if that is still possible; logs `why`. True if no move is in progress any more.
+ */
 bool move_cancel(struct master *master, const char *why);
 
-/* Whether the worker of the slot, which has ended in good order, has done what the plan asked of it
- * and need not be started again. */
+/* True if the slot's worker, which has exited with status 0, did so as the plan requires and must
+ * not be started again. */
 bool move_lets_go(const struct master *master, uint32_t i);
 
 #endif

@@ -1,11 +1,10 @@
 /*
- * See notify.h. libsystemd would do the same for the price of a library in the process that must
- * not die. Sending never blocks and never fails aloud: a supervisor that does not listen is no
- * reason to serve worse.
+ * See notify.h. libsystemd does the same, but would be one more library in the process that must
+ * not crash. Sending never blocks, and errors are ignored: a supervisor that does not read must not
+ * affect the service.
  *
- * The watchdog speaks for the master alone. A worker that hangs is the master's to replace, which
- * closes no connection; were it told here, systemd would restart the whole service, which closes
- * all of them.
+ * The watchdog covers only the master. The master itself replaces a hanging worker, which closes no
+ * connection; if systemd knew of it, it would restart the whole service, which closes all of them.
  */
 #include "master/notify.h"
 
@@ -23,22 +22,23 @@
 
 static struct {
     struct sockaddr_un addr;
-    socklen_t len; /* 0: nobody wants to know */
+    socklen_t len; /* 0: there is no supervisor to notify */
     int fd;
     bool ready;
-    char status[128]; /* as last told */
+    char status[128]; /* as last sent */
     struct event *watchdog;
 } notify;
 
-static void tell(const char *text)
+static void send_notification(const char *text)
 {
     if (notify.len > 0)
         (void)!sendto(notify.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
                       (const struct sockaddr *)&notify.addr, notify.len);
 }
 
-/* A path, or '@' and a name in the abstract namespace, whose first byte is NUL: unix(7). */
-static bool find_socket(const char *name)
+/* Sets the address from a path, or from '@' and a name in the abstract namespace, whose first byte
+ * is NUL (unix(7)). False if the name is invalid. */
+static bool set_notify_address(const char *name)
 {
     const size_t len = name ? strlen(name) : 0;
     if (len < 2 || len >= sizeof(notify.addr.sun_path) || (*name != '/' && *name != '@'))
@@ -68,13 +68,13 @@ void notify_status(const struct master *master)
     if (!notify.ready || master->stopping || strcmp(status, notify.status) == 0)
         return;
     memcpy(notify.status, status, sizeof(status));
-    tell(status);
+    send_notification(status);
 }
 
 void notify_ready(const struct master *master)
 {
     notify.ready = true;
-    tell("READY=1");
+    send_notification("READY=1");
     notify_status(master);
 }
 
@@ -85,7 +85,7 @@ void notify_reloading(void)
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
              (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
-    tell(text);
+    send_notification(text);
 }
 
 void notify_stopping(uint32_t seconds)
@@ -93,17 +93,17 @@ void notify_stopping(uint32_t seconds)
     char text[96];
     snprintf(text, sizeof(text), "STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%u000000",
              seconds);
-    tell(text);
+    send_notification(text);
 }
 
 /* ---- The watchdog ---- */
 
 void notify_alive(void)
 {
-    tell("WATCHDOG=1");
+    send_notification("WATCHDOG=1");
 }
 
-static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+static void on_watchdog_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what, (void)arg;
     notify_alive();
@@ -117,10 +117,10 @@ uint64_t notify_watchdog_usec(void)
     return strtoull(usec, NULL, 10);
 }
 
-static int add_watchdog(const struct master *master, uint64_t usec)
+static int add_watchdog_timer(const struct master *master, uint64_t usec)
 {
     const struct timeval every = {(time_t)(usec / 1000000), (suseconds_t)(usec % 1000000)};
-    notify.watchdog = event_new(master->base, -1, EV_PERSIST, on_watchdog, NULL);
+    notify.watchdog = event_new(master->base, -1, EV_PERSIST, on_watchdog_timer, NULL);
     return notify.watchdog && event_add(notify.watchdog, &every) == 0 ? 0 : -1;
 }
 
@@ -130,7 +130,7 @@ int notify_open(struct master *master)
     const uint64_t watchdog = notify_watchdog_usec();
     if (!name)
         return 0;
-    if (!find_socket(name)) {
+    if (!set_notify_address(name)) {
         log_warn("notify_socket", "name=%s why=\"neither a path nor an abstract name\"",
                  log_quote(name, strlen(name)));
         return 0;
@@ -140,6 +140,6 @@ int notify_open(struct master *master)
         return -1;
     if (watchdog == 0)
         return 0;
-    notify_alive(); /* the version before an upgrade may have said so long ago */
-    return add_watchdog(master, watchdog / 2 + 1);
+    notify_alive(); /* before an upgrade the previous version may have sent it long ago */
+    return add_watchdog_timer(master, watchdog / 2 + 1);
 }

@@ -1,11 +1,11 @@
 /*
- * See obituary.h. One line says how it died and what it had in hand, a second where the program
- * was. What stands in the slot counts only if it is of this process: who is killed while it starts
- * has said nothing, and its predecessor's words are not its own.
+ * See obituary.h. One log line says how the worker died and what it was doing, a second one is the
+ * backtrace. The words in the slot count only if this process wrote them: a worker that is killed
+ * while it starts has left none, and the slot still has those of its predecessor.
  *
- * Whose doing a death was decides whether what was in hand may be guilty of it. A fault, an abort,
- * a loop that the watchdog ended, an exit in the middle: the worker's own. A signal that another
- * process has sent, SIGKILL above all, may strike anybody at any time.
+ * The cause of a death decides whether the message that the worker was handling is a suspect. A
+ * crash, an abort, a hang that the watchdog ended, or an unexpected exit is the worker's own fault.
+ * A signal from another process, usually SIGKILL, proves nothing.
  */
 #include "master/obituary.h"
 
@@ -31,20 +31,20 @@ void obituary_open(void)
     (void)!backtrace(frame, 1);
 }
 
-static const struct fault *fault_of(const struct slot *slot)
+static const struct fault *fault_of_worker(const struct slot *slot)
 {
     return fault_is_of(&slot->fault, atomic_load(&slot->incarnation)) ? &slot->fault : NULL;
 }
 
-static const char *quote(const char *text)
+static const char *quote_text(const char *text)
 {
     return log_quote(text, strlen(text));
 }
 
 /* ---- The log ---- */
 
-/* How it ended, as pairs. */
-static void describe_end(char out[TEXT_MAX], int status, const struct fault *fault)
+/* Writes how the worker ended, as key=value pairs. */
+static void describe_worker_end(char out[TEXT_MAX], int status, const struct fault *fault)
 {
     if (!WIFSIGNALED(status)) {
         snprintf(out, TEXT_MAX, "status=%d", WEXITSTATUS(status));
@@ -62,8 +62,8 @@ static void describe_end(char out[TEXT_MAX], int status, const struct fault *fau
     }
 }
 
-/* What it had in hand, as pairs. */
-static void describe_hand(char out[TEXT_MAX], const struct slot_words *words)
+/* Writes what the worker was doing, as key=value pairs. */
+static void describe_worker_task(char out[TEXT_MAX], const struct slot_words *words)
 {
     char build[BUILD_ID_TEXT], push[64] = "";
     const uint64_t position = words->position;
@@ -75,10 +75,10 @@ static void describe_hand(char out[TEXT_MAX], const struct slot_words *words)
         snprintf(push, sizeof(push), " source=worker.%u position=%llu", source - 1,
                  (unsigned long long)position);
     snprintf(out, TEXT_MAX, "build=%s doing=%s fd=%u op=%u%s", build,
-             quote(doing_name(words->doing)), words->fd, words->op, push);
+             quote_text(doing_name(words->doing)), words->fd, words->op, push);
 }
 
-static void log_backtrace(uint32_t i, int32_t pid, const struct fault *fault)
+static void log_worker_backtrace(uint32_t i, int32_t pid, const struct fault *fault)
 {
     char text[BACKTRACE_MAX];
     size_t len = 0;
@@ -94,43 +94,43 @@ static void log_backtrace(uint32_t i, int32_t pid, const struct fault *fault)
         log_warn("worker_backtrace", "worker=%u pid=%d frames=\"%s\"", i, pid, text);
 }
 
-static void log_death(const struct master *master, uint32_t i, int status)
+static void log_worker_death(const struct master *master, uint32_t i, int status)
 {
     const struct slot *slot = &master->segment.slot[i];
-    const struct fault *fault = fault_of(slot);
+    const struct fault *fault = fault_of_worker(slot);
     const int32_t pid = master->charge[i].pid;
     char end[TEXT_MAX], hand[TEXT_MAX] = "doing=starting";
-    describe_end(end, status, fault);
+    describe_worker_end(end, status, fault);
     if (words_are_of(&slot->words, atomic_load(&slot->incarnation)))
-        describe_hand(hand, &slot->words);
+        describe_worker_task(hand, &slot->words);
     log_warn("worker_died", "worker=%u pid=%d %s %s", i, pid, end, hand);
     if (fault)
-        log_backtrace(i, pid, fault);
+        log_worker_backtrace(i, pid, fault);
 }
 
-/* ---- The grave ---- */
+/* ---- The record of the cause ---- */
 
-static bool is_fatal(int number)
+static bool is_fatal_signal(int number)
 {
 #define FATAL_IS(fatal) number == (fatal) ||
     return FATAL_SIGNALS(FATAL_IS) false;
 #undef FATAL_IS
 }
 
-static bool is_own_doing(const struct charge *charge, const struct fault *fault, int status)
+static bool is_own_fault(const struct charge *charge, const struct fault *fault, int status)
 {
     if (charge->hung)
         return true;
     if (WIFEXITED(status))
         return WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != WORKER_NOT_STARTED;
-    return is_fatal(WTERMSIG(status)) && (!fault || fault->sender == 0);
+    return is_fatal_signal(WTERMSIG(status)) && (!fault || fault->sender == 0);
 }
 
 bool obituary(const struct master *master, uint32_t i, int status, uint64_t lived_ms)
 {
     struct slot *slot = &master->segment.slot[i];
-    log_death(master, i, status);
-    if (!is_own_doing(&master->charge[i], fault_of(slot), status))
+    log_worker_death(master, i, status);
+    if (!is_own_fault(&master->charge[i], fault_of_worker(slot), status))
         return false;
     grave_dig(slot->grave, &slot->words, &slot->fault, atomic_load(&slot->incarnation),
               lived_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)lived_ms);

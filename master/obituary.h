@@ -1,16 +1,18 @@
 /*
- * What is said of a worker that has died, and what is kept of it for its successor (shm/words.h).
+ * Logs the death of a worker, and records its cause for the successor (shm/words.h).
  */
 #ifndef WSPUSHD_MASTER_OBITUARY_H
 #define WSPUSHD_MASTER_OBITUARY_H
 
 #include "master/master.h"
 
-/* Before the first worker: makes the backtrace(3) that loads what later ones need. */
+/* Call before the first worker starts: calls backtrace(3) once, because the first call loads a
+ * library, which must not happen in a signal handler. */
 void obituary_open(void);
 
-/* Worker `i` has died with this wait status: logs its last words, and digs a grave for what died of
- * its own doing. `lived_ms`: how old it was. Returns whether it died of its own doing. */
+/* Logs the last words of worker `i`, which died with this wait status after `lived_ms`
+ * milliseconds. If it died by its own fault, records in the slot's graves what it was doing. True
+ * if it did. */
 bool obituary(const struct master *master, uint32_t i, int status, uint64_t lived_ms);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * See reload.h. Everything that can fail is done before anything changes. Old listeners stay open
- * while there is a worker that accepts on them: the number of a descriptor that is closed under it
- * could be another's the moment after.
+ * See reload.h. All steps that can fail happen before anything changes. Old listeners stay open
+ * while any worker accepts on them: after a close, another process could get the same descriptor
+ * number for another socket.
  */
 #include "master/reload.h"
 
@@ -15,19 +15,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_EVERY_MS = 1 /* while a reload is under way */ };
+enum { LOOK_EVERY_MS = 1 /* how often to check whether the reload is done */ };
 
 static struct {
     struct event *look;
-    struct listeners old; /* accepted from until the last old worker has left */
+    struct listeners old; /* in use until the last old worker has left */
     bool moving;
-    bool kept;       /* a key kept its value, and the file has another */
-    bool stop_waits; /* for the end of a move that has no way back */
+    bool kept;       /* a key has kept its value, which differs from the file's */
+    bool stop_waits; /* a stop waits for the end of a move that cannot be cancelled */
     enum ending ending;
 } state = {.old.admin = -1};
 
-/* What config_load has printed, as lines of the log. */
-static void log_mistakes(char *text)
+/* Logs the errors that config_load has printed, and adds them to the report. */
+static void log_config_errors(char *text)
 {
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
@@ -38,7 +38,7 @@ static void log_mistakes(char *text)
     }
 }
 
-static void log_kept(const char *key)
+static void log_kept_key(const char *key)
 {
     char line[128];
     log_warn("reload_kept",
@@ -48,7 +48,7 @@ static void log_kept(const char *key)
     state.kept = true;
 }
 
-static struct config *read_again(const struct master *master)
+static struct config *read_config_again(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
     char *mistakes = NULL;
@@ -60,12 +60,12 @@ static struct config *read_again(const struct master *master)
         config_load(invocation->file, invocation->override, invocation->overrides, errors);
     fclose(errors);
     if (!fresh)
-        log_mistakes(mistakes);
+        log_config_errors(mistakes);
     free(mistakes);
     return fresh;
 }
 
-/* ---- On the way ---- */
+/* ---- The end ---- */
 
 bool reload_delays_stop(struct master *master, enum ending ending)
 {
@@ -82,7 +82,7 @@ void reload_close(struct master *master)
     listeners_close(&state.old, &master->listeners);
 }
 
-static void end(struct master *master, enum change_outcome outcome)
+static void end_reload(struct master *master, enum change_outcome outcome)
 {
     event_del(state.look);
     state.moving = false;
@@ -91,8 +91,8 @@ static void end(struct master *master, enum change_outcome outcome)
     change_end(master, outcome);
 }
 
-/* The last old worker has left. */
-static void replaced(struct master *master)
+/* Ends the reload or begins a move: the last old worker has left. */
+static void on_workers_replaced(struct master *master)
 {
     const uint32_t workers = master_workers(master->config);
     listeners_close(&state.old, &master->listeners);
@@ -101,33 +101,34 @@ static void replaced(struct master *master)
     if (state.moving)
         move_begin(master, workers);
     else
-        end(master, CHANGE_DONE);
+        end_reload(master, CHANGE_DONE);
 }
 
-/* Not for ever: the next reload tries again. */
-static void moved(struct master *master)
+/* Ends the reload after the move, even if that was cancelled: the next reload tries again. */
+static void on_move_ended(struct master *master)
 {
     const bool done = master->workers == master_workers(master->config);
     if (!done)
         change_note("workers: the number has not changed: see the log");
-    end(master, done ? CHANGE_DONE : CHANGE_FAILED);
+    end_reload(master, done ? CHANGE_DONE : CHANGE_FAILED);
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void check_reload_progress(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
     (void)fd, (void)what;
     if (master->stopping)
-        end(master, CHANGE_DONE); /* change.c refuses it, for the server stops */
+        end_reload(master,
+                   CHANGE_DONE); /* change.c reports it as refused, because the server stops */
     else if (!state.moving && supervise_reloaded(master))
-        replaced(master);
+        on_workers_replaced(master);
     else if (state.moving && move_look(master))
-        moved(master);
+        on_move_ended(master);
 }
 
 /* ---- The beginning ---- */
 
-static void refuse(struct master *master, struct config *fresh, const char *why)
+static void refuse_reload(struct master *master, struct config *fresh, const char *why)
 {
     log_error("reload_refused", "why=%s", log_quote(why, strlen(why)));
     change_note(why);
@@ -135,8 +136,8 @@ static void refuse(struct master *master, struct config *fresh, const char *why)
     change_end(master, CHANGE_REFUSED);
 }
 
-/* Whether there may be as many workers as that; says why not. */
-static bool has_slots(const struct master *master, const struct config *fresh, char why[96])
+/* True if there are enough slots for the configured number of workers; otherwise writes `why`. */
+static bool has_enough_slots(const struct master *master, const struct config *fresh, char why[96])
 {
     const uint32_t workers = master_workers(fresh);
     const uint32_t most = fresh->share_descriptors ? master->slots : master->workers;
@@ -145,8 +146,8 @@ static bool has_slots(const struct master *master, const struct config *fresh, c
     return workers <= most && (fresh->share_descriptors || workers == most);
 }
 
-/* Nothing can fail from here on. */
-static void take(struct master *master, struct config *fresh, struct listeners listeners)
+/* Puts the new configuration into effect. Nothing can fail from here on. */
+static void apply_config(struct master *master, struct config *fresh, struct listeners listeners)
 {
     state.old = master->listeners;
     master->listeners = listeners;
@@ -163,7 +164,7 @@ static void take(struct master *master, struct config *fresh, struct listeners l
 
 int reload_open(struct master *master)
 {
-    state.look = event_new(master->base, -1, EV_PERSIST, on_look, master);
+    state.look = event_new(master->base, -1, EV_PERSIST, check_reload_progress, master);
     return state.look ? 0 : -1;
 }
 
@@ -171,20 +172,20 @@ void reload(struct master *master)
 {
     struct listeners listeners;
     char why[96];
-    struct config *fresh = read_again(master);
+    struct config *fresh = read_config_again(master);
     if (!fresh) {
         change_end(master, CHANGE_REFUSED);
         return;
     }
     state.kept = false;
-    config_keep(fresh, master->config, log_kept);
+    config_keep(fresh, master->config, log_kept_key);
     if (state.kept)
         change_note(
             "until that restart, an upgrade will be refused (unless the file is changed back)");
-    if (!has_slots(master, fresh, why))
-        refuse(master, fresh, why);
+    if (!has_enough_slots(master, fresh, why))
+        refuse_reload(master, fresh, why);
     else if (listeners_open(&listeners, fresh, &master->listeners) == -1)
-        refuse(master, fresh, "not every listener could be opened: see the log");
+        refuse_reload(master, fresh, "not every listener could be opened: see the log");
     else
-        take(master, fresh, listeners);
+        apply_config(master, fresh, listeners);
 }

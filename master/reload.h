@@ -1,16 +1,16 @@
 /*
- * SIGHUP: push.conf is read again. A file with mistakes changes nothing, and neither does one with
- * a listener that cannot be opened. Otherwise every worker leaves its slot to a successor that has
- * the new configuration and accepts on the new listeners: no connection is closed, no push is lost,
- * and the way is the one that a crash takes, too. Where the number of workers is another, the work
- * is shared anew when that is done (move.h).
+ * SIGHUP: reads push.conf again. If the file has errors, or if a listener cannot be opened, nothing
+ * changes. Otherwise every worker leaves its slot to a successor that has the new configuration and
+ * accepts on the new listeners. No connection is closed and no push is lost, because the successor
+ * takes over as after a crash. If the number of workers changes, the work is then redistributed
+ * (move.h).
  *
  *            reload        all are replaced
  *     idle ----------> replacing ------------------------> moving ----------------> idle
- *                        old listeners are closed,           all have taken what
- *                        the number is the same: idle        is theirs now
+ *                        old listeners are closed;           all have taken over
+ *                        the number is the same: idle        their connections
  *
- * A stop ends a move that can still go back, and waits for one that cannot.
+ * A stop cancels a move if that is still possible, and otherwise waits for its end.
  */
 #ifndef WSPUSHD_MASTER_RELOAD_H
 #define WSPUSHD_MASTER_RELOAD_H
@@ -18,17 +18,17 @@
 #include "master/master.h"
 #include "shm/board.h"
 
-/* Once, before the first reload. Returns 0, or -1. */
+/* Call once, before the first reload. Returns 0, or -1. */
 int reload_open(struct master *master);
 
-/* Begins to reload: one of the changes of change.h. */
+/* Begins a reload: one of the changes of change.h. */
 void reload(struct master *master);
 
-/* Whether a stop has to wait for the end of a move; if so, it begins after it. The second time it
- * need not wait. */
+/* True if a stop must wait for the end of a move; then the stop begins after it. A second call
+ * cannot be delayed. */
 bool reload_delays_stop(struct master *master, enum ending ending);
 
-/* The server stops: closes what a reload has still open. */
+/* Closes the old listeners of an unfinished reload, when the server stops. */
 void reload_close(struct master *master);
 
 #endif

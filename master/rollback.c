@@ -1,7 +1,7 @@
 /*
- * See rollback.h. Everything that going back needs is made ready beforehand, so that it can be done
- * in a signal handler, and by a program whose heap is in ruins. Workers of the new version are
- * killed, as any worker may be at any time: their slots are taken over from what stands in them.
+ * See rollback.h. Everything that a rollback needs is prepared in advance, so that a signal handler
+ * can roll back even if the heap is corrupt. The workers of the new version are killed, which is
+ * safe at any time: the previous version's workers take over their slots as after a crash.
  */
 #include "master/rollback.h"
 
@@ -27,44 +27,44 @@
 #define ROLLBACK_VARIABLE "WSPUSHD_ROLLBACK"
 
 enum {
-    START_S = 60, /* seconds for a new version to take over: migration takes its time */
+    START_S = 60, /* seconds for a new version to take over, including a migration */
     STACK_SIZE = 64 * 1024,
     REASON_MAX = 256
 };
 
-/* Ours stand first in the environment. */
+/* Indices of the server's own variables at the beginning of the environment. */
 enum { TOLD_AT, BINARY_AT, CONFIG_AT, WHY_AT, OURS };
 
 static struct {
-    int program; /* this one, for whom it may be the version before; 0: not known */
-    int before;  /* the version before, on probation; 0: there is no way back */
-    int config;  /* memfd for push.conf as this one took it, or the one before; 0: none */
-    bool back;   /* this is the version before, and has it there */
-    pid_t pid;   /* of who goes */
-    bool left;   /* or has tried to */
+    int program; /* descriptor of this executable, to be offered; 0: unknown */
+    int before;  /* descriptor of the previous executable; 0: no rollback possible */
+    int config;  /* memfd with push.conf of this or the previous version; 0: none */
+    bool back;   /* this is the previous version after a rollback; `config` has its push.conf */
+    pid_t pid;   /* the process that may roll back */
+    bool left;   /* a rollback has been tried */
     char **argv;
-    char **env;                  /* of the version before: what it is told, and what there is */
-    const struct master *master; /* whose workers may run; NULL: nobody's */
-    char why[sizeof(ROLLBACK_VARIABLE "=") + REASON_MAX]; /* with a NUL in the end, always */
+    char **env;                                           /* environment for the previous version */
+    const struct master *master;                          /* NULL: no workers run yet */
+    char why[sizeof(ROLLBACK_VARIABLE "=") + REASON_MAX]; /* always NUL-terminated */
 } way;
 
 extern char **environ;
 
 /* ---- In the old version ---- */
 
-/* A descriptor that was to go through execve goes no further. Whether it is one. */
-static bool take_back(int fd)
+/* Sets close-on-exec on a descriptor again. False if the descriptor is not open. */
+static bool set_close_on_exec(int fd)
 {
     return fd > 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != -1;
 }
 
-static int open_program(void)
+static int open_own_executable(void)
 {
     const int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     return fd == -1 ? 0 : fd;
 }
 
-static bool write_config(const char *text)
+static bool write_config_copy(const char *text)
 {
     const size_t len = strlen(text);
     return ftruncate(way.config, 0) == 0 && pwrite(way.config, text, len, 0) == (ssize_t)len;
@@ -73,7 +73,7 @@ static bool write_config(const char *text)
 void rollback_offer(const char *binary, const char *config)
 {
     char text[16 + PATH_MAX];
-    if (way.program == 0 || way.config == 0 || !write_config(config))
+    if (way.program == 0 || way.config == 0 || !write_config_copy(config))
         return;
     snprintf(text, sizeof(text), "%d %d %s", way.program, way.config, binary);
     setenv(BEFORE_VARIABLE, text, 1);
@@ -84,13 +84,13 @@ void rollback_offer(const char *binary, const char *config)
 void rollback_withdraw(void)
 {
     unsetenv(BEFORE_VARIABLE);
-    take_back(way.program);
-    take_back(way.config);
+    set_close_on_exec(way.program);
+    set_close_on_exec(way.config);
 }
 
-/* ---- Going back ---- */
+/* ---- The rollback ---- */
 
-static void end_workers(const struct master *master)
+static void kill_and_reap_workers(const struct master *master)
 {
     supervise_kill(master);
     for (uint32_t i = 0; i < master->slots; i++)
@@ -103,10 +103,10 @@ void rollback_go(const char *why)
     if (!rollback_possible() || way.pid != getpid() || way.left)
         return;
     way.left = true;
-    alarm(0); /* else it would outlive execve */
+    alarm(0); /* a pending alarm would survive execve */
     strncpy(way.why + sizeof(ROLLBACK_VARIABLE), why, REASON_MAX);
     if (way.master) {
-        end_workers(way.master);
+        kill_and_reap_workers(way.master);
         handover_prepare(way.master, handover_first() > 0);
     }
     fcntl(way.config, F_SETFD, 0);
@@ -114,8 +114,9 @@ void rollback_go(const char *why)
     execveat(way.before, "", way.argv, way.env, AT_EMPTY_PATH);
 }
 
-/* Where there is no way back, the program ends by the signal: SA_RESETHAND. */
-static void on_fatal(int number)
+/* Rolls back on a fatal signal or a timeout. If that fails, the signal kills the process, because
+ * of SA_RESETHAND. */
+static void on_fatal_signal(int number)
 {
     char why[REASON_MAX] = "the new version was killed by SIG";
     if (number == SIGALRM)
@@ -125,14 +126,14 @@ static void on_fatal(int number)
     raise(number);
 }
 
-static void at_exit(void)
+static void rollback_at_exit(void)
 {
     rollback_go("the new version exited: see the log");
 }
 
 /* ---- In the new version ---- */
 
-static bool is_ours(const char *entry)
+static bool is_own_variable(const char *entry)
 {
     static const char *const names[] = {HANDOVER_VARIABLE "=", BEFORE_VARIABLE "=",
                                         BINARY_VARIABLE "=", CONFIG_VARIABLE "=",
@@ -143,7 +144,7 @@ static bool is_ours(const char *entry)
     return false;
 }
 
-static char **make_environment(const char *binary, int config)
+static char **create_environment(const char *binary, int config)
 {
     size_t count = 0, at = OURS;
     while (environ[count])
@@ -156,13 +157,13 @@ static char **make_environment(const char *binary, int config)
     }
     env[WHY_AT] = strcpy(way.why, ROLLBACK_VARIABLE "=");
     for (size_t i = 0; i < count; i++)
-        if (!is_ours(environ[i]))
+        if (!is_own_variable(environ[i]))
             env[at++] = environ[i];
     return env;
 }
 
-/* What is told from here on. The handler finds the one or the other, whole. */
-static bool tell(const char *value)
+/* Replaces the value of WSPUSHD_UPGRADE. A signal handler sees either the old or the new value. */
+static bool set_handover_value(const char *value)
 {
     char *entry, *const before = way.env[TOLD_AT];
     if (!value || asprintf(&entry, HANDOVER_VARIABLE "=%s", value) == -1)
@@ -172,44 +173,46 @@ static bool tell(const char *value)
     return true;
 }
 
-/* SA_NODEFER: a signal that is blocked in its handler would be so in the version before, too. */
-static void install(int number)
+/* Installs the handler. SA_NODEFER, because execve would keep the signal blocked in the previous
+ * version. */
+static void install_handler(int number)
 {
     struct sigaction before;
-    const struct sigaction action = {.sa_handler = on_fatal,
+    const struct sigaction action = {.sa_handler = on_fatal_signal,
                                      .sa_flags = SA_ONSTACK | SA_NODEFER | (int)SA_RESETHAND};
     if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
         sigaction(number, &action, NULL);
 }
 
-static void uninstall(int number)
+static void uninstall_handler(int number)
 {
     struct sigaction now;
-    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == on_fatal)
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == on_fatal_signal)
         signal(number, SIG_DFL);
 }
 
-/* Less than the supervisor has: it would kill. */
-static unsigned patience_s(void)
+/* Returns the time to take over in seconds: less than the watchdog, so that systemd does not kill
+ * the server first. */
+static unsigned takeover_time_s(void)
 {
     const uint64_t watchdog_s = notify_watchdog_usec() / 1000000;
     return watchdog_s > 0 && watchdog_s < START_S ? (unsigned)(watchdog_s * 3 / 4 + 1) : START_S;
 }
 
-static void install_all(void)
+static void install_all_handlers(void)
 {
     static uint8_t stack[STACK_SIZE];
     const stack_t own = {.ss_sp = stack, .ss_size = sizeof(stack)};
     sigaltstack(&own, NULL);
-#define INSTALL(number) install(number);
+#define INSTALL(number) install_handler(number);
     FATAL_SIGNALS(INSTALL)
 #undef INSTALL
-    install(SIGALRM);
-    alarm(patience_s());
-    atexit(at_exit);
+    install_handler(SIGALRM);
+    alarm(takeover_time_s());
+    atexit(rollback_at_exit);
 }
 
-static void forget(void)
+static void free_environment(void)
 {
     if (way.env) {
         free(way.env[TOLD_AT]);
@@ -220,27 +223,28 @@ static void forget(void)
     way.env = NULL;
 }
 
-/* Whether there is a way back: "9 10 /usr/sbin/wspushd". */
-static bool find_way(const char *offer, const char *told, char **argv)
+/* Parses an offer, "9 10 /usr/sbin/wspushd", and prepares the rollback. True if it is possible. */
+static bool prepare_way_back(const char *offer, const char *told, char **argv)
 {
     char *path;
     const int before = (int)strtol(offer, &path, 10);
     const int config = (int)strtol(path, &path, 10);
     way.argv = argv;
     way.pid = getpid();
-    way.env = make_environment(*path == ' ' ? path + 1 : path, config);
-    if (!take_back(before) || !take_back(config) || !way.env || !tell(told))
+    way.env = create_environment(*path == ' ' ? path + 1 : path, config);
+    if (!set_close_on_exec(before) || !set_close_on_exec(config) || !way.env ||
+        !set_handover_value(told))
         return false;
     way.before = before;
     way.config = config;
     return true;
 }
 
-static int find_config(void)
+static int find_config_copy(void)
 {
     const char *told = getenv(CONFIG_VARIABLE);
     int fd = told ? (int)strtol(told, NULL, 10) : 0;
-    way.back = take_back(fd);
+    way.back = set_close_on_exec(fd);
     if (!way.back)
         fd = memfd_create("push.conf", MFD_CLOEXEC);
     unsetenv(CONFIG_VARIABLE);
@@ -250,12 +254,12 @@ static int find_config(void)
 void rollback_begin(char **argv)
 {
     const char *offer = getenv(BEFORE_VARIABLE), *told = getenv(HANDOVER_VARIABLE);
-    if (offer && told && find_way(offer, told, argv)) {
-        install_all();
+    if (offer && told && prepare_way_back(offer, told, argv)) {
+        install_all_handlers();
     } else {
-        forget();
-        way.program = open_program();
-        way.config = find_config();
+        free_environment();
+        way.program = open_own_executable();
+        way.config = find_config_copy();
     }
     unsetenv(BEFORE_VARIABLE);
 }
@@ -266,7 +270,7 @@ void rollback_arm(const struct master *master)
         return;
     alarm(0);
     char *text = handover_text(master, handover_first());
-    tell(text);
+    set_handover_value(text);
     free(text);
     way.master = master;
 }
@@ -280,17 +284,18 @@ void rollback_disown(void)
 {
     way.before = 0;
     alarm(0);
-#define UNINSTALL(number) uninstall(number);
+#define UNINSTALL(number) uninstall_handler(number);
     FATAL_SIGNALS(UNINSTALL)
 #undef UNINSTALL
-    uninstall(SIGALRM);
+    uninstall_handler(SIGALRM);
 }
 
-/* A hole among the server's own descriptors would be a client's next, and not looked after there
- * (worker/audit.c). */
-static void take_place_of(int before)
+/* Closes the previous executable and puts this one's under the same number. A gap among the
+ * server's own descriptors would be filled by a client, and worker/audit.c would not check it
+ * there. */
+static void replace_previous_executable(int before)
 {
-    const int fd = open_program();
+    const int fd = open_own_executable();
     if (fd > 0 && dup3(fd, before, O_CLOEXEC) != -1)
         way.program = before;
     else
@@ -304,19 +309,19 @@ void rollback_end(void)
     const int before = way.before;
     if (before > 0) {
         rollback_disown();
-        forget();
-        take_place_of(before);
+        free_environment();
+        replace_previous_executable(before);
     }
     handover_end();
 }
 
-/* ---- In the old version, come back ---- */
+/* ---- In the old version, after a rollback ---- */
 
 char *rollback_binary(void)
 {
     const char *told = getenv(BINARY_VARIABLE);
     char *path = told ? strdup(told) : realpath("/proc/self/exe", NULL);
-    if (told) /* else it is the descriptor's number, in older kernels */
+    if (told) /* older kernels use the descriptor's number */
         prctl(PR_SET_NAME, basename(told));
     unsetenv(BINARY_VARIABLE);
     return path;

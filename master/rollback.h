@@ -1,27 +1,27 @@
 /*
- * The way back from an upgrade: until every worker of the new version serves, the version before
- * can take its place again, under the same pid and with the same descriptors, so that no client
- * notices either change.
+ * Rolls back a failed upgrade: until every worker of the new version serves, the previous version
+ * can take over again, under the same pid and with the same descriptors. Clients notice neither
+ * change.
  *
  *   old version                        new version: on probation
  *   rollback_offer ───── execve ─────▶ rollback_begin ─▶ every worker serves: rollback_end
  *                                         │
- *                                         │ it exits, or by a fatal signal; it does not take over
- *                                         │ in time; its workers do not serve: rollback_go
- *   rollback_reason: carries  ◀─ execveat ┘
- *   on, as after an upgrade
+ *                                         │ it exits or gets a fatal signal; it does not take
+ *                                         │ over in time; its workers do not serve: rollback_go
+ *   rollback_reason: resumes  ◀─ execveat ┘
+ *   as after an upgrade
  *
- * Each has its own program open and leaves it to the next as a descriptor, for the file may be gone
- * by then. In the environment:
+ * Each version keeps its own executable open and passes the descriptor to the next version, because
+ * the file may be deleted by then. Environment variables:
  *
- *   WSPUSHD_BEFORE="9 10 /usr/sbin/wspushd"  to the new version: that, a memfd with push.conf as
- *                                            the old one took it, and the program's path
+ *   WSPUSHD_BEFORE="9 10 /usr/sbin/wspushd"  to the new version: the old executable, a memfd with
+ *                                            the old version's push.conf, the executable's path
  *   WSPUSHD_BINARY="/usr/sbin/wspushd"       back: the path, for the next upgrade
- *   WSPUSHD_CONFIG="10"                      back: push.conf, for the file may have changed since
+ *   WSPUSHD_CONFIG="10"                      back: push.conf, because the file may have changed
  *   WSPUSHD_ROLLBACK="the new version ..."   back: why
  *
- * There is no way back where a worker of the new version has run on shared memory of another
- * layout. What could not even begin has been found by the trial (upgrade.h).
+ * A rollback is impossible once a worker of the new version has run on shared memory of another
+ * layout. A new version that cannot even start is refused by the trial (upgrade.h).
  */
 #ifndef WSPUSHD_MASTER_ROLLBACK_H
 #define WSPUSHD_MASTER_ROLLBACK_H
@@ -30,43 +30,47 @@
 
 /* ---- In the old version ---- */
 
-/* Right before execve: leaves this program to the new version, with its path and the text of
- * push.conf. */
+/* Call right before execve: offers this executable, its path and the text of push.conf to the new
+ * version. `binary`: the path. `config`: the text. */
 void rollback_offer(const char *binary, const char *config);
 
-/* execve has failed. */
+/* Withdraws the offer, after execve has failed. */
 void rollback_withdraw(void);
 
 /* ---- In the new version ---- */
 
-/* First of all: on probation from here on, where a way back is offered. Else opens this program, to
- * be offered. Borrows argv. */
+/* Call first in main: begins the probation if the previous version offers a rollback; otherwise
+ * opens this executable, to offer it later. Borrows argv. */
 void rollback_begin(char **argv);
 
-/* It has taken over: from here on the master holds the descriptors, and workers that run are ended
- * first. Called again when it holds more. */
+/* Call when the new version has taken over the descriptors, and again when it has opened more: from
+ * then on a rollback hands over the master's descriptors, after killing running workers. */
 void rollback_arm(const struct master *master);
 
+/* True if this is a new version on probation. */
 bool rollback_possible(void);
 
-/* Goes back. Returns only where that is not possible. Async-signal-safe. */
+/* Rolls back; `why` is passed to the previous version. Returns only if that fails.
+ * Async-signal-safe. */
 void rollback_go(const char *why);
 
-/* The probation is over. */
+/* Ends the probation: a rollback is no longer possible. */
 void rollback_end(void);
 
-/* In a child: it is not the one to go back. */
+/* Call in a child process: it must not roll back. */
 void rollback_disown(void);
 
-/* ---- In the old version, come back ---- */
+/* ---- In the old version, after a rollback ---- */
 
-/* The path of the program, malloc'ed; or NULL with errno. A deleted file has none of its own. */
+/* Returns the path of this executable, owned, or NULL with errno. After a rollback it is the path
+ * that was passed on, because the file may be deleted. */
 char *rollback_binary(void);
 
-/* Where it finds push.conf as it had it, or NULL where this is not the old one come back. */
+/* Returns the path of this version's own copy of push.conf, static; NULL if there was no rollback.
+ */
 const char *rollback_config(void);
 
-/* Why the new version has failed, or NULL where this is not the old one come back. */
+/* Returns why the new version has failed; NULL if there was no rollback. */
 const char *rollback_reason(void);
 
 #endif

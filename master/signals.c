@@ -1,5 +1,5 @@
 /*
- * See signals.h.
+ * See signals.h. To handle another signal, add a row to SIGNALS.
  */
 #include "master/signals.h"
 
@@ -14,22 +14,22 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static void on_stop(struct master *master)
+static void on_stop_signal(struct master *master)
 {
     stop_begin(master, ENDING_STOP);
 }
 
-static void on_restart(struct master *master)
+static void on_restart_signal(struct master *master)
 {
     stop_begin(master, ENDING_RESTART);
 }
 
-static void on_child(struct master *master)
+static void on_child_signal(struct master *master)
 {
     supervise_deaths(master);
 }
 
-static void on_reopen(struct master *master)
+static void on_reopen_signal(struct master *master)
 {
     if (log_open(master->config->log, (enum log_level)master->config->log_level) == -1)
         log_error("log_reopen", "why=%s", log_quote(strerror(errno), strlen(strerror(errno))));
@@ -37,25 +37,25 @@ static void on_reopen(struct master *master)
         log_info("log_reopened", "");
 }
 
-static void on_upgrade(struct master *master)
+static void on_upgrade_signal(struct master *master)
 {
     change_ask(master, CHANGE_UPGRADE);
 }
 
-static void on_reload(struct master *master)
+static void on_reload_signal(struct master *master)
 {
     change_ask(master, CHANGE_RELOAD);
 }
 
 /* X(signal, handler) */
-#define SIGNALS(X)         \
-    X(SIGTERM, on_stop)    \
-    X(SIGINT, on_stop)     \
-    X(SIGQUIT, on_restart) \
-    X(SIGCHLD, on_child)   \
-    X(SIGUSR1, on_reopen)  \
-    X(SIGHUP, on_reload)   \
-    X(SIGUSR2, on_upgrade)
+#define SIGNALS(X)                \
+    X(SIGTERM, on_stop_signal)    \
+    X(SIGINT, on_stop_signal)     \
+    X(SIGQUIT, on_restart_signal) \
+    X(SIGCHLD, on_child_signal)   \
+    X(SIGUSR1, on_reopen_signal)  \
+    X(SIGHUP, on_reload_signal)   \
+    X(SIGUSR2, on_upgrade_signal)
 
 static const struct {
     int number;
@@ -67,7 +67,7 @@ static const struct {
 #undef SIGNAL_ROW
 };
 
-static void on_signal(evutil_socket_t fd, short what, void *arg)
+static void read_pending_signals(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
     struct signalfd_siginfo info;
@@ -91,9 +91,9 @@ int signals_open(struct master *master)
     if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
         return -1;
     master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    struct event *event =
-        master->signal_fd == -1
-            ? NULL
-            : event_new(master->base, master->signal_fd, EV_READ | EV_PERSIST, on_signal, master);
+    struct event *event = master->signal_fd == -1
+                              ? NULL
+                              : event_new(master->base, master->signal_fd, EV_READ | EV_PERSIST,
+                                          read_pending_signals, master);
     return event && event_add(event, NULL) == 0 ? 0 : -1;
 }

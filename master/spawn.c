@@ -1,7 +1,8 @@
 /*
- * See spawn.h. The raw system call, because glibc's clone() wants a stack and a function. It runs
- * no pthread_atfork handlers, and the master has one thread, so none are missed; glibc 2.36 asks
- * the kernel for the thread id where it raises a signal, so abort() works in the child.
+ * See spawn.h. Uses the raw system call, because glibc's clone() requires a stack and a function.
+ * The call runs no pthread_atfork handlers; the master has a single thread, so none are needed.
+ * glibc 2.36 asks the kernel for the thread id when it raises a signal, so abort() works in the
+ * child.
  */
 #include "master/spawn.h"
 

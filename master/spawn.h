@@ -1,5 +1,5 @@
 /*
- * A process that shares the descriptor table.
+ * Creates worker processes that share the master's descriptor table.
  */
 #ifndef WSPUSHD_MASTER_SPAWN_H
 #define WSPUSHD_MASTER_SPAWN_H
@@ -8,9 +8,9 @@
 #include <sys/types.h>
 
 /*
- * Like fork(2), but with `share` the child has the parent's descriptor table and not a copy
- * (CLONE_FILES, clone(2)): what one opens or closes is open or closed for all, and a socket
- * outlives the process that accepted it. Returns as fork does.
+ * Creates a child like fork(2). If `share`, the child uses the parent's descriptor table instead of
+ * a copy (CLONE_FILES, clone(2)): a descriptor that one process opens or closes is open or closed
+ * in all, and a socket outlives the process that accepted it. Returns as fork(2) does.
  */
 pid_t spawn(bool share);
 

@@ -1,6 +1,6 @@
 /*
- * See stop.h. How many clients each worker has is written down for all before the first of them is
- * told, so that together they spread them evenly.
+ * See stop.h. The number of clients of every worker is published before any worker begins to drain,
+ * so that together the workers spread the reconnects evenly.
  */
 #include "master/stop.h"
 
@@ -15,13 +15,13 @@
 
 enum {
     LOOK_EVERY_MS = 20, /* while stopping */
-    MARGIN_MS = 5000    /* beyond drain_timeout, before workers are killed */
+    MARGIN_MS = 5000    /* on top of drain_timeout, after which workers are killed */
 };
 
 static struct event *look;
 static uint64_t looked_ms;
 
-/* Killed again at each look: one may have been started since. */
+/* Kills all workers. Repeated at each check, because one may have been started since. */
 static void kill_late_workers(struct master *master)
 {
     static bool logged;
@@ -34,11 +34,11 @@ static void kill_late_workers(struct master *master)
     master->status = 2;
 }
 
-static void on_look(evutil_socket_t fd, short what, void *arg)
+static void check_stop_progress(evutil_socket_t fd, short what, void *arg)
 {
     struct master *master = arg;
     (void)fd, (void)what;
-    master->stop_ms += pause_since(&looked_ms, clock_mono_ms()); /* does not count */
+    master->stop_ms += pause_since(&looked_ms, clock_mono_ms()); /* pauses do not count */
     const uint64_t spent = looked_ms - master->stop_ms;
     if (supervise_drained(master))
         supervise_command(master, SLOT_STOP);
@@ -53,8 +53,8 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     event_base_loopbreak(master->base);
 }
 
-/* What workers need to know before they begin. */
-static void announce(const struct master *master, enum ending ending)
+/* Publishes what workers need before they drain: the kind of stop, and each worker's clients. */
+static void publish_client_counts(const struct master *master, enum ending ending)
 {
     uint32_t share[WORKERS_MAX];
     for (uint32_t i = 0; i < master->workers; i++)
@@ -62,52 +62,52 @@ static void announce(const struct master *master, enum ending ending)
     board_end(master->segment.board, ending, share, master->workers);
 }
 
-static void tell_stopping(const struct master *master)
+static void notify_stop_time(const struct master *master)
 {
     notify_stopping(master->config->drain_timeout + 2 * MARGIN_MS / 1000);
 }
 
-static void drain(struct master *master, enum ending ending)
+static void drain_workers(struct master *master, enum ending ending)
 {
     master->stopping = true;
     master->stop_ms = clock_mono_ms();
     master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
     log_info("draining", "for=%s", ending == ENDING_RESTART ? "restart" : "stop");
-    if (master->upgrading) { /* some workers have left already: their clients are to be told, too */
+    if (master->upgrading) { /* workers that have left must notify their clients, too */
         master->upgrading = false;
         supervise_restart(master);
     }
-    announce(master, ending);
+    publish_client_counts(master, ending);
     supervise_command(master, SLOT_DRAIN);
-    look = event_new(master->base, -1, EV_PERSIST, on_look, master);
+    look = event_new(master->base, -1, EV_PERSIST, check_stop_progress, master);
     if (!look || event_add(look, &(struct timeval){0, LOOK_EVERY_MS * 1000}) == -1)
         supervise_kill(master);
 }
 
-/* Clients have been told already that it is for a restart. */
-static void stop_after_all(struct master *master, enum ending ending)
+/* Makes a stop for the new binary a stop by itself. Clients were already told of a restart. */
+static void stop_without_replacing(struct master *master, enum ending ending)
 {
     master->replacing = false;
     master->status = ending == ENDING_RESTART ? EXIT_AGAIN : 0;
-    tell_stopping(master);
+    notify_stop_time(master);
 }
 
 void stop_begin(struct master *master, enum ending ending)
 {
     rollback_end();
     if (master->replacing) {
-        stop_after_all(master, ending);
+        stop_without_replacing(master, ending);
     } else if (master->stopping) {
         supervise_command(master, SLOT_STOP);
     } else if (!reload_delays_stop(master, ending)) {
-        tell_stopping(master);
-        drain(master, ending);
+        notify_stop_time(master);
+        drain_workers(master, ending);
     }
 }
 
-/* systemd is told nothing but that a change is under way: the process stays. */
+/* Does not send STOPPING=1 to systemd, because the process continues. */
 void stop_begin_upgrade(struct master *master)
 {
     master->replacing = true;
-    drain(master, ENDING_RESTART);
+    drain_workers(master, ENDING_RESTART);
 }

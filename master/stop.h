@@ -1,11 +1,11 @@
 /*
- * The end of service: drain, wait, leave.
+ * The clean stop: drain, wait, exit.
  *
  *   stop_begin            all drained, or time is up        no worker left
  *     serving ----> draining ---------------------> stopping --------------> the loop ends
  *
- * It is for good, or because the server is about to be started again: that tells clients by the
- * close code (worker/drain.h), and whoever started the server by its exit status.
+ * The stop is either final or for a restart. Clients learn which by the close code
+ * (worker/drain.h), and the process that started the server by the exit status.
  */
 #ifndef WSPUSHD_MASTER_STOP_H
 #define WSPUSHD_MASTER_STOP_H
@@ -13,14 +13,13 @@
 #include "master/master.h"
 #include "shm/board.h"
 
-enum { EXIT_AGAIN = 3 /* a clean stop: to be started again */ };
+enum { EXIT_AGAIN = 3 /* exit status of a clean stop for a restart */ };
 
-/* Begins to stop; a second call cuts the drain short, and what it is for stays as it was. */
+/* Begins to stop. A second call cuts the drain short; its `ending` is ignored. */
 void stop_begin(struct master *master, enum ending ending);
 
-/* Begins to stop for another binary, which then takes this one's place under the same pid. Where
- * that cannot be had, it ends as a restart does; where stop_begin is called meanwhile, as that
- * says.
+/* Begins to stop for the new binary, which then replaces this one under the same pid. If its execve
+ * fails, the process exits as for a restart; if stop_begin is called meanwhile, as that call says.
  */
 void stop_begin_upgrade(struct master *master);
 

@@ -1,7 +1,7 @@
 /*
- * See supervise.h. A worker's event base (base.h) is made here, in the master, before the first
- * fork: the descriptors that libevent opens for it belong to the slot then, are known to every
- * successor by the same numbers, and none leaks however often a worker dies.
+ * See supervise.h. The master creates the workers' event bases (base.h) before the first fork: the
+ * descriptors that libevent opens then belong to the slot, have the same numbers in every
+ * successor, and never leak when a worker dies.
  */
 #include "master/supervise.h"
 
@@ -30,8 +30,8 @@
 #include <unistd.h>
 
 enum {
-    REAP_MS = 100,        /* after a death */
-    EARLY_DEATHS_MAX = 3, /* in a row: it will not get better */
+    REAP_MS = 100,        /* delay of reaping after a death */
+    EARLY_DEATHS_MAX = 3, /* young deaths in a row that make an upgrade fail */
 };
 
 static struct slot *slot_of(const struct master *master, uint32_t i)
@@ -39,14 +39,14 @@ static struct slot *slot_of(const struct master *master, uint32_t i)
     return &master->segment.slot[i];
 }
 
-static _Noreturn void work(const struct master *master, uint32_t i)
+static _Noreturn void run_worker(const struct master *master, uint32_t i)
 {
     rollback_disown();
     char name[24];
     sigset_t none;
     static const int ignored[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE};
-    /* Signals are the master's: Ctrl-C reaches the whole group, and must not end a worker before it
-     * has drained. */
+    /* Only the master handles signals: Ctrl-C reaches the whole process group, and must not kill a
+     * worker before it has drained. */
     for (size_t k = 0; k < sizeof(ignored) / sizeof(ignored[0]); k++)
         signal(ignored[k], SIG_IGN);
     sigemptyset(&none);
@@ -66,7 +66,7 @@ static _Noreturn void work(const struct master *master, uint32_t i)
     _exit(worker_run(&setup));
 }
 
-static void start(struct master *master, uint32_t i)
+static void start_worker(struct master *master, uint32_t i)
 {
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
@@ -75,11 +75,10 @@ static void start(struct master *master, uint32_t i)
     charge->hung = false;
     charge->turns = atomic_load(&master->segment.stats[i].turns);
     atomic_fetch_add(&slot->incarnation, 1);
-    atomic_store(&slot->heartbeat,
-                 charge->started_ms); /* nobody else writes it while nobody runs */
+    atomic_store(&slot->heartbeat, charge->started_ms); /* no worker runs that could write it */
     const pid_t pid = spawn(master->config->share_descriptors);
     if (pid == 0)
-        work(master, i);
+        run_worker(master, i);
     if (pid == -1) {
         log_error("fork_failed", "worker=%u why=%s", i,
                   log_quote(strerror(errno), strlen(strerror(errno))));
@@ -96,40 +95,41 @@ struct respawn {
     uint32_t i;
 };
 
-/* Whether a worker that has ended is to be replaced: also within a drain, where its clients have
- * not been told. */
-static bool is_wanted(const struct master *master, uint32_t i)
+/* True if a dead worker must be replaced: during a drain, too, if its clients were not notified
+ * yet. */
+static bool needs_successor(const struct master *master, uint32_t i)
 {
     const struct slot *slot = slot_of(master, i);
     return !master->stopping ||
            (atomic_load(&slot->command) == SLOT_DRAIN && !atomic_load(&slot->drained));
 }
 
-static void on_respawn(evutil_socket_t fd, short what, void *arg)
+static void on_respawn_timer(evutil_socket_t fd, short what, void *arg)
 {
     const struct respawn *respawn = arg;
     (void)fd, (void)what;
-    if (respawn->master->charge[respawn->i].pid == 0 && is_wanted(respawn->master, respawn->i))
-        start(respawn->master, respawn->i);
+    if (respawn->master->charge[respawn->i].pid == 0 &&
+        needs_successor(respawn->master, respawn->i))
+        start_worker(respawn->master, respawn->i);
 }
 
-static int prepare(struct master *master, uint32_t i)
+static int prepare_slot(struct master *master, uint32_t i)
 {
     struct charge *charge = &master->charge[i];
     struct slot *slot = slot_of(master, i);
     struct respawn *respawn = malloc(sizeof(*respawn));
-    if (slot->epoll_fd == 0) { /* else an upgrade has brought them */
+    if (slot->epoll_fd == 0) { /* otherwise an upgrade has handed them over */
         slot->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         slot->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
-    memset(slot->grave, 0, sizeof(slot->grave)); /* another version may have mended what it was */
+    memset(slot->grave, 0, sizeof(slot->grave)); /* this version may have fixed the causes */
     if (!respawn || slot->epoll_fd == -1 || slot->event_fd == -1 ||
         base_open(&charge->base, slot, handover_set(slot)) == -1) {
         free(respawn);
         return -1;
     }
     *respawn = (struct respawn){master, i};
-    charge->respawn = event_new(master->base, -1, 0, on_respawn, respawn);
+    charge->respawn = event_new(master->base, -1, 0, on_respawn_timer, respawn);
     return charge->respawn ? 0 : -1;
 }
 
@@ -143,8 +143,8 @@ bool supervise_knows(const struct master *master, int fd, uint32_t high)
     return false;
 }
 
-/* Everything else that is open by now is the server's own; the audit (worker/audit.c) logs what it
- * finds beyond it and does not know. */
+/* Records how far the server's own descriptors reach. Above that number the audit (worker/audit.c)
+ * logs every descriptor that it cannot account for. */
 static int note_own_descriptors(struct master *master)
 {
     const uint32_t high = segment_high(&master->segment);
@@ -157,19 +157,19 @@ static int note_own_descriptors(struct master *master)
     return 0;
 }
 
-/* Tells everybody whether the slot's workers keep dying. */
-static void show_deaths(const struct master *master, uint32_t i)
+/* Publishes whether the slot's workers keep dying. */
+static void publish_deaths(const struct master *master, uint32_t i)
 {
     atomic_store_explicit(&slot_of(master, i)->failing, deaths_failing(&master->charge[i].deaths),
                           memory_order_relaxed);
 }
 
-/* Starts a successor, now or when its wait is over (deaths.h). */
+/* Starts a successor, at once or after its delay (deaths.h). */
 static void replace_dead(struct master *master, uint32_t i, uint32_t wait_ms)
 {
     const struct charge *charge = &master->charge[i];
     if (wait_ms == 0) {
-        start(master, i);
+        start_worker(master, i);
         return;
     }
     log_warn("worker_backoff", "worker=%u ms=%u deaths=%u", i, wait_ms,
@@ -177,14 +177,14 @@ static void replace_dead(struct master *master, uint32_t i, uint32_t wait_ms)
     event_add(charge->respawn, &(struct timeval){wait_ms / 1000, (wait_ms % 1000) * 1000});
 }
 
-/* The slot's worker has ended in its own time: what its predecessors died of is over. */
+/* Resets the slot's row of deaths, because its worker has exited as intended. */
 static void forget_deaths(const struct master *master, struct charge *charge, uint32_t i)
 {
     charge->deaths = (struct deaths){0};
-    show_deaths(master, i);
+    publish_deaths(master, i);
 }
 
-static void dead(struct master *master, uint32_t i, int status)
+static void on_worker_death(struct master *master, uint32_t i, int status)
 {
     struct slot *slot = slot_of(master, i);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -201,25 +201,25 @@ static void dead(struct master *master, uint32_t i, int status)
     } else if (left) {
         forget_deaths(master, &master->charge[i], i);
         atomic_store(&slot->command, SLOT_RUN);
-        start(master, i);
+        start_worker(master, i);
     } else if (clean && move_lets_go(master, i)) {
         forget_deaths(master, &master->charge[i], i);
         master->charge[i].left = true;
     } else {
         const uint32_t wait_ms = deaths_note(&master->charge[i].deaths, lived_ms, own);
-        show_deaths(master, i);
+        publish_deaths(master, i);
         if (!(clean && master->stopping))
             atomic_fetch_add(&slot->restarts, 1);
-        /* Who ends cleanly in a drain without having drained was leaving for a move, and the stop
-         * has overtaken it: its clients are still to be told. */
-        if (is_wanted(master, i))
+        /* A worker that exits cleanly during a drain without having drained was leaving for a move
+         * when the stop arrived: its clients have not been notified yet. */
+        if (needs_successor(master, i))
             replace_dead(master, i, clean && master->stopping ? 0 : wait_ms);
     }
 }
 
-/* A child that has ended, of one process or of all (waitid(2)), or 0. It stays to be reaped. In
- * *status, what waitpid(2) would say. */
-static pid_t ended(idtype_t which, pid_t pid, int *status)
+/* Returns a dead child, one process or any (waitid(2)), without reaping it; or 0. *status is as for
+ * waitpid(2). */
+static pid_t find_dead_child(idtype_t which, pid_t pid, int *status)
 {
     siginfo_t info = {0};
     if (waitid(which, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1)
@@ -229,28 +229,27 @@ static pid_t ended(idtype_t which, pid_t pid, int *status)
 }
 
 /*
- * The dead are reaped a moment later: where somebody has read the /proc/PID/fd of a worker with
- * many connections, that takes long (common/open_fds.h), and their successors are to have the
- * processor meanwhile.
+ * Dead workers are reaped a moment later, when their successors run: reaping is slow if a process
+ * has listed /proc/PID/fd of a worker with many connections (common/open_fds.h).
  */
 void supervise_deaths(struct master *master)
 {
     int status;
     for (uint32_t i = 0; i < master->slots; i++)
-        if (master->charge[i].pid && ended(P_PID, master->charge[i].pid, &status))
-            dead(master, i, status);
-    if (master->trial && ended(P_PID, master->trial, &status))
+        if (master->charge[i].pid && find_dead_child(P_PID, master->charge[i].pid, &status))
+            on_worker_death(master, i, status);
+    if (master->trial && find_dead_child(P_PID, master->trial, &status))
         upgrade_tried(master, status);
     event_add(master->reap, &(struct timeval){0, REAP_MS * 1000});
 }
 
-static void on_reap(evutil_socket_t fd, short what, void *arg)
+static void on_reap_timer(evutil_socket_t fd, short what, void *arg)
 {
     int status;
     pid_t pid;
     (void)fd, (void)what;
-    while ((pid = ended(P_ALL, 0, &status)) > 0) {
-        supervise_deaths(arg); /* it may have ended just now */
+    while ((pid = find_dead_child(P_ALL, 0, &status)) > 0) {
+        supervise_deaths(arg); /* the child may have died just now */
         waitpid(pid, NULL, 0);
     }
 }
@@ -258,11 +257,11 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 int supervise_open(struct master *master)
 {
     obituary_open();
-    master->reap = event_new(master->base, -1, 0, on_reap, master);
+    master->reap = event_new(master->base, -1, 0, on_reap_timer, master);
     if (!master->reap)
         return -1;
     for (uint32_t i = 0; i < master->slots; i++)
-        if (prepare(master, i) == -1)
+        if (prepare_slot(master, i) == -1)
             return -1;
     return 0;
 }
@@ -272,7 +271,7 @@ int supervise_start(struct master *master)
     if (note_own_descriptors(master) == -1)
         return -1;
     supervise_restart(master);
-    supervise_deaths(master); /* the version before an upgrade has left the dead to us */
+    supervise_deaths(master); /* children of the previous version may be dead */
     return 0;
 }
 
@@ -283,7 +282,7 @@ void supervise_run(struct master *master, uint32_t i)
     master->charge[i].left = false;
     event_del(master->charge[i].respawn);
     atomic_store(&slot_of(master, i)->command, SLOT_RUN);
-    start(master, i);
+    start_worker(master, i);
 }
 
 void supervise_restart(struct master *master)
@@ -301,9 +300,9 @@ void supervise_wake(const struct master *master)
             latch_wake(slot_of(master, i));
 }
 
-/* First it is asked for its last words, that is where it hangs; SIGCONT, because it may be stopped.
- * If it is still there at the next look, it is killed. */
-static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
+/* Ends a hanging worker. SIGABRT first, whose handler records where it hangs; and SIGCONT, because
+ * it may be stopped. If it still runs at the next check, SIGKILL. */
+static void end_hung_worker(struct charge *charge, uint32_t i, uint64_t silent_ms)
 {
     if (charge->hung) {
         kill(charge->pid, SIGKILL);
@@ -316,9 +315,9 @@ static void end_hung(struct charge *charge, uint32_t i, uint64_t silent_ms)
     kill(charge->pid, SIGCONT);
 }
 
-/* If the master has not run, the workers may not have run either: their time begins again. systemd
- * counts the time, too, and is told at once. */
-static void note_pause(struct master *master, uint64_t now)
+/* If the master was paused, the workers probably were, too: restarts their timeouts, and notifies
+ * systemd's watchdog, which counts the time as well. */
+static void note_master_pause(struct master *master, uint64_t now)
 {
     const uint64_t paused_ms = pause_since(&master->looked_ms, now);
     if (paused_ms == 0)
@@ -328,8 +327,8 @@ static void note_pause(struct master *master, uint64_t now)
     log_warn("paused", "ms=%llu", (unsigned long long)paused_ms);
 }
 
-/* Milliseconds since the worker's last turn, of those in which the master has run. */
-static uint64_t silence_of(const struct master *master, uint32_t i, uint64_t now)
+/* Returns the milliseconds since the worker's last turn or the master's last pause. */
+static uint64_t silence_of_worker(const struct master *master, uint32_t i, uint64_t now)
 {
     const uint64_t heartbeat = atomic_load(&slot_of(master, i)->heartbeat);
     const uint64_t from = heartbeat > master->awake_ms ? heartbeat : master->awake_ms;
@@ -339,15 +338,15 @@ static uint64_t silence_of(const struct master *master, uint32_t i, uint64_t now
 void supervise_watch(struct master *master)
 {
     const uint64_t now = clock_mono_ms();
-    note_pause(master, now);
+    note_master_pause(master, now);
     for (uint32_t i = 0; i < master->slots; i++) {
-        const uint64_t silent_ms = silence_of(master, i, now);
+        const uint64_t silent_ms = silence_of_worker(master, i, now);
         if (master->charge[i].pid != 0) {
             deaths_note_life(&master->charge[i].deaths, now - master->charge[i].started_ms);
-            show_deaths(master, i);
+            publish_deaths(master, i);
         }
         if (master->charge[i].pid != 0 && silent_ms > (uint64_t)master->config->watchdog * 1000)
-            end_hung(&master->charge[i], i, silent_ms);
+            end_hung_worker(&master->charge[i], i, silent_ms);
     }
 }
 
@@ -355,7 +354,7 @@ void supervise_command(struct master *master, enum slot_command command)
 {
     for (uint32_t i = 0; i < master->slots; i++)
         atomic_store(&slot_of(master, i)->command, command);
-    /* When the first worker acts on it, every other can know. */
+    /* Wake them only now: when the first worker acts on the command, all others can see it. */
     for (uint32_t i = 0; i < master->slots; i++)
         latch_wake(slot_of(master, i));
 }

@@ -1,18 +1,18 @@
 /*
- * The lives of the workers.
+ * Starts workers, replaces dead ones and kills hanging ones.
  *
  *   event               | worker runs                  | worker waits for its start
  *   --------------------+------------------------------+---------------------------
  *   it has died         | start its successor: at once | -
- *                       | or after a wait (deaths.h);  |
+ *                       | or after a delay (deaths.h); |
  *                       | none if it had drained, or   |
- *                       | has to stop                  |
+ *                       | was told to stop             |
  *   no heartbeat        | SIGABRT, a second later      | -
  *                       | SIGKILL (then: it has died)  |
  *   back-off is over    | -                            | start
- *   stop                | command DRAIN, later STOP    | forget it
+ *   stop                | command DRAIN, later STOP    | do not start it
  *
- * A worker that a move lets go (move.h) is not started again until that says so.
+ * A worker that has left for a move (move.h) is started again only by the move.
  */
 #ifndef WSPUSHD_MASTER_SUPERVISE_H
 #define WSPUSHD_MASTER_SUPERVISE_H
@@ -20,50 +20,53 @@
 #include "master/master.h"
 #include "shm/slot.h"
 
-/* Makes the descriptors of all slots, or takes them over. Returns 0, or -1. */
+/* Creates the descriptors of all slots, or takes over those of the previous version. Returns 0, or
+ * -1. */
 int supervise_open(struct master *master);
 
-/* Starts the workers. Everything else is open. Returns 0, or -1. */
+/* Starts the workers. Call when all of the master's own descriptors are open. Returns 0, or -1. */
 int supervise_start(struct master *master);
 
-/* Whether a descriptor belongs to a client, to a slot's link, or is a parcel. Records were used
- * below `high`: segment_high. */
+/* True if the descriptor belongs to a client or to a slot (its link, its parcel). `high`:
+ * segment_high(), above which no connection record was ever used. */
 bool supervise_knows(const struct master *master, int fd, uint32_t high);
 
-/* SIGCHLD: replaces whoever has died. */
+/* Call on SIGCHLD: replaces dead workers, and handles the end of an upgrade's trial. */
 void supervise_deaths(struct master *master);
 
-/* Once a second: kills workers whose heartbeat has stopped while the master ran. */
+/* Call once a second: kills workers whose heartbeat has stopped while the master was running. */
 void supervise_watch(struct master *master);
 
-/* Starts every worker that is not running: after an upgrade that failed. */
+/* Starts every worker that is not running. */
 void supervise_restart(struct master *master);
 
-/* Starts the slot's worker if it is not running; and makes all that run look at the plan. */
+/* Starts the slot's worker if it is not running. */
 void supervise_run(struct master *master, uint32_t i);
+/* Wakes all running workers, so that they read the plan. */
 void supervise_wake(const struct master *master);
 
-/* Tells every worker: SLOT_DRAIN or SLOT_STOP. */
+/* Gives every worker a command: SLOT_LEAVE, SLOT_DRAIN or SLOT_STOP. */
 void supervise_command(struct master *master, enum slot_command command);
 
-/* Whether every worker has the configuration of the last reload. */
+/* True if every running worker has the configuration of the last reload. */
 bool supervise_reloaded(const struct master *master);
-/* Whether every worker that is to run does, and its loop has turned: clients are accepted. */
+
+/* True if every worker runs and its loop has turned once, so that it accepts clients. */
 bool supervise_serving(const struct master *master);
 
-/* Whether every worker serves and is not young any more; whether one has died young again and
- * again. */
+/* True if every worker serves and has lived for DEATHS_YOUNG_MS; and true if the workers of any
+ * slot die young repeatedly. */
 bool supervise_proven(const struct master *master);
 bool supervise_failing(const struct master *master);
 
-/* All workers have been killed and reaped by others: none is running. */
+/* Call when all workers have been killed and reaped elsewhere: marks all as not running. */
 void supervise_lost(struct master *master);
 
-/* Whether every worker has drained; whether none is running. */
+/* True if every running worker has drained; and true if no worker is running. */
 bool supervise_drained(const struct master *master);
 bool supervise_gone(const struct master *master);
 
-/* SIGKILL to whoever still runs. */
+/* Sends SIGKILL to all running workers. */
 void supervise_kill(const struct master *master);
 
 #endif

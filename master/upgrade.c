@@ -1,7 +1,7 @@
 /*
- * See upgrade.h. The trial is a child with a descriptor table of its own, and what it prints is
- * kept. Its exit status alone proves nothing, for any program may end with 0: one that can take
- * over says so.
+ * See upgrade.h. The trial is a child with its own descriptor table, whose output goes to a file.
+ * Exit status 0 alone proves nothing, because any program may exit with 0: a binary that can take
+ * over must also print so.
  */
 #include "master/upgrade.h"
 
@@ -28,19 +28,19 @@
 #include <unistd.h>
 
 enum {
-    TRIAL_S = 10,            /* seconds that the new binary has for its trial */
-    OUTPUT_MAX = 1 << 20,    /* bytes that it may print: beyond, SIGXFSZ */
-    OUTPUT_READ = 16 * 1024, /* of them, how many are looked at */
-    LINES_MAX = 100,         /* in how many lines */
-    EXIT_NOTED = 1,          /* wspushd's, where it has printed what is wrong */
-    EXIT_LAYOUT = 79         /* wspushd's, where that is `other_layout` */
+    TRIAL_S = 10,            /* time limit of the trial in seconds */
+    OUTPUT_MAX = 1 << 20,    /* limit of its output in bytes: beyond it gets SIGXFSZ */
+    OUTPUT_READ = 16 * 1024, /* bytes of its output that are read */
+    LINES_MAX = 100,         /* lines of its output that are reported */
+    EXIT_NOTED = 1,          /* exit status of wspushd after printing errors */
+    EXIT_LAYOUT = 79         /* exit status of wspushd after printing `other_layout` */
 };
 
-/* What a trial prints that can take over by a restart only. Other programs may exit with anything,
- * so it is asked for, too. */
+/* Printed by a trial that can take over only by a restart. Required besides the exit status,
+ * because other programs may exit with any status. */
 static const char other_layout[] = "the running server's shared memory has another layout";
 
-/* And one that can take over: in front of its version. */
+/* Printed, before its version, by a trial that can take over. */
 static const char can_take_over[] = "can take over: wspushd ";
 
 static const char not_serving[] = "not every worker of the new version served";
@@ -49,15 +49,15 @@ static int trial_output; /* memfd(2) that a trial prints to */
 
 static const char trial_variable[] = "WSPUSHD_TRIAL"; /* the segment's descriptor */
 
-static void note(const char *why)
+static void note_refusal(const char *why)
 {
     log_error("upgrade_refused", "why=%s", log_quote(why, strlen(why)));
     change_note(why);
 }
 
-static void refuse(struct master *master, const char *why)
+static void refuse_upgrade(struct master *master, const char *why)
 {
-    note(why);
+    note_refusal(why);
     change_end(master, CHANGE_REFUSED);
 }
 
@@ -69,26 +69,26 @@ int upgrade_open(void)
     return trial_output == -1 ? -1 : 0;
 }
 
-/* What it prints, on whichever stream, is kept: its reasons, where it refuses. */
-static void redirect_output(void)
+/* Redirects stdout and stderr to the file for the trial's output, and limits its size. */
+static void redirect_trial_output(void)
 {
     struct rlimit most;
     dup2(trial_output, STDOUT_FILENO);
     dup2(trial_output, STDERR_FILENO);
     getrlimit(RLIMIT_FSIZE, &most);
-    most.rlim_cur = OUTPUT_MAX; /* counts for a memfd as well; outlives execve */
+    most.rlim_cur = OUTPUT_MAX; /* applies to a memfd as well; survives execve */
     setrlimit(RLIMIT_FSIZE, &most);
 }
 
-/* The trial's own table is a copy. A client's socket in it would stay open when a worker closes it.
- */
-static void close_others(int kept)
+/* Closes all descriptors of the trial's copied table except `kept`: a client's socket in it would
+ * stay open after a worker has closed it. */
+static void close_other_descriptors(int kept)
 {
     close_range(STDERR_FILENO + 1, (unsigned)kept - 1, 0);
     close_range((unsigned)kept + 1, UINT_MAX, 0);
 }
 
-static _Noreturn void try_binary(const struct master *master)
+static _Noreturn void run_trial(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
     static char check[] = "-tc", override[] = "-o";
@@ -98,8 +98,8 @@ static _Noreturn void try_binary(const struct master *master)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    redirect_output();
-    close_others(master->segment.fd);
+    redirect_trial_output();
+    close_other_descriptors(master->segment.fd);
     snprintf(fd, sizeof(fd), "%d", master->segment.fd);
     setenv(trial_variable, fd, 1);
     fcntl(master->segment.fd, F_SETFD, 0);
@@ -111,7 +111,7 @@ static _Noreturn void try_binary(const struct master *master)
         argv[argc++] = strdup(invocation->override[i].text);
     }
     argv[argc] = NULL;
-    alarm(TRIAL_S); /* outlives execve */
+    alarm(TRIAL_S); /* survives execve */
     execv(invocation->binary, argv);
     dprintf(STDERR_FILENO, "%s: %s\n", invocation->binary, strerror(errno));
     _exit(EXIT_NOTED);
@@ -120,26 +120,26 @@ static _Noreturn void try_binary(const struct master *master)
 void upgrade_begin(struct master *master)
 {
     if (!master->config->share_descriptors) {
-        refuse(master, "share_descriptors is off");
+        refuse_upgrade(master, "share_descriptors is off");
         return;
     }
     log_info("upgrade_trial", "binary=%s",
              log_quote(master->invocation->binary, strlen(master->invocation->binary)));
     if (ftruncate(trial_output, 0) == -1 || lseek(trial_output, 0, SEEK_SET) == -1) {
-        refuse(master, strerror(errno));
+        refuse_upgrade(master, strerror(errno));
         return;
     }
-    const pid_t pid = fork(); /* with a descriptor table of its own */
+    const pid_t pid = fork(); /* with its own descriptor table */
     if (pid == 0)
-        try_binary(master);
+        run_trial(master);
     if (pid == -1)
-        refuse(master, strerror(errno));
+        refuse_upgrade(master, strerror(errno));
     else
         master->trial = pid;
 }
 
-/* What it has printed; good until the next call. */
-static char *read_output(void)
+/* Returns the beginning of the trial's output, static. */
+static char *read_trial_output(void)
 {
     static char text[OUTPUT_READ + 1];
     const ssize_t len = pread(trial_output, text, OUTPUT_READ, 0);
@@ -147,24 +147,24 @@ static char *read_output(void)
     return text;
 }
 
-/* Notes the lines that it has printed; returns whether there are any. */
-static bool note_output(void)
+/* Reports the lines of the trial's output. True if there are any. */
+static bool note_trial_output(void)
 {
-    char *rest = read_output();
+    char *rest = read_trial_output();
     const bool any = *rest;
     for (int lines = 0; rest && lines < LINES_MAX; lines++) {
         const char *line = strsep(&rest, "\n");
         if (line[0])
-            note(line);
+            note_refusal(line);
     }
     return any;
 }
 
-/* Why the trial failed: by its own words, where it has any. */
-static void note_failure(int status)
+/* Reports why the trial failed, with its own output if there is any. */
+static void note_trial_failure(int status)
 {
     char line[128];
-    const bool said = note_output();
+    const bool said = note_trial_output();
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         snprintf(line, sizeof(line), "the trial of the new version did not end within %d s",
                  TRIAL_S);
@@ -178,37 +178,38 @@ static void note_failure(int status)
     else
         snprintf(line, sizeof(line), "the trial of the new version ended with status %d",
                  WEXITSTATUS(status));
-    note(line);
+    note_refusal(line);
 }
 
-static bool is_of_another_layout(int status)
+static bool trial_needs_restart(int status)
 {
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LAYOUT &&
-           strstr(read_output(), other_layout);
+           strstr(read_trial_output(), other_layout);
 }
 
-/* The change ends with this process. */
-static void restart(struct master *master)
+/* Begins a restart. It ends together with this process, so there is no report from here. */
+static void begin_restart_upgrade(struct master *master)
 {
     log_warn("upgrade_restarts", "why=%s", log_quote(other_layout, strlen(other_layout)));
     stop_begin_upgrade(master);
 }
 
-static bool has_passed(int status)
+static bool trial_has_passed(int status)
 {
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 && strstr(read_output(), can_take_over);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+           strstr(read_trial_output(), can_take_over);
 }
 
 void upgrade_tried(struct master *master, int status)
 {
-    const bool passed = has_passed(status);
+    const bool passed = trial_has_passed(status);
     master->trial = 0;
-    if (!master->stopping && is_of_another_layout(status)) {
-        restart(master);
+    if (!master->stopping && trial_needs_restart(status)) {
+        begin_restart_upgrade(master);
         return;
     }
     if (!passed)
-        note_failure(status);
+        note_trial_failure(status);
     if (!passed || master->stopping) {
         change_end(master, passed ? CHANGE_DONE : CHANGE_REFUSED);
         return;
@@ -224,7 +225,7 @@ void upgrade_go_back(struct master *master)
 {
     log_error("upgrade_fails", "why=%s", log_quote(not_serving, strlen(not_serving)));
     rollback_go(not_serving);
-    const char *why = strerror(errno); /* it goes on as it is, then */
+    const char *why = strerror(errno); /* the new version continues */
     log_error("no_way_back", "why=%s", log_quote(why, strlen(why)));
     rollback_end();
     supervise_lost(master);
@@ -233,14 +234,14 @@ void upgrade_go_back(struct master *master)
     change_end(master, CHANGE_FAILED);
 }
 
-static void differs(const char *key, bool reload)
+static void print_differing_key(const char *key, bool reload)
 {
     fprintf(stderr, "%s: differs from the running server, and needs a %s\n", key,
             reload ? "reload first" : "restart");
 }
 
-/* A segment that is carried over is a large file, too. */
-static void allow_segment(void)
+/* Lifts the limit on file sizes again, because a migrated segment is a large memfd. */
+static void allow_large_files(void)
 {
     struct rlimit limit;
     getrlimit(RLIMIT_FSIZE, &limit);
@@ -255,7 +256,7 @@ int upgrade_check(const struct config *config)
     uint64_t layout;
     if (!fd)
         return 0;
-    allow_segment();
+    allow_large_files();
     if (migrate_open(&segment, (int)strtol(fd, NULL, 10), &layout) == -1) {
         const bool foreign = errno == EPROTO;
         if (foreign)
@@ -264,7 +265,7 @@ int upgrade_check(const struct config *config)
             fprintf(stderr, "the running server's shared memory: %s\n", strerror(errno));
         return foreign ? EXIT_LAYOUT : EXIT_NOTED;
     }
-    if (config_differs(config, segment.header->kept, differs))
+    if (config_differs(config, segment.header->kept, print_differing_key))
         return EXIT_NOTED;
     if (log_open(config->log, (enum log_level)config->log_level) == -1) {
         fprintf(stderr, "%s: %s\n", config->log, strerror(errno));
@@ -276,8 +277,8 @@ int upgrade_check(const struct config *config)
 
 /* ---- 3: the exec ---- */
 
-/* Returns only where it fails, with errno. */
-static void exec_new(const struct master *master, int first)
+/* Executes the new binary. Returns only if that fails, with errno. */
+static void exec_new_version(const struct master *master, int first)
 {
     char *text = handover_text(master, first);
     if (!text)
@@ -297,18 +298,18 @@ static void exec_new(const struct master *master, int first)
 void upgrade_exec(struct master *master)
 {
     handover_prepare(master, true);
-    exec_new(master, master->segment.fd);
+    exec_new_version(master, master->segment.fd);
     const int error = errno;
     master->upgrading = false;
     supervise_restart(master);
-    refuse(master, strerror(error));
+    refuse_upgrade(master, strerror(error));
 }
 
 void upgrade_exec_anew(const struct master *master)
 {
     handover_prepare(master, false);
-    exec_new(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
-    note(strerror(errno));
+    exec_new_version(master, -(int)board_begun(master->segment.board, CHANGE_UPGRADE));
+    note_refusal(strerror(errno));
 }
 
 /* ---- 4: the new version ---- */
