@@ -1,9 +1,9 @@
 /*
  * The board: reports of changes, published by a number that readers check before and after (a
- * sequence lock with two places, so that no reader waits for a writer that has died); and the line
- * in which the clients of a node that stops are to come back.
+ * sequence lock with two places, so that no reader waits for a dead writer), and the order in which
+ * the clients of a stopping node are to reconnect.
  *
- * It decides nothing: what a change is and when it has ended, the master knows.
+ * It decides nothing: the master knows what a change is and when it has ended.
  */
 #include "shm/board.h"
 
@@ -33,8 +33,8 @@ const char *change_name(enum change_kind kind)
 
 /* ---- Reports ---- */
 
-/* Copies the text; one that is too long ends with a line that says so. */
-static void set_text(char out[CHANGE_TEXT_MAX], const char *text)
+/* Copies the text; one that is too long is cut, and ends with a line that says so. */
+static void copy_report_text(char out[CHANGE_TEXT_MAX], const char *text)
 {
     static const char more[] = "\n... the log has all of it";
     const size_t len = strlen(text);
@@ -79,10 +79,10 @@ void board_report(struct board *board, enum change_kind kind, enum change_outcom
     struct change_report report = {.at_ms = at_ms, .outcome = outcome};
     uint64_t words[CHANGE_WORDS];
 
-    set_text(report.text, text);
+    copy_report_text(report.text, text);
     memcpy(words, &report, sizeof(words));
-    /* Pairs with the fence in board_read: who sees a word of this report sees the last number, too,
-     * and knows that the report before that one, whose place this is, is gone. */
+    /* Pairs with the fence in board_read: a reader that sees a word of this report also sees the
+     * previous number, and so knows that the report before that one is gone from this place. */
     atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < CHANGE_WORDS; i++)
         atomic_store_explicit(&record->report[number % 2][i], words[i], memory_order_relaxed);

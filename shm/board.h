@@ -1,5 +1,5 @@
 /*
- * The board: what the master tells all workers at once. It outlives every worker, and in an upgrade
+ * The board: the master's announcements to all workers. It outlives every worker, and in an upgrade
  * the master's program too.
  *
  *   +--------+-------+--------+--------+  for each kind of change: the number of the last one that

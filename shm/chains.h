@@ -1,6 +1,6 @@
 /*
- * What the indexes of this folder share: buckets that grow by linear hashing (Litwin, VLDB 1980),
- * and a number that is odd while their chains are being changed.
+ * Linear hashing (Litwin, VLDB 1980) for the indexes of this folder: buckets whose number grows by
+ * one, and a number that is odd while their chains are being changed.
  *
  * A bucket array grows by one. The new bucket n takes its records from one other, its parent: n
  * without its highest bit, which is where all hashes that now belong in n were searched before.

@@ -1,10 +1,10 @@
 /*
  * Connection records: the steps of their life, references and names. Each step is one store of the
- * word, after everything that the new state promises was written, so that a process can die at any
- * instruction and leave a record that means something: conn_valid says what.
+ * word, after everything that the new state promises was written. So a process can die at any
+ * instruction and leaves a record that conn_valid accepts.
  *
- * A record is wiped when it is claimed and not when it is released: whatever a dead process left
- * in a free record does not matter then.
+ * A record is wiped when it is claimed and not when it is released, so the contents that a dead
+ * process left in a free record do not matter.
  *
  * Looks at no socket and closes none.
  */
@@ -17,7 +17,7 @@
 #include "common/hexid.h"
 #include "common/killpoint.h"
 
-/* What each state allows. */
+/* Flags that may be set: in all states; at the user's home. */
 enum {
     ALWAYS = CONN_JSON | CONN_PINGED | CONN_WRITING | CONN_DIRTY | CONN_UNIX | CONN_WATCHED |
              CONN_TRUSTED | CONN_COUNTED | CONN_GIVEN,
@@ -27,11 +27,11 @@ enum {
 struct state_rule {
     uint32_t flags;  /* that may be set */
     uint32_t next;   /* the states that may follow */
-    bool needs_user; /* which an echo connection has never */
+    bool needs_user; /* except for an echo connection, which never has one */
 };
-/* SUBSCRIBING follows itself when a connection is adopted again after a death. What is OPEN or
- * SUBSCRIBING is never released without being CLOSING before: whoever finds it half ended must not
- * take it for one to be served. */
+/* SUBSCRIBING follows itself when a connection is adopted again after a death. An OPEN or
+ * SUBSCRIBING record must be CLOSING before it is released: a successor that finds it half ended
+ * must not take it for a connection to be served. */
 static const struct state_rule rules[] = {
     [CONN_FREE] = {0, TO(HANDSHAKE), false},
     [CONN_HANDSHAKE] = {ALWAYS | CONN_ECHO | CONN_REFUSED | CONN_PROXY | CONN_ASKED,
@@ -65,8 +65,8 @@ struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint
     const uint32_t generation = word_generation(conn_word(conn));
 
     assert(conn_may_become(word_state(conn_word(conn)), CONN_HANDSHAKE));
-    /* Who sees anything of what follows sees, too, that the last connection is gone: pairs with the
-     * fence in conn_copy. */
+    /* Pairs with the fence in conn_copy: a reader that sees any of the following stores also sees
+     * that the previous connection is gone. */
     atomic_thread_fence(memory_order_release);
     memset((uint8_t *)conn + sizeof(conn->word), 0, sizeof(*conn) - sizeof(conn->word));
     conn->seen = now_s;
@@ -80,7 +80,7 @@ void conn_release(struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
 
-    /* Nothing that is kept by descriptor alone may outlive it. */
+    /* Nothing that is indexed by descriptor alone may outlive the connection. */
     assert((word & CONN_INDEXED) == 0 && conn->topics == 0);
     assert(conn_may_become(word_state(word), CONN_FREE));
     conn_publish(conn, word_make(word_generation(word) + 1, 0, CONN_FREE, 0));
@@ -90,7 +90,7 @@ bool conn_reclaim(struct conn *conn, uint64_t word)
 {
     const uint64_t next = word_make(word_generation(word) + 1, 0, CONN_FREE, 0);
 
-    /* The one word that has two writers: nobody owns it, so they must agree. */
+    /* The one word that can have two writers at a time, because the record has no owner. */
     return word_state(word) == CONN_FREE &&
            atomic_compare_exchange_strong_explicit(&conn->word, &word, next, memory_order_acq_rel,
                                                    memory_order_relaxed);
@@ -128,10 +128,11 @@ void conn_take(struct conn *conn, uint32_t owner)
                      word_make(word_generation(word), owner, word_state(word), word_flags(word)));
 }
 
-/* A race on purpose (the reader's side of a sequence lock): what was read while the owner wrote is
- * thrown away. So ThreadSanitizer is not to look, and no library function to be called. */
-__attribute__((no_sanitize("thread"), noinline)) static void copy_racing(struct conn *copy,
-                                                                         const struct conn *conn)
+/* Copies a record while its owner may write it: a deliberate race (the reader's side of a sequence
+ * lock), whose result the caller discards. So ThreadSanitizer must not look, and no library
+ * function may be called. */
+__attribute__((no_sanitize("thread"), noinline)) static void
+copy_record_racing(struct conn *copy, const struct conn *conn)
 {
     const volatile uint64_t *const from = (const volatile uint64_t *)(const volatile void *)conn;
     uint64_t words[sizeof(*copy) / sizeof(uint64_t)] = {0};
@@ -147,7 +148,7 @@ bool conn_copy(struct conn *copy, const struct conn *conn)
 
     if ((before & CONN_INDEXED) == 0)
         return false;
-    copy_racing(copy, conn);
+    copy_record_racing(copy, conn);
     atomic_thread_fence(memory_order_acquire); /* pairs with the fence in conn_claim */
     const uint64_t after = atomic_load_explicit(&conn->word, memory_order_relaxed);
     atomic_store_explicit(&copy->word, before, memory_order_relaxed);
@@ -186,7 +187,7 @@ bool conn_name_parse(const char *text, size_t len, uint32_t *boot_id, struct con
     return true;
 }
 
-static bool user_valid(const struct conn *conn, uint32_t flags, bool needed)
+static bool record_user_valid(const struct conn *conn, uint32_t flags, bool needed)
 {
     if (conn->user_len > USER_MAX)
         return false;
@@ -205,9 +206,9 @@ bool conn_valid(const struct conn *conn, uint32_t workers)
     if (state == CONN_FREE)
         return word_owner(word) == 0;
     if (word_owner(word) % CONN_ON_THE_WAY >= workers || word_owner(word) >= 2 * CONN_ON_THE_WAY ||
-        !user_valid(conn, flags, rules[state].needs_user))
+        !record_user_valid(conn, flags, rules[state].needs_user))
         return false;
-    /* Whoever has private bytes says first whose memory they are in, or that a parcel has them. */
+    /* A record with private bytes must first name the process that has them, or its parcel. */
     return conn->incarnation != 0 ||
            (((flags & CONN_DIRTY) == 0 || (flags & CONN_GIVEN) != 0) && conn->held == 0);
 }

@@ -67,7 +67,7 @@ enum conn_state {
     CONN_MOVING,      /* logged in, on its way to its home worker, which is already the owner */
     CONN_SUBSCRIBING, /* at home, waiting for Redis to confirm the subscription */
     CONN_OPEN,        /* HELLO is sent */
-    CONN_CLOSING,     /* refused or closed by us: what the peer still sends is thrown away */
+    CONN_CLOSING,     /* refused or closed by us: further bytes of the peer are thrown away */
 };
 
 /* Bits of the word's flags, written by the owner. */
@@ -87,9 +87,9 @@ enum conn_flag {
     CONN_PROXY = 1 << 11,    /* a PROXY header comes before its request */
     CONN_TRUSTED = 1 << 12,  /* what its peer says of the client counts: trusted_proxies */
     CONN_COUNTED = 1 << 13,  /* its address is the client's own, and counted by its owner */
-    CONN_ASKED = 1 << 14,    /* waits for its login or for room at its home; not read or watched
-                                meanwhile */
-    CONN_GIVEN = 1 << 15,    /* the previous owner's parcel has private memory of it: parcel.h */
+    CONN_ASKED = 1 << 14, /* waits for its login, or for room in the ring to its home; not read or
+                             watched meanwhile */
+    CONN_GIVEN = 1 << 15, /* the previous owner's parcel has private memory of it: parcel.h */
 };
 
 struct conn {
@@ -199,9 +199,9 @@ static inline uint16_t conn_incarnation(uint32_t worker, uint32_t incarnation)
  * owner, the record's generation. `now_s`: monotonic. Returns the reference. */
 struct conn_ref conn_claim(struct conn *table, uint32_t fd, uint32_t owner, uint32_t now_s);
 
-/* Sets the record free and raises its generation. The caller has removed it from its user index,
- * and closes the descriptor afterwards, never before: once it is closed, another worker may get its
- * number. */
+/* Sets the record free and raises its generation. The caller has removed it from its user index and
+ * its topics, and closes the descriptor afterwards, never before: once it is closed, another worker
+ * may get its number. */
 void conn_release(struct conn *conn);
 
 /* Raises the generation of a free record whose word is `word`, for a worker that found the
@@ -209,8 +209,8 @@ void conn_release(struct conn *conn);
  * changed. Of all workers that find it, one gets true, and may close the descriptor. */
 bool conn_reclaim(struct conn *conn, uint64_t word);
 
-/* Gives the record, which is in no index, to `owner`, who is to adopt it: state MOVING, keeping the
- * flags. The old owner's last store. */
+/* Gives the record, which is in no index, to worker `owner`, which is to adopt it: state MOVING,
+ * with the flags that this state allows. The old owner's last store. */
 void conn_give(struct conn *conn, uint32_t owner);
 
 /* Gives the record to `owner` in its present state, when the number of workers changes: it belongs

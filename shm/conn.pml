@@ -1,42 +1,42 @@
 /*
- * The life of a connection's record, from accept4(2) to close(2), over its hand-over from one worker
- * to another, as a Promela model: `make model` has spin try every order of the workers' steps, with
- * a death at any of them.
+ * The life of a connection's record, from accept4(2) to close(2), including its hand-over from one
+ * worker to another, as a Promela model: `make model` has spin try every order of the workers' steps,
+ * with a death at any of them.
  *
  * What must hold:
- *   - Nobody closes a descriptor that is another's: what close(2) gets is still the connection that
- *     the record was claimed for.
+ *   - No worker closes a descriptor of another connection: what close(2) gets is still the connection
+ *     that the record was claimed for.
  *   - No record and no descriptor leaks: the model ends only when each client has come and gone, and
- *     nothing is left. What nobody could ever end is an end state that spin reports.
+ *     nothing is left. A connection that no worker could ever end is an end state that spin reports.
  *   - Whenever a worker is about to sleep, each of its connections is registered in its epoll set, each
- *     that has a user and is not about to end stands in its index, and the count is right. What is
- *     CLOSING stays it: whatever closes a connection behind its HELLO in one turn (its own close frame, a
- *     kick, a newer device), the flush does not make it OPEN.
+ *     with a user that is not about to end is in its index, and the count is right. A CLOSING connection
+ *     stays CLOSING: if it is closed after its HELLO in the same turn (by its own close frame, a kick, a
+ *     newer device), the flush does not make it OPEN.
  *   - Each member of a topic is a connection that this worker has and that is not about to end: no
  *     membership passes with a descriptor to the next connection.
- *   - The answer that a ring brings goes to the connection that it was written for, and only who gave a
- *     connection away may say that it is lost.
- *   - No connection that was given away waits for the sweep to end it: its new owner hears of it by a
- *     ring, or `handing` names it, for the one who gave it or for his successor.
- *   - An event of an epoll set finds its own record, or what a worker that died between a record's
- *     release and close(2) has left, and then it does not come for ever.
+ *   - The answer that a ring brings goes to the connection that it was written for, and only the worker
+ *     that gave a connection away may say that it is lost.
+ *   - No connection that was given away waits for the sweep to end it: its new owner is told by a ring, or
+ *     `handing` names it, for the worker that gave it or for that worker's successor.
+ *   - An event of an epoll set finds its own record, or what a worker left that died between a record's
+ *     release and close(2), and then it does not come for ever.
  *
- * A step is one store, one system call, or one change of the index; behind each a worker may die
- * (MAY_DIE). Steps that no other worker can tell from one are `atomic`, so that there are fewer orders
- * to try. Stores are seen in their order: each of a record's is a release, and a record changes hands
- * by a ring, for which ring.pml stands. A ring is a queue here; what is taken from it stays until it
- * is committed.
+ * A step is one store, one system call, or one change of the index; after each a worker may die
+ * (MAY_DIE). Steps that other workers cannot distinguish from one step are `atomic`, so that there are
+ * fewer orders to try. Stores are seen in their order: each store of a record is a release, and a record
+ * changes hands by a ring, which ring.pml models. Here a ring is a queue; an entry taken from it stays
+ * until it is committed.
  *
- * A read of a socket may find the end of what the client sends at any time, and a timer may be up at
- * any time. Between accept4(2) and its note of it, and between a record's release and close(2), a worker
- * ends no turn, unless it dies: that is how worker/audit.c, which waits for every worker's turn to end,
- * tells what belongs to nobody, and what the model trusts it in (`in_hand`).
+ * A read of a socket may find the end of the client's bytes at any time, and a timer may expire at any
+ * time. Between accept4(2) and its note of it, and between a record's release and close(2), a worker
+ * ends no turn, unless it dies: worker/audit.c, which waits for every worker's turn to end, relies on
+ * that to tell which descriptors no worker owns, and the model takes it for granted (`in_hand`).
  *
- * Left out: what topics are for (worker/topic.pml); the change of the number of workers (shm/plan.h);
- * what the client is sent. So the model does not see that a worker that dies between send(2) and
+ * Left out: the purpose of topics (worker/topic.pml); the change of the number of workers (shm/plan.h);
+ * the bytes sent to the client. So the model does not see that a worker that dies between send(2) and
  * hold_settle leaves an answer that its successor sends again.
  *
- * Comments at the ends of lines, and mutants, are those of ring.pml.
+ * Comments at the ends of lines, and mutants, have the form described in ring.pml.
  */
 #ifndef WORKERS
 #define WORKERS 2
@@ -56,7 +56,7 @@ byte owner[FDS];
 bit watched[FDS];
 bit indexed[FDS];
 bit greeting[FDS];
-byte dirty[FDS];            /* 1: bytes are in its owner's memory; 2: they died with it (hold_lost) */
+byte dirty[FDS];            /* 1: bytes are in its owner's memory; 2: they died with the owner (hold_lost) */
 
 /* The slots, and the rings between them. */
 byte handing[WORKERS];      /* descriptor + 1 */
@@ -67,17 +67,17 @@ byte members[WORKERS * FDS];    /* by descriptor: the generation + 1 of a topic'
 chan ring[WORKERS * WORKERS] = [CLIENTS + DEATHS] of { mtype, byte, byte };   /* never full */
 #define RING(from, to) ring[(from) * WORKERS + (to)]
 
-/* The kernel: who is connected, and each epoll set, by the generation + 1 that it was told. */
+/* The kernel: the client of each descriptor, and each epoll set's registrations, as generation + 1. */
 byte client[FDS];
 byte registered[WORKERS * FDS];
 #define REGISTERED(w, fd) registered[(w) * FDS + (fd)]
 byte arrived, left;         /* clients that have come, and gone */
 
-/* What is said of it here alone: whose the record is, and who has the descriptor in hand just now. */
+/* For the checks alone: the client that a record is of, and the worker that has the descriptor in hand. */
 byte whose[FDS];
 byte in_hand[FDS];          /* worker + 1 */
-byte giver[FDS];            /* worker + 1 that has handed it over; 0: nobody has */
-byte suspect[FDS];          /* the audit's: the connection that was nobody's, and its record */
+byte giver[FDS];            /* worker + 1 that has handed it over; 0: none */
+byte suspect[FDS];          /* the audit's: a connection that no worker owned, and its record's generation */
 byte suspect_generation[FDS];
 byte deaths = DEATHS;       /* still to come */
 
@@ -86,11 +86,11 @@ byte deaths = DEATHS;       /* still to come */
 #define LOST(fd) (dirty[fd] == 2)                        /* worker/hold.h hold_lost: return conn_has(conn, CONN_DIRTY) && conn->incarnation != worker->incarnation; */
 #define MAY_DIE if :: atomic { deaths > 0 && w < MORTALS -> deaths--; goto dead } :: true fi
 
-/* ---- The kernel's ---- */
+/* ---- System calls ---- */
 
 #define CALLER_WAITS (arrived < CLIENTS && (client[0] == 0 || client[FDS - 1] == 0))
 
-/* The lowest number that is free, as always. */
+/* Takes the lowest free number, as POSIX requires. */
 inline sys_accept()
 {
     d_step {
@@ -170,7 +170,7 @@ inline close_own()
     sys_close()
 }
 
-/* One of the states that may follow. What the state does not allow of the flags goes with it. */
+/* The move to CLOSING. Clears the flags that the state does not allow. */
 inline close_record()
 {
     d_step {
@@ -330,7 +330,7 @@ inline home_give()
 
 /* ---- Events ---- */
 
-/* A request has come, or a part of one, or the end. */
+/* A request has come, or a part of one, or the end of the client's bytes. */
 inline upgrade_read()
 {
     atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/upgrade.c read_opening_bytes: hold_mark(worker, conn); */
@@ -385,8 +385,8 @@ inline read_open()
     fi
 }
 
-/* What a worker that died between release and close(2) has left. Who finds it has looked at the record
- * some time ago: `gen` is what it said of its generation. */
+/* Closes a descriptor left by a worker that died between release and close(2). The worker that finds it
+ * has read the record some time before: `gen` is the generation that it saw. */
 inline close_nobodys()
 {
     atomic {
@@ -437,8 +437,7 @@ inline client_event()
     assert(!REGISTERED(w, fd) || REGISTERED(w, fd) == generation[fd] + 1)
 }
 
-/* Whether who gave a connection, or who will succeed him, sees to it that its new owner hears of it. */
-/* HELLO is made; and it has left. In between may come what the same turn brings. */
+/* HELLO is made, and later sent. Other events of the same turn may come in between. */
 #define MAY_GREET(fd) (IN_USE(w, fd) && state[fd] == SUBSCRIBING && indexed[fd] && !greeting[fd])
 
 inline home_greet()
@@ -469,6 +468,7 @@ inline hello_left()
     }
 }
 
+/* True if the worker that gave a connection, or its successor, will tell the new owner of it. */
 #define GIVER          (giver[fd] - 1)
 #define IS_HANDED(fd)  (handing[GIVER] == fd + 1 && handing_generation[GIVER] == generation[fd])
 #define IS_TOLD(fd)    (RING(GIVER, w)??[ADOPT, eval(fd), eval(generation[fd])] || RING(GIVER, w)??[ORPHAN, eval(fd), eval(generation[fd])])
@@ -488,7 +488,7 @@ inline time_is_up()
     fi
 }
 
-/* One entry: handled, then committed. */
+/* Handles one entry, then commits it. */
 inline read_ring()
 {
     RING(from, w)?<what, fd, gen>;                      /* shm/ring.c ring_take: return entry; */
@@ -500,8 +500,8 @@ inline read_ring()
     RING(from, w)?what, fd, gen                         /* worker/rings.c commit_ring_batch: if (ring_commit(&worker->in[from])) */
 }
 
-/* The audit's two looks. Before the second, every worker has ended the turn in which the first was made:
- * nobody has the descriptor in hand any more. */
+/* The audit's two scans. Before the second, every worker has ended the turn in which the first was made,
+ * so no worker still has the descriptor in hand. */
 #define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/audit.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
 #define IS_STILL(fd) (suspect[fd] && UNKNOWN(fd) && suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: return !is_connection(worker, suspect->fd) && inode_of(suspect->fd) == suspect->inode && word_of(worker, suspect->fd) == suspect->word && */
 #define GRACE_OVER(fd) (in_hand[fd] == 0)               /* worker/audit.c first_in_turn: turns_of(worker, i) >= audit.turns[i] + TURNS)) */
@@ -525,7 +525,7 @@ inline look()
 
 /* ---- After a death ---- */
 
-/* Left alone by all that follows. */
+/* A record that a takeover leaves alone. */
 #define AT_REST (state[fd] == OPEN && watched[fd] && !dirty[fd])
 #define UNREST (IN_USE(w, fd) && (unrest >> fd & 1))    /* worker/takeover.c for_each_unrest: for (uint32_t fd = unrest_next(unrest, 0); fd < unrest->high; fd = unrest_next(unrest, fd + 1)) */
 
@@ -621,7 +621,7 @@ inline end_if_lost()
     fd = 0
 }
 
-/* Adoptions are taken out of their rings ahead of what else is there. */
+/* Adoptions are taken out of their rings ahead of all other entries. */
 #define ADOPTION RING(from, w)??[ADOPT, _, _]
 
 inline adopt_again()
@@ -652,7 +652,7 @@ inline takeover()
 
 /* ---- A worker ---- */
 
-/* What is true of its connections whenever it is about to sleep. */
+/* Checks the worker's connections whenever it is about to sleep. */
 inline all_is_well()
 {
     d_step {
@@ -688,7 +688,7 @@ inline all_is_well()
 proctype worker(byte w)
 {
     byte fd, gen, accepted, home, from, mine, i, unrest;
-    byte outbox;                /* those whose HELLO is in it, one bit each */
+    byte outbox;                /* the connections whose HELLO is in it, one bit each */
     bit found;
     mtype what;
 

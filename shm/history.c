@@ -1,7 +1,7 @@
 /*
- * See history.h. The count is published after the sample (release) and read before it (acquire);
- * the fences on both sides make a reader that has seen a word of a newer sample see the count of
- * the one before that, too, and so notice that its own has gone.
+ * See history.h. The count is published after the sample (release) and read before it (acquire).
+ * With the fences on both sides, a reader that has seen a word of a newer sample also sees the
+ * count before that sample, and so notices that its own is gone.
  */
 #include "shm/history.h"
 
@@ -14,8 +14,8 @@ void history_add(struct history *history, const struct history_sample *sample)
     uint64_t words[HISTORY_WORDS];
 
     memcpy(words, sample, sizeof(words));
-    /* Pairs with the fence in history_read: whoever sees a word of this sample sees `count`, too,
-     * and knows that the sample that was in this place is gone. */
+    /* Pairs with the fence in history_read: a reader that sees a word of this sample also sees
+     * `count`, and so knows that the sample that was in this place is gone. */
     atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < HISTORY_WORDS; i++)
         atomic_store_explicit(&place[i], words[i], memory_order_relaxed);
@@ -47,8 +47,8 @@ bool history_read(const struct history *history, uint64_t number, struct history
     return number >= first;
 }
 
-/* The newest sample; false if there is none. */
-static bool read_last(const struct history *history, struct history_sample *out)
+/* Copies the newest sample. Returns false if there is none. */
+static bool read_last_sample(const struct history *history, struct history_sample *out)
 {
     uint64_t first;
     const uint64_t end = history_end(history, &first);
@@ -60,11 +60,13 @@ bool history_due(const struct history *history, uint64_t now_ms)
 {
     struct history_sample last;
 
-    return !read_last(history, &last) || now_ms / HISTORY_EVERY_MS > last.at_ms / HISTORY_EVERY_MS;
+    return !read_last_sample(history, &last) ||
+           now_ms / HISTORY_EVERY_MS > last.at_ms / HISTORY_EVERY_MS;
 }
 
-/* True if `after` can have been taken later than `before`. */
-static bool follows(const struct history_sample *before, const struct history_sample *after)
+/* True if `after` may have been taken later than `before`. */
+static bool sample_may_follow(const struct history_sample *before,
+                              const struct history_sample *after)
 {
     bool grown = after->at_ms >= before->at_ms;
 
@@ -83,7 +85,7 @@ bool history_valid(const struct history *history)
     const uint64_t end = history_end(history, &number);
 
     for (; number < end; number++) {
-        if (!history_read(history, number, &now) || !follows(&before, &now))
+        if (!history_read(history, number, &now) || !sample_may_follow(&before, &now))
             return false;
         before = now;
     }

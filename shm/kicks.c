@@ -1,7 +1,6 @@
 /*
- * See kicks.h. A kick is overwritten only after KICKS_MAX others, so that a reader who looks no
- * further back than half of that has all the time it needs; that what was read is the kick with
- * this number is looked at before and after, all the same.
+ * See kicks.h. A kick is overwritten only after KICKS_MAX others, so a reader that goes back no
+ * more than half of that has time enough. Even so it checks the kick's number before and after.
  */
 #include "shm/kicks.h"
 
@@ -17,7 +16,8 @@ void kicks_append(struct kicks *kicks, const struct kick *kick)
     if (count > 0 && kicks->at[count % KICKS_MAX].origin == kick->origin)
         return;
     atomic_store_explicit(&at->number, 0, memory_order_relaxed);
-    /* No store of the new kick comes before the one above. Pairs with the fence in read_kick. */
+    /* No store of the new kick comes before the one above. Pairs with the fence in
+     * copy_numbered_kick. */
     atomic_thread_fence(memory_order_release);
     at->origin = kick->origin;
     at->second = kick->second;
@@ -33,8 +33,8 @@ void kicks_append(struct kicks *kicks, const struct kick *kick)
     KILLPOINT(KICK_ADDED);
 }
 
-/* Copies kick `number`. Returns false if it is not there any more. */
-static bool read_kick(const struct kicks *kicks, uint64_t number, struct kick *kick)
+/* Copies kick `number`. Returns false if it has been overwritten. */
+static bool copy_numbered_kick(const struct kicks *kicks, uint64_t number, struct kick *kick)
 {
     const struct kick *const at = kicks_at(kicks, number);
 
@@ -46,7 +46,7 @@ static bool read_kick(const struct kicks *kicks, uint64_t number, struct kick *k
     return atomic_load_explicit(&at->number, memory_order_relaxed) == number;
 }
 
-static bool is_for(const struct kick *kick, const struct conn *conn)
+static bool kick_is_for_user(const struct kick *kick, const struct conn *conn)
 {
     return kick->hash == conn->hash && kick->user_len == conn->user_len &&
            memcmp(kick->user, conn->user, conn->user_len) == 0;
@@ -60,15 +60,15 @@ enum kicks_verdict kicks_judge(const struct kicks *kicks, uint64_t made, const s
     if (count > made && count - made > KICKS_MAX / 2)
         return KICKS_FORGOTTEN;
     for (uint64_t number = count; number > made; number--) {
-        if (!read_kick(kicks, number, kick))
+        if (!copy_numbered_kick(kicks, number, kick))
             return KICKS_FORGOTTEN;
-        if (is_for(kick, conn))
+        if (kick_is_for_user(kick, conn))
             return KICKS_END;
     }
     return KICKS_SPARE;
 }
 
-static bool kick_valid(const struct kick *kick)
+static bool kick_entry_valid(const struct kick *kick)
 {
     return kick->user_len > 0 && kick->user_len <= USER_MAX &&
            memchr(kick->reason, '\0', sizeof(kick->reason)) != NULL;
@@ -83,7 +83,7 @@ bool kicks_valid(const struct kicks *kicks)
         if (number == 0)
             continue;
         if (number % KICKS_MAX != i || number > count + 1 || number + KICKS_MAX <= count ||
-            !kick_valid(&kicks->at[i]))
+            !kick_entry_valid(&kicks->at[i]))
             return false;
     }
     return true;

@@ -1,6 +1,6 @@
 /*
- * See layout.h. This is the only file that is compiled with the fingerprint, so that a changed
- * struct does not compile everything again.
+ * See layout.h. Only this file is compiled with the fingerprint, so that a changed struct does not
+ * recompile every other file.
  */
 #include "shm/layout.h"
 

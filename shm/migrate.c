@@ -1,5 +1,5 @@
 /*
- * See migrate.h. Only what was ever written is copied: a segment is mostly holes (lseek(2),
+ * See migrate.h. Copies only data that was ever written: a segment is mostly holes (lseek(2),
  * SEEK_DATA). Positions, descriptors and numbers of records mean the same in the new segment as in
  * the old one.
  *
@@ -20,7 +20,7 @@ enum { COPY_PIECE = 1 << 20 /* bytes copied at once */ };
 
 /* ---- Bytes ---- */
 
-static int copy_bytes(int from, off_t from_at, int to, off_t to_at, size_t size)
+static int copy_file_bytes(int from, off_t from_at, int to, off_t to_at, size_t size)
 {
     static uint8_t piece[COPY_PIECE];
 
@@ -36,8 +36,9 @@ static int copy_bytes(int from, off_t from_at, int to, off_t to_at, size_t size)
     return 0;
 }
 
-/* Copies what was ever written of `size` bytes at `from_at`. The new segment has zeros there. */
-static int copy_written(int from, size_t from_at, int to, size_t to_at, size_t size)
+/* Copies those of the `size` bytes at `from_at` that were ever written. The rest of the new segment
+ * is zero already. */
+static int copy_written_bytes(int from, size_t from_at, int to, size_t to_at, size_t size)
 {
     const off_t shift = (off_t)to_at - (off_t)from_at, end = (off_t)(from_at + size);
 
@@ -53,7 +54,7 @@ static int copy_written(int from, size_t from_at, int to, size_t to_at, size_t s
         if (hole == -1)
             return -1;
         hole = hole < end ? hole : end;
-        if (copy_bytes(from, data, to, data + shift, (size_t)(hole - data)) == -1)
+        if (copy_file_bytes(from, data, to, data + shift, (size_t)(hole - data)) == -1)
             return -1;
         at = hole;
     }
@@ -62,38 +63,39 @@ static int copy_written(int from, size_t from_at, int to, size_t to_at, size_t s
 
 /* ---- Regions ---- */
 
-/* Copies a region whose elements have become larger, one by one. */
-static int copy_elements(int from, const struct regions *old, int to, const struct regions *new,
-                         enum region region)
+/* Copies a region whose elements have grown, one element at a time. */
+static int copy_region_elements(int from, const struct regions *old, int to,
+                                const struct regions *new, enum region region)
 {
     const size_t old_bytes = old->element_bytes[region], new_bytes = new->element_bytes[region];
 
     for (size_t i = 0; i < old->count[region]; i++)
-        if (copy_written(from, old->offset[region] + i * old_bytes, to,
-                         new->offset[region] + i *new_bytes, old_bytes) == -1)
+        if (copy_written_bytes(from, old->offset[region] + i * old_bytes, to,
+                               new->offset[region] + i *new_bytes, old_bytes) == -1)
             return -1;
     return 0;
 }
 
-static int copy_region(int from, const struct regions *old, int to, const struct regions *new,
-                       enum region region)
+static int copy_one_region(int from, const struct regions *old, int to, const struct regions *new,
+                           enum region region)
 {
     if (old->element_bytes[region] != new->element_bytes[region])
-        return copy_elements(from, old, to, new, region);
-    return copy_written(from, old->offset[region], to, new->offset[region],
-                        old->count[region] * old->element_bytes[region]);
+        return copy_region_elements(from, old, to, new, region);
+    return copy_written_bytes(from, old->offset[region], to, new->offset[region],
+                              old->count[region] * old->element_bytes[region]);
 }
 
-static int copy_regions(int from, const struct regions *old, int to, const struct regions *new)
+static int copy_all_regions(int from, const struct regions *old, int to, const struct regions *new)
 {
     for (enum region region = 0; region < REGION_COUNT; region++)
-        if (copy_region(from, old, to, new, region) == -1)
+        if (copy_one_region(from, old, to, new, region) == -1)
             return -1;
     return 0;
 }
 
-/* The regions as they lie in the old segment. */
-static struct regions old_regions(const struct segment_shape *shape, const struct migrate_row *row)
+/* Returns the regions of the old segment. */
+static struct regions regions_of_old_segment(const struct segment_shape *shape,
+                                             const struct migrate_row *row)
 {
     struct regions regions = regions_of(shape);
 
@@ -104,8 +106,8 @@ static struct regions old_regions(const struct segment_shape *shape, const struc
     return regions;
 }
 
-/* Reads as much of the old header as there is. */
-static int read_header(struct segment_header *header, int fd, const struct migrate_row *row)
+/* Reads the old header; fields that it did not have are zero. */
+static int read_old_header(struct segment_header *header, int fd, const struct migrate_row *row)
 {
     const size_t bytes =
         row->element_bytes[REGION_HEADER] ? row->element_bytes[REGION_HEADER] : sizeof(*header);
@@ -117,8 +119,8 @@ static int read_header(struct segment_header *header, int fd, const struct migra
     return -1;
 }
 
-/* A header copied from the old segment describes this one. */
-static void complete_header(const struct segment *segment)
+/* Corrects the copied header, which describes the old segment. */
+static void correct_copied_header(const struct segment *segment)
 {
     segment->header->layout = layout_fingerprint();
     segment->header->size = segment->size;
@@ -129,19 +131,19 @@ int migrate_carry(struct segment *segment, int fd, size_t size, const struct mig
     struct segment_header header;
     struct regions old, new;
 
-    if (read_header(&header, fd, row) == -1)
+    if (read_old_header(&header, fd, row) == -1)
         return -1;
     header.node[sizeof(header.node) - 1] = '\0';
     if (segment_create(segment, &header.shape, header.node) == -1) {
         errno = errno == EINVAL ? EPROTO : errno;
         return -1;
     }
-    old = old_regions(&header.shape, row);
+    old = regions_of_old_segment(&header.shape, row);
     new = regions_of(&header.shape);
     errno = EPROTO;
     if (old.offset[REGION_COUNT] == size && header.size == size &&
-        copy_regions(fd, &old, segment->fd, &new) == 0) {
-        complete_header(segment);
+        copy_all_regions(fd, &old, segment->fd, &new) == 0) {
+        correct_copied_header(segment);
         if (!row->finish || row->finish(segment) == 0)
             return 0;
     }
@@ -153,8 +155,8 @@ int migrate_carry(struct segment *segment, int fd, size_t size, const struct mig
 
 /* ---- The table ---- */
 
-/* The layout of the version before, if the stored structs have changed since: `make` writes the
- * fingerprint to build/layout. Rows of older versions go. */
+/* The layout of the previous release, if the stored structs have changed since: `make` writes
+ * its fingerprint to build/layout. Remove rows of older releases. */
 static const struct migrate_row rows[] = {
 #ifdef MIGRATE_FROM
     {.from = MIGRATE_FROM, .to = SEGMENT_LAYOUT}, /* for tests: the same structs, another number */
@@ -162,7 +164,7 @@ static const struct migrate_row rows[] = {
     {.from = 0},
 };
 
-static const struct migrate_row *find_row(uint64_t from)
+static const struct migrate_row *find_migrate_row(uint64_t from)
 {
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (from && rows[i].from == from && rows[i].to == layout_fingerprint())
@@ -170,7 +172,7 @@ static const struct migrate_row *find_row(uint64_t from)
     return NULL;
 }
 
-/* What every layout begins with. */
+/* The beginning of a segment, the same in every layout. */
 struct preamble {
     uint64_t magic;
     uint64_t layout;
@@ -178,7 +180,7 @@ struct preamble {
 _Static_assert(offsetof(struct segment_header, layout) == offsetof(struct preamble, layout),
                "as in every layout");
 
-static int read_preamble(struct preamble *preamble, int fd, size_t *size)
+static int read_segment_preamble(struct preamble *preamble, int fd, size_t *size)
 {
     struct stat file;
 
@@ -198,12 +200,12 @@ int migrate_open(struct segment *segment, int fd, uint64_t *from)
     struct preamble preamble;
     size_t size;
 
-    if (read_preamble(&preamble, fd, &size) == -1)
+    if (read_segment_preamble(&preamble, fd, &size) == -1)
         return -1;
     *from = preamble.layout;
     if (preamble.layout == layout_fingerprint())
         return segment_open(segment, fd);
-    row = find_row(preamble.layout);
+    row = find_migrate_row(preamble.layout);
     if (!row) {
         errno = EPROTO;
         return -1;

@@ -11,26 +11,26 @@
  *   phase     the workers                                          stage when done
  *   -------   --------------------------------------------------   ---------------------
  *   REST      serve: slots 0 to active - 1 share users and topics  (stays)
- *   PREPARE   also subscribe what would be theirs among `other`;   PREPARED
+ *   PREPARE   also subscribe as homes among `other` workers;       PREPARED
  *             new slots do only that
  *   HOLD      let no new user in, and stop accepting               HELD
- *   SETTLE    subscribe what has come since                        SETTLED
+ *   SETTLE    subscribe users and topics that are new since        SETTLED
  *   FENCE     one of them publishes the fence; each routes its     FENCED
  *             link up to it and no further
  *   GIVE      read the rings to their end; give each connection    they have left
  *             with another home to that home; leave
  *             - - - - - `active` and `other` change places - - - - - - - - - -
  *   TAKE      successors take the given connections; accept again  TAKEN
- *   REST      route what comes after the fence; unsubscribe what   TRIMMED
- *             is no longer theirs
+ *   REST      route the pushes after the fence; unsubscribe users  TRIMMED
+ *             and topics that are no longer theirs
  *
  * Redis puts all PUBLISHes into one order, so the fence has the same place in every link's stream.
- * The old homes deliver what comes before it, the new homes what comes after it. A worker ignores a
+ * The old homes deliver the pushes before it, the new homes those after it. A worker ignores a
  * push that belongs to another worker, whose link receives it too. So each push is delivered once,
  * and in order.
  *
  * Until FENCE no connection has changed hands, and the master can go back: it sets REST with the
- * old `active`, and the workers give up what they had prepared. From GIVE on it can only go
+ * old `active`, and the workers give up their preparations. From GIVE on it can only go
  * forward. A worker that dies is replaced in any phase; its successor finds the phase here and its
  * own stage in the slot, and every step can be repeated.
  */
@@ -71,7 +71,7 @@ enum plan_stage {
 };
 
 struct plan {
-    uint32_t number; /* of the last move; 0: there was none */
+    uint32_t number; /* of the move, in progress or last; 0: there was none */
     enum plan_phase phase;
     uint32_t active, other; /* workers that serve; their number after the move, then before it */
 };

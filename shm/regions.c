@@ -1,12 +1,12 @@
 /*
- * See regions.h.
+ * See regions.h: the offsets of the regions.
  */
 #include "shm/regions.h"
 
 #include <unistd.h>
 
-/* No sum or product below can overflow for shapes of 32-bit fields and few workers: the largest
- * region, of rings, is 2^12 times 2^31 bytes. */
+/* No sum or product below can overflow, because the shape's fields have 32 bits and the workers are
+ * few: the largest region, the bytes of the rings, has at most 2^12 times 2^31 bytes. */
 _Static_assert(sizeof(size_t) == 8, "a 64-bit address space");
 _Static_assert(WORKERS_MAX <= 1 << 6, "workers^2 times 2^32 bytes is far below 2^63");
 

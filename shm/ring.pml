@@ -1,34 +1,34 @@
 /*
- * The ring from one worker to another, and the latch that its two ends sleep by, as a Promela model:
+ * The ring from one worker to another, and the latch with which its two ends sleep, as a Promela model:
  * `make model` has spin try every order of their steps, with a death at any of them.
  *
  *     Redis ──▶ worker 0 ──▶ ring of ROOM entries ──▶ worker 1
  *               copies                                takes
  *
  * What must hold:
- *   - Nothing is lost, invented, doubled or damaged: the entry at position p is push p + 1, whole,
+ *   - Nothing is lost, invented, doubled or damaged: the entry at position p is push p + 1, complete,
  *     whenever it is read.
- *   - No wake-up is lost: the model ends only when all has been taken. Both asleep with work left is
- *     an end state that spin reports. The loop's timer, which looks at everything once a second, is
- *     left out: nothing may have to wait for it.
- *   - Nobody spins: every run ends, so spin is asked for a cycle and must find none.
+ *   - No wake-up is lost: the model ends only when all entries have been taken. Both ends asleep with work
+ *     left is an end state that spin reports. The loop's timer, which looks at everything once a second,
+ *     is left out: nothing may have to wait for it.
+ *   - No end spins: every run ends, so spin is asked for a cycle and must find none.
  *
- * Memory is weak. A store goes into a buffer, where only its own worker sees it, and from there to
- * all in any order: but a release store after those that stood in the buffer before it, and a fence
- * waits for all. The law of one writer makes that easy: the buffer belongs to the word. When a worker
- * is killed, what it has in the buffer is made or lost, whichever order allows. So neither a store
- * buffer of the processor nor a compiler that moves stores can surprise. Loads are made in their
- * order: that the acquires are where they must be is what `make tsan` looks for.
+ * Memory is weak. A store goes into a buffer, where only its own worker sees it, and from there to all
+ * workers in any order, with two exceptions: a release store comes after those that were in the buffer
+ * before it, and a fence waits for all. The law of one writer makes that easy: each word has its own
+ * buffer. When a worker is killed, the stores in its buffer are made or lost, in any combination that the
+ * order allows. So the model covers a processor's store buffer and a compiler that moves stores. Loads
+ * are made in their order: `make tsan` checks that the acquires are where they must be.
  *
- * Left out: that a turn may leave a batch unfinished (worker/batch.h), for it never sleeps then, and
- * commits later in the same order; entries of several sizes, bytes that wrap, and the padding of a quiet ring, for
- * tests/unit/test_ring.c has them; the Redis link, whose bytes can be told from the kernel's counts
+ * Left out: a turn may leave a batch unfinished (worker/batch.h), because the worker never sleeps then and
+ * commits later in the same order; entries of several sizes, bytes that wrap, and the padding of a quiet
+ * ring, because tests/unit/test_ring.c covers them; the Redis link, whose bytes the kernel's counts tell
  * after a death (shm/stream.h).
  *
- * A comment that ends a line with a file, a function and a statement says which one the line stands
- * for. scripts/model holds them to the code: each statement must be in that function, in this order.
- * "mutant NAME: text" is a mistake, made in the next line, or between it and the one before, and
- * scripts/model demands that the model then fails. What makes no mistake visible proves nothing.
+ * A comment that ends a line with a file, a function and a statement names the statement that the line
+ * models. scripts/model checks them against the code: each statement must be in that function, in this
+ * order. "mutant NAME: text" is a mistake that replaces the next line, or comes between it and the line
+ * before, and scripts/model demands that the model then fails: a mistake that shows nowhere proves nothing.
  */
 #ifndef PUSHES
 #define PUSHES 3
@@ -51,10 +51,10 @@
 #define MINE0     511       /* worker 0's words as bits, and worker 1's */
 #define MINE1     3584
 
-byte memory[WORDS];         /* what all see */
-byte buffer[WORDS];         /* what is stored and not yet seen, where `pending` has its bit */
+byte memory[WORDS];         /* what all workers see */
+byte buffer[WORDS];         /* stored and not yet seen, if `pending` has the word's bit */
 short pending;
-short behind[WORDS];        /* stores that must be seen before it */
+short behind[WORDS];        /* stores that must be seen before this one */
 
 #define BIT(word)        (1 << (word))
 #define OWN(word)        ((pending & BIT(word)) -> buffer[word] : memory[word])
@@ -97,7 +97,7 @@ inline forget(word)
 
 #define SEEN(word) (pending & BIT(word)) && !(behind[word] & pending)
 
-/* Stores reach memory, in any order that is allowed. */
+/* Moves stores from the buffer to memory, in any order that is allowed. */
 active proctype the_memory()
 {
     byte i;
@@ -118,11 +118,11 @@ end:
     od
 }
 
-/* The rest of the world: what the kernel keeps, and what the slot keeps of the Redis link. */
+/* The rest: the kernel's state, and the slot's state of the Redis link. */
 bit event[2];               /* the eventfds: readable */
 bit killed[2];
 byte at_redis = PUSHES;     /* pushes in the socket, unread */
-byte link_end;              /* of the link's stream: from START to it, pushes read and not committed */
+byte link_end;              /* of the link's stream: pushes from START to it are read and not committed */
 
 #define ALL_DONE (memory[START] == PUSHES && memory[HEAD] == PUSHES)
 
@@ -136,7 +136,7 @@ end:
     od
 }
 
-/* Private memory dies, and what was in the store buffer may. */
+/* Loses private memory, and perhaps the stores in the buffer. */
 inline lose_stores(mine)
 {
     i = 0;
@@ -179,9 +179,9 @@ inline latch_rest(sleeping, mine)
 
 inline ring_publish()
 {
-    tail = OWN(TAIL);                                   /* shm/ring.c ring_publish: const uint64_t tail = own_tail(ring); */
+    tail = OWN(TAIL);                                   /* shm/ring.c ring_publish: const uint64_t tail = tail_as_stored(ring); */
     if
-    :: POSITION(tail) == next_tail                      /* shm/ring.c ring_publish: if (tail_position(tail) == ring->next_tail) */
+    :: POSITION(tail) == next_tail                      /* shm/ring.c ring_publish: if (tail_word_position(tail) == ring->next_tail) */
     :: else ->
         /* mutant wake_before_publish: latch_wake(1, SLEEPING1, MINE0); */
         skip;
@@ -198,10 +198,10 @@ inline ring_publish()
 inline ring_want_room()
 {
     /* mutant look_at_another_head: skip; */
-    seen_head = memory[HEAD];                           /* shm/ring.c ring_want_room: ring->seen_head = committed(ring); */
+    seen_head = memory[HEAD];                           /* shm/ring.c ring_want_room: ring->seen_head = committed_head(ring); */
     if
     :: OWN(WANTS) == 1
-    :: else ->                                          /* shm/ring.c ring_want_room: if (!wishes(ring)) { */
+    :: else ->                                          /* shm/ring.c ring_want_room: if (!producer_wants_room(ring)) { */
         /* mutant look_at_another_head: full_head = memory[HEAD]; */
         full_head = seen_head;                          /* shm/ring.c ring_want_room: ring->full_head = ring->seen_head; */
         /* mutant no_wish: skip; */
@@ -209,13 +209,13 @@ inline ring_want_room()
     fi
 }
 
-/* Room for one push, or the wish for it. */
+/* Finds room for one push, or asks for it. */
 inline room_in_all()
 {
     if
-    :: FITS(seen_head)                                  /* shm/ring.c ring_fits: return fits_behind(ring, ring->seen_head, size) || */
+    :: FITS(seen_head)                                  /* shm/ring.c ring_fits: return entry_fits_behind(ring, ring->seen_head, size) || */
     :: else ->
-        atomic { seen_head = memory[HEAD] };            /* shm/ring.c ring_fits: fits_behind(ring, committed(ring), size); */
+        atomic { seen_head = memory[HEAD] };            /* shm/ring.c ring_fits: entry_fits_behind(ring, committed_head(ring), size); */
         if
         :: FITS(seen_head)
         :: else ->
@@ -227,7 +227,7 @@ inline room_in_all()
     fi
 }
 
-/* Copies one push into the ring, where there is room. */
+/* Copies one push into the ring, if there is room. */
 inline rings_copy(number)
 {
     if
@@ -239,7 +239,7 @@ inline rings_copy(number)
         /* mutant tail_before_entry: next_tail++; next_origin = number; ring_publish(); next_tail--; */
         assert(next_tail - memory[HEAD] < ROOM);
         store(CELL + next_tail % ROOM, number);         /* worker/rings.c rings_copy: memcpy(at, piece[k].at, piece[k].len); */
-        next_tail++;                                    /* shm/ring.c ring_reserve: ring->next_tail += entry_room(size); */
+        next_tail++;                                    /* shm/ring.c ring_reserve: ring->next_tail += entry_bytes_in_ring(size); */
         next_origin = number                            /* shm/ring.c ring_reserve: ring->next_origin = origin; */
     fi
 }
@@ -285,7 +285,7 @@ inline turn0()
 #define READABLE (at_redis > 0 && !blocked)
 #define AWAKE0   (event[0] || READABLE || ALL_DONE)
 #define NEWS     (OWN(NEWS0) + memory[NEWS1] != news)   /* worker/worker.c worker_has_work: return rings_ready(worker) || rings_news(worker) != worker->news || */
-#define MADE     (OWN(WANTS) && memory[HEAD] != full_head)  /* shm/ring.c ring_room_made: return wishes(ring) && committed(ring) != ring->full_head; */
+#define MADE     (OWN(WANTS) && memory[HEAD] != full_head)  /* shm/ring.c ring_room_made: return producer_wants_room(ring) && committed_head(ring) != ring->full_head; */
 
 active proctype worker0()
 {
@@ -295,7 +295,7 @@ active proctype worker0()
     do
     ::  {
             atomic {
-                next_tail = POSITION(memory[TAIL]);     /* shm/ring.c ring_attach: ring->next_tail = tail_position(tail); */
+                next_tail = POSITION(memory[TAIL]);     /* shm/ring.c ring_attach: ring->next_tail = tail_word_position(tail); */
                 past_origin = memory[ORIGIN + (memory[TAIL] & 1)];  /* shm/ring.c ring_attach: ring->past_origin = */
                 next_origin = past_origin;              /* shm/ring.c ring_attach: ring->next_origin = ring->past_origin; */
                 seen_head = memory[HEAD];               /* shm/ring.c ring_attach: ring->seen_head = ring->next_head; */
@@ -315,7 +315,7 @@ active proctype worker0()
             :: else ->
                 /* mutant look_before_rest_0: if :: NEWS || MADE || AWAKE0 :: else -> latch_rest(SLEEPING0, MINE0); AWAKE0 fi; */
                 latch_rest(SLEEPING0, MINE0);           /* worker/worker.c worker_loop: latch_rest(worker->slot); */
-                /* One look, and then only what wakes epoll_wait(2). */
+                /* One check, and then only an event wakes the worker from epoll_wait(2). */
                 /* mutant look_before_rest_0: skip; */
                 /* mutant sleep_without_look_for_room: if :: NEWS || AWAKE0 :: else -> AWAKE0 fi; */
                 if :: NEWS || MADE || AWAKE0 :: else -> AWAKE0 fi;  /* worker/worker.c worker_loop: worker_has_work(worker) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE); */
@@ -358,7 +358,7 @@ inline read_some()
 {
     do
     :: next_head == seen_tail ->                        /* shm/ring.c ring_take: if (ring->next_head == ring->seen_tail) { */
-        seen_tail = POSITION(memory[TAIL]);             /* shm/ring.c ring_take: ring->seen_tail = published(ring); */
+        seen_tail = POSITION(memory[TAIL]);             /* shm/ring.c ring_take: ring->seen_tail = published_tail(ring); */
         if
         :: next_head == seen_tail -> break              /* shm/ring.c ring_take: return NULL; */
         :: else
@@ -401,7 +401,7 @@ active proctype worker1()
     do
     ::  {
             atomic {
-                next_head = memory[HEAD];               /* shm/ring.c ring_attach: ring->next_head = committed(ring); */
+                next_head = memory[HEAD];               /* shm/ring.c ring_attach: ring->next_head = committed_head(ring); */
                 seen_tail = next_head;                  /* shm/ring.c ring_attach: ring->seen_tail = ring->next_head; */
                 if
                 :: successor ->

@@ -1,13 +1,13 @@
 /*
- * The shared segment: making, opening and mapping it. Where each region lies follows from the shape
- * alone, by one table, so the header keeps the shape and no offsets.
+ * The shared segment: making, opening and mapping it. The offsets of the regions follow from the
+ * shape alone (regions.h), so the header keeps the shape and no offsets.
  *
- * The memfd is as large as the sum of the most that each region can need, and sparse: only pages
- * that were written exist. Its size is sealed, so that no process can pull pages away from under
- * another one's mapping (SIGBUS).
+ * The memfd has the size of all regions at their maximum, and is sparse: only pages that were
+ * written exist. Its size is sealed, so that no process can truncate another one's mapping
+ * (SIGBUS).
  *
- * Refuses a shape that would not work instead of correcting it, and refuses to open what is not a
- * segment of this layout: a successor binary with other structs must notice.
+ * Refuses an invalid shape instead of correcting it, and refuses to open anything but a segment of
+ * this layout: a successor binary with other structs must notice.
  */
 #include "shm/segment.h"
 
@@ -24,17 +24,17 @@
 #include "shm/regions.h"
 #include "shm/users.h"
 
-static size_t page_size(void)
+static size_t memory_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 static bool buffer_size_valid(uint32_t size)
 {
-    return size >= page_size() && (size & (size - 1)) == 0;
+    return size >= memory_page_size() && (size & (size - 1)) == 0;
 }
 
-static bool shape_valid(const struct segment_shape *shape)
+static bool segment_shape_valid(const struct segment_shape *shape)
 {
     return shape->workers >= 1 && shape->workers <= WORKERS_MAX &&
            shape->capacity >= USERS_BUCKETS_MIN && shape->memberships >= TOPICS_BUCKETS_MIN &&
@@ -42,9 +42,9 @@ static bool shape_valid(const struct segment_shape *shape)
            buffer_size_valid(shape->link_out_size);
 }
 
-/* Maps the regions that are used where they lie, and notes where all of them are. The bytes of
- * rings and links, most of the segment, are mapped by who uses them (segment_mirror). */
-static int map_regions(struct segment *segment, int fd, const struct regions *regions)
+/* Maps the regions that are used in place, and notes the offsets of the others. The bytes of rings
+ * and links, most of the segment, are mapped by the workers that use them (segment_mirror). */
+static int map_segment_regions(struct segment *segment, int fd, const struct regions *regions)
 {
     const size_t mapped = regions->offset[REGION_RING_DATA];
     uint8_t *base = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -79,15 +79,15 @@ static int map_regions(struct segment *segment, int fd, const struct regions *re
     return 0;
 }
 
-/* What getrandom(2) gives, whole: it never cuts so few bytes short. */
+/* Filled by one getrandom(2), which never returns fewer than 256 bytes if asked for no more. */
 struct secrets {
     uint64_t hash_seed;
     uint32_t boot_id;
     uint32_t unused;
 };
 
-/* Closes what is of no use, and returns -1 with the errno that there was. */
-static int give_up(int fd)
+/* Closes the descriptor. Returns -1, and keeps errno. */
+static int close_keeping_errno(int fd)
 {
     const int saved = errno;
 
@@ -96,8 +96,8 @@ static int give_up(int fd)
     return -1;
 }
 
-/* A memfd of this size, which can never change. Returns it, or -1 with errno. */
-static int make_sealed(size_t size)
+/* Makes a memfd whose size can never change. Returns it, or -1 with errno. */
+static int make_sealed_memfd(size_t size)
 {
     const int fd = memfd_create("wspushd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -105,12 +105,12 @@ static int make_sealed(size_t size)
         return -1;
     if (ftruncate(fd, (off_t)size) == -1 ||
         fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == -1)
-        return give_up(fd);
+        return close_keeping_errno(fd);
     return fd;
 }
 
-static void write_header(const struct segment *segment, const struct segment_shape *shape,
-                         const struct secrets *secrets, const char *node)
+static void write_segment_header(const struct segment *segment, const struct segment_shape *shape,
+                                 const struct secrets *secrets, const char *node)
 {
     *segment->header = (struct segment_header){
         .magic = SEGMENT_MAGIC,
@@ -123,7 +123,7 @@ static void write_header(const struct segment *segment, const struct segment_sha
         .began_ms = clock_mono_ms(),
         .plan = plan_pack((struct plan){.active = shape->workers, .other = shape->workers}),
     };
-    strcpy(segment->header->node, node); /* segment_create has measured it */
+    strcpy(segment->header->node, node); /* segment_create has checked its length */
 }
 
 int segment_create(struct segment *segment, const struct segment_shape *shape, const char *node)
@@ -132,34 +132,34 @@ int segment_create(struct segment *segment, const struct segment_shape *shape, c
     struct regions regions;
     int fd;
 
-    if (!shape_valid(shape) || strlen(node) >= NODE_NAME_MAX) {
-        errno = shape_valid(shape) ? ENAMETOOLONG : EINVAL;
+    if (!segment_shape_valid(shape) || strlen(node) >= NODE_NAME_MAX) {
+        errno = segment_shape_valid(shape) ? ENAMETOOLONG : EINVAL;
         return -1;
     }
     if (getrandom(&secrets, sizeof(secrets), 0) == -1)
         return -1;
     regions = regions_of(shape);
-    fd = make_sealed(regions.offset[REGION_COUNT]);
+    fd = make_sealed_memfd(regions.offset[REGION_COUNT]);
     if (fd == -1)
         return -1;
-    if (map_regions(segment, fd, &regions) == -1)
-        return give_up(fd);
-    write_header(segment, shape, &secrets, node);
+    if (map_segment_regions(segment, fd, &regions) == -1)
+        return close_keeping_errno(fd);
+    write_segment_header(segment, shape, &secrets, node);
     return 0;
 }
 
-static bool plan_valid(struct plan plan, uint32_t slots)
+static bool plan_fits_slots(struct plan plan, uint32_t slots)
 {
     return plan.phase < PLAN_PHASE_COUNT && plan.active >= 1 && plan.active <= slots &&
            plan.other >= 1 && plan.other <= slots;
 }
 
-static bool header_valid(const struct segment_header *header)
+static bool segment_header_valid(const struct segment_header *header)
 {
     return header->magic == SEGMENT_MAGIC && header->layout == layout_fingerprint() &&
-           shape_valid(&header->shape) &&
+           segment_shape_valid(&header->shape) &&
            header->size == regions_of(&header->shape).offset[REGION_COUNT] &&
-           plan_valid(plan_unpack(atomic_load(&header->plan)), header->shape.workers) &&
+           plan_fits_slots(plan_unpack(atomic_load(&header->plan)), header->shape.workers) &&
            memchr(header->node, '\0', sizeof(header->node)) != NULL;
 }
 
@@ -175,13 +175,13 @@ int segment_open(struct segment *segment, int fd)
     got = pread(fd, &header, sizeof(header), 0);
     if (got == -1)
         return -1;
-    if (got != (ssize_t)sizeof(header) || !header_valid(&header) ||
+    if (got != (ssize_t)sizeof(header) || !segment_header_valid(&header) ||
         header.size != (uint64_t)file.st_size) {
         errno = EPROTO;
         return -1;
     }
     regions = regions_of(&header.shape);
-    return map_regions(segment, fd, &regions);
+    return map_segment_regions(segment, fd, &regions);
 }
 
 void segment_close(struct segment *segment)
@@ -196,7 +196,7 @@ uint8_t *segment_mirror(const struct segment *segment, size_t offset, size_t siz
     const int prot = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
     int saved;
 
-    /* Reserve both halves at once, so that nothing else can come to lie behind the first. */
+    /* Reserve both halves at once, so that no other mapping gets the place behind the first. */
     uint8_t *at =
         mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
@@ -210,20 +210,21 @@ uint8_t *segment_mirror(const struct segment *segment, size_t offset, size_t siz
     return NULL;
 }
 
-/* The number of the ring between two workers in the arrays of all rings. */
-static size_t ring_index(const struct segment *segment, uint32_t from, uint32_t to)
+/* Returns the index of the ring between two workers in the arrays of all rings. */
+static size_t ring_index_between(const struct segment *segment, uint32_t from, uint32_t to)
 {
     return (size_t)from * segment->header->shape.workers + to;
 }
 
 size_t segment_ring_offset(const struct segment *segment, uint32_t from, uint32_t to)
 {
-    return segment->ring_data + ring_index(segment, from, to) * segment->header->shape.ring_size;
+    return segment->ring_data +
+           ring_index_between(segment, from, to) * segment->header->shape.ring_size;
 }
 
 struct ring_control *segment_ring_control(const struct segment *segment, uint32_t from, uint32_t to)
 {
-    return &segment->ring[ring_index(segment, from, to)];
+    return &segment->ring[ring_index_between(segment, from, to)];
 }
 
 size_t segment_link_in_offset(const struct segment *segment, uint32_t worker)
@@ -236,13 +237,13 @@ size_t segment_link_out_offset(const struct segment *segment, uint32_t worker)
     return segment->link_out + (size_t)worker * segment->header->shape.link_out_size;
 }
 
-/* Gives the memory of element `i` of a region back. */
-static void punch(const struct segment *segment, enum region region, size_t i)
+/* Releases the memory of element `i` of a region. */
+static void punch_region_element(const struct segment *segment, enum region region, size_t i)
 {
     const struct regions regions = regions_of(&segment->header->shape);
     const size_t bytes = regions.element_bytes[region];
 
-    /* If that cannot be done the memory stays, and is used as it is. */
+    /* If this fails the memory is kept, and works as it is. */
     (void)!fallocate(segment->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                      (off_t)(regions.offset[region] + i * bytes), (off_t)bytes);
 }
@@ -254,16 +255,16 @@ void segment_release(const struct segment *segment, uint32_t worker)
                                           REGION_LINK_OUT};
 
     for (size_t i = 0; i < sizeof(of_slot) / sizeof(of_slot[0]); i++)
-        punch(segment, of_slot[i], worker);
+        punch_region_element(segment, of_slot[i], worker);
     for (uint32_t i = 0; i < segment->header->shape.workers; i++) {
-        punch(segment, REGION_RING_DATA, ring_index(segment, worker, i));
-        punch(segment, REGION_RING_DATA, ring_index(segment, i, worker));
+        punch_region_element(segment, REGION_RING_DATA, ring_index_between(segment, worker, i));
+        punch_region_element(segment, REGION_RING_DATA, ring_index_between(segment, i, worker));
     }
 }
 
 bool segment_valid(const struct segment *segment)
 {
-    return header_valid(segment->header) && segment->header->size == segment->size;
+    return segment_header_valid(segment->header) && segment->header->size == segment->size;
 }
 
 uint32_t segment_high(const struct segment *segment)

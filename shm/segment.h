@@ -5,7 +5,7 @@
  *   offset 0
  *   +------------------+  struct segment_header: shape of what follows, and the plan
  *   | header           |
- *   +------------------+  struct board: what the master tells all workers        (board.h)
+ *   +------------------+  struct board: the master's announcements               (board.h)
  *   | board            |
  *   +------------------+  struct history: samples of the last hour               (history.h)
  *   | history          |
@@ -171,8 +171,7 @@ void segment_close(struct segment *segment);
  */
 uint8_t *segment_mirror(const struct segment *segment, size_t offset, size_t size);
 
-/* Return the offset of the bytes of the ring from worker `from` to worker `to`, and its controls.
- */
+/* Return the offset of the bytes of the ring from worker `from` to `to`, and its control block. */
 size_t segment_ring_offset(const struct segment *segment, uint32_t from, uint32_t to);
 struct ring_control *segment_ring_control(const struct segment *segment, uint32_t from,
                                           uint32_t to);

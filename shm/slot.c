@@ -1,10 +1,10 @@
 /*
- * Worker slots: the latch, the list of descriptors to close after a death, and names for what a
- * slot says. The latch costs a fence for each wake-up that turns out unneeded and a write(2) only
- * for a worker that sleeps. `sleeping` is the worker's word, so a waker does not clear it: two
- * wakers at once write twice, and the eventfd makes one wake-up of that.
+ * Worker slots: the latch, the list of descriptors to close after a death, and the names of states.
+ * A wake-up costs a fence, and a write(2) only if the worker sleeps. `sleeping` is the worker's
+ * word, so a waker does not clear it: two wakers at once write twice, and the eventfd makes one
+ * wake-up of that.
  *
- * Opens and closes no descriptor: the master makes them, and decides what a death leaves to close.
+ * Opens and closes no descriptor: the master makes them, and decides which to close after a death.
  */
 #include "shm/slot.h"
 
@@ -32,11 +32,11 @@ bool latch_wake(const struct slot *slot)
 {
     const uint64_t one = 1;
 
-    /* Pairs with the fence in latch_rest: what the caller published comes before the look. */
+    /* Pairs with the fence in latch_rest: the caller published its work before this. */
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&slot->sleeping, memory_order_relaxed) == 0)
         return false;
-    /* It fails only where the count is at its limit, and then the eventfd is readable. */
+    /* Fails only if the count is at its limit, and then the eventfd is readable. */
     return write(slot->event_fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
 }
 
@@ -44,7 +44,7 @@ void latch_drain(const struct slot *slot)
 {
     uint64_t count;
 
-    /* It fails only where there is nothing to empty. */
+    /* Fails only if the eventfd is empty. */
     if (read(slot->event_fd, &count, sizeof(count)) == -1)
         return;
 }
@@ -58,8 +58,8 @@ uint32_t slot_aux_count(const struct slot *slot, enum slot_aux_use use)
     return count;
 }
 
-/* There is a free entry while no use has more than its places. */
-static struct slot_aux *free_aux(struct slot *slot)
+/* Returns a free entry. There is one as long as no use has more than its places. */
+static struct slot_aux *find_free_aux(struct slot *slot)
 {
     size_t i = 0;
     while (i < SLOT_AUX_MAX && atomic_load_explicit(&slot->aux[i].fd, memory_order_relaxed) != 0)
@@ -74,11 +74,11 @@ int slot_aux_add(struct slot *slot, enum slot_aux_use use, int fd, uint64_t inod
         SLOT_AUX_USES(SLOT_AUX_PLACES)
 #undef SLOT_AUX_PLACES
     };
-    struct slot_aux *aux = slot_aux_count(slot, use) < places[use] ? free_aux(slot) : NULL;
+    struct slot_aux *aux = slot_aux_count(slot, use) < places[use] ? find_free_aux(slot) : NULL;
     assert(fd > 0);
     if (!aux)
         return -1;
-    /* Released in this order: who sees the number sees the inode and the use that belong to it. */
+    /* Release: a reader that sees the descriptor also sees its inode and its use. */
     atomic_store_explicit(&aux->use, use, memory_order_relaxed);
     atomic_store_explicit(&aux->inode, inode, memory_order_release);
     KILLPOINT(AUX_INODE);
@@ -112,13 +112,13 @@ bool slot_gone_add(struct slot *slot, const char *user, size_t len)
         return false;
     gone->at[count].len = (uint8_t)len;
     memcpy(gone->at[count].user, user, len);
-    /* Released: a successor that sees the count sees the name. */
+    /* Release: a successor that sees the count also sees the name. */
     atomic_store_explicit(&gone->count, count + 1, memory_order_release);
     return true;
 }
 
-/* A descriptor, or 0 or -1 for none. */
-static bool fd_valid(int32_t fd, uint32_t capacity)
+/* True for a descriptor, and for 0 and -1, which mean none. */
+static bool stored_fd_valid(int32_t fd, uint32_t capacity)
 {
     return fd >= -1 && (fd == -1 || (uint32_t)fd < capacity);
 }
@@ -127,14 +127,14 @@ static bool master_words_valid(const struct slot *slot, uint32_t capacity)
 {
     const int32_t pid = atomic_load(&slot->pid);
 
-    if (pid < 0 || atomic_load(&slot->command) > SLOT_STOP || !fd_valid(slot->epoll_fd, capacity) ||
-        !fd_valid(slot->event_fd, capacity))
+    if (pid < 0 || atomic_load(&slot->command) > SLOT_STOP ||
+        !stored_fd_valid(slot->epoll_fd, capacity) || !stored_fd_valid(slot->event_fd, capacity))
         return false;
     return pid == 0 ||
            (atomic_load(&slot->incarnation) > 0 && slot->epoll_fd > 0 && slot->event_fd > 0);
 }
 
-/* The counts change one by one, so their relations hold only between two changes. */
+/* Compares no counts with each other: they change one by one. */
 static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
 {
     return atomic_load(&slot->sleeping) <= 1 && atomic_load(&slot->connections) <= capacity &&
@@ -151,24 +151,24 @@ static bool worker_words_valid(const struct slot *slot, uint32_t capacity)
            words_valid(&slot->words, &slot->fault, slot->grave, &slot->poison);
 }
 
-/* Where start is above end, a rewind is under way. */
-static bool positions_valid(const struct stream *stream)
+/* If start is above end, a rewind is in progress. */
+static bool stream_positions_valid(const struct stream *stream)
 {
     const uint64_t start = stream_start(stream), end = stream_end(stream);
 
     return atomic_load(&stream->base) <= (start > end ? start : end);
 }
 
-static bool link_valid(const struct slot_link *link, uint32_t capacity)
+static bool slot_link_valid(const struct slot_link *link, uint32_t capacity)
 {
     return atomic_load(&link->state) < LINK_STATE_COUNT &&
-           fd_valid(atomic_load(&link->fd), capacity) && positions_valid(&link->in) &&
-           positions_valid(&link->out) && link->batch_confirmed <= link->batch_sent &&
+           stored_fd_valid(atomic_load(&link->fd), capacity) && stream_positions_valid(&link->in) &&
+           stream_positions_valid(&link->out) && link->batch_confirmed <= link->batch_sent &&
            atomic_load(&link->receiving) <= 1 && atomic_load(&link->sending) <= 1 &&
            atomic_load(&link->behind) <= 1;
 }
 
-static bool gone_valid(const struct slot_gone *gone)
+static bool gone_users_valid(const struct slot_gone *gone)
 {
     const uint32_t count = atomic_load(&gone->count);
 
@@ -183,11 +183,11 @@ static bool gone_valid(const struct slot_gone *gone)
 bool slot_valid(const struct slot *slot, uint32_t capacity)
 {
     if (!master_words_valid(slot, capacity) || !worker_words_valid(slot, capacity) ||
-        !link_valid(&slot->link, capacity) || !gone_valid(&slot->gone))
+        !slot_link_valid(&slot->link, capacity) || !gone_users_valid(&slot->gone))
         return false;
     for (size_t i = 0; i < SLOT_AUX_MAX; i++) {
         const int32_t fd = atomic_load(&slot->aux[i].fd);
-        if (fd < 0 || !fd_valid(fd, capacity) ||
+        if (fd < 0 || !stored_fd_valid(fd, capacity) ||
             atomic_load(&slot->aux[i].use) >= SLOT_AUX_USE_COUNT)
             return false;
     }

@@ -21,7 +21,7 @@
  *   +--------------------------------------------------+
  *   | users who have left and are still subscribed     |  written by the worker
  *   +--------------------------------------------------+
- *   | last words, and what is set aside      (words.h) |  written by the worker
+ *   | last words, and poison                 (words.h) |  written by the worker
  *   +--------------------------------------------------+
  *   | the move: progress, gaps not yet told to clients |  written by the worker
  *   +--------------------------------------------------+
@@ -42,7 +42,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What the master tells a worker to do. */
+/* The master's commands to a worker. */
 enum slot_command {
     SLOT_RUN,
     SLOT_LEAVE, /* make room for a successor: close nothing */
@@ -183,8 +183,6 @@ struct slot {
     int32_t event_fd;         /* eventfd(2) that wakes the worker */
 
     /* The latch. Written by the worker; read by producers that may have to wake it. */
-
-    /* The latch. Written by the worker; read by whoever wants to wake it. */
     _Alignas(64) _Atomic uint32_t sleeping; /* 1: about to block, or blocked */
 
     /* Written by the worker. */
@@ -199,7 +197,7 @@ struct slot {
                                     committed; 0: none */
     _Atomic uint32_t drained;    /* 1: SLOT_DRAIN is done, every client is closed */
     _Atomic int32_t parcel;      /* memfd that a worker which left has for its successor; 0: none */
-    _Atomic uint64_t probed;     /* ms (monotonic) when the last probe came in by this link */
+    _Atomic uint64_t probed;     /* ms (monotonic) when the last probe reached this worker */
     _Atomic uint64_t handing;    /* conn_ref_pack of a connection being accepted or handed over; 0:
                                     none */
     _Atomic uint64_t kicks_done; /* kicks carried out on the connections in its index: kicks.h */

@@ -1,7 +1,7 @@
 /*
- * Statistics as data: the table of stats.h with the place of each counter, and the sum over the
- * workers. A sum is of numbers read one after another while they grow: each is recent, none is
- * lost.
+ * Statistics as data: the table of stats.h with the offset of each counter, and sums over the
+ * workers. The counters are read one after another while they grow: each is recent, and none is
+ * missed.
  */
 #include "shm/stats.h"
 
@@ -47,7 +47,8 @@ _Atomic uint64_t *stats_requests(struct stats *stats, uint32_t op)
         struct stats_requests *const entry = &stats->requests[i];
         const uint32_t taken = atomic_load_explicit(&entry->op, memory_order_relaxed);
 
-        if (taken == 0) /* its count is 0, so it does not matter which of the two a reader sees */
+        if (taken ==
+            0) /* the count is 0, so the order in which a reader sees both does not matter */
             atomic_store_explicit(&entry->op, op, memory_order_relaxed);
         if (taken == 0 || taken == op)
             return &entry->count;

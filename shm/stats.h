@@ -51,7 +51,7 @@
     X(bytes_out, "bytes_sent_total", "", "bytes handed to the kernel")                             \
     X(sends, "send_calls_total", "", "system calls that sent to clients")                          \
     X(pushes_received, "pushes_received_total", "", "pushes that Redis delivered to this node")    \
-    X(pushes_routed, "pushes_routed_total", "", "pushes that were well formed")                    \
+    X(pushes_routed, "pushes_routed_total", "", "received pushes that were well formed")           \
     X(push_short, "push_malformed_total", "reason=\"short\"", "malformed pushes, by reason")       \
     X(push_bad_json, "push_malformed_total", "reason=\"bad_json\"", "")                            \
     X(push_no_op, "push_malformed_total", "reason=\"no_op\"", "")                                  \
@@ -62,7 +62,7 @@
     X(push_bad_option, "push_malformed_total", "reason=\"bad_option\"", "")                        \
     X(push_too_large, "push_malformed_total", "reason=\"too_large\"", "")                          \
     X(unknown_push, "unknown_members_total", "in=\"push\"",                                        \
-      "well-formed texts with a member that nobody knows, by where it was")                        \
+      "well-formed texts with an unknown member, by where it was")                                 \
     X(unknown_command, "unknown_members_total", "in=\"command\"", "")                              \
     X(unknown_admin, "unknown_members_total", "in=\"admin\"", "")                                  \
     X(delivered, "pushes_delivered_total", "", "deliveries whose last byte the kernel took")       \
@@ -76,17 +76,15 @@
     X(topic_joins, "topic_joins_total", "", "memberships in topics that began")                    \
     X(topic_leaves, "topic_leaves_total", "", "memberships in topics that ended")                  \
     X(commands, "commands_total", "", "commands on push:ctl that were carried out")                \
-    X(commands_malformed, "commands_malformed_total", "",                                          \
-      "commands on push:ctl that were malformed")                                                  \
+    X(commands_malformed, "commands_malformed_total", "", "malformed commands on push:ctl")        \
     X(errors_sent, "client_errors_total", "", "ERROR messages sent to clients")                    \
     X(records_damaged, "records_damaged_total", "",                                                \
-      "records of connections that something had written over")                                    \
+      "records of connections that were overwritten")                                              \
     X(ring_full, "ring_full_total", "", "times a full ring stopped a worker's Redis link")         \
-    X(ring_damages, "ring_damages_total", "",                                                      \
-      "words and entries of rings that something had written over")                                \
+    X(ring_damages, "ring_damages_total", "", "words and entries of rings that were overwritten")  \
     X(wakes_sent, "wakes_total", "", "eventfd writes that woke another worker")                    \
     X(handed_over, "handed_over_total", "", "connections given to their user's home worker")       \
-    X(rehomed, "rehomed_total", "", "connections given to another worker by a new number of them") \
+    X(rehomed, "rehomed_total", "", "connections given away as the number of workers was changed") \
     X(turns, "turns_total", "", "turns of the event loop")                                         \
     X(link_connects, "redis_connects_total", "", "connections made to Redis for subscriptions")    \
     X(link_recvs, "redis_reads_total", "", "system calls that read pushes from Redis")             \
@@ -95,7 +93,7 @@
     X(gaps, "gaps_total", "", "times that clients were told of a gap")                             \
     X(takeovers, "takeovers_total", "", "times that a worker took a dead one's slot over")         \
     X(reclaimed, "descriptors_reclaimed_total", "",                                                \
-      "descriptors that a dead worker had left and nobody knew")                                   \
+      "leaked descriptors of dead workers that were closed")                                       \
     X(log_lost, "log_lines_lost_total", "",                                                        \
       "lines of the workers' log that could not be written at once")                               \
     X(index_rebuilds, "index_rebuilds_total", "", "user indexes rebuilt after a death")

@@ -14,7 +14,7 @@
  * Either way one store commits. A process can die between the system call and that store; then the
  * socket's own count tells. `base` is the position of the socket's byte 0, so `end - base` bytes
  * were received and `start - base` were sent, as far as the worker noted; stream_reconcile adds
- * what the kernel counted beyond that.
+ * the bytes that the kernel counted beyond that.
  *
  * An empty stream moves on to the next multiple of its size (stream_rewind), so that an idle link
  * touches only its first pages. That changes four words; next_base makes it one step for a

@@ -1,8 +1,7 @@
 /*
- * The table of topics: see topics.h for what it looks like. Every change is enclosed in two stores
- * of `changes`, as in users.c, so that a successor knows whether the chains can be trusted. Where
- * they cannot, all of them are made again from the records, whose own first or last store says
- * whether they are in use.
+ * The table of topics, drawn in topics.h. Every change is enclosed in two stores of `changes`, as
+ * in users.c, so that a successor knows whether it can trust the chains. If not, it rebuilds all of
+ * them from the records, whose own first or last store says whether they are in use.
  *
  * Knows nothing of what a topic's states mean: worker/topic.c does.
  */
@@ -15,29 +14,29 @@
 #include "shm/chains.h"
 #include "shm/users.h"
 
-static void count(_Atomic uint32_t *counter, int by)
+static void add_to_counter(_Atomic uint32_t *counter, int by)
 {
     atomic_store_explicit(counter,
                           atomic_load_explicit(counter, memory_order_relaxed) + (uint32_t)by,
                           memory_order_relaxed);
 }
 
-static void set(_Atomic uint32_t *counter, uint32_t value)
+static void store_counter(_Atomic uint32_t *counter, uint32_t value)
 {
     atomic_store_explicit(counter, value, memory_order_relaxed);
 }
 
-static uint32_t get(const _Atomic uint32_t *counter)
+static uint32_t load_counter(const _Atomic uint32_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Release: what the record says was written before. Pairs with topic_len and topic_of. */
-static void topic_publish(struct topic *topic, size_t len)
+/* Release: pairs with topic_len and topic_of. The record's other fields were written before. */
+static void publish_topic_name(struct topic *topic, size_t len)
 {
     atomic_store_explicit(&topic->len, (uint8_t)len, memory_order_release);
 }
-static void member_publish(struct topic_member *member, uint32_t topic)
+static void publish_member_topic(struct topic_member *member, uint32_t topic)
 {
     atomic_store_explicit(&member->topic, topic, memory_order_release);
 }
@@ -49,22 +48,22 @@ bool topics_intact(const struct topics *topics)
 
 /* ---- Names ---- */
 
-/* Begins with empty buckets; what else the array holds is overwritten as it comes into use. */
-static void clear(struct topics *topics)
+/* Begins with empty buckets. The rest of the array is written as it comes into use. */
+static void clear_topic_table(struct topics *topics)
 {
     struct topics_control *const control = topics->control;
 
     control->buckets = TOPICS_BUCKETS_MIN;
-    set(&control->topics, 0);
-    set(&control->members, 0);
+    store_counter(&control->topics, 0);
+    store_counter(&control->members, 0);
     if (control->topic_end == 0)
         control->topic_end = control->member_end = 1;
     control->topic_free = control->member_free = 0;
     memset(topics->heads, 0, TOPICS_BUCKETS_MIN * sizeof(*topics->heads));
 }
 
-/* Adds a bucket and moves to it what belongs there. */
-static void grow(struct topics *topics)
+/* Adds a bucket and moves to it the topics that belong there. */
+static void add_topic_bucket(struct topics *topics)
 {
     const uint32_t added = topics->control->buckets++;
     uint32_t *stays = &topics->heads[chains_parent(added)], *moves = &topics->heads[added];
@@ -79,7 +78,7 @@ static void grow(struct topics *topics)
     *moves = 0;
 }
 
-static void link_topic(struct topics *topics, uint32_t number)
+static void link_topic_record(struct topics *topics, uint32_t number)
 {
     struct topics_control *const control = topics->control;
     struct topic *const topic = &topics->topic[number];
@@ -87,12 +86,13 @@ static void link_topic(struct topics *topics, uint32_t number)
 
     topic->next = *head;
     *head = number;
-    count(&control->topics, 1);
-    if (get(&control->topics) > control->buckets && control->buckets < topics->capacity)
-        grow(topics);
+    add_to_counter(&control->topics, 1);
+    if (load_counter(&control->topics) > control->buckets && control->buckets < topics->capacity)
+        add_topic_bucket(topics);
 }
 
-static uint32_t search(const struct topics *topics, uint32_t hash, const char *name, size_t len)
+static uint32_t search_topic_name(const struct topics *topics, uint32_t hash, const char *name,
+                                  size_t len)
 {
     uint32_t number;
 
@@ -110,11 +110,11 @@ static uint32_t search(const struct topics *topics, uint32_t hash, const char *n
 
 uint32_t topics_find(const struct topics *topics, const char *name, size_t len)
 {
-    return search(topics, users_hash(topics->seed, name, len), name, len);
+    return search_topic_name(topics, users_hash(topics->seed, name, len), name, len);
 }
 
-/* A record that is free: a released one, or the next that was never used. 0: there is none. */
-static uint32_t take_topic(struct topics *topics)
+/* Returns a free record, released or never used; 0 if there is none. */
+static uint32_t take_free_topic(struct topics *topics)
 {
     struct topics_control *const control = topics->control;
     const uint32_t released = control->topic_free;
@@ -129,7 +129,7 @@ static uint32_t take_topic(struct topics *topics)
 uint32_t topics_add(struct topics *topics, const char *name, size_t len, uint32_t home)
 {
     const uint32_t hash = users_hash(topics->seed, name, len);
-    const uint32_t found = search(topics, hash, name, len);
+    const uint32_t found = search_topic_name(topics, hash, name, len);
     struct topic *topic;
     uint32_t number;
 
@@ -138,16 +138,16 @@ uint32_t topics_add(struct topics *topics, const char *name, size_t len, uint32_
         return found;
     chains_begin(&topics->control->changes);
     if (topics->control->buckets == 0)
-        clear(topics);
-    number = take_topic(topics);
+        clear_topic_table(topics);
+    number = take_free_topic(topics);
     if (number != 0) {
         KILLPOINT(TOPIC_TAKEN);
         topic = &topics->topic[number];
         *topic = (struct topic){.hash = hash, .home = (uint8_t)home};
         memcpy(topic->name, name, len);
-        topic_publish(topic, len);
+        publish_topic_name(topic, len);
         KILLPOINT(TOPIC_PUBLISHED);
-        link_topic(topics, number);
+        link_topic_record(topics, number);
     }
     chains_end(&topics->control->changes);
     return number;
@@ -165,13 +165,13 @@ void topics_remove(struct topics *topics, uint32_t number)
         link = &topics->topic[*link].next;
     }
     chains_begin(&control->changes);
-    topic_publish(topic, 0);
+    publish_topic_name(topic, 0);
     KILLPOINT(TOPIC_UNPUBLISHED);
     *link = topic->next;
     KILLPOINT(TOPIC_UNLINKED);
     topic->next = control->topic_free;
     control->topic_free = number;
-    count(&control->topics, -1);
+    add_to_counter(&control->topics, -1);
     chains_end(&control->changes);
 }
 
@@ -186,8 +186,8 @@ uint32_t topics_membership(const struct topics *topics, uint32_t fd, uint32_t to
     return number;
 }
 
-/* Enters a member into the chains of its topic and, as the last, of its connection. */
-static void link_member(struct topics *topics, uint32_t number)
+/* Links a member into the chains of its topic and, as the last, of its connection. */
+static void link_member_record(struct topics *topics, uint32_t number)
 {
     struct topic_member *const member = &topics->member[number];
     struct topic *const topic = &topics->topic[topic_of(member)];
@@ -205,10 +205,10 @@ static void link_member(struct topics *topics, uint32_t number)
     topic->first = number;
     topic->count++;
     topic->waiting += member->request != 0;
-    count(&topics->control->members, 1);
+    add_to_counter(&topics->control->members, 1);
 }
 
-static void unlink_member(struct topics *topics, uint32_t number)
+static void unlink_member_record(struct topics *topics, uint32_t number)
 {
     const struct topic_member *const member = &topics->member[number];
     struct topic *const topic = &topics->topic[topic_of(member)];
@@ -224,10 +224,10 @@ static void unlink_member(struct topics *topics, uint32_t number)
         topics->member[member->next].prev = member->prev;
     topic->count--;
     topic->waiting -= member->request != 0;
-    count(&topics->control->members, -1);
+    add_to_counter(&topics->control->members, -1);
 }
 
-static uint32_t take_member(struct topics *topics)
+static uint32_t take_free_member(struct topics *topics)
 {
     struct topics_control *const control = topics->control;
     const uint32_t released = control->member_free;
@@ -246,7 +246,7 @@ uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd)
     uint32_t number;
 
     chains_begin(&topics->control->changes);
-    number = take_member(topics);
+    number = take_free_member(topics);
     if (number != 0) {
         KILLPOINT(MEMBER_TAKEN);
         member = &topics->member[number];
@@ -254,9 +254,9 @@ uint32_t topics_join(struct topics *topics, uint32_t topic, uint32_t fd)
         member->generation = ref.generation;
         member->request = 0;
         member->sent = 0;
-        member_publish(member, topic);
+        publish_member_topic(member, topic);
         KILLPOINT(MEMBER_PUBLISHED);
-        link_member(topics, number);
+        link_member_record(topics, number);
     }
     chains_end(&topics->control->changes);
     return number;
@@ -268,9 +268,9 @@ void topics_leave(struct topics *topics, uint32_t number)
     struct topic_member *const member = &topics->member[number];
 
     chains_begin(&control->changes);
-    unlink_member(topics, number);
+    unlink_member_record(topics, number);
     KILLPOINT(MEMBER_UNLINKED);
-    member_publish(member, 0);
+    publish_member_topic(member, 0);
     KILLPOINT(MEMBER_UNPUBLISHED);
     member->of_conn = control->member_free;
     control->member_free = number;
@@ -301,7 +301,7 @@ void topics_request(struct topics *topics, uint32_t number, uint32_t request)
 
 /* ---- After a death ---- */
 
-static void rebuild_topics(struct topics *topics)
+static void rebuild_topic_chains(struct topics *topics)
 {
     struct topics_control *const control = topics->control;
 
@@ -309,7 +309,7 @@ static void rebuild_topics(struct topics *topics)
         struct topic *const topic = &topics->topic[i];
         topic->first = topic->count = topic->waiting = 0;
         if (topic_len(topic) != 0) {
-            link_topic(topics, i);
+            link_topic_record(topics, i);
         } else {
             topic->next = control->topic_free;
             control->topic_free = i;
@@ -317,8 +317,8 @@ static void rebuild_topics(struct topics *topics)
     }
 }
 
-/* True if a membership is of a connection that still has it. */
-static bool member_lasts(const struct topics *topics, uint32_t number, uint32_t owner)
+/* True if the membership's topic exists and its connection is still there and not closing. */
+static bool membership_still_holds(const struct topics *topics, uint32_t number, uint32_t owner)
 {
     const uint32_t topic = topic_of(&topics->member[number]);
     const struct conn *conn;
@@ -330,16 +330,16 @@ static bool member_lasts(const struct topics *topics, uint32_t number, uint32_t 
                     word_state(conn_word(conn)) == CONN_OPEN);
 }
 
-static void rebuild_members(struct topics *topics, uint32_t owner)
+static void rebuild_member_chains(struct topics *topics, uint32_t owner)
 {
     struct topics_control *const control = topics->control;
 
     for (uint32_t i = 1; i < control->member_end; i++) {
         struct topic_member *const member = &topics->member[i];
-        if (member_lasts(topics, i, owner)) {
-            link_member(topics, i);
+        if (membership_still_holds(topics, i, owner)) {
+            link_member_record(topics, i);
         } else {
-            member_publish(member, 0);
+            publish_member_topic(member, 0);
             member->of_conn = control->member_free;
             control->member_free = i;
         }
@@ -356,18 +356,18 @@ void topics_rebuild(struct topics *topics, uint32_t owner, uint32_t high)
         if (word_owner(word) == owner && word_state(word) != CONN_FREE)
             topics->table[fd].topics = 0;
     }
-    clear(topics);
-    rebuild_topics(topics);
+    clear_topic_table(topics);
+    rebuild_topic_chains(topics);
     KILLPOINT(TOPICS_REBUILDING);
-    rebuild_members(topics, owner);
+    rebuild_member_chains(topics, owner);
     chains_end(&topics->control->changes);
 }
 
-/* ---- Whether all is well ---- */
+/* ---- Validity ---- */
 
-static bool has_in_chain(const struct topics *topics, uint32_t fd, uint32_t number)
+static bool conn_chain_has_member(const struct topics *topics, uint32_t fd, uint32_t number)
 {
-    uint32_t left = get(&topics->control->members);
+    uint32_t left = load_counter(&topics->control->members);
 
     for (uint32_t i = topics->table[fd].topics; i != 0; i = topics->member[i].of_conn) {
         if (i == number)
@@ -378,16 +378,17 @@ static bool has_in_chain(const struct topics *topics, uint32_t fd, uint32_t numb
     return false;
 }
 
-static bool member_valid(const struct topics *topics, uint32_t owner, uint32_t number)
+static bool topic_member_valid(const struct topics *topics, uint32_t owner, uint32_t number)
 {
     const struct topic_member *const member = &topics->member[number];
 
-    return member_lasts(topics, number, owner) && has_in_chain(topics, member->fd, number);
+    return membership_still_holds(topics, number, owner) &&
+           conn_chain_has_member(topics, member->fd, number);
 }
 
-/* Takes the topic's members off *left. */
-static bool topic_valid(const struct topics *topics, uint32_t owner, uint32_t number,
-                        uint32_t *left)
+/* Checks a topic and its members, and subtracts these from *left. */
+static bool topic_record_valid(const struct topics *topics, uint32_t owner, uint32_t number,
+                               uint32_t *left)
 {
     const struct topic *const topic = &topics->topic[number];
     uint32_t members = 0, waiting = 0, before = 0;
@@ -399,7 +400,7 @@ static bool topic_valid(const struct topics *topics, uint32_t owner, uint32_t nu
     for (uint32_t i = topic->first; i != 0; before = i, i = topics->member[i].next) {
         if (i >= topics->control->member_end || (*left)-- == 0 ||
             topic_of(&topics->member[i]) != number || topics->member[i].prev != before ||
-            !member_valid(topics, owner, i))
+            !topic_member_valid(topics, owner, i))
             return false;
         members++;
         waiting += topics->member[i].request != 0;
@@ -407,11 +408,11 @@ static bool topic_valid(const struct topics *topics, uint32_t owner, uint32_t nu
     return topic->count == members && topic->waiting == waiting;
 }
 
-static bool free_ones_valid(const struct topics *topics)
+static bool free_records_valid(const struct topics *topics)
 {
     const struct topics_control *const control = topics->control;
-    uint32_t topics_left = control->topic_end - 1 - get(&control->topics);
-    uint32_t members_left = control->member_end - 1 - get(&control->members);
+    uint32_t topics_left = control->topic_end - 1 - load_counter(&control->topics);
+    uint32_t members_left = control->member_end - 1 - load_counter(&control->members);
 
     for (uint32_t i = control->topic_free; i != 0; i = topics->topic[i].next)
         if (i >= control->topic_end || topics_left-- == 0 || topic_len(&topics->topic[i]) != 0)
@@ -425,7 +426,8 @@ static bool free_ones_valid(const struct topics *topics)
 bool topics_valid(const struct topics *topics, uint32_t owner)
 {
     const struct topics_control *const control = topics->control;
-    uint32_t topics_left = get(&control->topics), members_left = get(&control->members);
+    uint32_t topics_left = load_counter(&control->topics),
+             members_left = load_counter(&control->members);
 
     if (!topics_intact(topics))
         return false;
@@ -435,13 +437,13 @@ bool topics_valid(const struct topics *topics, uint32_t owner)
         control->topic_end > topics->capacity || control->member_end > topics->capacity)
         return false;
     for (uint32_t bucket = 0; bucket < control->buckets; bucket++) {
-        /* A chain that runs in a circle would count more topics than there are. */
+        /* A circular chain would count more topics than there are. */
         for (uint32_t i = topics->heads[bucket]; i != 0; i = topics->topic[i].next) {
             if (i >= control->topic_end || topics_left-- == 0 ||
                 chains_bucket(topics->topic[i].hash, control->buckets) != bucket ||
-                !topic_valid(topics, owner, i, &members_left))
+                !topic_record_valid(topics, owner, i, &members_left))
                 return false;
         }
     }
-    return topics_left == 0 && members_left == 0 && free_ones_valid(topics);
+    return topics_left == 0 && members_left == 0 && free_records_valid(topics);
 }

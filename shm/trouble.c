@@ -1,12 +1,12 @@
 /*
- * See trouble.h. Word by word and by relaxed stores, between two of the version: the order that
- * makes a torn text visible is that of a sequence lock (C11 fences).
+ * See trouble.h. A sequence lock: the text is stored word by word (relaxed) between two stores of
+ * the version, and the fences (C11) make a torn text visible as one.
  */
 #include "shm/trouble.h"
 
 #include <string.h>
 
-enum { TRIES = 3 /* of reading a text that is being written; it is written rarely */ };
+enum { TRIES = 3 /* of reading a text that is being written, which is rare */ };
 
 void trouble_set(struct trouble *trouble, const char *text)
 {
@@ -15,16 +15,16 @@ void trouble_set(struct trouble *trouble, const char *text)
     const size_t len = strlen(text);
     memcpy(words, text, len < TROUBLE_TEXT_MAX ? len : TROUBLE_TEXT_MAX - 1);
     atomic_store_explicit(&trouble->version, version, memory_order_relaxed);
-    /* Pairs with the fence in copy_text: who reads a new word sees the odd version. */
+    /* Pairs with the fence in copy_trouble_text: a reader of a new word sees the odd version. */
     atomic_thread_fence(memory_order_release);
     for (size_t i = 0; i < TROUBLE_WORDS; i++)
         atomic_store_explicit(&trouble->text[i], words[i], memory_order_relaxed);
-    /* Pairs with the acquire in copy_text. */
+    /* Pairs with the acquire in copy_trouble_text. */
     atomic_store_explicit(&trouble->version, version + 1, memory_order_release);
 }
 
-/* Returns false if it was being written. */
-static bool copy_text(const struct trouble *trouble, uint64_t words[TROUBLE_WORDS])
+/* Copies the words. Returns false if they were being written. */
+static bool copy_trouble_text(const struct trouble *trouble, uint64_t words[TROUBLE_WORDS])
 {
     const uint32_t version = atomic_load_explicit(&trouble->version, memory_order_acquire);
     for (size_t i = 0; i < TROUBLE_WORDS; i++)
@@ -39,7 +39,7 @@ bool trouble_get(const struct trouble *trouble, char text[TROUBLE_TEXT_MAX])
     uint64_t words[TROUBLE_WORDS];
     text[0] = '\0';
     for (int i = 0; i < TRIES; i++) {
-        if (!copy_text(trouble, words))
+        if (!copy_trouble_text(trouble, words))
             continue;
         memcpy(text, words, TROUBLE_TEXT_MAX);
         text[TROUBLE_TEXT_MAX - 1] = '\0';

@@ -1,13 +1,13 @@
 /*
  * The user index by linear hashing (shm/chains.h): a bucket array that grows by one bucket with
- * each connection above the last bucket. So every change touches one chain or two, and no insertion
- * ever pays for moving all of them.
+ * each connection above the number of buckets. So every change touches one or two chains, and no
+ * insertion ever moves all of them.
  *
- * One process uses the index, and its successor reads what it left. So every change is enclosed in
+ * One process uses the index, and after its death its successor. So every change is enclosed in
  * two stores of `changes`, which make it odd before and even after: wherever a process is killed,
- * either nothing was under way or the number is odd.
+ * either no change was in progress or the number is odd.
  *
- * Buckets are never given back: the array stays as large as it was when most were connected.
+ * Buckets are never removed: the array keeps the size that the most connections needed.
  */
 #include "shm/users.h"
 
@@ -18,20 +18,19 @@
 #include "shm/chains.h"
 
 /*
- * The hash: 16 bytes at a time are added to the state by a multiplication to 128 bits whose halves
- * are folded together (as in wyhash). Both factors have a secret of their own: with a
- * factor that is known, anyone could choose it to be 0, and so wipe out what is in the other one.
+ * One round of the hash. 16 bytes of the name at a time are mixed into the state by a
+ * multiplication to 128 bits whose halves are folded together (as in wyhash). Each factor has a
+ * secret of its own: if one were known, an attacker could make it 0 and so erase the other.
  */
-static uint64_t fold(uint64_t a, uint64_t b)
+static uint64_t fold_product(uint64_t a, uint64_t b)
 {
     const unsigned __int128 product = (unsigned __int128)a * b;
 
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* A second secret from the first: the finalizer of splitmix64, which maps each number to another.
- */
-static uint64_t second_secret(uint64_t seed)
+/* Derives a second secret from the first: the finalizer of splitmix64, a bijection. */
+static uint64_t derive_second_secret(uint64_t seed)
 {
     seed = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9ull;
     seed = (seed ^ seed >> 27) * 0x94d049bb133111ebull;
@@ -40,15 +39,15 @@ static uint64_t second_secret(uint64_t seed)
 
 uint32_t users_hash(uint64_t seed, const char *user, size_t len)
 {
-    const uint64_t other = second_secret(seed);
+    const uint64_t other = derive_second_secret(seed);
     uint64_t state = 0;
 
     for (size_t i = 0; i < len; i += 16) {
-        uint64_t half[2] = {0, 0}; /* what the name does not fill is 0, and the length counts */
+        uint64_t half[2] = {0, 0}; /* padded with zeros; the length is hashed, too */
         memcpy(half, user + i, len - i < 16 ? len - i : 16);
-        state = fold(half[0] ^ seed ^ state, half[1] ^ other);
+        state = fold_product(half[0] ^ seed ^ state, half[1] ^ other);
     }
-    state = fold(state ^ other, seed ^ len);
+    state = fold_product(state ^ other, seed ^ len);
     return (uint32_t)(state ^ state >> 32);
 }
 
@@ -57,22 +56,22 @@ bool users_intact(const struct users *users)
     return chains_intact(&users->control->changes);
 }
 
-/* Begins with empty buckets; what else the array holds is overwritten as it comes into use. */
-static void clear(struct users *users)
+/* Begins with empty buckets. The rest of the array is written as it comes into use. */
+static void clear_user_index(struct users *users)
 {
     users->control->buckets = USERS_BUCKETS_MIN;
     users->control->count = 0;
     memset(users->heads, 0, USERS_BUCKETS_MIN * sizeof(*users->heads));
 }
 
-/* Stores a descriptor in the head of a bucket or in a record, whose bits stay. */
-static void put_fd(uint32_t *link, uint32_t fd)
+/* Stores a descriptor in the head of a bucket or in a record's `next`, whose two bits it keeps. */
+static void store_link_fd(uint32_t *link, uint32_t fd)
 {
     *link = (*link & ~USERS_FD) | fd;
 }
 
-/* Adds a bucket and moves to it what belongs there. */
-static void grow(struct users *users)
+/* Adds a bucket and moves to it the leaders that belong there. */
+static void add_user_bucket(struct users *users)
 {
     const uint32_t added = users->control->buckets++;
     uint32_t *stays = &users->heads[chains_parent(added)], *moves = &users->heads[added];
@@ -83,17 +82,17 @@ static void grow(struct users *users)
         struct conn *const conn = &users->table[fd];
         uint32_t **const end = chains_bucket(conn->hash, added + 1) == added ? &moves : &stays;
         next = conn->next & USERS_FD;
-        put_fd(*end, fd);
+        store_link_fd(*end, fd);
         *end = &conn->next;
         KILLPOINT(USERS_GROWING);
     }
-    put_fd(stays, 0);
-    put_fd(moves, 0);
+    store_link_fd(stays, 0);
+    store_link_fd(moves, 0);
 }
 
-/* The leader of this user from `fd` on along the chain of a bucket, or 0. */
-static uint32_t search(const struct users *users, uint32_t fd, uint32_t hash, const char *user,
-                       size_t len)
+/* Returns the leader of this user, searching a bucket's chain from `fd` on, or 0. */
+static uint32_t search_user_chain(const struct users *users, uint32_t fd, uint32_t hash,
+                                  const char *user, size_t len)
 {
     while (fd != 0) {
         const struct conn *const conn = &users->table[fd];
@@ -104,15 +103,15 @@ static uint32_t search(const struct users *users, uint32_t fd, uint32_t hash, co
     return fd;
 }
 
-static uint32_t *head_of(const struct users *users, uint32_t hash)
+static uint32_t *bucket_head_of_hash(const struct users *users, uint32_t hash)
 {
     return &users->heads[chains_bucket(hash, users->control->buckets)];
 }
 
-/* Whatever points to a leader: the head of its bucket or the `next` of the leader before it. */
-static uint32_t *find_link(const struct users *users, uint32_t fd)
+/* Returns the word that points to a leader: its bucket's head or the `next` of another leader. */
+static uint32_t *find_link_to_leader(const struct users *users, uint32_t fd)
 {
-    uint32_t *link = head_of(users, users->table[fd].hash);
+    uint32_t *link = bucket_head_of_hash(users, users->table[fd].hash);
 
     while ((*link & USERS_FD) != fd) {
         assert((*link & USERS_FD) != 0);
@@ -121,10 +120,10 @@ static uint32_t *find_link(const struct users *users, uint32_t fd)
     return link;
 }
 
-/* Puts the connection in front of its user's others: it leads, and the one that led follows. */
-static void lead_others(const struct users *users, uint32_t leader, uint32_t fd)
+/* Makes the connection its user's leader; the previous leader becomes the first follower. */
+static void link_before_leader(const struct users *users, uint32_t leader, uint32_t fd)
 {
-    uint32_t *const link = find_link(users, leader);
+    uint32_t *const link = find_link_to_leader(users, leader);
     const uint32_t second = users_next(users, leader);
 
     users->table[fd].next = USERS_LEADS | (users->table[leader].next & USERS_FD);
@@ -133,33 +132,34 @@ static void lead_others(const struct users *users, uint32_t leader, uint32_t fd)
     users->table[leader].next = USERS_FOLLOWS | second;
     users->siblings[leader] = fd;
     KILLPOINT(USERS_FOLLOWED);
-    put_fd(link, fd);
+    store_link_fd(link, fd);
 }
 
-static void lead_alone(const struct users *users, uint32_t *head, uint32_t fd)
+/* Makes the user's only connection its leader. */
+static void link_only_connection(const struct users *users, uint32_t *head, uint32_t fd)
 {
     users->table[fd].next = *head;
     KILLPOINT(USERS_NEXT);
     *head = fd;
 }
 
-static void link_in(struct users *users, uint32_t fd)
+static void link_connection(struct users *users, uint32_t fd)
 {
     struct users_control *const control = users->control;
     struct conn *const conn = &users->table[fd];
-    uint32_t *const head = head_of(users, conn->hash);
-    const uint32_t leader = search(users, *head, conn->hash, conn->user, conn->user_len);
+    uint32_t *const head = bucket_head_of_hash(users, conn->hash);
+    const uint32_t leader = search_user_chain(users, *head, conn->hash, conn->user, conn->user_len);
 
     if (leader != 0)
-        lead_others(users, leader, fd);
+        link_before_leader(users, leader, fd);
     else
-        lead_alone(users, head, fd);
+        link_only_connection(users, head, fd);
     KILLPOINT(USERS_HEAD);
     conn_set(conn, CONN_INDEXED);
     KILLPOINT(USERS_FLAGGED);
     control->count++;
     if (control->count > control->buckets && control->buckets < users->capacity)
-        grow(users);
+        add_user_bucket(users);
 }
 
 void users_add(struct users *users, uint32_t fd)
@@ -167,18 +167,18 @@ void users_add(struct users *users, uint32_t fd)
     assert(fd > 0 && fd < users->capacity && !conn_has(&users->table[fd], CONN_INDEXED));
     chains_begin(&users->control->changes);
     if (users->control->buckets == 0)
-        clear(users);
-    link_in(users, fd);
+        clear_user_index(users);
+    link_connection(users, fd);
     chains_end(&users->control->changes);
 }
 
-/* Takes a follower out of the list of its user. */
-static void unfollow(const struct users *users, uint32_t fd)
+/* Removes a follower from the list of its user. */
+static void unlink_follower(const struct users *users, uint32_t fd)
 {
     const uint32_t before = users->siblings[fd], behind = users->table[fd].next & USERS_FD;
 
     if (!users_leads(users, before))
-        put_fd(&users->table[before].next, behind);
+        store_link_fd(&users->table[before].next, behind);
     else if (behind != 0)
         users->siblings[before] = behind;
     else
@@ -188,21 +188,21 @@ static void unfollow(const struct users *users, uint32_t fd)
         users->siblings[behind] = before;
 }
 
-/* Takes a leader out of its bucket. Its first follower, if there is one, leads in its place. */
-static void unlead(const struct users *users, uint32_t fd)
+/* Removes a leader from its bucket. Its first follower, if there is one, becomes the leader. */
+static void unlink_leader(const struct users *users, uint32_t fd)
 {
-    uint32_t *const link = find_link(users, fd);
+    uint32_t *const link = find_link_to_leader(users, fd);
     const uint32_t second = users_next(users, fd), chain = users->table[fd].next & USERS_FD;
 
     if (second == 0) {
-        put_fd(link, chain);
+        store_link_fd(link, chain);
         return;
     }
     const uint32_t third = users->table[second].next & USERS_FD;
     users->siblings[second] = third;
     users->table[second].next = chain | (third != 0 ? USERS_LEADS : 0);
     KILLPOINT(USERS_LED);
-    put_fd(link, second);
+    store_link_fd(link, second);
 }
 
 void users_remove(struct users *users, uint32_t fd)
@@ -213,9 +213,9 @@ void users_remove(struct users *users, uint32_t fd)
         return;
     chains_begin(&users->control->changes);
     if (users_leads(users, fd))
-        unlead(users, fd);
+        unlink_leader(users, fd);
     else
-        unfollow(users, fd);
+        unlink_follower(users, fd);
     conn->next = 0;
     KILLPOINT(USERS_UNLINKED);
     conn_clear(conn, CONN_INDEXED);
@@ -230,12 +230,12 @@ uint32_t users_first(const struct users *users, const char *user, size_t len)
 
     if (users->control->buckets == 0)
         return 0;
-    return search(users, *head_of(users, hash), hash, user, len);
+    return search_user_chain(users, *bucket_head_of_hash(users, hash), hash, user, len);
 }
 
-/* Who was closing and still in the index has not left: what its owner does about the user's last
- * connection is still to be done. */
-static bool belongs_in(const struct conn *conn)
+/* True if the index must have this connection. One that is CLOSING and indexed has not left yet:
+ * its owner may still have to handle that its user's last connection is gone. */
+static bool record_belongs_in_index(const struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
     const enum conn_state state = word_state(word);
@@ -250,22 +250,23 @@ void users_rebuild(struct users *users, uint32_t owner, uint32_t high)
     const uint32_t end = high < users->capacity ? high : users->capacity;
 
     chains_begin(&users->control->changes);
-    clear(users);
+    clear_user_index(users);
     for (uint32_t fd = 1; fd < end; fd++) {
         struct conn *const conn = &users->table[fd];
         const uint64_t word = conn_word(conn);
         if (word_state(word) == CONN_FREE || word_owner(word) != owner)
             continue;
         KILLPOINT(USERS_REBUILDING);
-        if (belongs_in(conn))
-            link_in(users, fd); /* which overwrites `next` */
+        if (record_belongs_in_index(conn))
+            link_connection(users, fd); /* which overwrites `next` */
         else if (word & CONN_INDEXED)
             conn_clear(conn, CONN_INDEXED);
     }
     chains_end(&users->control->changes);
 }
 
-static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd, uint32_t bucket)
+static bool indexed_record_valid(const struct users *users, uint32_t owner, uint32_t fd,
+                                 uint32_t bucket)
 {
     const struct conn *conn;
 
@@ -278,45 +279,48 @@ static bool member_valid(const struct users *users, uint32_t owner, uint32_t fd,
            chains_bucket(conn->hash, users->control->buckets) == bucket;
 }
 
-static bool same_user(const struct conn *a, const struct conn *b)
+static bool records_have_same_user(const struct conn *a, const struct conn *b)
 {
     return a->hash == b->hash && a->user_len == b->user_len &&
            memcmp(a->user, b->user, a->user_len) == 0;
 }
 
-/* Checks the followers of a leader, and takes them off *left. */
-static bool followers_valid(const struct users *users, uint32_t owner, uint32_t leader,
-                            uint32_t bucket, uint32_t *left)
+/* Checks the followers of a leader, and subtracts them from *left. */
+static bool followers_of_leader_valid(const struct users *users, uint32_t owner, uint32_t leader,
+                                      uint32_t bucket, uint32_t *left)
 {
     uint32_t before = leader;
 
     for (uint32_t fd = users_next(users, leader); fd != 0; fd = users_next(users, fd)) {
-        if ((*left)-- == 0 || !member_valid(users, owner, fd, bucket) || users_leads(users, fd) ||
-            (users->table[fd].next & USERS_LEADS) != 0 || users->siblings[fd] != before ||
-            !same_user(&users->table[fd], &users->table[leader]))
+        if ((*left)-- == 0 || !indexed_record_valid(users, owner, fd, bucket) ||
+            users_leads(users, fd) || (users->table[fd].next & USERS_LEADS) != 0 ||
+            users->siblings[fd] != before ||
+            !records_have_same_user(&users->table[fd], &users->table[leader]))
             return false;
         before = fd;
     }
     return before != leader || users_alone(users, leader);
 }
 
-/* A chain that runs in a circle would count more members than there are. */
-static bool bucket_valid(const struct users *users, uint32_t owner, uint32_t bucket, uint32_t *left)
+/* Checks a bucket's chain. A circular one would count more members than there are. */
+static bool user_bucket_valid(const struct users *users, uint32_t owner, uint32_t bucket,
+                              uint32_t *left)
 {
     for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next & USERS_FD) {
-        if ((*left)-- == 0 || !member_valid(users, owner, fd, bucket) || !users_leads(users, fd) ||
-            !followers_valid(users, owner, fd, bucket, left))
+        if ((*left)-- == 0 || !indexed_record_valid(users, owner, fd, bucket) ||
+            !users_leads(users, fd) || !followers_of_leader_valid(users, owner, fd, bucket, left))
             return false;
     }
     return true;
 }
 
-/* No user has two leaders in a chain, whose records are valid. */
-static bool leaders_differ(const struct users *users, uint32_t bucket)
+/* True if each user has one leader in the bucket, whose records are valid. */
+static bool leaders_are_distinct(const struct users *users, uint32_t bucket)
 {
     for (uint32_t fd = users->heads[bucket]; fd != 0; fd = users->table[fd].next & USERS_FD) {
         const struct conn *conn = &users->table[fd];
-        if (search(users, conn->next & USERS_FD, conn->hash, conn->user, conn->user_len) != 0)
+        if (search_user_chain(users, conn->next & USERS_FD, conn->hash, conn->user,
+                              conn->user_len) != 0)
             return false;
     }
     return true;
@@ -335,7 +339,7 @@ bool users_valid(const struct users *users, uint32_t owner)
         (control->count > control->buckets && control->buckets < users->capacity))
         return false;
     for (uint32_t bucket = 0; bucket < control->buckets; bucket++)
-        if (!bucket_valid(users, owner, bucket, &left) || !leaders_differ(users, bucket))
+        if (!user_bucket_valid(users, owner, bucket, &left) || !leaders_are_distinct(users, bucket))
             return false;
     return left == 0;
 }

@@ -28,7 +28,7 @@
  * memory.
  *
  * `changes` is odd while a chain is being changed. A successor that finds it odd cannot trust the
- * chains and rebuilds them; if it is even, the successor uses what is there.
+ * chains and rebuilds them; if it is even, the successor uses them as they are.
  */
 #ifndef WSPUSHD_SHM_USERS_H
 #define WSPUSHD_SHM_USERS_H

@@ -1,8 +1,8 @@
 /*
- * See words.h. The decision what is poison is made here, out of two graves and nothing else, so
+ * See words.h. Whether something is poison is decided here from two graves and nothing else, so
  * that it can be tested without a death.
  *
- * Judges no signal: which deaths get a grave is the master's to say.
+ * Judges no signal: the master decides which deaths get a grave.
  */
 #include "shm/words.h"
 
@@ -24,14 +24,14 @@ const char *doing_name(uint32_t doing)
 
 void words_begin(struct slot_words *words, uint32_t incarnation, const uint8_t build[BUILD_ID_SIZE])
 {
-    /* Nobody's while they change: who dies here had nothing in hand. */
+    /* Of no process while they change: a worker that dies here had nothing in hand. */
     atomic_store_explicit(&words->incarnation, 0, memory_order_release);
     words_doing(words, DOING_STARTING);
     words_connection(words, 0, 0);
     words_op(words, 0);
     words_push(words, 0, 0);
     memcpy(words->build, build, BUILD_ID_SIZE);
-    /* Release: who finds the number finds the words of that process. */
+    /* Release: a reader that sees the number sees the words of that process. */
     atomic_store_explicit(&words->incarnation, incarnation, memory_order_release);
 }
 
@@ -49,8 +49,8 @@ bool fault_is_of(const struct fault *fault, uint32_t incarnation)
     return atomic_load_explicit(&fault->incarnation, memory_order_acquire) == incarnation;
 }
 
-static struct grave last_of(const struct slot_words *words, const struct fault *fault,
-                            uint32_t incarnation)
+static struct grave grave_of_last_process(const struct slot_words *words, const struct fault *fault,
+                                          uint32_t incarnation)
 {
     struct grave grave = {.incarnation = incarnation, .doing = DOING_STARTING};
     if (words_are_of(words, incarnation)) {
@@ -71,23 +71,23 @@ void grave_dig(struct grave grave[2], const struct slot_words *words, const stru
                uint32_t incarnation, uint32_t lived_ms)
 {
     grave[1] = grave[0];
-    grave[0] = last_of(words, fault, incarnation);
+    grave[0] = grave_of_last_process(words, fault, incarnation);
     grave[0].lived_ms = lived_ms;
 }
 
-static bool same_push(const struct grave *last, const struct grave *before)
+static bool graves_share_push(const struct grave *last, const struct grave *before)
 {
     return last->position != 0 && last->position == before->position &&
            last->source == before->source;
 }
 
-static bool same_message(const struct grave *last, const struct grave *before)
+static bool graves_share_message(const struct grave *last, const struct grave *before)
 {
     return last->message_len != 0 && last->message_len == before->message_len &&
            last->message == before->message;
 }
 
-static bool same_connection(const struct grave *last, const struct grave *before)
+static bool graves_share_connection(const struct grave *last, const struct grave *before)
 {
     return last->position == 0 && last->fd != 0 && last->fd == before->fd &&
            last->generation == before->generation && last->lived_ms < POISON_YOUNG_MS;
@@ -99,15 +99,15 @@ struct guilt grave_guilt(const struct grave grave[2])
     struct guilt guilt = {.position = NO_POSITION};
     if (last->incarnation == 0 || before->incarnation == 0)
         return guilt;
-    if (same_push(last, before)) {
+    if (graves_share_push(last, before)) {
         guilt.position = last->position;
         guilt.source = last->source;
         guilt.unread = last->doing == DOING_PARSING && before->doing == DOING_PARSING;
-    } else if (same_message(last, before)) {
+    } else if (graves_share_message(last, before)) {
         guilt.message = last->message;
         guilt.message_len = last->message_len;
     }
-    if (guilt.message_len > 0 || same_connection(last, before)) {
+    if (guilt.message_len > 0 || graves_share_connection(last, before)) {
         guilt.fd = last->fd;
         guilt.generation = last->generation;
     }
@@ -120,7 +120,7 @@ void poison_begin(struct poison *poison, const uint8_t build[BUILD_ID_SIZE])
 {
     if (memcmp(poison->build, build, BUILD_ID_SIZE) == 0)
         return;
-    /* The build comes last: who dies in between begins again. */
+    /* The build is stored last: after a death in between, the successor clears again. */
     memset(poison->message, 0, sizeof(poison->message));
     poison->added = 0;
     poison->skipped = 0;
@@ -150,7 +150,7 @@ void poison_add(struct poison *poison, uint64_t hash, uint32_t len)
     if (poison_has(poison, hash, len))
         return;
     struct poison_message *message = &poison->message[poison->added % POISONS];
-    message->len = 0; /* a death in between leaves one fewer, and not a mixture */
+    message->len = 0; /* a death in between leaves one message fewer, and never a mixture */
     atomic_thread_fence(memory_order_release);
     message->hash = hash;
     atomic_thread_fence(memory_order_release);
@@ -183,7 +183,7 @@ uint64_t message_hash(uint64_t seed, const uint8_t *bytes, size_t len)
 
 /* ---- Validity ---- */
 
-static bool grave_valid(const struct grave *grave)
+static bool grave_words_valid(const struct grave *grave)
 {
     return grave->doing < DOING_COUNT && (grave->message_len > 0 || grave->message == 0);
 }
@@ -194,6 +194,7 @@ bool words_valid(const struct slot_words *words, const struct fault *fault,
     for (size_t i = 0; i < POISONS; i++)
         if (poison->message[i].len > 0 && i > poison->added)
             return false;
-    return words->doing < DOING_COUNT && fault->frames <= FAULT_FRAMES && grave_valid(&grave[0]) &&
-           grave_valid(&grave[1]) && (grave[0].incarnation > 0 || grave[1].incarnation == 0);
+    return words->doing < DOING_COUNT && fault->frames <= FAULT_FRAMES &&
+           grave_words_valid(&grave[0]) && grave_words_valid(&grave[1]) &&
+           (grave[0].incarnation > 0 || grave[1].incarnation == 0);
 }

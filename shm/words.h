@@ -10,7 +10,7 @@
  * process are never taken for the last one's. A grave keeps what the worker had in hand at a death
  * of its own making (a fault, an abort, a loop that the watchdog ended); a worker killed from
  * outside gets none. If both graves hold the same thing, it has killed two workers in a row that
- * nobody else had killed: it is poison, and the successor sets it aside.
+ * were not killed from outside: it is poison, and the successor sets it aside.
  *
  *   a push        by its position in the bytes from Redis or from a ring. It was never committed,
  *                 so nothing after it can have been handled in between.
@@ -85,8 +85,7 @@ struct fault {
     uint64_t frame[FAULT_FRAMES]; /* addresses, the same in the master: it forked the worker */
 };
 
-/* What the worker had in hand when it died. Written by the master while no process runs the slot.
- */
+/* What a dead worker had in hand. Written by the master while no process runs the slot. */
 struct grave {
     uint32_t incarnation; /* 0: empty */
     uint32_t lived_ms;
@@ -115,7 +114,7 @@ struct poison {
     uint64_t skipped_ms; /* the time (monotonic, ms) that `skipped` refers to */
 };
 
-/* What the last two deaths have in common. */
+/* The common cause of the last two deaths. */
 struct guilt {
     uint64_t position;    /* of a push; NO_POSITION: not a push */
     uint32_t source;      /* of the push */
@@ -133,6 +132,8 @@ struct guilt {
 void words_begin(struct slot_words *words, uint32_t incarnation,
                  const uint8_t build[BUILD_ID_SIZE]);
 
+/* Note what the worker does now: the kind of work; the opcode, the connection (fd 0: none) and the
+ * push (position 0: none) in hand. */
 static inline void words_doing(struct slot_words *words, enum doing doing)
 {
     atomic_store_explicit(&words->doing, doing, memory_order_relaxed);
@@ -158,17 +159,17 @@ static inline void words_push(struct slot_words *words, uint32_t source, uint64_
 bool words_are_of(const struct slot_words *words, uint32_t incarnation);
 bool fault_is_of(const struct fault *fault, uint32_t incarnation);
 
-/* Moves grave[0] to grave[1], and writes to grave[0] what the words and the fault of process
- * `incarnation` say. `lived_ms`: from its start to its death. */
+/* Moves grave[0] to grave[1], and fills grave[0] from the words and the fault of process
+ * `incarnation`. `lived_ms`: from its start to its death. */
 void grave_dig(struct grave grave[2], const struct slot_words *words, const struct fault *fault,
                uint32_t incarnation, uint32_t lived_ms);
 
 /* ---- For the successor ---- */
 
-/* Returns what both graves have in common. */
+/* Returns the common cause of both deaths; guilt_found() tells if there is one. */
 struct guilt grave_guilt(const struct grave grave[2]);
 
-/* True if the graves had anything in common. */
+/* True if the deaths had a common cause. */
 static inline bool guilt_found(struct guilt guilt)
 {
     return guilt.position != NO_POSITION || guilt.fd != 0 || guilt.message_len != 0;

@@ -1,5 +1,5 @@
 /*
- * See find_segment.h.
+ * See find_segment.h. Recognises the segment by the name of its memfd.
  */
 #include "tests/chaos/find_segment.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_segment(const char *path)
+static bool link_names_segment(const char *path)
 {
     char target[64] = "";
     return readlink(path, target, sizeof(target) - 1) > 0 &&
@@ -26,7 +26,7 @@ int find_segment(const char *pid)
     const struct dirent *entry;
     while (open_fds && found == -1 && (entry = readdir(open_fds))) {
         snprintf(path, sizeof(path), "/proc/%s/fd/%s", pid, entry->d_name);
-        if (is_segment(path))
+        if (link_names_segment(path))
             found = open(path, O_RDWR | O_CLOEXEC);
     }
     if (open_fds)

@@ -1,11 +1,11 @@
 /*
- * Looks into the shared memory of a running server from outside: `inspect PID` of the master finds
- * its segment in /proc, maps it, asks every structure's _valid(), and compares the counts that the
- * workers keep with what the records say. Prints one JSON object; exit 0 if all is well, 1 if not,
- * 2 if there is no segment.
+ * Checks the shared memory of a running server from outside: `inspect PID` of the master finds its
+ * segment in /proc, maps it, calls every structure's _valid(), and compares the counts that the
+ * workers keep with the records. Prints one JSON object. Exit status 0 if all is well, 1 if not, 2
+ * if there is no segment.
  *
- * The server goes on meanwhile, so what is wrong is looked at again for a while: a change under way
- * passes, damage stays. The counts agree only while nobody comes or goes.
+ * The server keeps running, so a check that fails is repeated for a while: a change in progress
+ * passes, damage stays. The counts agree only while no client connects or leaves.
  *
  * Only reads.
  */
@@ -29,12 +29,12 @@ enum { TRIES = 400, PAUSE_MS = 5 };
 
 static const struct segment *view;
 
-static const struct slot *slot_at(uint32_t i)
+static const struct slot *viewed_slot(uint32_t i)
 {
     return &view->slot[i];
 }
 
-static uint32_t capacity(void)
+static uint32_t table_capacity(void)
 {
     return view->header->shape.capacity;
 }
@@ -43,16 +43,16 @@ static uint32_t capacity(void)
 
 static bool slot_ok(uint32_t i)
 {
-    return slot_valid(slot_at(i), capacity());
+    return slot_valid(viewed_slot(i), table_capacity());
 }
 
 static bool users_ok(uint32_t i)
 {
     const struct users users = {.control = &view->slot[i].users,
-                                .heads = view->heads + (size_t)i * capacity(),
+                                .heads = view->heads + (size_t)i * table_capacity(),
                                 .siblings = view->siblings,
                                 .table = view->conn,
-                                .capacity = capacity(),
+                                .capacity = table_capacity(),
                                 .seed = view->header->hash_seed};
     return users_valid(&users, i);
 }
@@ -67,14 +67,14 @@ static bool topics_ok(uint32_t i)
                                   .member = view->member + first,
                                   .table = view->conn,
                                   .capacity = memberships,
-                                  .conns = capacity(),
+                                  .conns = table_capacity(),
                                   .seed = view->header->hash_seed};
     return topics_valid(&topics, i);
 }
 
 static bool addresses_ok(uint32_t i)
 {
-    const uint32_t size = addresses_size(capacity());
+    const uint32_t size = addresses_size(table_capacity());
     const struct addresses addresses = {view->addresses + (size_t)i * size, size};
     return addresses_valid(&addresses);
 }
@@ -82,8 +82,8 @@ static bool addresses_ok(uint32_t i)
 static bool streams_ok(uint32_t i)
 {
     const struct segment_shape *shape = &view->header->shape;
-    return stream_valid(&slot_at(i)->link.in, shape->link_in_size) &&
-           stream_valid(&slot_at(i)->link.out, shape->link_out_size);
+    return stream_valid(&viewed_slot(i)->link.in, shape->link_in_size) &&
+           stream_valid(&viewed_slot(i)->link.out, shape->link_out_size);
 }
 
 static bool rings_ok(uint32_t i)
@@ -105,7 +105,7 @@ static bool rings_ok(uint32_t i)
 
 static bool records_ok(uint32_t i)
 {
-    for (uint32_t fd = 0; fd < capacity(); fd++) {
+    for (uint32_t fd = 0; fd < table_capacity(); fd++) {
         const uint64_t word = conn_word(&view->conn[fd]);
         if (word_owner(word) == i && !conn_valid(&view->conn[fd], view->header->shape.workers))
             return false;
@@ -113,12 +113,12 @@ static bool records_ok(uint32_t i)
     return true;
 }
 
-/* Records of this worker, those that are in its user index, those that bytes are lost with. */
+/* Compares the counts of this worker's records, and of those in its user index. */
 static bool counts_ok(uint32_t i)
 {
-    const struct slot *slot = slot_at(i);
+    const struct slot *slot = viewed_slot(i);
     uint32_t connections = 0, users = 0;
-    for (uint32_t fd = 0; fd < capacity(); fd++) {
+    for (uint32_t fd = 0; fd < table_capacity(); fd++) {
         const uint64_t word = conn_word(&view->conn[fd]);
         if (word_owner(word) != i || word_state(word) == CONN_FREE)
             continue;
@@ -131,10 +131,10 @@ static bool counts_ok(uint32_t i)
            users == atomic_load(&slot->ready_users) && users == slot->users.count;
 }
 
-/* A client is in the index exactly while pushes are to reach it. */
+/* True if exactly the clients that are to get pushes are in the index. */
 static bool indexed_ok(uint32_t i)
 {
-    for (uint32_t fd = 0; fd < capacity(); fd++) {
+    for (uint32_t fd = 0; fd < table_capacity(); fd++) {
         const uint64_t word = conn_word(&view->conn[fd]);
         const enum conn_state state = word_state(word);
         const bool is_in = word_flags(word) & CONN_INDEXED;
@@ -146,13 +146,13 @@ static bool indexed_ok(uint32_t i)
     return true;
 }
 
-/* ... and nothing is half given away. */
+/* True if no connection is half given away. */
 static bool handing_ok(uint32_t i)
 {
-    return atomic_load(&slot_at(i)->handing) == 0 && atomic_load(&slot_at(i)->parcel) == 0;
+    return atomic_load(&viewed_slot(i)->handing) == 0 && atomic_load(&viewed_slot(i)->parcel) == 0;
 }
 
-/* The node has one history, which its home writes: the worker of slot 0. */
+/* The node has one history, written by its home: it is checked as slot 0's. */
 static bool history_ok(uint32_t i)
 {
     return i != 0 || history_valid(view->history);
@@ -198,7 +198,7 @@ static void print_states(void)
     static const char *const name[] = {"free",        "handshake", "moving",
                                        "subscribing", "open",      "closing"};
     uint32_t count[CONN_CLOSING + 1] = {0};
-    for (uint32_t fd = 0; fd < capacity(); fd++) {
+    for (uint32_t fd = 0; fd < table_capacity(); fd++) {
         const uint32_t state = (uint32_t)word_state(conn_word(&view->conn[fd]));
         count[state <= CONN_CLOSING ? state : 0]++;
     }
@@ -211,7 +211,7 @@ static void print_work(void)
     uint64_t ring_bytes = 0, in = 0, out = 0;
     uint32_t topics = 0, members = 0;
     for (uint32_t i = 0; i < view->header->shape.workers; i++) {
-        const struct slot *slot = slot_at(i);
+        const struct slot *slot = viewed_slot(i);
         in += stream_level(&slot->link.in);
         out += stream_level(&slot->link.out);
         topics += atomic_load(&slot->topics.topics);

@@ -1,10 +1,10 @@
 /*
- * Writes over the shared memory of a running server, as a process that has gone wrong could.
+ * Overwrites the shared memory of a running server, as a faulty process could.
  *
  *   scribble PID                          prints the regions (shm/regions.h) as a JSON object
- *   scribble PID REGION OFFSET HEX ...    writes bytes at offsets from the region's beginning
+ *   scribble PID REGION OFFSET HEX ...    writes bytes at offsets (decimal) in the region
  *
- * Exit status 0; 1: arguments that cannot be; 2: no segment.
+ * Exit status 0; 1: invalid arguments; 2: no segment.
  */
 #include "shm/regions.h"
 #include "tests/chaos/find_segment.h"
@@ -29,8 +29,8 @@ static void print_regions(const struct segment *segment, const struct regions *r
     printf("}\n");
 }
 
-/* The number of a region, or -1. */
-static int region_named(const char *name)
+/* Returns the number of a region, or -1. */
+static int find_region_number(const char *name)
 {
     for (int i = 0; i < REGION_COUNT; i++)
         if (strcmp(names[i], name) == 0)
@@ -38,8 +38,8 @@ static int region_named(const char *name)
     return -1;
 }
 
-/* Writes the bytes that `hex` names at `at`. Returns 0, or -1. */
-static int write_hex(int fd, size_t at, const char *hex)
+/* Writes the bytes that `hex` spells at offset `at`. Returns 0, or -1. */
+static int write_hex_bytes(int fd, size_t at, const char *hex)
 {
     for (unsigned byte; sscanf(hex, "%2x", &byte) == 1; hex += 2, at++) {
         const unsigned char value = (unsigned char)byte;
@@ -49,13 +49,13 @@ static int write_hex(int fd, size_t at, const char *hex)
     return 0;
 }
 
-static int scribble(int fd, const struct regions *regions, char **argument)
+static int write_over_region(int fd, const struct regions *regions, char **argument)
 {
-    const int region = region_named(argument[0]);
+    const int region = find_region_number(argument[0]);
     for (argument++; region != -1 && argument[0] && argument[1]; argument += 2) {
         const size_t at = regions->offset[region] + strtoull(argument[0], NULL, 10);
         if (at + strlen(argument[1]) / 2 > regions->offset[region + 1] ||
-            write_hex(fd, at, argument[1]) == -1)
+            write_hex_bytes(fd, at, argument[1]) == -1)
             return 1;
     }
     return region == -1;
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     }
     const struct regions regions = regions_of(&segment.header->shape);
     if (argc > 2)
-        return scribble(fd, &regions, argv + 2);
+        return write_over_region(fd, &regions, argv + 2);
     print_regions(&segment, &regions);
     return 0;
 }
