@@ -42,7 +42,7 @@ static const struct {
     SLOT_GAUGES(GAUGE_NAME)
 #undef GAUGE_NAME
 };
-_Static_assert(sizeof(gauges) / sizeof(gauges[0]) == GAUGE_COUNT, "as many as the table has");
+_Static_assert(sizeof(gauges) / sizeof(gauges[0]) == GAUGE_COUNT, "one name for each gauge");
 
 static void print_all_counters(const struct worker *worker, FILE *out)
 {
@@ -151,8 +151,7 @@ static json_t *connection_json(const struct worker *worker, const struct conn *c
     char name[CONN_NAME_MAX + 1], address[ADDRESS_TEXT_MAX];
     const uint64_t word = conn_word(conn);
     const struct conn_ref ref = {fd, word_generation(word)};
-    const uint32_t since =
-        conn->since; /* from another worker's clock, which may be ahead of ours */
+    const uint32_t since = conn->since; /* another worker's clock may be ahead of ours */
     const json_int_t age = worker->now_s > since ? worker->now_s - since : 0;
     const json_int_t backlog = backlog_of(worker->segment->backlog, fd, word);
     name[conn_name(name, worker->segment->header->boot_id, ref)] = '\0';

@@ -28,11 +28,10 @@
 #include <sys/mman.h>
 
 enum {
-    SLICE = 2000,       /* records and topics that a walk visits in a turn */
-    PATIENCE_MS = 200,  /* how long the worker waits for answers that Redis owes */
-    LOOK_AGAIN_MS = 20, /* between turns while waiting for something that causes no event */
-    FENCE_AGAIN_MS =
-        1000, /* after which another fence is sent: the first may be lost with its link */
+    SLICE = 2000,          /* records and topics that a walk visits in a turn */
+    PATIENCE_MS = 200,     /* how long the worker waits for answers that Redis owes */
+    LOOK_AGAIN_MS = 20,    /* between turns while waiting for something that causes no event */
+    FENCE_AGAIN_MS = 1000, /* then the fence is sent again: its link may have failed */
 };
 
 struct move {

@@ -9,8 +9,7 @@
  *   SETTLE    wait               wait               routed; subscribes more  served
  *   FENCE     wait               wait               routed up to the fence   served
  *   GIVE      wait               wait               not read                 not read any more
- *   TAKE      go to their new home                  not read                 served by the new
- * owner
+ *   TAKE      go to their new home                  not read                 served by new owner
  *
  * A guest is a worker whose slot is not in use yet: it subscribes and does nothing else.
  *

@@ -42,8 +42,7 @@ struct outbox {
     uint8_t *arena;
     size_t used, size;
     struct array frames, items, targets;
-    struct array unsettled; /* connections whose ends and limits are handled by the next flush that
-                               is not early */
+    struct array unsettled; /* connections settled by the next flush that is not early */
     uint32_t next;          /* the target at which the flush goes on */
     bool early;             /* being flushed within a turn, while callers use connections */
     bool partly;            /* a slice was sent, and there is more */

@@ -8,6 +8,7 @@
 
 #include "worker/worker.h"
 
+/* Returns a new, empty table, or NULL if memory is short. */
 struct rates *rates_new(void);
 
 /* Takes one of the connection's `rate` tokens a second. Returns false if none is left. */

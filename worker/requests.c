@@ -99,7 +99,7 @@ static void on_auth(struct worker *worker, struct conn *conn, const struct messa
     char why[EXPLAIN_MAX];
     if (!rates_allow(worker, conn, OP_AUTH, RENEWALS_A_SECOND)) {
         request_refuse(worker, conn, ERROR_RATE_LIMITED, OP_AUTH,
-                       "more than 5 AUTH a second on this connection");
+                       "more than 5 AUTH requests a second on this connection");
         return;
     }
     const int error = auth_renew(worker, conn, request, why);

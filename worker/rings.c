@@ -74,7 +74,7 @@ static void ring_on_probe(struct worker *worker, const struct ring_entry *entry,
 
 /* ---- Checks of entries ---- */
 
-static bool entry_is_adoption(const struct worker *worker, const struct ring_entry *entry)
+static bool is_adoption(const struct worker *worker, const struct ring_entry *entry)
 {
     const struct adoption *adoption = (const struct adoption *)entry->bytes;
     (void)worker;
@@ -82,19 +82,19 @@ static bool entry_is_adoption(const struct worker *worker, const struct ring_ent
            entry->size - sizeof(*adoption) == (uint64_t)adoption->response_len + adoption->rest_len;
 }
 
-static bool entry_is_conn_ref(const struct worker *worker, const struct ring_entry *entry)
+static bool is_conn_ref(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker;
     return entry->size == sizeof(struct conn_ref);
 }
 
-static bool entry_is_topic_push(const struct worker *worker, const struct ring_entry *entry)
+static bool is_topic_push(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker;
     return entry->size > 0 && entry->size >= 1u + entry->bytes[0];
 }
 
-static bool entry_is_interest(const struct worker *worker, const struct ring_entry *entry)
+static bool is_interest(const struct worker *worker, const struct ring_entry *entry)
 {
     const struct interest *interest = (const struct interest *)entry->bytes;
     return entry->size >= sizeof(*interest) && entry->size - sizeof(*interest) == interest->len &&
@@ -102,7 +102,7 @@ static bool entry_is_interest(const struct worker *worker, const struct ring_ent
            interest->from < worker->workers;
 }
 
-static bool entry_is_any(const struct worker *worker, const struct ring_entry *entry)
+static bool is_any(const struct worker *worker, const struct ring_entry *entry)
 {
     (void)worker, (void)entry;
     return true;
@@ -294,7 +294,7 @@ void rings_resume(struct worker *worker, uint32_t source, uint64_t end)
 static bool entry_must_adopt(const struct worker *worker, uint32_t from,
                              const struct ring_entry *entry, uint64_t end)
 {
-    return entry_message(entry) == RING_ADOPT && entry_is_adoption(worker, entry) &&
+    return entry_message(entry) == RING_ADOPT && is_adoption(worker, entry) &&
            !poison_is(worker, from + 1, end);
 }
 

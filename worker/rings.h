@@ -8,17 +8,15 @@
 
 /* X(NAME, handler, check). Each handler gets the entry's bytes and the mark of pushes in it,
  * provided that the check finds the entry's size to match the lengths inside it. */
-#define RING_MESSAGES(X)                                                                           \
-    X(ADOPT, ring_on_adopt, entry_is_adoption)   /* struct adoption: a connection for its home */  \
-    X(ORPHAN, ring_on_orphan, entry_is_conn_ref) /* struct conn_ref: end it unless adopted */      \
-    X(ALL, ring_on_all, entry_is_any)     /* a push as Redis sent it, for every connection */      \
-    X(USERS, ring_on_users, entry_is_any) /* a push as Redis sent it, for users in its envelope */ \
-    X(TOPIC, ring_on_topic,                                                                        \
-      entry_is_topic_push) /* a push to a topic: length and bytes of its name */                   \
-    X(INTEREST, ring_on_interest,                                                                  \
-      entry_is_interest)                  /* struct interest: about members of a topic */          \
-    X(CTL, ring_on_ctl, entry_is_any)     /* a command of push:ctl as Redis sent it */             \
-    X(PROBE, ring_on_probe, entry_is_any) /* the probe of /readyz */
+#define RING_MESSAGES(X)                                                                        \
+    X(ADOPT, ring_on_adopt, is_adoption)       /* struct adoption: a connection for its home */ \
+    X(ORPHAN, ring_on_orphan, is_conn_ref)     /* struct conn_ref: end it unless adopted */     \
+    X(ALL, ring_on_all, is_any)                /* a push as Redis sent it, for all clients */   \
+    X(USERS, ring_on_users, is_any)            /* a push as Redis sent it, for several users */ \
+    X(TOPIC, ring_on_topic, is_topic_push)     /* length and bytes of a topic's name, a push */ \
+    X(INTEREST, ring_on_interest, is_interest) /* struct interest: about members of a topic */  \
+    X(CTL, ring_on_ctl, is_any)                /* a command of push:ctl as Redis sent it */     \
+    X(PROBE, ring_on_probe, is_any)            /* the probe of /readyz */
 
 enum ring_message {
 #define RING_ENUM(name, handler, check) RING_##name,
@@ -30,7 +28,7 @@ enum ring_message {
 /* An entry's `type` is the message in its low byte; the bits above are the time at which the bytes
  * of a push came from Redis (latency_stamp). */
 enum { RING_MESSAGE_MASK = 0xff, RING_STAMP_SHIFT = 8 };
-_Static_assert((int)RING_MESSAGE_COUNT < (int)RING_MESSAGE_MASK, "RING_PAD is no message");
+_Static_assert((int)RING_MESSAGE_COUNT < (int)RING_MESSAGE_MASK, "RING_PAD is not a message");
 
 /* Maps the rings and attaches this worker's ends. Returns 0, or -1 with errno. */
 int rings_open(struct worker *worker);

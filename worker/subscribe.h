@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 
+/* Returns a new state without requests, or NULL if memory is short. */
 struct subscriptions *subscriptions_new(void);
 
 /* Makes the connection wait for its user's subscription. `first`: subscribe, because no other

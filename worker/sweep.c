@@ -27,8 +27,7 @@
 enum {
     PERIOD_MAX = 4,   /* the most seconds in which each record is visited once */
     LINGER_S = 2,     /* seconds that a peer has to close after our close frame */
-    CLOSE_LATE_S = 10 /* the same while the kernel has no room for that frame: a slow client should
-                         get the reason */
+    CLOSE_LATE_S = 10 /* the same, while the kernel has no room for that frame */
 };
 
 struct sweep {
@@ -49,8 +48,8 @@ static void sweep_check_handshake(struct worker *worker, struct conn *conn)
     sweep_end_connection(worker, conn);
 }
 
-/* Ends a connection whose old owner died before it could send the ORPHAN message: see
- * home_resume_handing. */
+/* Ends a connection whose old owner died before it had handed it over, if no ORPHAN message came in
+ * time (home_resume_handing). */
 static void sweep_check_moving(struct worker *worker, struct conn *conn)
 {
     if (worker_waited_s(worker, conn->since) < worker->config->handshake_timeout)

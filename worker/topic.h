@@ -50,6 +50,7 @@ struct interest {
     char name[];
 };
 
+/* Returns a new state without topics, or NULL if memory is short. */
 struct topic_work *topic_work_new(void);
 
 /* Notes that the members of a topic have changed; topic_turn does the rest. */

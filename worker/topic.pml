@@ -26,7 +26,7 @@
 #ifndef CHANGES
 #define CHANGES 4           /* members that come or go, at both workers together */
 #define DEATHS  1
-#define LATE    0           /* answers that take so long that they are asked for again */
+#define LATE    0           /* late answers, whose requests are sent again */
 #define ROOM    1           /* messages that a ring holds */
 #endif
 

@@ -49,7 +49,7 @@ struct opening {
     bool only_checks; /* console.h: console_checks_login */
 };
 
-static const struct refusal refused_path = {404, "not_found", "nothing is served here"};
+static const struct refusal refused_path = {404, "not_found", "nothing is served at this path"};
 static const struct refusal refused_full = {503, "full", "the connection limit is reached"};
 static const struct refusal refused_address = {503, "address_full",
                                                "too many connections from this address"};

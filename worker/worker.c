@@ -147,7 +147,7 @@ void worker_note_time(struct worker *worker)
         worker->awake_ms = worker->now_ms;
 }
 
-/* Call it first in every event handler of the loop: clears the latch and updates the time. */
+/* Marks the worker awake and updates the time. Call it first in every event handler of the loop. */
 static void worker_wake_up(struct worker *worker)
 {
     latch_rise(worker->slot);

@@ -96,17 +96,15 @@ struct worker {
     struct topic_work *topic_work; /* topic.c */
     struct join *join;             /* join.c */
     struct command *command;       /* command.c: requests to Redis */
-    struct answers
-        *answers; /* answers.c: answers owed to clients, in the order of their requests */
-    struct accepting *accepting; /* accept.c */
-    struct lobby *lobby;         /* lobby.c: connections whose home has no room for them yet */
-    struct questions *questions; /* auth_session.c: sessions requested from Redis */
-    struct sweep *sweep;         /* sweep.c */
-    struct rates *rates;         /* rates.c */
-    struct move *move;           /* move.c */
-    struct admin *admin;         /* admin.c */
-    uint8_t
-        *scratch; /* SCRATCH_SIZE bytes, for one read of a client's socket; valid within one call */
+    struct answers *answers;       /* answers.c: answers owed to clients, in order */
+    struct accepting *accepting;   /* accept.c */
+    struct lobby *lobby;           /* lobby.c: connections whose home has no room for them yet */
+    struct questions *questions;   /* auth_session.c: sessions requested from Redis */
+    struct sweep *sweep;           /* sweep.c */
+    struct rates *rates;           /* rates.c */
+    struct move *move;             /* move.c */
+    struct admin *admin;           /* admin.c */
+    uint8_t *scratch;              /* SCRATCH_SIZE bytes, valid within one call */
 };
 
 /* Runs the worker until the master stops it. Returns the process's exit status. */
