@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-static uint64_t clock_us(clockid_t id)
+static uint64_t read_clock_us(clockid_t id)
 {
     struct timespec now;
 
@@ -17,12 +17,12 @@ static uint64_t clock_us(clockid_t id)
 
 uint64_t clock_mono_us(void)
 {
-    return clock_us(CLOCK_MONOTONIC);
+    return read_clock_us(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_mono_ms(void)
 {
-    return clock_us(CLOCK_MONOTONIC) / 1000;
+    return read_clock_us(CLOCK_MONOTONIC) / 1000;
 }
 
 uint32_t clock_mono_s(void)
@@ -32,5 +32,5 @@ uint32_t clock_mono_s(void)
 
 uint64_t clock_wall_ms(void)
 {
-    return clock_us(CLOCK_REALTIME) / 1000;
+    return read_clock_us(CLOCK_REALTIME) / 1000;
 }

@@ -146,7 +146,7 @@ static bool parse_with_confuse(struct config_load *load, cfg_t *cfg, char *text)
 /* Overrides. */
 
 /* Returns the option that "key" or "section.key" (`len` bytes) names, or NULL. *in: its section. */
-static cfg_opt_t *find_option(cfg_t *root, const char *name, size_t len, cfg_t **in)
+static cfg_opt_t *find_override_option(cfg_t *root, const char *name, size_t len, cfg_t **in)
 {
     const char *const dot = memchr(name, '.', len);
     const struct config_section *section = &config_sections[SECTION_ROOT];
@@ -203,7 +203,7 @@ static void apply_override(struct config_load *load, cfg_t *root, const char *te
         config_problem(load, origin, NULL, "is not of the form key=value");
         return;
     }
-    opt = find_option(root, text, (size_t)(equals - text), &in);
+    opt = find_override_option(root, text, (size_t)(equals - text), &in);
     if (!opt) {
         config_problem(load, origin, NULL,
                        strncmp(text, "opcode", strlen("opcode")) == 0

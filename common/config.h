@@ -138,8 +138,8 @@ bool config_admin(const char *path, struct admin_access *out, FILE *errors);
 void config_admin_free(struct admin_access *access);
 
 /*
- * Prepares `fresh` to replace `old` in a running server: keys that need a restart get their value
- * of `old`. Calls `kept` with the name of each key whose value in the file was different. The
+ * Prepares `fresh` to replace `old` in a running server: keys that need a restart keep their value
+ * in `old`. Calls `kept` with the name of each key whose value in the file was different. The
  * values are swapped between the two, so both are still freed by config_free.
  */
 void config_keep(struct config *fresh, struct config *old, void (*kept)(const char *key));

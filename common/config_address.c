@@ -25,9 +25,9 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Splits "host:port" or "[host]:port" in place; *port is NULL if there is no port. False if the
+/* Splits "host:port" or "[host]:port" in place; *port is NULL without a port. False if the
  * brackets do not match, or if a host without brackets contains a colon. */
-static bool split_host(char *text, char **host, char **port)
+static bool split_host_port(char *text, char **host, char **port)
 {
     *host = text;
     *port = NULL;
@@ -161,7 +161,7 @@ bool config_parse_listen(const char *text, struct listen_address *out, char *why
     if (starts_with(copy, "unix:"))
         return parse_listen_unix(copy + strlen("unix:"), out, why);
 
-    if (cut || !split_host(copy, &host, &port) || !port)
+    if (cut || !split_host_port(copy, &host, &port) || !port)
         return config_refuse(why, "%s is not an address: write host:port, [::]:port or unix:/path",
                              config_quoted(text));
     if (!parse_port_number(port, &number))
@@ -172,7 +172,7 @@ bool config_parse_listen(const char *text, struct listen_address *out, char *why
 
 /* Redis. */
 
-static int hex_digit(char c)
+static int hex_digit_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -190,8 +190,8 @@ static bool percent_decode(char *text)
             *out++ = *text;
             continue;
         }
-        const int high = hex_digit(text[1]);
-        const int low = high < 0 ? -1 : hex_digit(text[2]);
+        const int high = hex_digit_value(text[1]);
+        const int low = high < 0 ? -1 : hex_digit_value(text[2]);
         if (low < 0 || (high | low) == 0)
             return false;
         *out++ = (char)(high << 4 | low);
@@ -249,7 +249,7 @@ static bool parse_redis_tcp(char *rest, struct redis_address *out)
     if (!parse_redis_user(&rest, slash, out))
         return false;
     *slash = '\0';
-    if (!split_host(rest, &host, &port))
+    if (!split_host_port(rest, &host, &port))
         return false;
     out->port = REDIS_PORT;
     if (port && (!parse_port_number(port, &out->port) || out->port == 0))

@@ -8,7 +8,7 @@
 
 /* Reads a number as %x prints it from *at, and advances *at: 1 to 8 digits, lower case, no leading
  * zeros. */
-static bool parse_hex(const char **at, const char *end, uint32_t *number)
+static bool parse_hex_number(const char **at, const char *end, uint32_t *number)
 {
     static const char digits[] = "0123456789abcdef";
     const char *const start = *at;
@@ -30,7 +30,8 @@ bool hexid_parse(const char *text, size_t len, uint32_t *numbers, size_t count)
     const char *const end = text + len;
 
     for (size_t i = 0; i < count; i++)
-        if ((i > 0 && (text == end || *text++ != '-')) || !parse_hex(&text, end, &numbers[i]))
+        if ((i > 0 && (text == end || *text++ != '-')) ||
+            !parse_hex_number(&text, end, &numbers[i]))
             return false;
     return text == end;
 }

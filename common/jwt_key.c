@@ -46,9 +46,9 @@ struct jwt_key {
 };
 
 /* Writes the reason to `why`. Always returns NULL. */
-static struct jwt_key *refuse_key(char *why, const char *fmt, ...)
+static struct jwt_key *refuse_jwt_key(char *why, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-static struct jwt_key *refuse_key(char *why, const char *fmt, ...)
+static struct jwt_key *refuse_jwt_key(char *why, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -95,11 +95,11 @@ static size_t length_without_line_end(const char *text, size_t len)
     return end;
 }
 
-static struct jwt_key *create_key(const struct algorithm *algorithm, char *why)
+static struct jwt_key *create_jwt_key(const struct algorithm *algorithm, char *why)
 {
     struct jwt_key *key = calloc(1, sizeof(*key));
     if (!key)
-        return refuse_key(why, "out of memory");
+        return refuse_jwt_key(why, "out of memory");
     key->algorithm = algorithm;
     return key;
 }
@@ -110,16 +110,16 @@ static struct jwt_key *load_secret_key(const struct algorithm *algorithm, const 
     const size_t used = length_without_line_end(text, len),
                  least = (size_t)algorithm->least_bits / 8;
     if (strstr(text, "-----BEGIN "))
-        return refuse_key(why, "contains a key in PEM; %s requires a shared secret",
-                          algorithm->name);
+        return refuse_jwt_key(why, "contains a key in PEM; %s requires a shared secret",
+                              algorithm->name);
     if (used < least)
-        return refuse_key(why, "the secret has %zu bytes; %s requires at least %zu (RFC 7518)",
-                          used, algorithm->name, least);
-    struct jwt_key *key = create_key(algorithm, why);
+        return refuse_jwt_key(why, "the secret has %zu bytes; %s requires at least %zu (RFC 7518)",
+                              used, algorithm->name, least);
+    struct jwt_key *key = create_jwt_key(algorithm, why);
     uint8_t *secret = key ? malloc(used + 1) : NULL;
     if (!secret) {
         free(key);
-        return refuse_key(why, "out of memory");
+        return refuse_jwt_key(why, "out of memory");
     }
     memcpy(secret, text, used);
     key->secret = secret;
@@ -127,7 +127,7 @@ static struct jwt_key *load_secret_key(const struct algorithm *algorithm, const 
     return key;
 }
 
-static bool is_p256(const EVP_PKEY *key)
+static bool is_p256_key(const EVP_PKEY *key)
 {
     char curve[32] = "";
     return EVP_PKEY_is_a(key, "EC") &&
@@ -138,7 +138,7 @@ static bool is_p256(const EVP_PKEY *key)
 
 static bool key_has_form(const EVP_PKEY *key, enum form form)
 {
-    return form == RSA_KEY ? EVP_PKEY_is_a(key, "RSA") : is_p256(key);
+    return form == RSA_KEY ? EVP_PKEY_is_a(key, "RSA") : is_p256_key(key);
 }
 
 /* Keeps OpenSSL from asking on the terminal for the pass phrase of a private key, which is refused
@@ -150,7 +150,7 @@ static int refuse_pass_phrase(char *buffer, int size, int writing, void *context
 }
 
 /* Counts the PEM blocks of keys of any form ("-----BEGIN PUBLIC KEY-----"). */
-static int count_keys(const char *text)
+static int count_pem_keys(const char *text)
 {
     static const char end[] = "KEY-----";
     int count = 0;
@@ -163,13 +163,13 @@ static int count_keys(const char *text)
     return count;
 }
 
-static struct jwt_key *refuse_pem(const char *text, char *why)
+static struct jwt_key *refuse_pem_text(const char *text, char *why)
 {
     if (strstr(text, "PRIVATE KEY-----"))
-        return refuse_key(
+        return refuse_jwt_key(
             why, "contains no public key in PEM but a private key, which this server must not "
                  "have: write its public key with openssl pkey -in FILE -pubout");
-    return refuse_key(why, "contains no public key in PEM (-----BEGIN PUBLIC KEY-----)");
+    return refuse_jwt_key(why, "contains no public key in PEM (-----BEGIN PUBLIC KEY-----)");
 }
 
 static struct jwt_key *load_public_key(const struct algorithm *algorithm, const char *text,
@@ -181,21 +181,21 @@ static struct jwt_key *load_public_key(const struct algorithm *algorithm, const 
     BIO_free(bio);
     ERR_clear_error();
     if (!pem)
-        return refuse_pem(text, why);
-    if (count_keys(text) > 1) {
+        return refuse_pem_text(text, why);
+    if (count_pem_keys(text) > 1) {
         EVP_PKEY_free(pem);
-        return refuse_key(why,
-                          "contains %d keys in PEM, but only one can be used: remove the others",
-                          count_keys(text));
+        return refuse_jwt_key(
+            why, "contains %d keys in PEM, but only one can be used: remove the others",
+            count_pem_keys(text));
     }
     if (!key_has_form(pem, algorithm->form))
-        refuse_key(why, "%s requires %s", algorithm->name,
-                   algorithm->form == RSA_KEY ? "an RSA key" : "a key on the curve P-256");
+        refuse_jwt_key(why, "%s requires %s", algorithm->name,
+                       algorithm->form == RSA_KEY ? "an RSA key" : "a key on the curve P-256");
     else if (EVP_PKEY_get_bits(pem) < algorithm->least_bits)
-        refuse_key(why, "the key has %d bits; %s requires at least %d (RFC 7518)",
-                   EVP_PKEY_get_bits(pem), algorithm->name, algorithm->least_bits);
+        refuse_jwt_key(why, "the key has %d bits; %s requires at least %d (RFC 7518)",
+                       EVP_PKEY_get_bits(pem), algorithm->name, algorithm->least_bits);
     else
-        key = create_key(algorithm, why);
+        key = create_jwt_key(algorithm, why);
     if (key)
         key->public_key = pem;
     else
@@ -216,10 +216,10 @@ struct jwt_key *jwt_key_load(const char *path, const char *name, char *why)
     const struct algorithm *algorithm = find_algorithm(name);
     size_t len = 0;
     if (!algorithm)
-        return refuse_key(why, "unknown algorithm");
+        return refuse_jwt_key(why, "unknown algorithm");
     char *text = read_key_file(path, &len);
     if (!text)
-        return refuse_key(why, "%s", strerror(errno));
+        return refuse_jwt_key(why, "%s", strerror(errno));
     struct jwt_key *key = algorithm->form == SECRET ? load_secret_key(algorithm, text, len, why)
                                                     : load_public_key(algorithm, text, len, why);
     OPENSSL_cleanse(text, len);

@@ -48,7 +48,7 @@ uint16_t keyslot_crc16(uint16_t crc, const void *bytes, size_t len)
 }
 
 /* Returns the offset of the first `c` at or after `from`, or the key's length if there is none. */
-static size_t find_byte(const struct pieces *key, size_t from, int c)
+static size_t find_key_byte(const struct pieces *key, size_t from, int c)
 {
     const uint8_t *hit = NULL;
 
@@ -63,7 +63,7 @@ static size_t find_byte(const struct pieces *key, size_t from, int c)
     return hit ? key->first_len + (size_t)(hit - key->second) : key->len;
 }
 
-static uint16_t crc_of_range(const struct pieces *key, size_t begin, size_t end)
+static uint16_t crc_of_key_range(const struct pieces *key, size_t begin, size_t end)
 {
     uint16_t crc = 0;
 
@@ -82,18 +82,18 @@ static uint16_t crc_of_range(const struct pieces *key, size_t begin, size_t end)
 uint16_t keyslot_joined(const void *prefix, size_t prefix_len, const void *rest, size_t rest_len)
 {
     const struct pieces key = {prefix, rest, prefix_len, prefix_len + rest_len};
-    const size_t open = find_byte(&key, 0, '{');
+    const size_t open = find_key_byte(&key, 0, '{');
     size_t begin = 0, end = key.len;
 
     if (open < key.len) {
-        const size_t close = find_byte(&key, open + 1, '}');
+        const size_t close = find_key_byte(&key, open + 1, '}');
 
         if (close < key.len && close > open + 1) {
             begin = open + 1;
             end = close;
         }
     }
-    return crc_of_range(&key, begin, end) % KEYSLOTS;
+    return crc_of_key_range(&key, begin, end) % KEYSLOTS;
 }
 
 uint16_t keyslot(const void *key, size_t len)

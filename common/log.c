@@ -114,8 +114,8 @@ static size_t cut_to_code_points(const char *text, size_t len)
 }
 
 /* Composes a line, including its newline. Returns its length. */
-static size_t compose_line(char line[LINE_MAX_BYTES], enum log_level level, const char *event,
-                           const char *fmt, va_list args)
+static size_t compose_log_line(char line[LINE_MAX_BYTES], enum log_level level, const char *event,
+                               const char *fmt, va_list args)
 {
     const size_t room = LINE_MAX_BYTES - 1; /* one byte is for the newline */
     size_t len = compose_line_head(line, room, level, event);
@@ -134,14 +134,14 @@ static size_t compose_line(char line[LINE_MAX_BYTES], enum log_level level, cons
 }
 
 /* Writes a line at any level. Returns 0, or -1 if it is lost. */
-__attribute__((format(printf, 3, 4))) static int write_line(enum log_level level, const char *event,
-                                                            const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static int
+write_log_line(enum log_level level, const char *event, const char *fmt, ...)
 {
     char line[LINE_MAX_BYTES];
     va_list args;
 
     va_start(args, fmt);
-    const size_t len = compose_line(line, level, event, fmt, args);
+    const size_t len = compose_log_line(line, level, event, fmt, args);
     va_end(args);
     return log_sink_write(line, len);
 }
@@ -153,7 +153,7 @@ static void report_lost_lines(void)
 
     if (lost == lost_reported)
         return;
-    if (write_line(LOG_LEVEL_WARN, "log_lost", "lines=%" PRIu64, lost - lost_reported) == 0)
+    if (write_log_line(LOG_LEVEL_WARN, "log_lost", "lines=%" PRIu64, lost - lost_reported) == 0)
         lost_reported = lost;
     else
         log_sink_forget(1); /* the report itself is not one of the lines */
@@ -169,7 +169,7 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
         return;
     report_lost_lines();
     va_start(args, fmt);
-    const size_t len = compose_line(line, level, event, fmt, args);
+    const size_t len = compose_log_line(line, level, event, fmt, args);
     va_end(args);
     log_sink_write(line, len);
     errno = error;

@@ -43,7 +43,7 @@ static int reopen_stderr(void)
     return STDERR_FILENO;
 }
 
-static bool is_same_file(int fd, const struct stat *file)
+static bool is_same_open_file(int fd, const struct stat *file)
 {
     struct stat other;
     return fstat(fd, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
@@ -53,7 +53,7 @@ static void inspect_stderr(void)
 {
     struct stat file;
     if (fstat(STDERR_FILENO, &file) == -1 ||
-        (stderr_fd != STDERR_FILENO && is_same_file(stderr_fd, &file)))
+        (stderr_fd != STDERR_FILENO && is_same_open_file(stderr_fd, &file)))
         return;
     if (stderr_fd != STDERR_FILENO)
         close(stderr_fd); /* stderr was redirected */

@@ -1,7 +1,7 @@
 /*
  * See base.h. libevent has no function that returns the descriptor of its epoll set. It is the
- * first descriptor that a base opens, so it has the lowest free number; to be sure, this file
- * checks that the set watches what the base watches.
+ * first descriptor that a base opens, so it has the lowest free number; to be sure, base_open
+ * checks that the set watches the slot's set.
  */
 #include "master/base.h"
 

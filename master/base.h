@@ -28,8 +28,8 @@ struct base {
  * the slot's set, or -1; takes and closes it. Returns 0, or -1. */
 int base_open(struct base *base, const struct slot *slot, int carried);
 
-/* True if `set` is an epoll set that watches the slot's set. If so, also resets what it watches for
- * to the event that never occurs. */
+/* True if `set` is an epoll set that watches the slot's set. If so, sets its registration to the
+ * event that never occurs. */
 bool base_is_around(int set, const struct slot *slot);
 
 #endif

@@ -7,7 +7,8 @@
  *   WSPUSHD_UPGRADE="-4 7 8"        a restart, for upgrade number 4: listening sockets
  *
  * All other descriptors are recorded in the segment: each slot's own, and the clients' by their
- * records. The new version recognises a listed descriptor by its address or by what it watches.
+ * records. The new version recognises a listed descriptor by the address that it is bound to or the
+ * epoll set that it watches.
  */
 #ifndef WSPUSHD_MASTER_HANDOVER_H
 #define WSPUSHD_MASTER_HANDOVER_H
@@ -34,8 +35,8 @@ void handover_keep(const char *text);
 bool handover_is_due(void);
 
 /* Takes over the segment. Returns 1; 0 if there is none, because this is an ordinary start or a
- * restart; or -1 with errno. If the segment had another layout, the original stays open besides the
- * migrated one until handover_end, for a rollback (rollback.h). */
+ * restart; or -1 with errno. If the segment had another layout, the original stays open until
+ * handover_end, for a rollback (rollback.h). */
 int handover_take_up(struct master *master);
 
 /* After a restart for an upgrade, continues the new segment's board with the number of that
@@ -67,7 +68,7 @@ bool handover_brought(int fd);
  * have changed. Nothing can be taken afterwards. */
 void handover_close_others(void);
 
-/* Call when a rollback is no longer possible: closes the original of a migrated segment. */
+/* Closes the original of a migrated segment. Call when a rollback has become impossible. */
 void handover_end(void);
 
 #endif

@@ -31,8 +31,8 @@ bool inherit_owns(int fd);
  * number. */
 int inherit_end(void);
 
-/* Checks that all passed sockets are taken, because clients of one that is not would never be
- * accepted. Returns 0, or -1 after logging the first that is not. */
+/* Checks that all passed sockets are taken: the server would never accept from the others. Returns
+ * 0, or -1 after logging the first of those. */
 int inherit_check(void);
 
 /* Logs that push.conf does not name the address of a passed socket. Returns -1. */

@@ -49,7 +49,7 @@ static uint32_t round_up_to_power(uint64_t least)
 }
 
 /* Returns the number of memberships of each worker, which may be the home of all topics. */
-static uint32_t memberships_for(const struct config *config)
+static uint32_t compute_membership_count(const struct config *config)
 {
     const uint64_t memberships = (uint64_t)config->max_connections * TOPICS_EACH;
     if (memberships < MEMBERSHIPS_MIN)
@@ -71,7 +71,7 @@ uint32_t master_workers(const struct config *config)
 
 /* Returns the number of slots: twice the number of cores. Without shared descriptors connections
  * cannot move between workers, so the number of workers cannot change. */
-static uint32_t slots_for(const struct config *config, uint32_t workers)
+static uint32_t compute_slot_count(const struct config *config, uint32_t workers)
 {
     uint32_t slots = 2 * count_cores() > SLOTS_MIN ? 2 * count_cores() : SLOTS_MIN;
     if (slots < workers || !config->share_descriptors)
@@ -82,13 +82,13 @@ static uint32_t slots_for(const struct config *config, uint32_t workers)
 struct budget master_budget(const struct config *config)
 {
     const uint32_t workers = master_workers(config);
-    return budget_share(budget_raise_limit(), config->max_connections, slots_for(config, workers),
-                        workers);
+    return budget_share(budget_raise_limit(), config->max_connections,
+                        compute_slot_count(config, workers), workers);
 }
 
 /* Returns the number of connection records. A connection has the record of its descriptor's number,
  * and the server's own descriptors may have any numbers. Assumes as many workers as slots. */
-static uint32_t capacity_for(const struct config *config, uint32_t slots)
+static uint32_t compute_conn_capacity(const struct config *config, uint32_t slots)
 {
     const uint32_t limit = budget_raise_limit();
     const struct budget all = budget_share(UINT32_MAX, config->max_connections, slots, slots);
@@ -96,13 +96,13 @@ static uint32_t capacity_for(const struct config *config, uint32_t slots)
     return capacity < limit ? (uint32_t)capacity : limit;
 }
 
-static struct segment_shape shape_for(const struct config *config, uint32_t workers)
+static struct segment_shape compute_segment_shape(const struct config *config, uint32_t workers)
 {
-    const uint32_t slots = slots_for(config, workers);
+    const uint32_t slots = compute_slot_count(config, workers);
     return (struct segment_shape){
         .workers = slots,
-        .capacity = capacity_for(config, slots),
-        .memberships = memberships_for(config),
+        .capacity = compute_conn_capacity(config, slots),
+        .memberships = compute_membership_count(config),
         .ring_size = round_up_to_power((uint64_t)config->max_push + (256 << 10)),
         .link_in_size = round_up_to_power(2 * (uint64_t)config->max_push + PAGE),
         .link_out_size = LINK_OUT_SIZE,
@@ -130,7 +130,7 @@ static int create_or_resume_segment(struct master *master)
     if (resumed != 0)
         return resumed;
     char host[NODE_NAME_MAX] = "";
-    const struct segment_shape shape = shape_for(master->config, master->workers);
+    const struct segment_shape shape = compute_segment_shape(master->config, master->workers);
     const char *node = master->config->node;
     if (!node[0] && gethostname(host, sizeof(host) - 1) == 0)
         node = host;
@@ -184,7 +184,7 @@ static int start_master(struct master *master)
 }
 
 /* Writes the addresses of `listen`, separated by commas, to `out`. Returns `out`. */
-static const char *listen_text(const struct config *config, char *out, size_t size)
+static const char *write_listen_text(const struct config *config, char *out, size_t size)
 {
     size_t len = 0;
 
@@ -208,14 +208,14 @@ static void log_limit_warning(const struct config *config, const struct budget *
 }
 
 /* Logs the operator's first questions: the build, the file, the addresses, Redis. */
-static void log_started(const struct master *master)
+static void log_server_started(const struct master *master)
 {
     const struct config *config = master->config;
     const struct budget budget = master_budget(config);
     char listen[1024], redis[512];
 
     log_limit_warning(config, &budget);
-    listen_text(config, listen, sizeof(listen));
+    write_listen_text(config, listen, sizeof(listen));
     config_redis_text(&config->redis_at, redis, sizeof(redis));
     log_info("started",
              "version=%s build=%s workers=%u capacity=%u file=%s listen=%s admin=%s redis=%s",
@@ -233,7 +233,7 @@ int master_run(struct config *config, const struct invocation *invocation)
     master.workers = master_workers(config);
     if (start_master(&master) == -1)
         return 2;
-    log_started(&master);
+    log_server_started(&master);
     event_base_dispatch(master.base);
     log_info("stopped", "status=%d", master.status);
     return master.status;

@@ -53,9 +53,8 @@ struct master {
     int self_fd;                /* pidfd of the master, which workers watch */
     int signal_fd;
     struct event *tick;
-    uint64_t looked_ms; /* CLOCK_MONOTONIC of the last tick; supervise.c */
-    uint64_t
-        awake_ms; /* CLOCK_MONOTONIC at the end of the last pause (common/pause.h); supervise.c */
+    uint64_t looked_ms; /* CLOCK_MONOTONIC: the last tick; supervise.c */
+    uint64_t awake_ms;  /* the same: end of the last pause (common/pause.h); supervise.c */
     struct event *reap; /* fires when dead workers should be reaped; supervise.c */
     bool stopping;
     uint32_t reloads; /* number of reloads so far; reload.c */

@@ -22,7 +22,7 @@
 
 static struct {
     struct sockaddr_un addr;
-    socklen_t len; /* 0: there is no supervisor to notify */
+    socklen_t len; /* 0: no supervisor to notify */
     int fd;
     bool ready;
     char status[128]; /* as last sent */

@@ -22,7 +22,7 @@ int notify_open(struct master *master);
 /* Sends WATCHDOG=1. Call at least once per watchdog period, and before execve. */
 void notify_alive(void);
 
-/* Returns the watchdog period in microseconds, or 0 if there is no watchdog:
+/* Returns the watchdog period in microseconds, or 0 without a watchdog:
  * sd_watchdog_enabled(3). */
 uint64_t notify_watchdog_usec(void);
 

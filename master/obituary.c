@@ -1,7 +1,7 @@
 /*
- * See obituary.h. One log line says how the worker died and what it was doing, a second one is the
- * backtrace. The words in the slot count only if this process wrote them: a worker that is killed
- * while it starts has left none, and the slot still has those of its predecessor.
+ * See obituary.h. One log line has the cause of death and the worker's last action, a second one
+ * the backtrace. The words in the slot count only if this process wrote them: a worker that is
+ * killed while it starts has left none, and the slot still has those of its predecessor.
  *
  * The cause of a death decides whether the message that the worker was handling is a suspect. A
  * crash, an abort, a hang that the watchdog ended, or an unexpected exit is the worker's own fault.
@@ -62,7 +62,7 @@ static void describe_worker_end(char out[TEXT_MAX], int status, const struct fau
     }
 }
 
-/* Writes what the worker was doing, as key=value pairs. */
+/* Writes the worker's last action, as key=value pairs. */
 static void describe_worker_task(char out[TEXT_MAX], const struct slot_words *words)
 {
     char build[BUILD_ID_TEXT], push[64] = "";

@@ -11,7 +11,7 @@
 void obituary_open(void);
 
 /* Logs the last words of worker `i`, which died with this wait status after `lived_ms`
- * milliseconds. If it died by its own fault, records in the slot's graves what it was doing. True
+ * milliseconds. If it died by its own fault, records its last action in the slot's graves. True
  * if it did. */
 bool obituary(const struct master *master, uint32_t i, int status, uint64_t lived_ms);
 

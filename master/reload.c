@@ -42,7 +42,7 @@ static void log_kept_key(const char *key)
 {
     char line[128];
     log_warn("reload_kept",
-             "key=%s why=\"it needs a restart, and until then an upgrade is refused\"", key);
+             "key=%s why=\"the new value needs a restart; until then upgrades are refused\"", key);
     snprintf(line, sizeof(line), "%s: keeps its value until a restart", key);
     change_note(line);
     state.kept = true;
@@ -141,7 +141,7 @@ static bool has_enough_slots(const struct master *master, const struct config *f
 {
     const uint32_t workers = master_workers(fresh);
     const uint32_t most = fresh->share_descriptors ? master->slots : master->workers;
-    snprintf(why, 96, "workers: %u; until it is started again the server has room for %u", workers,
+    snprintf(why, 96, "workers: %u: until it is restarted, the server has room for %u", workers,
              most);
     return workers <= most && (fresh->share_descriptors || workers == most);
 }

@@ -54,7 +54,7 @@ bool rollback_possible(void);
  * Async-signal-safe. */
 void rollback_go(const char *why);
 
-/* Ends the probation: a rollback is no longer possible. */
+/* Ends the probation and makes a rollback impossible. */
 void rollback_end(void);
 
 /* Call in a child process: it must not roll back. */
@@ -66,11 +66,11 @@ void rollback_disown(void);
  * that was passed on, because the file may be deleted. */
 char *rollback_binary(void);
 
-/* Returns the path of this version's own copy of push.conf, static; NULL if there was no rollback.
+/* Returns the path of this version's own copy of push.conf, static; NULL without a rollback.
  */
 const char *rollback_config(void);
 
-/* Returns why the new version has failed; NULL if there was no rollback. */
+/* Returns the reason for the rollback, owned; NULL without a rollback. */
 const char *rollback_reason(void);
 
 #endif

@@ -88,7 +88,7 @@ static void close_other_descriptors(int kept)
     close_range((unsigned)kept + 1, UINT_MAX, 0);
 }
 
-static _Noreturn void run_trial(const struct master *master)
+static _Noreturn void run_trial_child(const struct master *master)
 {
     const struct invocation *invocation = master->invocation;
     static char check[] = "-tc", override[] = "-o";
@@ -131,7 +131,7 @@ void upgrade_begin(struct master *master)
     }
     const pid_t pid = fork(); /* with its own descriptor table */
     if (pid == 0)
-        run_trial(master);
+        run_trial_child(master);
     if (pid == -1)
         refuse_upgrade(master, strerror(errno));
     else
@@ -187,7 +187,7 @@ static bool trial_needs_restart(int status)
            strstr(read_trial_output(), other_layout);
 }
 
-/* Begins a restart. It ends together with this process, so there is no report from here. */
+/* Begins a restart for the upgrade. The new version reports its outcome. */
 static void begin_restart_upgrade(struct master *master)
 {
     log_warn("upgrade_restarts", "why=%s", log_quote(other_layout, strlen(other_layout)));
