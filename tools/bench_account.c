@@ -1,7 +1,7 @@
 /*
- * What was received, held against what was published. A payload names its source and number, so
- * that each one is in order, late, doubled or another's; what never comes is found at the end,
- * when the different ones that came are taken off those that were published.
+ * Compares what was received with what was published. A payload names its source and number, so
+ * that each push is known to be in order, late, a duplicate or misdelivered. Lost pushes are found
+ * at the end: the number published minus the number of different ones received.
  */
 #include "tools/bench_account.h"
 
@@ -12,18 +12,18 @@ bool account_owed(const struct swarm *swarm, const struct client *client, enum s
     return kind == SOURCE_USER || !bench_comes_and_goes(swarm->bench, client->user);
 }
 
-/* The mark of the event that was last; NULL where there was none yet. */
-static struct event_mark *last_mark(struct swarm *swarm)
+/* Returns the mark of the last event, or NULL if there was none yet. */
+static struct event_mark *find_last_mark(struct swarm *swarm)
 {
     const uint32_t events =
         atomic_load_explicit(&swarm->bench->board->events, memory_order_acquire);
     return events == 0 ? NULL : &swarm->board->event[events - 1];
 }
 
-static void account_time(struct swarm *swarm, uint64_t due)
+static void account_latency_sample(struct swarm *swarm, uint64_t due)
 {
     const uint64_t took = swarm->now > due ? swarm->now - due : 0;
-    struct event_mark *mark = last_mark(swarm);
+    struct event_mark *mark = find_last_mark(swarm);
 
     if (due >= swarm->measured_from)
         histogram_record(&swarm->board->latency, took);
@@ -31,9 +31,9 @@ static void account_time(struct swarm *swarm, uint64_t due)
         mark->worst = took;
 }
 
-/* Whether a payload can be one of this run for this client. */
-static bool is_for(const struct swarm *swarm, const struct client *client,
-                   const struct payload *payload)
+/* True if a payload can belong to this run and this client. */
+static bool is_payload_for_client(const struct swarm *swarm, const struct client *client,
+                                  const struct payload *payload)
 {
     const struct bench *bench = swarm->bench;
     const uint32_t source[SOURCE_STREAMS] = {
@@ -43,12 +43,13 @@ static bool is_for(const struct swarm *swarm, const struct client *client,
     };
     if (payload->source != source[payload->kind])
         return false;
-    /* Published before it is received, so that the count is always ahead. */
+    /* The count is incremented before the push is sent, so it is always ahead. */
     return payload->number <
            atomic_load_explicit(&bench->sent[payload->kind][payload->source], memory_order_acquire);
 }
 
-static void account_push(struct swarm *swarm, struct client *client, const struct payload *payload)
+static void account_received_push(struct swarm *swarm, struct client *client,
+                                  const struct payload *payload)
 {
     struct swarm_board *board = swarm->board;
     struct sequence *got = &client->got[payload->kind];
@@ -67,7 +68,7 @@ static void account_push(struct swarm *swarm, struct client *client, const struc
         board_add(&board->late, 1);
     if (account_owed(swarm, client, payload->kind))
         board_add(&board->settled, 1);
-    account_time(swarm, payload->time);
+    account_latency_sample(swarm, payload->time);
 }
 
 void account_payload(struct swarm *swarm, struct client *client, const char *text, size_t len)
@@ -77,8 +78,8 @@ void account_payload(struct swarm *swarm, struct client *client, const char *tex
     const bool is_one = payload_read(&payload, text, len);
     if (is_one && payload.kind == SOURCE_REQUEST)
         account_answer(swarm, client, true);
-    else if (is_one && is_for(swarm, client, &payload))
-        account_push(swarm, client, &payload);
+    else if (is_one && is_payload_for_client(swarm, client, &payload))
+        account_received_push(swarm, client, &payload);
     else
         board_add(&swarm->board->foreign, 1);
 }
@@ -94,13 +95,14 @@ void account_answer(struct swarm *swarm, struct client *client, bool accepted)
     client->asked_count--;
     swarm->unanswered--;
     board_add(accepted ? &swarm->board->accepted : &swarm->board->rejected, 1);
-    if (swarm->bench->mode->requests >= 1000) /* beside pushes, the latency is theirs */
-        account_time(swarm, due);
+    if (swarm->bench->mode->requests >=
+        1000) /* in a mode with pushes, the latency is that of the pushes */
+        account_latency_sample(swarm, due);
 }
 
 void account_closed(struct swarm *swarm, struct client *client)
 {
-    const struct event_mark *mark = last_mark(swarm);
+    const struct event_mark *mark = find_last_mark(swarm);
 
     board_add(&swarm->board->closed, 1);
     if (mark != NULL) {

@@ -1,4 +1,4 @@
-/* What a client receives, counted. */
+/* Counts what a client receives. */
 #ifndef WSPUSHD_TOOLS_BENCH_ACCOUNT_H
 #define WSPUSHD_TOOLS_BENCH_ACCOUNT_H
 
@@ -6,21 +6,21 @@
 
 #include <stddef.h>
 
-/* A message with a payload: a push, or a request that comes back. */
+/* Counts a message with a payload: a push, or a request that was echoed. */
 void account_payload(struct swarm *swarm, struct client *client, const char *text, size_t len);
 
-/* An answer to the oldest request of the client. */
+/* Counts an answer to the client's oldest unanswered request. */
 void account_answer(struct swarm *swarm, struct client *client, bool accepted);
 
-/* The server closed a connection that was ready; it is ready again. */
+/* Count a connection that the server closed after it was ready, and its return. */
 void account_closed(struct swarm *swarm, struct client *client);
 void account_ready(struct swarm *swarm, struct client *client);
 
-/* Counts what was published for the swarm's clients: `expected`, at the end. */
+/* Sets `expected`, the number of pushes published for the swarm's clients; called at the end. */
 void account_expected(struct swarm *swarm);
 
-/* Whether a client has to get everything of a stream: one that comes and goes must get what is for
- * its user, but may miss what is for all. */
+/* True if a client must receive everything of a stream. A client that comes and goes must receive
+ * what is sent to its user, but may miss what is sent to all. */
 bool account_owed(const struct swarm *swarm, const struct client *client, enum source kind);
 
 #endif

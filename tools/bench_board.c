@@ -1,6 +1,6 @@
 /*
- * The shared memory of a run: one anonymous mapping for the board and the arrays behind it. It is
- * zero at first, which is how everything in it begins.
+ * The shared memory of a run: one anonymous mapping for the board and the arrays after it. It is
+ * zero at first, which is the initial state of everything in it.
  */
 #include "tools/bench_board.h"
 
@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Bytes of the board with all that follows. */
-static size_t size_of(const struct bench *bench)
+/* Returns the size of the board with its arrays. */
+static size_t measure_board_size(const struct bench *bench)
 {
     return sizeof(struct board) + (2 * (size_t)bench->users + bench->topics + 1) * sizeof(uint32_t);
 }
@@ -20,8 +20,8 @@ bool board_open(struct bench *bench)
     bench->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (bench->wake_fd == -1)
         return false;
-    void *at =
-        mmap(NULL, size_of(bench), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *at = mmap(NULL, measure_board_size(bench), PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED) {
         const int saved = errno;
         close(bench->wake_fd);
@@ -40,7 +40,7 @@ bool board_open(struct bench *bench)
 
 void board_close(struct bench *bench)
 {
-    munmap(bench->board, size_of(bench));
+    munmap(bench->board, measure_board_size(bench));
     close(bench->wake_fd);
 }
 

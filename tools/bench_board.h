@@ -1,12 +1,12 @@
 /*
- * What the processes of a run tell each other: memory that they share. Nothing in it is locked,
- * because every word has one writer, who stands above it.
+ * The shared memory of the processes of a run. It has no locks, because every word has one writer,
+ * named above it.
  *
  *   wspush-bench ──fork──┬▶ publisher     publishes what is due, and counts it
  *     the main process:  ├▶ swarm 0       holds clients 0, S, 2S, ... and what they receive
- *     says what is to    ├▶ swarm 1       holds clients 1, S + 1, ...
- *     be done; measures  ├▶ ...
- *                        └▶ stall 0, 1    one on each processor: when did it stand still?
+ *     gives the    ├▶ swarm 1       holds clients 1, S + 1, ...
+ *     orders; measures  ├▶ ...
+ *                        └▶ stall 0, 1    one on each processor: measures its stalls
  *
  *   +--------------------------------------------------+
  *   | orders: phase, connections wanted, times, events |  written by the main process
@@ -23,13 +23,13 @@
  *   | away: users that must not be pushed to           |  written by the user's swarm
  *   +--------------------------------------------------+
  *
- * It is made before the processes are, so its addresses are the same in all of them. Histograms and
- * what is not atomic are read when their writer has ended.
+ * It is created before the processes are forked, so its addresses are the same in all of them.
+ * Histograms and non-atomic fields are read after their writer has ended.
  *
- * A client that leaves on purpose must have got everything before: it says that it is away and then
- * looks what was sent to it; the publisher counts a push as sent and then looks whether the user is
- * away, and takes it back if so. Both with full barriers (Dekker), so that at least one of them
- * sees the other, and what was published is always waited for.
+ * A client that leaves on purpose must have received everything before. Its swarm sets `away` and
+ * then reads `sent`; the publisher increments `sent` and then reads `away`, and takes the push back
+ * if it is set. Both use full barriers (Dekker), so at least one of them sees the other's store,
+ * and every published push is waited for.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_BOARD_H
 #define WSPUSHD_TOOLS_BENCH_BOARD_H
@@ -44,13 +44,13 @@
 
 /*
  *   CONNECT ──▶ RUN ──▶ DRAIN ──▶ END
- *   clients     pushes  no more   the last counts are made, and everybody ends
+ *   clients     pushes  no more   final counts, then all end
  *   connect     and     pushes
  *               requests
  */
 enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_DRAIN, PHASE_END };
 
-/* What a swarm counts. X(name, what) */
+/* The counters of a swarm: X(name, description) */
 #define SWARM_COUNTS(X)                                                      \
     X(ready, "connections that are ready now")                               \
     X(opened, "connections that became ready")                               \
@@ -68,7 +68,7 @@ enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_DRAIN, PHASE_END };
     X(rejected, "requests answered with ERROR")                              \
     X(gaps, "GAPs: pushes may be missing, the server says")
 
-/* What the publisher counts. */
+/* The counters of the publisher: X(name, description) */
 #define PUBLISHER_COUNTS(X)                                        \
     X(published, "pushes published")                               \
     X(owed, "deliveries that they must make to clients that stay") \
@@ -80,47 +80,46 @@ enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_DRAIN, PHASE_END };
 
 /* What one event did to the clients of a swarm. */
 struct event_mark {
-    uint64_t worst;   /* ns: the longest that a push took which arrived after it */
-    uint64_t back_at; /* ns: when the last client that it closed was ready again */
+    uint64_t worst;   /* ns: the longest latency of a push that arrived after it */
+    uint64_t back_at; /* ns: when the last client that it disconnected was ready again */
     uint32_t closed, back;
 };
 
 #define BOARD_COUNT(name, text) _Atomic uint64_t name;
 struct swarm_board {
     _Alignas(64) struct histogram latency; /* push: due to received. Request: due to answered */
-    struct histogram connects;             /* due to ready */
+    struct histogram connects;             /* from due to ready */
     struct event_mark event[EVENTS_MAX];
-    char error[160]; /* why the last attempt to connect failed */
-    _Atomic uint32_t
-        denied; /* the status of an answer that no further attempt will change; 0: none */
+    char error[160];         /* why the last attempt to connect failed */
+    _Atomic uint32_t denied; /* status of a final refusal of the handshake; 0: none */
     SWARM_COUNTS(BOARD_COUNT)
 };
 
 struct publisher_board {
-    _Alignas(64) struct histogram lag; /* due to handed over to Redis: the generator's own part */
+    _Alignas(64) struct histogram lag; /* from due to sent to Redis: the generator's own delay */
     char error[160];
 
-    /* The latch: the publisher says that it waits, and then looks once more; a swarm counts what
-     * has arrived, and then looks whether the publisher waits. */
+    /* The latch: the publisher sets `waits` and then tests its condition once more; a swarm counts
+     * what has arrived and then tests `waits`. */
     _Atomic uint32_t waits;
-    _Atomic uint64_t goal; /* settled deliveries to wait for */
+    _Atomic uint64_t goal; /* number of settled deliveries to wait for */
     PUBLISHER_COUNTS(BOARD_COUNT)
 };
 #undef BOARD_COUNT
 
 /* bench_stall.h */
 struct stall_board {
-    _Alignas(64) _Atomic uint32_t measures; /* it has got its processor and its priority */
-    uint64_t event[EVENTS_MAX];             /* ns: the latest that it woke before the next event */
+    _Alignas(64) _Atomic uint32_t measures; /* it runs on its processor with its priority */
+    uint64_t event[EVENTS_MAX];             /* ns: its longest delay before the next event */
 };
 
 struct board {
     /* Written by the main process. */
     _Alignas(64) _Atomic uint32_t phase;
-    _Atomic uint32_t wanted;        /* clients with lower numbers are to be connected */
-    _Atomic uint64_t measured_from; /* ns: what is due earlier only warms up */
+    _Atomic uint32_t wanted;        /* clients with lower numbers connect */
+    _Atomic uint64_t measured_from; /* ns: everything due earlier is warm-up */
     _Atomic uint64_t stop_at;       /* ns: nothing is due later */
-    _Atomic uint32_t events;        /* so many have happened */
+    _Atomic uint32_t events;        /* number of events so far */
 
     struct publisher_board publisher;
     struct swarm_board swarm[SWARMS_MAX];
@@ -139,11 +138,11 @@ struct bench {
     _Atomic uint32_t *away;                 /* by user */
 };
 
-/* Makes the board of a run; false with errno where memory is missing. */
+/* Creates the board of a run. Returns false with errno if memory runs out. */
 bool board_open(struct bench *bench);
 void board_close(struct bench *bench);
 
-/* Relaxed: one writer, and readers who only want a recent number. */
+/* Adds to a counter. Relaxed: there is one writer, and readers only need a recent value. */
 static inline void board_add(_Atomic uint64_t *count, uint64_t n)
 {
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
@@ -155,7 +154,7 @@ static inline enum phase board_phase(const struct bench *bench)
     return (enum phase)atomic_load_explicit(&bench->board->phase, memory_order_acquire);
 }
 
-/* Sums over the swarms: sum.ready and so on. */
+/* The counters summed over all swarms. */
 struct swarm_sums {
 #define BOARD_SUM(name, text) uint64_t name;
     SWARM_COUNTS(BOARD_SUM)
@@ -163,10 +162,10 @@ struct swarm_sums {
 };
 struct swarm_sums board_sums(const struct bench *bench);
 
-/* The one of them that the window is about: deliveries that were owed, and answers. */
+/* Returns the sum of the counter that the window limits: deliveries that are owed, and answers. */
 uint64_t board_settled(const struct bench *bench);
 
-/* Whether the client of that user leaves and comes back in this run. */
+/* True if the client of that user leaves and returns in this run. */
 static inline bool bench_comes_and_goes(const struct bench *bench, uint32_t user)
 {
     return bench->mode->churn && user % 4 == 3;

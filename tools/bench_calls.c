@@ -1,7 +1,7 @@
 /*
- * System calls of a server, counted by the kernel: the tracepoint raw_syscalls:sys_enter, one
- * counter for each thread, which its later threads and children inherit. It needs a mounted tracefs
- * and CAP_PERFMON (or root); without, it says so, and nothing is guessed.
+ * Counts the system calls of a server with the kernel's tracepoint raw_syscalls:sys_enter, one
+ * counter per thread, inherited by threads and children created later. Requires a mounted tracefs
+ * and CAP_PERFMON (or root); otherwise it reports that, and estimates nothing.
  */
 #include "tools/bench_proc.h"
 
@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static unsigned long long tracepoint(void)
+static unsigned long long read_tracepoint_id(void)
 {
     static const char *const paths[] = {
         "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id",
@@ -34,14 +34,14 @@ static unsigned long long tracepoint(void)
     return id;
 }
 
-static int count_thread(unsigned long long id, pid_t thread)
+static int count_thread_calls(unsigned long long id, pid_t thread)
 {
     struct perf_event_attr attr = {
         .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .config = id, .inherit = 1};
     return (int)syscall(SYS_perf_event_open, &attr, thread, -1, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
-static const char *count_process(struct calls *calls, unsigned long long id, pid_t pid)
+static const char *count_process_calls(struct calls *calls, unsigned long long id, pid_t pid)
 {
     char path[64];
     const char *wrong = NULL;
@@ -49,13 +49,13 @@ static const char *count_process(struct calls *calls, unsigned long long id, pid
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
     DIR *tasks = opendir(path);
     if (tasks == NULL)
-        return NULL; /* it has ended */
+        return NULL; /* the process has ended */
     for (struct dirent *entry; wrong == NULL && (entry = readdir(tasks)) != NULL;) {
         const pid_t thread = (pid_t)atoi(entry->d_name);
         if (thread <= 0)
             continue;
         const int fd = calls->count < sizeof(calls->fd) / sizeof(calls->fd[0])
-                           ? count_thread(id, thread)
+                           ? count_thread_calls(id, thread)
                            : (errno = EMFILE, -1);
         if (fd != -1)
             calls->fd[calls->count++] = fd;
@@ -69,15 +69,15 @@ static const char *count_process(struct calls *calls, unsigned long long id, pid
 const char *calls_open(struct calls *calls, const pid_t *root, size_t roots)
 {
     static struct tree tree;
-    const unsigned long long id = tracepoint();
+    const unsigned long long id = read_tracepoint_id();
     const char *wrong = NULL;
 
     calls->count = 0;
     if (id == 0)
-        return "there is no tracefs, or it may not be read";
+        return "tracefs is not mounted or not readable";
     tree_find(&tree, root, roots);
     for (size_t i = 0; i < tree.count && wrong == NULL; i++)
-        wrong = count_process(calls, id, tree.pid[i]);
+        wrong = count_process_calls(calls, id, tree.pid[i]);
     if (wrong != NULL)
         calls_close(calls);
     return wrong;

@@ -1,6 +1,6 @@
 /*
- * See bench_children.h. Each kind is a row of a table: how many there are of it, what one does, and
- * where it says why it failed.
+ * See bench_children.h. Each kind of process is a row of a table: how many there are, its main
+ * function, and its error text.
  */
 #include "tools/bench_children.h"
 
@@ -21,65 +21,66 @@ enum { TIMER_SLACK_NS = 1000 };
 
 /* ---- Kinds ---- */
 
-static uint32_t swarms(const struct bench *bench)
+static uint32_t count_swarm_processes(const struct bench *bench)
 {
     return bench->swarms;
 }
 
-static bool run_swarm(const struct children *children, uint32_t number)
+static bool run_swarm_process(const struct children *children, uint32_t number)
 {
     return swarm_run(children->bench, number, children->clients_to);
 }
 
-static const char *swarm_error(const struct bench *bench, uint32_t number)
+static const char *find_swarm_error(const struct bench *bench, uint32_t number)
 {
     return bench->board->swarm[number].error;
 }
 
-static uint32_t publishers(const struct bench *bench)
+static uint32_t count_publisher_processes(const struct bench *bench)
 {
     return mode_pushes(bench->mode) ? 1 : 0;
 }
 
-static bool run_publisher(const struct children *children, uint32_t number)
+static bool run_publisher_process(const struct children *children, uint32_t number)
 {
     (void)number;
     return publisher_run(children->bench, children->publish_to);
 }
 
-static const char *publisher_error(const struct bench *bench, uint32_t number)
+static const char *find_publisher_error(const struct bench *bench, uint32_t number)
 {
     (void)number;
     return bench->board->publisher.error;
 }
 
-static bool run_stall(const struct children *children, uint32_t number)
+static bool run_stall_process(const struct children *children, uint32_t number)
 {
     return stall_run(children->bench, number);
 }
 
-static const char *stall_error(const struct bench *bench, uint32_t number)
+static const char *find_stall_error(const struct bench *bench, uint32_t number)
 {
     (void)bench, (void)number;
     return "";
 }
 
 static const struct kind {
-    const char *name; /* NULL: that of where is published */
+    const char *name; /* NULL: the publisher's URL */
     uint32_t (*wanted)(const struct bench *bench);
     bool (*run)(const struct children *children, uint32_t number);
     const char *(*error)(const struct bench *bench, uint32_t number);
 } kinds[] = {
-    {"clients", swarms, run_swarm, swarm_error},
-    {NULL, publishers, run_publisher, publisher_error},
-    {"the watch of the machine", stall_processes, run_stall, stall_error},
+    {"clients", count_swarm_processes, run_swarm_process, find_swarm_error},
+    {NULL, count_publisher_processes, run_publisher_process, find_publisher_error},
+    {"the watch of the machine", stall_processes, run_stall_process, find_stall_error},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
-/* ---- Lives ---- */
+/* ---- Lifetime ---- */
 
-/* What every child does first: it ends with its parent, leaves Ctrl-C to it, and wakes in time. */
-static void begin(pid_t parent)
+/* Prepares a child: it ends with its parent, leaves Ctrl-C to the parent, and has precise timers.
+ */
+static void prepare_child_process(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
@@ -89,7 +90,7 @@ static void begin(pid_t parent)
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 }
 
-static bool start(struct children *children, const struct kind *kind, uint32_t number)
+static bool start_child_process(struct children *children, const struct kind *kind, uint32_t number)
 {
     const pid_t parent = getpid(), pid = fork();
 
@@ -98,7 +99,7 @@ static bool start(struct children *children, const struct kind *kind, uint32_t n
         return false;
     }
     if (pid == 0) {
-        begin(parent);
+        prepare_child_process(parent);
         _exit(kind->run(children, number) ? EXIT_SUCCESS : EXIT_FAILURE);
     }
     children->pid[children->count++] = pid;
@@ -110,13 +111,13 @@ bool children_start(struct children *children)
     fflush(NULL);
     for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++)
         for (uint32_t i = 0; i < kind->wanted(children->bench); i++)
-            if (!start(children, kind, i))
+            if (!start_child_process(children, kind, i))
                 return false;
     return true;
 }
 
-/* In the order in which they were started. */
-static void tell_error(const struct children *children, uint32_t child)
+/* Prints the error of a child; children are numbered in the order in which they were started. */
+static void print_child_error(const struct children *children, uint32_t child)
 {
     const struct bench *bench = children->bench;
     const struct kind *kind = kinds;
@@ -128,15 +129,15 @@ static void tell_error(const struct children *children, uint32_t child)
             error[0] != '\0' ? error : "it died");
 }
 
-/* Takes note of a child that has ended; false where that is no good end. */
-static bool ended(struct children *children, pid_t pid, int status)
+/* Records that a child has ended. Returns false if it failed. */
+static bool record_ended_child(struct children *children, pid_t pid, int status)
 {
     for (uint32_t i = 0; i < children->count; i++) {
         if (children->pid[i] != pid)
             continue;
         children->pid[i] = 0;
         if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS) {
-            tell_error(children, i);
+            print_child_error(children, i);
             return false;
         }
     }
@@ -148,7 +149,7 @@ bool children_well(struct children *children)
     int status;
 
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (!ended(children, pid, status))
+        if (!record_ended_child(children, pid, status))
             return false;
     return true;
 }
@@ -162,7 +163,7 @@ bool children_end(struct children *children)
         if (children->pid[i] == 0)
             continue;
         const pid_t pid = waitpid(children->pid[i], &status, 0);
-        ok = pid == -1 || ended(children, pid, status) ? ok : false;
+        ok = pid == -1 || record_ended_child(children, pid, status) ? ok : false;
     }
     return ok;
 }

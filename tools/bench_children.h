@@ -1,6 +1,6 @@
 /*
- * The processes of a run beside the main one: swarms, the publisher, and those that watch the
- * machine. One that ends badly ends the run; if the main process dies, the kernel kills them.
+ * The child processes of a run: swarms, the publisher, and those that watch the machine. If one
+ * fails, the run ends; if the main process dies, the kernel kills them.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_CHILDREN_H
 #define WSPUSHD_TOOLS_BENCH_CHILDREN_H
@@ -13,20 +13,20 @@
 struct children {
     const struct bench *bench;
     const struct target *clients_to, *publish_to;
-    pid_t pid[SWARMS_MAX + 1 + STALLS_MAX]; /* swarms, the publisher, the rest; 0: has ended */
+    pid_t pid[SWARMS_MAX + 1 + STALLS_MAX]; /* swarms, the publisher, the others; 0: ended */
     uint32_t count;
 };
 
-/* Forks them all. False where that fails, and then it has said why on stderr. */
+/* Forks all of them. Returns false if that fails, after printing the reason on stderr. */
 bool children_start(struct children *children);
 
-/* Whether none has ended badly; if one has, it has said why on stderr. */
+/* True if no child has failed; prints the error of one that has on stderr. */
 bool children_well(struct children *children);
 
-/* The same of each, waited for. */
+/* Waits for all of them; result and messages as for children_well(). */
 bool children_end(struct children *children);
 
-/* Ends whoever is left. */
+/* Kills the remaining ones. */
 void children_kill(struct children *children);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * A client: see the header for its life. It says the least that a client must (the handshake,
- * pongs, the answers that its dialect demands), and checks what it reads by the same code as the
+ * A client: see the header for its states. It sends only what a client must send (the handshake,
+ * pongs, the answers that its dialect requires), and checks what it reads with the same code as the
  * server.
  *
- * All handshakes have the same key, whose answer is known (the example of RFC 6455 §1.3): a random
- * one (§4.1) would protect against caches that are not there, and cost a hash each. What a client
- * sends is short; where the socket does not take it whole, the server has stopped reading, and the
- * connection counts as failed.
+ * All handshakes use the same key, the example of RFC 6455 §1.3, whose answer is known: a random
+ * one (§4.1) would protect against caches that are not there, and cost a hash each. A client sends
+ * only short messages; if the socket does not take one whole, the server has stopped reading, and
+ * the connection counts as failed.
  */
 #include "tools/bench_client.h"
 
@@ -40,7 +40,7 @@ void client_due(struct swarm *swarm, struct client *client, uint64_t since)
     swarm->due_count++;
 }
 
-static void forget_connection(struct swarm *swarm, struct client *client)
+static void forget_connection_state(struct swarm *swarm, struct client *client)
 {
     if (client->fd != -1)
         close(client->fd);
@@ -52,19 +52,19 @@ static void forget_connection(struct swarm *swarm, struct client *client)
     client->asked_count = 0;
 }
 
-/* The connection is over, for that reason: what becomes of the client depends on its state. */
-static void client_end(struct swarm *swarm, struct client *client, const char *why)
+/* Ends the connection for the given reason. The client's next state depends on its current one. */
+static void end_client_connection(struct swarm *swarm, struct client *client, const char *why)
 {
     const enum client_state state = client->state;
     const uint64_t now = bench_now();
 
-    forget_connection(swarm, client);
+    forget_connection_state(swarm, client);
     client->state = CLIENT_AWAY;
     if (state == CLIENT_CLOSING) {
         board_add(&swarm->board->left, 1);
         client_due(swarm, client, now);
     } else if (state == CLIENT_READY || state == CLIENT_LEAVING) {
-        board_add(&swarm->board->ready, UINT64_MAX); /* less one */
+        board_add(&swarm->board->ready, UINT64_MAX); /* minus one */
         account_closed(swarm, client);
         client_due(swarm, client, now);
     } else {
@@ -77,21 +77,23 @@ static void client_end(struct swarm *swarm, struct client *client, const char *w
 
 void client_give_up(struct swarm *swarm, struct client *client, const char *why)
 {
-    client_end(swarm, client, why);
+    end_client_connection(swarm, client, why);
 }
 
-static bool send_all(struct swarm *swarm, struct client *client, const void *bytes, size_t len)
+static bool send_all_bytes(struct swarm *swarm, struct client *client, const void *bytes,
+                           size_t len)
 {
     const ssize_t sent = send(client->fd, bytes, len, MSG_NOSIGNAL);
     if (sent == (ssize_t)len)
         return true;
-    client_end(swarm, client, sent == -1 ? strerror(errno) : "the server does not read");
+    end_client_connection(swarm, client,
+                          sent == -1 ? strerror(errno) : "the server does not read its socket");
     return false;
 }
 
-/* Sends a masked frame. The payload is up to HEARD_MOST bytes plus a request's. */
-static bool send_frame(struct swarm *swarm, struct client *client, enum ws_opcode opcode,
-                       const void *payload, size_t len)
+/* Sends a masked frame. The payload is at most HEARD_MOST bytes plus a request's. */
+static bool send_masked_frame(struct swarm *swarm, struct client *client, enum ws_opcode opcode,
+                              const void *payload, size_t len)
 {
     static uint8_t out[WS_HEADER_MAX + OPCODE_SIZE + SIZE_MAX_PAYLOAD];
     static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
@@ -100,34 +102,35 @@ static bool send_frame(struct swarm *swarm, struct client *client, enum ws_opcod
     if (len > 0)
         memcpy(out + head, payload, len);
     ws_mask(out + head, len, key);
-    return send_all(swarm, client, out, head + len);
+    return send_all_bytes(swarm, client, out, head + len);
 }
 
-static bool send_text(struct swarm *swarm, struct client *client, const char *text)
+static bool send_text_frame(struct swarm *swarm, struct client *client, const char *text)
 {
-    return text == NULL ||
-           send_frame(swarm, client, swarm->bench->options->speaks->opcode, text, strlen(text));
+    return text == NULL || send_masked_frame(swarm, client, swarm->bench->options->speaks->opcode,
+                                             text, strlen(text));
 }
 
-static bool send_message(struct swarm *swarm, struct client *client, uint32_t op,
-                         const void *payload, size_t len)
+static bool send_opcode_message(struct swarm *swarm, struct client *client, uint32_t op,
+                                const void *payload, size_t len)
 {
     static uint8_t message[OPCODE_SIZE + SIZE_MAX_PAYLOAD];
 
     opcode_put(message, op);
     memcpy(message + OPCODE_SIZE, payload, len);
-    return send_frame(swarm, client, WS_BINARY, message, OPCODE_SIZE + len);
+    return send_masked_frame(swarm, client, WS_BINARY, message, OPCODE_SIZE + len);
 }
 
-/* What epoll watches for: the client's number is in its data. */
-static bool watch(const struct swarm *swarm, const struct client *client, int how, uint32_t events)
+/* Sets the events that epoll watches for. The client's number is the event's data. */
+static bool watch_client_socket(const struct swarm *swarm, const struct client *client, int how,
+                                uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.u32 = (uint32_t)(client - swarm->client)};
     return epoll_ctl(swarm->epoll_fd, how, client->fd, &event) == 0;
 }
 
-/* Which of the nodes has a client: neighbours are on different ones. */
-static size_t node_of(const struct swarm *swarm, const struct client *client)
+/* Returns the node of a client: neighbouring clients are on different nodes. */
+static size_t find_client_node(const struct swarm *swarm, const struct client *client)
 {
     return client->user % swarm->bench->options->urls;
 }
@@ -136,13 +139,14 @@ void client_connect(struct swarm *swarm, struct client *client)
 {
     client->state = CLIENT_CONNECTING;
     swarm->connecting++;
-    client->fd = target_connect(&swarm->target[node_of(swarm, client)], client->user);
-    if (client->fd == -1 || !watch(swarm, client, EPOLL_CTL_ADD, EPOLLOUT))
-        client_end(swarm, client, strerror(errno));
+    client->fd = target_connect(&swarm->target[find_client_node(swarm, client)], client->user);
+    if (client->fd == -1 || !watch_client_socket(swarm, client, EPOLL_CTL_ADD, EPOLLOUT))
+        end_client_connection(swarm, client, strerror(errno));
 }
 
-/* The header that logs the user in, or nothing. */
-static void write_login(char out[TOKEN_MAX + 32], const struct options *options, uint32_t user)
+/* Writes the header that authenticates the user, or nothing. */
+static void write_login_header(char out[TOKEN_MAX + 32], const struct options *options,
+                               uint32_t user)
 {
     char token[TOKEN_MAX];
     out[0] = '\0';
@@ -152,16 +156,16 @@ static void write_login(char out[TOKEN_MAX + 32], const struct options *options,
     snprintf(out, TOKEN_MAX + 32, "Authorization: Bearer %s\r\n", token);
 }
 
-/* The request, for the user of this client. */
-static void send_request(struct swarm *swarm, struct client *client)
+/* Sends the handshake for the user of this client. */
+static void send_upgrade_request(struct swarm *swarm, struct client *client)
 {
     const struct options *options = swarm->bench->options;
     const struct dialect *dialect = options->speaks;
-    const struct url *url = &options->url[node_of(swarm, client)];
+    const struct url *url = &options->url[find_client_node(swarm, client)];
     const char *target = dialect->path != NULL ? dialect->path : (const char *)url->target.at;
     char request[2048], login[TOKEN_MAX + 32];
 
-    write_login(login, options, client->user);
+    write_login_header(login, options, client->user);
     const int len = snprintf(request, sizeof(request),
                              "GET %s%cuser=%u HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
                              "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -172,63 +176,63 @@ static void send_request(struct swarm *swarm, struct client *client)
                              dialect->subprotocol != NULL ? dialect->subprotocol : "",
                              dialect->subprotocol != NULL ? "\r\n" : "");
     if (len < 0 || (size_t)len >= sizeof(request))
-        client_end(swarm, client, "the URL is too long");
-    else if (send_all(swarm, client, request, (size_t)len))
+        end_client_connection(swarm, client, "the URL is too long");
+    else if (send_all_bytes(swarm, client, request, (size_t)len))
         client->state = CLIENT_UPGRADING;
 }
 
-static void connected(struct swarm *swarm, struct client *client)
+static void handle_connected_socket(struct swarm *swarm, struct client *client)
 {
     int error = 0;
 
     getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)});
     if (error != 0)
-        client_end(swarm, client, strerror(error));
-    else if (!watch(swarm, client, EPOLL_CTL_MOD, EPOLLIN))
-        client_end(swarm, client, strerror(errno));
+        end_client_connection(swarm, client, strerror(error));
+    else if (!watch_client_socket(swarm, client, EPOLL_CTL_MOD, EPOLLIN))
+        end_client_connection(swarm, client, strerror(errno));
     else
-        send_request(swarm, client);
+        send_upgrade_request(swarm, client);
 }
 
-static void become_ready(struct swarm *swarm, struct client *client)
+static void mark_client_ready(struct swarm *swarm, struct client *client)
 {
     client->state = CLIENT_READY;
     swarm->connecting--;
     account_ready(swarm, client);
     if (!bench_comes_and_goes(swarm->bench, client->user))
         return;
-    /* Of what is for all, it has missed what came meanwhile. */
+    /* It has missed what was sent to all in the meantime. */
     for (unsigned kind = SOURCE_TOPIC; kind < SOURCE_STREAMS; kind++)
         client->joined_late[kind] = true;
     atomic_store_explicit(&swarm->bench->away[client->user], 0, memory_order_seq_cst);
 }
 
-/* The server has greeted: ready, or first into the topic. */
-static void greeted(struct swarm *swarm, struct client *client)
+/* Handles the server's greeting: the client is ready, or joins its topic first. */
+static void handle_greeting(struct swarm *swarm, struct client *client)
 {
     const struct bench *bench = swarm->bench;
     char name[NAME_MOST], message[NAME_MOST + 32];
 
     if (bench->mode->topics == 0) {
-        become_ready(swarm, client);
+        mark_client_ready(swarm, client);
         return;
     }
     medium_name(name, sizeof(name), bench->options->topic_name, client->user % bench->topics);
     const int len = snprintf(message, sizeof(message), "{\"topics\":[\"%s\"]}", name);
     client->state = CLIENT_JOINING;
-    send_message(swarm, client, OP_SUB, message, (size_t)len);
+    send_opcode_message(swarm, client, OP_SUB, message, (size_t)len);
 }
 
-/* True if the same request will get the same answer: a 4xx (RFC 9110 §15.5) but those that ask for
- * patience. */
-static bool is_final(int status)
+/* True if a retry would get the same answer: a 4xx (RFC 9110 §15.5) other than those that ask the
+ * client to wait. */
+static bool is_final_status(int status)
 {
     return status / 100 == 4 && status != 408 && status != 409 && status != 425 && status != 429;
 }
 
-/* The server's own words, the member "message" of a body that has come along with the head; or "".
- */
-static const char *words_of(const char *body, size_t len)
+/* Returns the server's explanation: member "message" of a body that arrived together with the head,
+ * or "". */
+static const char *find_error_message(const char *body, size_t len)
 {
     static char text[96];
     struct json_value name, value;
@@ -240,29 +244,29 @@ static const char *words_of(const char *body, size_t len)
     return text;
 }
 
-/* Whether it is a 101 to our key. */
-static const char *check_answer(const struct http_request *answer, int status, const char *body,
-                                size_t len)
+/* Returns NULL for a valid 101, or a description of the error. */
+static const char *check_upgrade_answer(const struct http_request *answer, int status,
+                                        const char *body, size_t len)
 {
     static char refused[160];
 
     if (status != 101) {
         snprintf(refused, sizeof(refused), "the server answered with status %d%s", status,
-                 words_of(body, len));
+                 find_error_message(body, len));
         return refused;
     }
     const struct slice *accept = http_header_find(answer, "Sec-WebSocket-Accept", NULL);
     if (accept == NULL || !slice_equal(*accept, handshake_accept_value))
         return "Sec-WebSocket-Accept is missing or wrong";
     if (http_header_find(answer, "Sec-WebSocket-Extensions", NULL) != NULL)
-        return "the server uses an extension that was not offered";
+        return "the server chose an extension that was not offered";
     return NULL;
 }
 
-/* The answer to the handshake: returns its bytes, 0 where it has not come whole or the connection
- * has ended. */
-static size_t read_answer(struct swarm *swarm, struct client *client, const uint8_t *buf,
-                          size_t len)
+/* Handles the answer to the handshake. Returns its length, or 0 if it is incomplete or the
+ * connection has ended. */
+static size_t read_upgrade_answer(struct swarm *swarm, struct client *client, const uint8_t *buf,
+                                  size_t len)
 {
     struct http_request answer;
     int status = 0;
@@ -271,41 +275,42 @@ static size_t read_answer(struct swarm *swarm, struct client *client, const uint
         buffer_append(&client->answer, buf, len);
         return 0;
     }
-    const char *wrong =
-        used < 0 ? "the answer is not HTTP/1.1"
-                 : check_answer(&answer, status, (const char *)buf + used, len - (size_t)used);
+    const char *wrong = used < 0 ? "the answer is not HTTP/1.1"
+                                 : check_upgrade_answer(&answer, status, (const char *)buf + used,
+                                                        len - (size_t)used);
     if (wrong != NULL) {
-        client_end(swarm, client, wrong);
-        if (used > 0 && is_final(status))
+        end_client_connection(swarm, client, wrong);
+        if (used > 0 && is_final_status(status))
             atomic_store_explicit(&swarm->board->denied, (uint32_t)status, memory_order_release);
         return 0;
     }
     client->state = CLIENT_GREETING;
     if (swarm->bench->options->speaks->ready_at_once)
-        greeted(swarm, client);
+        handle_greeting(swarm, client);
     return (size_t)used;
 }
 
-/* A whole message, of which the first HEARD_MOST bytes are here. */
-static void hear(struct swarm *swarm, struct client *client, const uint8_t *message, size_t len)
+/* Handles a complete message, of which `message` has the first HEARD_MOST bytes. */
+static void handle_whole_message(struct swarm *swarm, struct client *client, const uint8_t *message,
+                                 size_t len)
 {
     const struct dialect *dialect = swarm->bench->options->speaks;
     const struct heard heard = dialect->hear(message, len);
 
     switch (heard.kind) {
     case HEARD_GREETING:
-        send_text(swarm, client, dialect->greeting);
+        send_text_frame(swarm, client, dialect->greeting);
         break;
     case HEARD_PING:
-        send_text(swarm, client, dialect->pong);
+        send_text_frame(swarm, client, dialect->pong);
         break;
     case HEARD_READY:
         if (client->state == CLIENT_GREETING)
-            greeted(swarm, client);
+            handle_greeting(swarm, client);
         break;
     case HEARD_JOINED:
         if (client->state == CLIENT_JOINING)
-            become_ready(swarm, client);
+            mark_client_ready(swarm, client);
         break;
     case HEARD_PUSH:
         account_payload(swarm, client, heard.text, heard.len);
@@ -315,7 +320,7 @@ static void hear(struct swarm *swarm, struct client *client, const uint8_t *mess
         break;
     case HEARD_REJECTED:
         if (client->state == CLIENT_JOINING)
-            client_end(swarm, client, "the server refused the topic");
+            end_client_connection(swarm, client, "the server refused the topic");
         else
             account_answer(swarm, client, false);
         break;
@@ -327,11 +332,13 @@ static void hear(struct swarm *swarm, struct client *client, const uint8_t *mess
     }
 }
 
-/* A piece of a message: heard at once where it is all of it, else its beginning is collected. */
-static void take_data(struct swarm *swarm, struct client *client, const struct ws_event *event)
+/* Handles a part of a message: a whole one immediately, otherwise its beginning is collected. */
+static void take_data_event(struct swarm *swarm, struct client *client,
+                            const struct ws_event *event)
 {
     if (event->first && event->last) {
-        hear(swarm, client, event->data, event->len < HEARD_MOST ? event->len : HEARD_MOST);
+        handle_whole_message(swarm, client, event->data,
+                             event->len < HEARD_MOST ? event->len : HEARD_MOST);
         return;
     }
     if (event->first)
@@ -342,18 +349,19 @@ static void take_data(struct swarm *swarm, struct client *client, const struct w
         memcpy(client->head + client->head_len, event->data, more);
     client->head_len += (uint32_t)more;
     if (event->last)
-        hear(swarm, client, client->head, client->head_len);
+        handle_whole_message(swarm, client, client->head, client->head_len);
 }
 
-static void take_control(struct swarm *swarm, struct client *client, const struct ws_event *event)
+static void take_control_event(struct swarm *swarm, struct client *client,
+                               const struct ws_event *event)
 {
     if (event->opcode == WS_PING)
-        send_frame(swarm, client, WS_PONG, event->data, event->len);
+        send_masked_frame(swarm, client, WS_PONG, event->data, event->len);
     else if (event->opcode == WS_CLOSE)
-        client_end(swarm, client, "the server closed");
+        end_client_connection(swarm, client, "the server closed the connection with a close frame");
 }
 
-static void read_frames(struct swarm *swarm, struct client *client, uint8_t *buf, size_t len)
+static void read_client_frames(struct swarm *swarm, struct client *client, uint8_t *buf, size_t len)
 {
     static const struct ws_limits limits = {.max_message = UINT32_MAX, .masked = false};
 
@@ -361,50 +369,52 @@ static void read_frames(struct swarm *swarm, struct client *client, uint8_t *buf
         struct ws_event event;
         const ssize_t used = ws_rx_next(&client->rx, &limits, buf, len, &event);
         if (used < 0) {
-            client_end(swarm, client, "the server's frames are not RFC 6455");
+            end_client_connection(swarm, client, "the server sent an invalid WebSocket frame");
             return;
         }
         if (event.kind == WS_EVENT_DATA)
-            take_data(swarm, client, &event);
+            take_data_event(swarm, client, &event);
         else if (event.kind == WS_EVENT_CONTROL)
-            take_control(swarm, client, &event);
+            take_control_event(swarm, client, &event);
         buf += used;
         len -= (size_t)used;
     }
 }
 
-/* What has come in part before goes first into the buffer. Returns the bytes in it. */
-static size_t begin_buffer(const struct swarm *swarm, const struct client *client)
+/* Copies what has arrived of an incomplete answer to the start of the buffer. Returns its length.
+ */
+static size_t restore_partial_answer(const struct swarm *swarm, const struct client *client)
 {
     if (client->answer.len > 0)
         memcpy(swarm->buffer, client->answer.at, client->answer.len);
     return client->answer.len;
 }
 
-static void read_some(struct swarm *swarm, struct client *client)
+static void read_client_socket(struct swarm *swarm, struct client *client)
 {
     uint8_t *buf = swarm->buffer;
-    size_t len = begin_buffer(swarm, client);
+    size_t len = restore_partial_answer(swarm, client);
     const ssize_t got = recv(client->fd, buf + len, CLIENT_BUFFER - len, 0);
 
     if (got == -1 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        client_end(swarm, client, got == 0 ? "the server hung up" : strerror(errno));
+        end_client_connection(swarm, client,
+                              got == 0 ? "the server closed the connection" : strerror(errno));
         return;
     }
     swarm->now = bench_now();
     len += (size_t)got;
     if (client->state == CLIENT_UPGRADING) {
         buffer_clear(&client->answer);
-        const size_t used = read_answer(swarm, client, buf, len);
+        const size_t used = read_upgrade_answer(swarm, client, buf, len);
         if (used == 0)
             return;
         buffer_free(&client->answer);
         buf += used;
         len -= used;
     }
-    read_frames(swarm, client, buf, len);
+    read_client_frames(swarm, client, buf, len);
 }
 
 void client_event(struct swarm *swarm, struct client *client, uint32_t events)
@@ -413,17 +423,17 @@ void client_event(struct swarm *swarm, struct client *client, uint32_t events)
         return;
     if (client->state == CLIENT_CONNECTING) {
         if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0)
-            connected(swarm, client);
+            handle_connected_socket(swarm, client);
         return;
     }
-    read_some(swarm, client);
+    read_client_socket(swarm, client);
 }
 
 void client_leave(struct swarm *swarm, struct client *client)
 {
     client->state = CLIENT_LEAVING;
     client->since = bench_now();
-    /* Before looking what was sent (the order: bench_board.h). */
+    /* Before `sent` is read (the order: bench_board.h). */
     atomic_store_explicit(&swarm->bench->away[client->user], 1, memory_order_seq_cst);
     swarm->leaving[swarm->leaving_count++] = (uint32_t)(client - swarm->client);
 }
@@ -437,9 +447,9 @@ bool client_left(struct swarm *swarm, struct client *client)
     const bool has_all = client->got[SOURCE_USER].distinct == sent && client->asked_count == 0;
     if (!has_all && swarm->now - client->since < swarm->bench->options->drain * BENCH_MS)
         return false;
-    if (send_frame(swarm, client, WS_CLOSE, normal, sizeof(normal))) {
+    if (send_masked_frame(swarm, client, WS_CLOSE, normal, sizeof(normal))) {
         client->state = CLIENT_CLOSING;
-        board_add(&swarm->board->ready, UINT64_MAX); /* less one */
+        board_add(&swarm->board->ready, UINT64_MAX); /* minus one */
         client->since = bench_now();
     }
     return true;
@@ -459,6 +469,6 @@ bool client_ask(struct swarm *swarm, struct client *client, uint64_t due)
     client->asked_count++;
     swarm->unanswered++;
     board_add(&swarm->board->requests, 1);
-    send_message(swarm, client, (uint32_t)options->request_op, payload, options->size);
+    send_opcode_message(swarm, client, (uint32_t)options->request_op, payload, options->size);
     return true;
 }

@@ -11,8 +11,8 @@
  *    └────────────────────────────── CLOSING ◀────────────────────────────────────────────┘
  *                 end of the connection       close frame sent
  *
- * What it received of its user, its topic and everybody is counted over all its connections: what
- * was published while it had none is lost, unless it was away on purpose.
+ * What a client has received for its user, its topic and all is counted over all its connections: a
+ * push published while it had no connection is lost, unless it was away on purpose.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_CLIENT_H
 #define WSPUSHD_TOOLS_BENCH_CLIENT_H
@@ -43,15 +43,15 @@ struct client {
     enum client_state state;
     int fd;
     uint32_t user;
-    uint32_t closed_by; /* one more than the event after which the server closed it; 0: none */
-    uint64_t since;     /* ns: when it was due to connect, or began to leave */
+    uint32_t closed_by; /* 1 + the event after which the server closed it; 0: none */
+    uint64_t since;     /* ns: when it was due to connect, or started to leave */
     struct sequence got[SOURCE_STREAMS];
-    bool joined_late[SOURCE_STREAMS]; /* came back: the stream begins with what comes next */
-    uint64_t asked[ASKED_MAX];        /* when the unanswered requests were due: a ring */
+    bool joined_late[SOURCE_STREAMS]; /* has returned: the stream starts with the next push */
+    uint64_t asked[ASKED_MAX];        /* ring: when the unanswered requests were due */
     uint32_t asked_first, asked_count;
-    struct buffer answer; /* to the handshake, while it has come in part */
+    struct buffer answer; /* the incomplete answer to the handshake */
     struct ws_rx rx;
-    uint8_t head[HEARD_MOST]; /* the beginning of a message, while it has come in part */
+    uint8_t head[HEARD_MOST]; /* the beginning of an incomplete message */
     uint32_t head_len;
 };
 
@@ -64,35 +64,36 @@ struct swarm {
     uint32_t clients;
     struct client *client;
     int epoll_fd;
-    uint64_t now; /* ns: when the bytes in hand were received */
+    uint64_t now; /* ns: when the current bytes were received */
     uint64_t measured_from;
-    uint32_t connecting; /* clients between AWAY and READY */
-    uint64_t unanswered; /* requests */
-    uint32_t *due;       /* clients that are to connect, a queue: ring of `clients` */
+    uint32_t connecting; /* clients that are neither AWAY nor READY yet */
+    uint64_t unanswered; /* number of unanswered requests */
+    uint32_t *due;       /* queue of the clients that will connect: a ring of `clients` */
     uint32_t due_first, due_count;
     uint32_t *leaving; /* clients in LEAVING */
     uint32_t leaving_count;
-    uint8_t *buffer; /* CLIENT_BUFFER bytes, for what is read */
+    uint8_t *buffer; /* CLIENT_BUFFER bytes for reading */
 };
 
 enum { CLIENT_BUFFER = 1 << 18 };
 
-/* To connect at `since` (ns), which may have passed. */
+/* Schedules a connect for time `since` (ns), which may have passed. */
 void client_due(struct swarm *swarm, struct client *client, uint64_t since);
 
-/* AWAY: connects. */
+/* Connects a client that is AWAY. */
 void client_connect(struct swarm *swarm, struct client *client);
 
-/* Its socket is ready: `events` of epoll. */
+/* Handles `events` of epoll for the client's socket. */
 void client_event(struct swarm *swarm, struct client *client, uint32_t events);
 
-/* READY: to leave as soon as all that was published for it has come. */
+/* Makes a READY client leave as soon as it has received everything published for it. */
 void client_leave(struct swarm *swarm, struct client *client);
 
-/* LEAVING: whether it has, and every answer; then it closes. */
+/* Closes a LEAVING client that has received everything, and every answer. Returns true if so. */
 bool client_left(struct swarm *swarm, struct client *client);
 
-/* READY: sends a request that was due at that time; false where too many are unanswered. */
+/* Sends a request that was due at `due` from a READY client. Returns false if too many are
+ * unanswered. */
 bool client_ask(struct swarm *swarm, struct client *client, uint64_t due);
 
 /* Ends a connection that takes too long. */

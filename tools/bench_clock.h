@@ -1,6 +1,6 @@
 /*
- * Nanoseconds of CLOCK_MONOTONIC, the same for every process of the machine: the publisher writes
- * them into a push, whoever receives it takes the difference. The vDSO answers without a system
+ * Nanoseconds of CLOCK_MONOTONIC, the same in all processes of the machine: the publisher writes
+ * the time into a push, and the receiver computes the difference. The vDSO answers without a system
  * call.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_CLOCK_H

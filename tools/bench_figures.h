@@ -1,5 +1,5 @@
 /*
- * The figures of a result: what stands in the table and in the JSON. One table of them; a figure
+ * The figures of a result, as the table and the JSON show them. One table defines them; a figure
  * that was not measured is NaN, a dash in the table and null in JSON.
  *
  * X(name in JSON, function, unit and meaning)
@@ -45,7 +45,7 @@
 FIGURES(FIGURE_DECLARE)
 #undef FIGURE_DECLARE
 
-/* ms that the machine stood still in an event. NAN: not measured. */
+/* Returns the milliseconds for which the machine stalled after an event. NAN: not measured. */
 double event_stall(const struct event_result *event);
 
 #endif

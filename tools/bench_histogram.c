@@ -1,13 +1,13 @@
 /*
- * See the header. A percentile is told as the highest value of its bucket: a latency is never made
- * to look better than it was. It refuses nothing: a value beyond the last bucket counts there, and
- * the largest is kept exactly.
+ * See the header. A percentile is the highest value of its bucket, so that a latency is never
+ * reported lower than it was. Every value is accepted: one beyond the last bucket counts there, and
+ * the largest value is kept exactly.
  */
 #include "tools/bench_histogram.h"
 
 #include <stddef.h>
 
-static size_t bucket_of(uint64_t value)
+static size_t find_value_bucket(uint64_t value)
 {
     if (value < HISTOGRAM_EACH)
         return (size_t)value;
@@ -15,12 +15,12 @@ static size_t bucket_of(uint64_t value)
     if (top >= HISTOGRAM_TOP)
         return HISTOGRAM_BUCKETS - 1;
     const unsigned shift = top - HISTOGRAM_BITS;
-    /* value >> shift is from 128 to 255: the row's first bucket and its place in the row. */
+    /* value >> shift is from 128 to 255: the first bucket of the row and the index in it. */
     return (size_t)shift * HISTOGRAM_EACH + (size_t)(value >> shift);
 }
 
-/* The highest value that counts in a bucket. */
-static uint64_t bucket_top(size_t bucket)
+/* Returns the highest value that counts in a bucket. */
+static uint64_t highest_bucket_value(size_t bucket)
 {
     if (bucket < 2 * (size_t)HISTOGRAM_EACH)
         return bucket;
@@ -31,7 +31,7 @@ static uint64_t bucket_top(size_t bucket)
 
 void histogram_record(struct histogram *histogram, uint64_t value)
 {
-    histogram->bucket[bucket_of(value)]++;
+    histogram->bucket[find_value_bucket(value)]++;
     histogram->count++;
     histogram->sum += value;
     if (value > histogram->largest)
@@ -50,8 +50,8 @@ void histogram_add(struct histogram *to, const struct histogram *from)
 
 uint64_t histogram_percentile(const struct histogram *histogram, double percent)
 {
-    /* The rank of the value that is asked for, from 1: rounded up, so that of 100 values the 99th
-     * percentile is the 99th. What floating point adds to a whole number is taken off again. */
+    /* The rank of the requested value, from 1, rounded up, so that the 99th percentile of 100
+     * values is the 99th. Rounding errors above a whole number are removed first. */
     const double exact = percent / 100 * (double)histogram->count;
     uint64_t rank = (uint64_t)(exact + 1 - 1e-6);
     uint64_t passed = 0;
@@ -61,11 +61,11 @@ uint64_t histogram_percentile(const struct histogram *histogram, double percent)
     for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         passed += histogram->bucket[i];
         if (passed >= rank) {
-            const uint64_t top = bucket_top(i);
+            const uint64_t top = highest_bucket_value(i);
             return top < histogram->largest ? top : histogram->largest;
         }
     }
-    return histogram->largest; /* in the last bucket, which has no top; or there is none */
+    return histogram->largest; /* in the last bucket, which has no top; or nothing was recorded */
 }
 
 double histogram_mean(const struct histogram *histogram)

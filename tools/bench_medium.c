@@ -1,6 +1,6 @@
 /*
- * Redis and HTTP for the publisher: see the header. Of HTTP it takes what servers of this kind
- * answer: a status and a Content-Length; a chunked body is refused.
+ * Redis and HTTP for the publisher: see the header. Of HTTP it supports what servers of this kind
+ * send: a status and a Content-Length; a chunked body is refused.
  */
 #include "tools/bench_medium.h"
 
@@ -13,8 +13,8 @@
 
 enum { HTTP_HEAD_MOST = 16384, HTTP_BODY_MOST = 1 << 20 };
 
-static size_t put_redis(char *out, const char *host, const char *channel, const char *message,
-                        size_t len)
+static size_t append_redis_publish(char *out, const char *host, const char *channel,
+                                   const char *message, size_t len)
 {
     static const char command[] = "PUBLISH";
 
@@ -25,7 +25,7 @@ static size_t put_redis(char *out, const char *host, const char *channel, const 
     return at + resp_bulk(out + at, message, len);
 }
 
-static ssize_t get_redis(struct medium_reply *reply, const char *buf, size_t len)
+static ssize_t read_redis_reply(struct medium_reply *reply, const char *buf, size_t len)
 {
     struct resp_reply redis;
     const ssize_t used = resp_parse(&redis, buf, len, NULL);
@@ -39,8 +39,8 @@ static ssize_t get_redis(struct medium_reply *reply, const char *buf, size_t len
     return used;
 }
 
-static size_t put_http(char *out, const char *host, const char *channel, const char *message,
-                       size_t len)
+static size_t append_http_post(char *out, const char *host, const char *channel,
+                               const char *message, size_t len)
 {
     const int head = sprintf(out,
                              "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: text/plain\r\n"
@@ -50,8 +50,8 @@ static size_t put_http(char *out, const char *host, const char *channel, const c
     return (size_t)head + len;
 }
 
-/* Bytes of the body; -1 where it cannot be told or is too long. */
-static ssize_t body_length(const struct http_request *head, int status)
+/* Returns the length of the body; -1 if it is unknown or too large. */
+static ssize_t read_body_length(const struct http_request *head, int status)
 {
     const struct slice *length = http_header_find(head, "Content-Length", NULL);
     size_t bytes = 0;
@@ -66,14 +66,14 @@ static ssize_t body_length(const struct http_request *head, int status)
     return (ssize_t)bytes;
 }
 
-static ssize_t get_http(struct medium_reply *reply, const char *buf, size_t len)
+static ssize_t read_http_reply(struct medium_reply *reply, const char *buf, size_t len)
 {
     struct http_request head;
     int status = 0;
     const ssize_t used = http_parse_response(&head, &status, buf, len, HTTP_HEAD_MOST);
     if (used <= 0)
         return used;
-    const ssize_t body = body_length(&head, status);
+    const ssize_t body = read_body_length(&head, status);
     if (body < 0)
         return -1;
     if (len - (size_t)used < (size_t)body)
@@ -86,8 +86,16 @@ static ssize_t get_http(struct medium_reply *reply, const char *buf, size_t len)
 }
 
 static const struct medium media[] = {
-    {"redis://", {"push:user:{}", "push:topic:bench:{}", "push:all"}, "6379", put_redis, get_redis},
-    {"http://", {"/pub?id={}", "/pub?id=topic-{}", "/pub?id=all"}, "80", put_http, get_http},
+    {"redis://",
+     {"push:user:{}", "push:topic:bench:{}", "push:all"},
+     "6379",
+     append_redis_publish,
+     read_redis_reply},
+    {"http://",
+     {"/pub?id={}", "/pub?id=topic-{}", "/pub?id=all"},
+     "80",
+     append_http_post,
+     read_http_reply},
 };
 
 const struct medium *medium_find(const char *url)

@@ -1,4 +1,4 @@
-/* The table of modes as data. */
+/* The table of modes. */
 #include "tools/bench_modes.h"
 
 #include <string.h>

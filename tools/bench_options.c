@@ -1,7 +1,7 @@
 /*
- * The command line, by the table in bench_options.h. Everything that can be wrong with it is told
- * before the first packet is sent. Options may stand before and behind the URL; `--name=value` is
- * the same as `--name value` (getopt_long(3)).
+ * Parses the command line by the table in bench_options.h. Every mistake is reported before the
+ * first packet is sent. Options may be given before and after the URL; `--name=value` is the same
+ * as `--name value` (getopt_long(3)).
  */
 #include "tools/bench_options.h"
 
@@ -21,7 +21,7 @@ enum kind { KIND_TEXT, KIND_NUMBER, KIND_TIME, KIND_FLAG };
 struct row {
     const char *name, *value, *help;
     enum kind kind;
-    size_t field; /* its offset in struct options */
+    size_t field; /* offset in struct options */
     uint64_t by_default, least, most;
 };
 
@@ -42,13 +42,13 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static enum options_result wrong_usage(const char *what, const char *why)
+static enum options_result refuse_usage(const char *what, const char *why)
 {
     fprintf(stderr, "wspush-bench: %s: %s\nTry 'wspush-bench --help'.\n", what, why);
     return OPTIONS_WRONG;
 }
 
-static void print_default(const struct row *row)
+static void print_option_default(const struct row *row)
 {
     if (row->by_default == OPTION_UNSET || row->by_default == 0)
         return;
@@ -58,28 +58,29 @@ static void print_default(const struct row *row)
         printf(" (default %llu)", (unsigned long long)row->by_default);
 }
 
-static void print_help(void)
+static void print_usage_help(void)
 {
-    printf("usage: wspush-bench [options] URL...\n"
-           "Load for a push server: clients of URL (ws://host:port/path), and pushes to them by\n"
-           "Redis. Each push is numbered, so that what is lost, doubled or out of order shows.\n"
-           "Several URLs: the nodes of a server, among which the clients are shared out.\n\n"
-           "options:\n");
+    printf(
+        "usage: wspush-bench [options] URL...\n"
+        "Generates load for a push server: clients of URL (ws://host:port/path), and pushes\n"
+        "to them by Redis. Each push is numbered, so that lost, doubled or reordered pushes show.\n"
+        "Several URLs are the nodes of a server; the clients are distributed among them.\n\n"
+        "options:\n");
     for (size_t i = 0; i < ROWS; i++) {
         printf("  %-21s %-9s %s", rows[i].name, rows[i].value, rows[i].help);
-        print_default(&rows[i]);
+        print_option_default(&rows[i]);
         putchar('\n');
     }
     printf("\nmodes:\n");
     for (size_t i = 0; i < modes_len; i++)
         printf("  %-21s %s\n", modes[i].name, modes[i].text);
-    printf(
-        "\nexit status: 0 all arrived, 1 usage, 2 it could not be measured, 3 something was lost,\n"
-        "doubled, out of order, refused, another's, or closed\n");
+    printf("\nexit status: 0 all arrived, 1 wrong usage, 2 the measurement failed, 3 something was "
+           "lost,\n"
+           "doubled, out of order, refused, misdelivered or closed\n");
 }
 
-/* "5s", "500ms", "2m", "5" (seconds) in milliseconds. */
-static bool parse_time(const char *text, double *ms)
+/* Parses "5s", "500ms", "2m" or "5" (seconds) into milliseconds. */
+static bool parse_time_text(const char *text, double *ms)
 {
     static const struct {
         const char *unit;
@@ -97,15 +98,15 @@ static bool parse_time(const char *text, double *ms)
     return false;
 }
 
-static const char *out_of_bounds(const struct row *row)
+static const char *explain_number_bounds(const struct row *row)
 {
     static char why[96];
-    snprintf(why, sizeof(why), "a number from %llu to %llu is needed",
+    snprintf(why, sizeof(why), "expected a number from %llu to %llu",
              (unsigned long long)row->least, (unsigned long long)row->most);
     return why;
 }
 
-static const char *set_number(const struct row *row, void *field, const char *text)
+static const char *set_number_option(const struct row *row, void *field, const char *text)
 {
     char *end;
 
@@ -113,23 +114,24 @@ static const char *set_number(const struct row *row, void *field, const char *te
     const unsigned long long value = strtoull(text, &end, 10);
     if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || value < row->least ||
         value > row->most)
-        return out_of_bounds(row);
+        return explain_number_bounds(row);
     *(uint64_t *)field = value;
     return NULL;
 }
 
-static const char *set_time(const struct row *row, void *field, const char *text)
+static const char *set_time_option(const struct row *row, void *field, const char *text)
 {
     double ms = 0;
 
-    if (!parse_time(text, &ms) || !(ms >= 0 && ms <= (double)row->most))
-        return "a time up to a day is needed, like 5s, 500ms or 2m";
+    if (!parse_time_text(text, &ms) || !(ms >= 0 && ms <= (double)row->most))
+        return "expected a time of at most a day, such as 5s, 500ms or 2m";
     *(uint64_t *)field = (uint64_t)ms;
     return NULL;
 }
 
-/* Sets the field of a row. Returns NULL or what is wrong. */
-static const char *set_row(struct options *options, const struct row *row, const char *text)
+/* Sets the field of a row. Returns NULL or a description of the error. */
+static const char *set_option_value(struct options *options, const struct row *row,
+                                    const char *text)
 {
     void *field = (char *)options + row->field;
 
@@ -138,9 +140,9 @@ static const char *set_row(struct options *options, const struct row *row, const
         *(const char **)field = text;
         return NULL;
     case KIND_NUMBER:
-        return set_number(row, field, text);
+        return set_number_option(row, field, text);
     case KIND_TIME:
-        return set_time(row, field, text);
+        return set_time_option(row, field, text);
     case KIND_FLAG:
         *(bool *)field = true;
         return NULL;
@@ -148,7 +150,7 @@ static const char *set_row(struct options *options, const struct row *row, const
     return NULL;
 }
 
-static void set_defaults(struct options *options)
+static void set_option_defaults(struct options *options)
 {
     for (size_t i = 0; i < ROWS; i++) {
         if (rows[i].kind == KIND_NUMBER || rows[i].kind == KIND_TIME)
@@ -161,23 +163,23 @@ static void set_defaults(struct options *options)
     options->topic_name = "bench:{}";
 }
 
-/* "unicast,burst" into the modes. */
-static const char *find_modes(struct options *options)
+/* Resolves "unicast,burst" to the modes. */
+static const char *find_requested_modes(struct options *options)
 {
     for (const char *at = options->mode; *at != '\0';) {
         const size_t len = strcspn(at, ",");
         const struct mode *mode = mode_find(at, len);
         if (mode == NULL)
-            return "there is no such mode";
+            return "unknown mode";
         if (options->runs == MODES_MAX)
-            return "so many modes are too many";
+            return "too many modes";
         options->run[options->runs++] = mode;
         at += len + (at[len] == ',');
     }
-    return options->runs > 0 ? NULL : "a mode is needed";
+    return options->runs > 0 ? NULL : "expected a mode";
 }
 
-static void find_channels(struct options *options)
+static void choose_channel_patterns(struct options *options)
 {
     const char *const given[SOURCE_STREAMS] = {
         [SOURCE_USER] = options->user_channel,
@@ -188,81 +190,81 @@ static void find_channels(struct options *options)
         options->channel[i] = given[i] != NULL ? given[i] : options->medium->channel[i];
 }
 
-static bool names_number(const char *pattern)
+static bool pattern_has_number(const char *pattern)
 {
     return strlen(pattern) < CHANNEL_MAX / 2 && strstr(pattern, "{}") != NULL;
 }
 
-/* What a mode needs that was not given. */
-static const char *check_mode(const struct options *options, const struct mode *mode)
+/* Returns what a mode requires that was not given, or NULL. */
+static const char *check_mode_requirements(const struct options *options, const struct mode *mode)
 {
     if (mode->event != EVENT_NONE && mode->event != EVENT_PAUSE && options->servers == 0)
-        return "needs --server-pid";
+        return "requires --server-pid";
     if ((mode->topics > 0 || mode->requests > 0) && !options->speaks->opcodes)
-        return "needs --dialect wspush: others have no topics and no requests";
+        return "requires --dialect wspush: the others have no topics and no requests";
     if (mode->event == EVENT_UPGRADE && options->speaks->opcodes == false)
-        return "is only for wspushd";
+        return "works only with wspushd";
     if (mode->churn && options->connections < 4)
-        return "needs 4 connections";
+        return "requires at least 4 connections";
     return NULL;
 }
 
-/* "123,456" into the processes. */
-static const char *find_servers(struct options *options)
+/* Parses "123,456" into process ids. */
+static const char *parse_server_pids(struct options *options)
 {
     for (const char *at = options->server_pid; at != NULL && *at != '\0';) {
         char *end;
         const long pid = strtol(at, &end, 10);
         if (!isdigit((unsigned char)*at) || (*end != ',' && *end != '\0') || pid < 1 ||
             pid > INT32_MAX)
-            return "process ids are needed, with commas between them";
+            return "expected process ids separated by commas";
         if (options->servers == NODES_MAX)
-            return "so many processes are too many";
+            return "too many processes";
         options->server[options->servers++] = (pid_t)pid;
         at = end + (*end == ',');
     }
     return NULL;
 }
 
-static enum options_result check_together(struct options *options)
+static enum options_result check_option_conflicts(struct options *options)
 {
     options->speaks = dialect_find(options->dialect);
     options->medium = medium_find(options->publish);
     options->envelope = strcmp(options->format, "envelope") == 0;
     if (options->speaks == NULL)
-        return wrong_usage("--dialect", "wspush, plain and socketio are known");
+        return refuse_usage("--dialect", "expected wspush, plain or socketio");
     if (options->medium == NULL)
-        return wrong_usage("--publish", "redis://HOST:PORT or http://HOST:PORT is needed");
+        return refuse_usage("--publish", "expected redis://HOST:PORT or http://HOST:PORT");
     if (!options->envelope && strcmp(options->format, "raw") != 0)
-        return wrong_usage("--format", "raw and envelope are known");
+        return refuse_usage("--format", "expected raw or envelope");
     options->publish_at = options->publish + strlen(options->medium->scheme);
-    find_channels(options);
-    if (!names_number(options->channel[SOURCE_USER]) || strlen(options->topic_name) > 100)
-        return wrong_usage("--user-channel", "a pattern with {} is needed, not too long");
+    choose_channel_patterns(options);
+    if (!pattern_has_number(options->channel[SOURCE_USER]) || strlen(options->topic_name) > 100)
+        return refuse_usage("--user-channel", "expected a pattern with {}, not too long");
     if (options->processes > options->connections)
         options->processes = options->connections;
     if (options->first != OPTION_UNSET && options->first >= options->connections)
-        return wrong_usage("--first", "must be below --connections");
-    const char *wrong = find_servers(options);
+        return refuse_usage("--first", "must be below --connections");
+    const char *wrong = parse_server_pids(options);
     if (wrong != NULL)
-        return wrong_usage("--server-pid", wrong);
+        return refuse_usage("--server-pid", wrong);
     if (options->jwt_key != NULL)
         wrong = token_key_read(&options->token_key, options->jwt_key);
     if (wrong != NULL)
-        return wrong_usage(options->jwt_key, wrong);
-    wrong = find_modes(options);
+        return refuse_usage(options->jwt_key, wrong);
+    wrong = find_requested_modes(options);
     if (wrong != NULL)
-        return wrong_usage(options->mode, wrong);
+        return refuse_usage(options->mode, wrong);
     for (size_t i = 0; i < options->runs; i++) {
-        wrong = check_mode(options, options->run[i]);
+        wrong = check_mode_requirements(options, options->run[i]);
         if (wrong != NULL)
-            return wrong_usage(options->run[i]->name, wrong);
+            return refuse_usage(options->run[i]->name, wrong);
     }
     return OPTIONS_RUN;
 }
 
-/* Takes all options; false where one is wrong, which was said. */
-static bool take_options(struct options *options, int argc, char **argv)
+/* Takes all options. Returns false after printing an error. */
+static bool take_all_options(struct options *options, int argc, char **argv)
 {
     struct option known[ROWS + 1] = {0};
 
@@ -277,9 +279,9 @@ static bool take_options(struct options *options, int argc, char **argv)
             fputs("Try 'wspush-bench --help'.\n", stderr);
             return false;
         }
-        const char *wrong = result == 0 ? set_row(options, &rows[row], optarg) : NULL;
+        const char *wrong = result == 0 ? set_option_value(options, &rows[row], optarg) : NULL;
         if (wrong != NULL) {
-            wrong_usage(rows[row].name, wrong);
+            refuse_usage(rows[row].name, wrong);
             return false;
         }
     }
@@ -288,26 +290,26 @@ static bool take_options(struct options *options, int argc, char **argv)
 
 enum options_result options_parse(struct options *options, int argc, char **argv)
 {
-    set_defaults(options);
-    if (!take_options(options, argc, argv))
+    set_option_defaults(options);
+    if (!take_all_options(options, argc, argv))
         return OPTIONS_WRONG;
     if (options->help || options->version) {
         if (options->help)
-            print_help();
+            print_usage_help();
         else
             puts("wspush-bench " WSPUSHD_VERSION);
         return OPTIONS_DONE;
     }
     if (optind == argc)
-        return wrong_usage("URL", "missing");
+        return refuse_usage("URL", "missing");
     for (; optind < argc; optind++) {
         if (options->urls == NODES_MAX)
-            return wrong_usage(argv[optind], "so many URLs are too many");
+            return refuse_usage(argv[optind], "too many URLs");
         const char *wrong = url_parse(&options->url[options->urls++], argv[optind], NULL);
         if (wrong != NULL)
-            return wrong_usage(argv[optind], wrong);
+            return refuse_usage(argv[optind], wrong);
     }
-    return check_together(options);
+    return check_option_conflicts(options);
 }
 
 void options_free(struct options *options)

@@ -1,6 +1,6 @@
 /*
- * Payloads of the load generator: see the header. It believes nothing that it reads: what is not
- * exactly such a payload is no payload.
+ * Payloads of the load generator: see the header. It validates everything that it reads: anything
+ * that is not exactly such a payload is rejected.
  */
 #include "tools/bench_payload.h"
 
@@ -12,24 +12,24 @@ static const char letters[] = {
 #undef SOURCE_LETTER
 };
 
-static void write_hex(char *out, unsigned digits, uint64_t value)
+static void write_hex_number(char *out, unsigned digits, uint64_t value)
 {
     for (unsigned i = digits; i-- > 0; value >>= 4)
         out[i] = "0123456789abcdef"[value & 15];
 }
 
-static int digit_of(char c)
+static int hex_digit_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static bool read_hex(const char *text, unsigned digits, uint64_t *value)
+static bool read_hex_number(const char *text, unsigned digits, uint64_t *value)
 {
     *value = 0;
     for (unsigned i = 0; i < digits; i++) {
-        const int digit = digit_of(text[i]);
+        const int digit = hex_digit_value(text[i]);
         if (digit < 0)
             return false;
         *value = *value << 4 | (uint64_t)digit;
@@ -40,9 +40,9 @@ static bool read_hex(const char *text, unsigned digits, uint64_t *value)
 void payload_write(char *out, size_t size, const struct payload *payload)
 {
     out[0] = letters[payload->kind];
-    write_hex(out + 1, 8, payload->source);
-    write_hex(out + 9, 8, payload->number);
-    write_hex(out + 17, 16, payload->time);
+    write_hex_number(out + 1, 8, payload->source);
+    write_hex_number(out + 9, 8, payload->number);
+    write_hex_number(out + 17, 16, payload->time);
     memset(out + PAYLOAD_MIN, '.', size - PAYLOAD_MIN);
 }
 
@@ -52,8 +52,8 @@ bool payload_read(struct payload *payload, const char *text, size_t len)
         return false;
     const char *letter = memchr(letters, text[0], sizeof(letters));
     uint64_t source, number;
-    if (letter == NULL || !read_hex(text + 1, 8, &source) || !read_hex(text + 9, 8, &number) ||
-        !read_hex(text + 17, 16, &payload->time))
+    if (letter == NULL || !read_hex_number(text + 1, 8, &source) ||
+        !read_hex_number(text + 9, 8, &number) || !read_hex_number(text + 17, 16, &payload->time))
         return false;
     payload->kind = (enum source)(letter - letters);
     payload->source = (uint32_t)source;

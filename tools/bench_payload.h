@@ -1,17 +1,17 @@
 /*
- * What a push of the load generator carries, in ASCII, so that it travels in any frame and through
- * JSON as it is:
+ * The payload of a push of the load generator, in ASCII, so that it can be sent in any frame and
+ * embedded in JSON unchanged:
  *
  *    0 1        9        17               33                      size
  *   +-+--------+--------+----------------+-------------------------+
  *   |k| source | number | time           | filler: dots            |
  *   +-+--------+--------+----------------+-------------------------+
  *
- *   k        whom it is for: one user, a topic, all; or it is a client's request
+ *   k        the recipient: one user, a topic, all; or that it is a client's request
  *   source   the user's or topic's number, in hexadecimal like all that follows
- *   number   counts the pushes of this source from 0: what is lost, doubled or out of order shows
- *   time     at which it was to be sent, in ns (bench_now): not when it really was, so that a
- *            server that stalls the generator cannot hide it (coordinated omission)
+ *   number   number of the push among those of its source, from 0: reveals loss, duplicates,
+ * reordering time     when it was due, in ns (bench_now()), not when it was actually sent, so that
+ * a server that stalls the generator cannot hide it (coordinated omission)
  */
 #ifndef WSPUSHD_TOOLS_BENCH_PAYLOAD_H
 #define WSPUSHD_TOOLS_BENCH_PAYLOAD_H
@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(NAME, letter): where a message comes from. The first SOURCE_STREAMS are pushes. */
+/* The sources of messages: X(NAME, letter). The first SOURCE_STREAMS are pushes. */
 #define SOURCES(X) \
     X(USER, 'u')   \
     X(TOPIC, 't')  \
@@ -43,10 +43,10 @@ struct payload {
 
 enum { PAYLOAD_MIN = 1 + 8 + 8 + 16 };
 
-/* Writes `size` bytes, PAYLOAD_MIN at least. */
+/* Writes a payload of `size` bytes, at least PAYLOAD_MIN. */
 void payload_write(char *out, size_t size, const struct payload *payload);
 
-/* Reads one from the beginning of a text; false where there is none. */
+/* Reads a payload from the beginning of a text. Returns false if there is none. */
 bool payload_read(struct payload *payload, const char *text, size_t len);
 
 #endif

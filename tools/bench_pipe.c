@@ -1,7 +1,7 @@
 /*
- * Pipelined publishing: see the header. Bytes are read into one buffer, from which whole replies
- * are taken; a reply that is larger than the buffer ends the run, for it is no reply to a push.
- * What was under way on a connection that fails is unknown, so it counts as failed.
+ * Pipelined publishing: see the header. Bytes are read into one buffer, from which complete replies
+ * are taken; a reply larger than the buffer ends the run, because it cannot be a reply to a push.
+ * The fate of requests in flight on a failed connection is unknown, so they count as failed.
  */
 #include "tools/bench_pipe.h"
 
@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 enum {
-    OUT_MOST = 1 << 20,       /* bytes that may wait: beyond it the other side is the limit */
-    UNANSWERED_MOST = 100000, /* replies that may be due: they wait in the other side's memory */
+    OUT_MOST = 1 << 20,       /* pending output in bytes; beyond it the peer is the limit */
+    UNANSWERED_MOST = 100000, /* unanswered requests: their replies wait in the peer's memory */
     CONNECT_MS = 10000,
 };
 
@@ -80,8 +80,8 @@ const char *pipe_flush(struct pipe *pipe)
     return NULL;
 }
 
-/* Keeps what a server says is wrong, as text that may go to a terminal. */
-static void keep_error(char *error, size_t size, const struct medium_reply *reply)
+/* Stores the error text of a reply in printable form. */
+static void store_reply_error(char *error, size_t size, const struct medium_reply *reply)
 {
     const size_t len = reply->len < size - 1 ? reply->len : size - 1;
 
@@ -90,7 +90,7 @@ static void keep_error(char *error, size_t size, const struct medium_reply *repl
     error[len] = '\0';
 }
 
-static void count_reply(struct pipe *pipe, const struct medium_reply *reply)
+static void count_publish_reply(struct pipe *pipe, const struct medium_reply *reply)
 {
     struct publisher_board *board = &pipe->bench->board->publisher;
 
@@ -98,7 +98,7 @@ static void count_reply(struct pipe *pipe, const struct medium_reply *reply)
     board_add(&board->answered, 1);
     if (!reply->ok) {
         board_add(&board->failed, 1);
-        keep_error(board->error, sizeof(board->error), reply);
+        store_reply_error(board->error, sizeof(board->error), reply);
     } else if (reply->receivers > 0) {
         board_add(&board->receivers, (uint64_t)reply->receivers);
     } else if (reply->receivers == 0) {
@@ -106,8 +106,8 @@ static void count_reply(struct pipe *pipe, const struct medium_reply *reply)
     }
 }
 
-/* Takes the whole replies that are there. */
-static const char *take_replies(struct pipe *pipe)
+/* Takes all complete replies. Returns NULL, or a description of the error. */
+static const char *take_whole_replies(struct pipe *pipe)
 {
     size_t at = 0;
 
@@ -116,12 +116,12 @@ static const char *take_replies(struct pipe *pipe)
         const ssize_t used =
             pipe->bench->options->medium->get(&reply, pipe->in + at, pipe->in_len - at);
         if (used < 0)
-            return "the reply is not understood";
+            return "malformed reply";
         if (used == 0)
             break;
         if (pipe->unanswered == 0)
-            return "a reply to nothing";
-        count_reply(pipe, &reply);
+            return "a reply without a request";
+        count_publish_reply(pipe, &reply);
         at += (size_t)used;
     }
     memmove(pipe->in, pipe->in + at, pipe->in_len - at);
@@ -133,9 +133,9 @@ const char *pipe_read(struct pipe *pipe)
 {
     const ssize_t got = recv(pipe->fd, pipe->in + pipe->in_len, sizeof(pipe->in) - pipe->in_len, 0);
     if (got == 0)
-        return "the other side hung up";
+        return "the other side closed the connection";
     if (got == -1)
         return errno == EAGAIN || errno == EINTR ? NULL : strerror(errno);
     pipe->in_len += (size_t)got;
-    return take_replies(pipe);
+    return take_whole_replies(pipe);
 }

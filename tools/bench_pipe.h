@@ -1,6 +1,6 @@
 /*
- * One connection of the publisher: publications go out, replies come back in their order. It never
- * blocks; what does not fit into the socket waits in `out`.
+ * One connection of the publisher: requests are sent, replies arrive in order. It never blocks;
+ * what the socket does not take stays in `out`.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_PIPE_H
 #define WSPUSHD_TOOLS_BENCH_PIPE_H
@@ -17,27 +17,27 @@ struct pipe {
     const struct target *target; /* borrowed */
     int fd;
     struct buffer out;
-    uint64_t unanswered; /* publications without a reply */
+    uint64_t unanswered; /* requests without a reply */
     size_t in_len;
     char in[65536];
 };
 
-/* Connects, which may block. Returns NULL, or what is wrong. */
+/* Connects, which may block. Returns NULL, or a description of the error. */
 const char *pipe_open(struct pipe *pipe, const struct bench *bench, const struct target *target);
 void pipe_close(struct pipe *pipe);
 
-/* Connects again; what was not answered counts as failed. For a run that does something to the
- * server which ends connections of publishers, too. */
+/* Connects again; unanswered requests count as failed. For a run that does something to the server
+ * that also closes the publisher's connections. */
 const char *pipe_reopen(struct pipe *pipe);
 
-/* Whether it takes another publication now. */
+/* True if it accepts another request now. */
 bool pipe_has_room(const struct pipe *pipe);
 
-/* Appends a publication; pipe_flush sends it. */
+/* Appends a request; pipe_flush() sends it. */
 void pipe_publish(struct pipe *pipe, const char *channel, const char *message, size_t len);
 
-/* Sends what the socket takes; takes replies that are there, and counts them on the board. Both
- * return NULL, or what is wrong with the connection. */
+/* pipe_flush() sends what the socket takes; pipe_read() takes the available replies and counts them
+ * on the board. Both return NULL, or a description of the error. */
 const char *pipe_flush(struct pipe *pipe);
 const char *pipe_read(struct pipe *pipe);
 

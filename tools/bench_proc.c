@@ -1,8 +1,8 @@
 /*
- * Reading /proc. CPU time comes from the process's CPU clock (clock_getcpuclockid(3)), which counts
- * nanoseconds of all its threads, also of those that have ended; the ticks of /proc/PID/stat tell
- * only how it is parted into user and system. A process that ends while it is read counts as far as
- * it was read.
+ * Reads /proc. CPU time is read from the process's CPU clock (clock_getcpuclockid(3)), which counts
+ * nanoseconds of all its threads, including those that have ended; the ticks of /proc/PID/stat only
+ * give the ratio of user and system time. A process that ends while it is read counts as far as it
+ * was read.
  */
 #include "tools/bench_proc.h"
 
@@ -15,8 +15,8 @@
 
 #include "tools/bench_clock.h"
 
-/* The text of a file of /proc, cut at the buffer's end; false where it cannot be read. */
-static bool read_text(char *text, size_t size, const char *path)
+/* Reads a file of /proc, cut at the size of the buffer. Returns false if it cannot be read. */
+static bool read_proc_file(char *text, size_t size, const char *path)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL)
@@ -27,20 +27,21 @@ static bool read_text(char *text, size_t size, const char *path)
     return len > 0;
 }
 
-/* The number behind `name` in lines of "name   number". */
-static uint64_t number_of(const char *text, const char *name)
+/* Returns the number after `name` in lines of the form "name   number". */
+static uint64_t find_named_number(const char *text, const char *name)
 {
     const char *at = strstr(text, name);
     return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10);
 }
 
-/* The fields of /proc/PID/stat from the third on: behind the name, which may hold anything. */
-static bool read_stat(pid_t pid, unsigned long long field[static 53])
+/* Reads the fields of /proc/PID/stat from the third on: after the name, which may contain anything.
+ */
+static bool read_stat_fields(pid_t pid, unsigned long long field[static 53])
 {
     char path[64], text[1024];
 
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (!read_text(text, sizeof(text), path))
+    if (!read_proc_file(text, sizeof(text), path))
         return false;
     char *at = strrchr(text, ')');
     if (at == NULL || strlen(at) < 4)
@@ -54,14 +55,14 @@ static bool read_stat(pid_t pid, unsigned long long field[static 53])
 /* Numbers of the fields, proc(5). */
 enum { STAT_PPID = 4, STAT_UTIME = 14, STAT_STIME = 15, STAT_CUTIME = 16, STAT_CSTIME = 17 };
 
-static int by_age(const void *a, const void *b)
+static int compare_by_age(const void *a, const void *b)
 {
     const pid_t left = *(const pid_t *)a, right = *(const pid_t *)b;
     return left < right ? -1 : left > right;
 }
 
-/* All processes with their parents: pairs of (pid, parent), by pid. */
-static size_t list_processes(pid_t (*list)[2], size_t most)
+/* Lists all processes as pairs of (pid, parent), sorted by pid. */
+static size_t list_all_processes(pid_t (*list)[2], size_t most)
 {
     unsigned long long field[53];
     size_t count = 0;
@@ -70,17 +71,17 @@ static size_t list_processes(pid_t (*list)[2], size_t most)
         return 0;
     for (struct dirent *entry; (entry = readdir(proc)) != NULL && count < most;) {
         const pid_t pid = (pid_t)atoi(entry->d_name);
-        if (pid <= 0 || !read_stat(pid, field))
+        if (pid <= 0 || !read_stat_fields(pid, field))
             continue;
         list[count][0] = pid;
         list[count++][1] = (pid_t)field[STAT_PPID];
     }
     closedir(proc);
-    qsort(list, count, sizeof(*list), by_age);
+    qsort(list, count, sizeof(*list), compare_by_age);
     return count;
 }
 
-static bool in_tree(const struct tree *tree, pid_t pid)
+static bool is_in_tree(const struct tree *tree, pid_t pid)
 {
     for (size_t i = 0; i < tree->count; i++) {
         if (tree->pid[i] == pid)
@@ -89,7 +90,7 @@ static bool in_tree(const struct tree *tree, pid_t pid)
     return false;
 }
 
-static void tree_add(struct tree *tree, const pid_t process[2])
+static void add_tree_process(struct tree *tree, const pid_t process[2])
 {
     tree->pid[tree->count] = process[0];
     tree->parent[tree->count++] = process[1];
@@ -98,24 +99,24 @@ static void tree_add(struct tree *tree, const pid_t process[2])
 void tree_find(struct tree *tree, const pid_t *root, size_t roots)
 {
     static pid_t list[32768][2];
-    const size_t processes = list_processes(list, sizeof(list) / sizeof(list[0]));
+    const size_t processes = list_all_processes(list, sizeof(list) / sizeof(list[0]));
     bool more = true;
 
     tree->count = 0;
     for (size_t n = 0; n < roots; n++) {
         for (size_t i = 0; i < processes; i++) {
-            if (list[i][0] == root[n] && !in_tree(tree, root[n]))
-                tree_add(tree, list[i]);
+            if (list[i][0] == root[n] && !is_in_tree(tree, root[n]))
+                add_tree_process(tree, list[i]);
         }
     }
     tree->roots = tree->count;
-    /* Until nobody is found any more: a child may have a lower pid than its parent. */
+    /* Until no more are found: a child may have a lower pid than its parent. */
     while (more && tree->count > 0) {
         more = false;
         for (size_t i = 0; i < processes && tree->count < TREE_MAX; i++) {
-            if (in_tree(tree, list[i][0]) || !in_tree(tree, list[i][1]))
+            if (is_in_tree(tree, list[i][0]) || !is_in_tree(tree, list[i][1]))
                 continue;
-            tree_add(tree, list[i]);
+            add_tree_process(tree, list[i]);
             more = true;
         }
     }
@@ -137,7 +138,7 @@ pid_t tree_child(const struct tree *tree, size_t n)
     return 0;
 }
 
-static uint64_t cpu_of(pid_t pid)
+static uint64_t read_cpu_time(pid_t pid)
 {
     clockid_t id;
     struct timespec spent;
@@ -147,19 +148,19 @@ static uint64_t cpu_of(pid_t pid)
     return (uint64_t)spent.tv_sec * BENCH_S + (uint64_t)spent.tv_nsec;
 }
 
-static void add_memory(struct usage *usage, pid_t pid)
+static void add_process_memory(struct usage *usage, pid_t pid)
 {
     char path[64], text[4096];
 
     snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
-    if (!read_text(text, sizeof(text), path))
+    if (!read_proc_file(text, sizeof(text), path))
         return;
-    usage->anonymous += number_of(text, "Pss_Anon:") * 1024;
-    usage->shared += number_of(text, "Pss_Shmem:") * 1024;
+    usage->anonymous += find_named_number(text, "Pss_Anon:") * 1024;
+    usage->shared += find_named_number(text, "Pss_Shmem:") * 1024;
 }
 
-/* The context switches of all threads. */
-static void add_switches(struct usage *usage, pid_t pid)
+/* Adds the context switches of all threads. */
+static void add_context_switches(struct usage *usage, pid_t pid)
 {
     char path[320], text[4096];
 
@@ -169,18 +170,18 @@ static void add_switches(struct usage *usage, pid_t pid)
         return;
     for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
         snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, entry->d_name);
-        if (entry->d_name[0] != '.' && read_text(text, sizeof(text), path))
-            usage->switches += number_of(text, "\nvoluntary_ctxt_switches:");
+        if (entry->d_name[0] != '.' && read_proc_file(text, sizeof(text), path))
+            usage->switches += find_named_number(text, "\nvoluntary_ctxt_switches:");
     }
     closedir(tasks);
 }
 
-static void add_process(struct usage *usage, pid_t pid, bool is_root, bool memory)
+static void add_process_usage(struct usage *usage, pid_t pid, bool is_root, bool memory)
 {
     const uint64_t tick = BENCH_S / (uint64_t)sysconf(_SC_CLK_TCK);
     unsigned long long field[53];
 
-    if (!read_stat(pid, field))
+    if (!read_stat_fields(pid, field))
         return;
     usage->user += field[STAT_UTIME] * tick;
     usage->system += field[STAT_STIME] * tick;
@@ -189,18 +190,18 @@ static void add_process(struct usage *usage, pid_t pid, bool is_root, bool memor
         usage->user += field[STAT_CUTIME] * tick;
         usage->system += field[STAT_CSTIME] * tick;
     }
-    add_switches(usage, pid);
+    add_context_switches(usage, pid);
     if (memory)
-        add_memory(usage, pid);
+        add_process_memory(usage, pid);
 }
 
 void usage_read(struct usage *usage, const struct tree *tree, bool memory)
 {
     *usage = (struct usage){0};
     for (size_t i = 0; i < tree->count; i++)
-        usage->cpu += cpu_of(tree->pid[i]);
+        usage->cpu += read_cpu_time(tree->pid[i]);
     for (size_t i = 0; i < tree->count; i++)
-        add_process(usage, tree->pid[i], i < tree->roots, memory);
+        add_process_usage(usage, tree->pid[i], i < tree->roots, memory);
 }
 
 void machine_read(struct machine *machine)
@@ -210,15 +211,15 @@ void machine_read(struct machine *machine)
     char text[8192];
 
     *machine = (struct machine){0};
-    if (read_text(text, sizeof(text), "/proc/stat") &&
+    if (read_proc_file(text, sizeof(text), "/proc/stat") &&
         sscanf(text, "cpu %llu %llu %llu %*u %*u %llu %llu", &user, &nice, &system, &irq,
                &softirq) == 5)
         machine->busy = (user + nice + system + irq + softirq) * tick;
-    if (read_text(text, sizeof(text), "/proc/meminfo"))
-        machine->kernel = number_of(text, "\nSlab:") * 1024;
-    if (read_text(text, sizeof(text), "/proc/net/sockstat")) {
+    if (read_proc_file(text, sizeof(text), "/proc/meminfo"))
+        machine->kernel = find_named_number(text, "\nSlab:") * 1024;
+    if (read_proc_file(text, sizeof(text), "/proc/net/sockstat")) {
         const char *tcp = strstr(text, "\nTCP:");
         if (tcp != NULL) /* "mem" counts pages */
-            machine->kernel += number_of(tcp, " mem ") * (uint64_t)sysconf(_SC_PAGESIZE);
+            machine->kernel += find_named_number(tcp, " mem ") * (uint64_t)sysconf(_SC_PAGESIZE);
     }
 }

@@ -6,7 +6,7 @@
 #include "tools/bench_target.h"
 
 /* Publishes as the mode says from PHASE_RUN to PHASE_DRAIN, waits for the replies, and returns at
- * PHASE_END; with an error on the board and false where it cannot go on. */
+ * PHASE_END. Returns false, with an error on the board, if it cannot continue. */
 bool publisher_run(const struct bench *bench, const struct target *target);
 
 #endif

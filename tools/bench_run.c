@@ -1,11 +1,11 @@
 /*
- * The main process of a run: it has the publisher and the swarms forked, gives the orders on the
- * board, takes samples, does to the server what the mode says, and puts the result together when
- * the others have ended. It holds no client and publishes nothing, so that what it does disturbs
- * nobody.
+ * The main process of a run: starts the publisher and the swarms, writes the orders on the board,
+ * takes samples, does to the server what the mode says, and computes the result when the other
+ * processes have ended. It holds no client and publishes nothing, so that its work does not disturb
+ * the measurement.
  *
- * A child that dies ends the run without a result. If the main process dies, the children are
- * killed by the kernel.
+ * If a child dies, the run ends without a result. If the main process dies, the kernel kills the
+ * children.
  */
 #include "tools/bench_run.h"
 
@@ -26,9 +26,9 @@
 #include "tools/bench_stall.h"
 
 enum {
-    LOOK_NS = 2 * BENCH_MS, /* between two looks at the board */
-    SPARE_FDS = 64,         /* of a process, beside its clients */
-    MEMORY_MS = 1000,       /* until memory is looked at (idle) */
+    LOOK_NS = 2 * BENCH_MS, /* interval between two looks at the board */
+    SPARE_FDS = 64,         /* descriptors of a process besides its clients' */
+    MEMORY_MS = 1000,       /* time before memory is measured (idle) */
 };
 
 static volatile sig_atomic_t stopped;
@@ -46,8 +46,8 @@ struct run {
     struct progress progress;
 };
 
-static bool complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static bool complain(const char *format, ...)
+static bool print_run_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static bool print_run_error(const char *format, ...)
 {
     va_list args;
 
@@ -62,16 +62,16 @@ static bool complain(const char *format, ...)
 /* --- beginning ---------------------------------------------------------------------------------
  */
 
-static bool raise_descriptors(uint32_t wanted)
+static bool raise_descriptor_limit(uint32_t wanted)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-        return complain("descriptors: %s", strerror(errno));
+        return print_run_error("descriptors: %s", strerror(errno));
     if (limit.rlim_max < wanted)
-        return complain("%u descriptors are needed in each process, %llu are allowed: take more "
-                        "--processes",
-                        wanted, (unsigned long long)limit.rlim_max);
+        return print_run_error("each process needs %u descriptors, but %llu are allowed: use more "
+                               "--processes",
+                               wanted, (unsigned long long)limit.rlim_max);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     return true;
@@ -80,37 +80,37 @@ static bool raise_descriptors(uint32_t wanted)
 /* --- time --------------------------------------------------------------------------------------
  */
 
-/* Sleeps a little, shows how it goes; false where a child has died. */
-static bool look(struct run *run)
+/* Sleeps briefly and shows the progress. Returns false if a child has died. */
+static bool watch_run_progress(struct run *run)
 {
     nanosleep(&(struct timespec){0, LOOK_NS}, NULL);
     progress_show(&run->progress);
     return children_well(&run->children);
 }
 
-/* Until that time, or until a signal asks to stop. */
-static bool wait_until(struct run *run, uint64_t until)
+/* Waits until a time, or until a signal asks to stop. Returns false if a child has died. */
+static bool wait_until_time(struct run *run, uint64_t until)
 {
     while (bench_now() < until && !stopped) {
-        if (!look(run))
+        if (!watch_run_progress(run))
             return false;
     }
     return true;
 }
 
-static bool wait_ms(struct run *run, uint64_t ms)
+static bool wait_milliseconds(struct run *run, uint64_t ms)
 {
-    return wait_until(run, bench_now() + ms * BENCH_MS);
+    return wait_until_time(run, bench_now() + ms * BENCH_MS);
 }
 
-static void set_phase(struct run *run, enum phase phase, const char *name)
+static void set_run_phase(struct run *run, enum phase phase, const char *name)
 {
     run->progress.phase = name;
     atomic_store_explicit(&run->bench.board->phase, (uint32_t)phase, memory_order_release);
 }
 
-/* What takes long comes first, so that the server's CPU and the counts are of one moment. */
-static void take_sample(struct run *run, struct sample *sample, bool memory)
+/* The slow parts come first, so that the server's CPU and the counters belong to one moment. */
+static void take_usage_sample(struct run *run, struct sample *sample, bool memory)
 {
     static struct tree server, tree;
     const struct options *options = run->bench.options;
@@ -129,8 +129,8 @@ static void take_sample(struct run *run, struct sample *sample, bool memory)
     usage_read(&sample->server, &server, memory);
 }
 
-/* Begins to count system calls, where that is asked for. */
-static void count_calls(struct run *run)
+/* Starts to count system calls, if requested. */
+static void start_call_counting(struct run *run)
 {
     const struct options *options = run->bench.options;
 
@@ -141,14 +141,14 @@ static void count_calls(struct run *run)
 /* --- the run -----------------------------------------------------------------------------------
  */
 
-/* Whether the connections are what is measured. */
-static bool connects_only(const struct mode *mode)
+/* True if the connections are what is measured. */
+static bool mode_connects_only(const struct mode *mode)
 {
     return strcmp(mode->name, "connect") == 0;
 }
 
 /* Returns why a swarm's clients are refused for good, or NULL. */
-static const char *find_denial(const struct bench *bench)
+static const char *find_client_denial(const struct bench *bench)
 {
     for (uint32_t i = 0; i < bench->swarms; i++) {
         const struct swarm_board *swarm = &bench->board->swarm[i];
@@ -159,7 +159,7 @@ static const char *find_denial(const struct bench *bench)
 }
 
 /* Connects the clients below `wanted`, and waits until all of them are ready. */
-static bool connect_clients(struct run *run, uint32_t wanted)
+static bool connect_wanted_clients(struct run *run, uint32_t wanted)
 {
     struct board *board = run->bench.board;
     uint64_t ready = 0, moved_at = bench_now();
@@ -167,54 +167,55 @@ static bool connect_clients(struct run *run, uint32_t wanted)
     run->progress.phase = "connecting";
     atomic_store_explicit(&board->wanted, wanted, memory_order_relaxed);
     while (ready < wanted) {
-        if (!look(run))
+        if (!watch_run_progress(run))
             return false;
         const struct swarm_sums sums = board_sums(&run->bench);
         const uint64_t now = bench_now();
         if (sums.ready != ready)
             moved_at = now;
         ready = sums.ready;
-        const char *denied = find_denial(&run->bench);
+        const char *denied = find_client_denial(&run->bench);
         if (denied != NULL)
-            return complain("the clients are refused, and would be again: %s", denied);
+            return print_run_error("the clients are refused for good: %s", denied);
         if (stopped || now - moved_at > run->bench.options->patience * BENCH_MS) {
             const char *error = board->swarm[0].error;
-            return complain("only %llu of %u clients became ready: %s", (unsigned long long)ready,
-                            wanted, error[0] != '\0' ? error : "the server does not answer");
+            return print_run_error("only %llu of %u clients became ready: %s",
+                                   (unsigned long long)ready, wanted,
+                                   error[0] != '\0' ? error : "the server does not answer");
         }
     }
     return true;
 }
 
-/* Connects everybody; in two steps where the memory of a connection is asked for. */
-static bool connect_all(struct run *run)
+/* Connects all clients, in two steps if the memory of a connection is measured. */
+static bool connect_all_clients(struct run *run)
 {
     struct result *result = run->result;
 
-    if (connects_only(run->bench.mode))
-        count_calls(run);
-    take_sample(run, &result->empty, true);
+    if (mode_connects_only(run->bench.mode))
+        start_call_counting(run);
+    take_usage_sample(run, &result->empty, true);
     if (result->first > 0) {
-        if (!connect_clients(run, result->first) || !wait_ms(run, MEMORY_MS))
+        if (!connect_wanted_clients(run, result->first) || !wait_milliseconds(run, MEMORY_MS))
             return false;
-        take_sample(run, &result->half, true);
+        take_usage_sample(run, &result->half, true);
     }
-    if (!connect_clients(run, result->users))
+    if (!connect_wanted_clients(run, result->users))
         return false;
-    take_sample(run, &result->full, false); /* at once: what the storm has cost */
+    take_usage_sample(run, &result->full, false); /* immediately: the cost of the storm */
     run->progress.phase = "settling";
-    if (!wait_ms(run, run->bench.options->settle + (result->first > 0 ? MEMORY_MS : 0)))
+    if (!wait_milliseconds(run, run->bench.options->settle + (result->first > 0 ? MEMORY_MS : 0)))
         return false;
-    struct sample settled; /* and what they take, once they are quiet */
-    take_sample(run, &settled, true);
+    struct sample settled; /* and the memory they use once they are quiet */
+    take_usage_sample(run, &settled, true);
     result->full.machine.kernel = settled.machine.kernel;
     result->full.server.anonymous = settled.server.anonymous;
     result->full.server.shared = settled.server.shared;
     return true;
 }
 
-/* Does to the server what the mode says, and notes when. */
-static bool do_event(struct run *run, uint32_t number)
+/* Does to the server what the mode says, and records the time. */
+static bool cause_server_event(struct run *run, uint32_t number)
 {
     static struct tree tree;
     const pid_t server = run->bench.options->server[0];
@@ -225,34 +226,34 @@ static bool do_event(struct run *run, uint32_t number)
         tree_find(&tree, &server, 1);
         pid = tree_child(&tree, number);
         if (pid == 0)
-            return complain("process %d has no worker to kill", server);
+            return print_run_error("process %d has no worker to kill", server);
     }
-    /* First the mark, then the deed: what arrives from here on belongs to it. */
+    /* First the mark, then the event: everything that arrives from now on belongs to it. */
     run->result->event[number].at = bench_now();
     atomic_store_explicit(&run->bench.board->events, number + 1, memory_order_release);
     const int signals[] = {
         [EVENT_KILL] = SIGKILL, [EVENT_RELOAD] = SIGHUP, [EVENT_UPGRADE] = SIGUSR2};
     if (event != EVENT_PAUSE && kill(pid, signals[event]) == -1)
-        return complain("kill %d: %s", pid, strerror(errno));
+        return print_run_error("kill %d: %s", pid, strerror(errno));
     run->result->events = number + 1;
     return true;
 }
 
-/* The events of a run, evenly from its beginning; then a last interval. */
-static bool do_events(struct run *run, uint64_t from)
+/* Causes the events of a run at equal intervals, then waits for one more interval. */
+static bool cause_all_events(struct run *run, uint64_t from)
 {
     const struct options *options = run->bench.options;
 
     for (uint32_t i = 0; i < options->events && !stopped; i++) {
-        if (!wait_until(run, from + i * options->every * BENCH_MS))
+        if (!wait_until_time(run, from + i * options->every * BENCH_MS))
             return false;
-        if (!stopped && !do_event(run, i))
+        if (!stopped && !cause_server_event(run, i))
             return false;
     }
-    return wait_ms(run, options->every);
+    return wait_milliseconds(run, options->every);
 }
 
-static bool measure(struct run *run)
+static bool measure_run(struct run *run)
 {
     const struct options *options = run->bench.options;
     struct board *board = run->bench.board;
@@ -260,23 +261,23 @@ static bool measure(struct run *run)
     const bool events = run->bench.mode->event != EVENT_NONE;
 
     atomic_store_explicit(&board->measured_from, from, memory_order_relaxed);
-    set_phase(run, PHASE_RUN, "warming up");
-    if (!wait_until(run, from))
+    set_run_phase(run, PHASE_RUN, "warming up");
+    if (!wait_until_time(run, from))
         return false;
-    count_calls(run);
+    start_call_counting(run);
     run->progress.phase = "measuring";
-    take_sample(run, &run->result->began, false);
-    /* From now, not from when it was to begin: on a busy machine that may be long ago. */
+    take_usage_sample(run, &run->result->began, false);
+    /* From now, not from when it should have started: on a busy machine that may be long ago. */
     const uint64_t now = run->result->began.at;
-    const bool ok =
-        events ? do_events(run, now) : wait_until(run, now + options->seconds * BENCH_MS);
+    const bool ok = events ? cause_all_events(run, now)
+                           : wait_until_time(run, now + options->seconds * BENCH_MS);
     run->result->stopped = bench_now();
     atomic_store_explicit(&board->stop_at, run->result->stopped, memory_order_relaxed);
     return ok;
 }
 
-/* Whether all that was published has been answered and has arrived where it must. */
-static bool all_there(const struct run *run)
+/* True if all that was published has been answered and has arrived. */
+static bool has_all_arrived(const struct run *run)
 {
     const struct publisher_board *publisher = &run->bench.board->publisher;
     const struct swarm_sums sums = board_sums(&run->bench);
@@ -285,14 +286,14 @@ static bool all_there(const struct run *run)
            sums.accepted + sums.rejected >= sums.requests;
 }
 
-/* Waits for what is under way, until nothing has come for --drain. */
-static bool drain(struct run *run)
+/* Waits for what is in flight, until nothing has arrived for --drain. */
+static bool drain_run(struct run *run)
 {
     uint64_t seen = 0, moved_at = bench_now();
 
-    set_phase(run, PHASE_DRAIN, "draining");
-    while (!all_there(run)) {
-        if (!look(run))
+    set_run_phase(run, PHASE_DRAIN, "draining");
+    while (!has_all_arrived(run)) {
+        if (!watch_run_progress(run))
             return false;
         const struct swarm_sums sums = board_sums(&run->bench);
         const uint64_t now = bench_now(), sum = sums.deliveries + sums.accepted + sums.rejected;
@@ -305,27 +306,27 @@ static bool drain(struct run *run)
     return true;
 }
 
-static bool conduct(struct run *run)
+static bool conduct_whole_run(struct run *run)
 {
-    if (!children_start(&run->children) || !connect_all(run))
+    if (!children_start(&run->children) || !connect_all_clients(run))
         return false;
-    if (connects_only(run->bench.mode)) {
+    if (mode_connects_only(run->bench.mode)) {
         run->result->began = run->result->empty;
         run->result->ended = run->result->full;
         run->result->stopped = run->result->full.at;
-    } else if (!measure(run) || !drain(run)) {
+    } else if (!measure_run(run) || !drain_run(run)) {
         return false;
     } else {
-        take_sample(run, &run->result->ended, false);
+        take_usage_sample(run, &run->result->ended, false);
     }
-    set_phase(run, PHASE_END, "ending");
+    set_run_phase(run, PHASE_END, "ending");
     return children_end(&run->children);
 }
 
 /* --- the result --------------------------------------------------------------------------------
  */
 
-static void collect_event(const struct run *run, struct event_result *event, uint32_t number)
+static void collect_event_result(const struct run *run, struct event_result *event, uint32_t number)
 {
     for (uint32_t i = 0; i < run->bench.swarms; i++) {
         const struct event_mark *mark = &run->bench.board->swarm[i].event[number];
@@ -339,7 +340,7 @@ static void collect_event(const struct run *run, struct event_result *event, uin
     event->stall = stall_of(&run->bench, number);
 }
 
-static void collect(const struct run *run)
+static void collect_run_result(const struct run *run)
 {
     struct result *result = run->result;
     const struct board *board = run->bench.board;
@@ -360,18 +361,18 @@ static void collect(const struct run *run)
                      board->swarm[i].error);
     }
     for (uint32_t i = 0; i < result->events; i++)
-        collect_event(run, &result->event[i], i);
+        collect_event_result(run, &result->event[i], i);
     const struct swarm_sums *sums = &result->clients;
     result->lost = sums->expected > sums->settled ? sums->expected - sums->settled : 0;
     result->unanswered = sums->requests - sums->accepted - sums->rejected;
 }
 
-static uint64_t or_default(uint64_t option, uint64_t other)
+static uint64_t option_or_default(uint64_t option, uint64_t other)
 {
     return option == OPTION_UNSET ? other : option;
 }
 
-static bool prepare(struct run *run, const struct options *options, const struct mode *mode)
+static bool prepare_run(struct run *run, const struct options *options, const struct mode *mode)
 {
     struct bench *bench = &run->bench;
     const bool idle = strcmp(mode->name, "idle") == 0;
@@ -381,19 +382,19 @@ static bool prepare(struct run *run, const struct options *options, const struct
     bench->users = (uint32_t)options->connections;
     bench->topics = (uint32_t)options->topics;
     bench->swarms = (uint32_t)options->processes;
-    bench->rate = or_default(options->rate, mode->rate);
-    bench->window = or_default(options->window, mode->window);
+    bench->rate = option_or_default(options->rate, mode->rate);
+    bench->window = option_or_default(options->window, mode->window);
     *run->result = (struct result){.mode = mode,
                                    .users = bench->users,
                                    .rate = bench->rate,
                                    .window = bench->window,
-                                   .no_calls = "not asked for"};
+                                   .no_calls = "not requested"};
     if (idle)
-        run->result->first = (uint32_t)or_default(options->first, (bench->users + 9) / 10);
-    if (!raise_descriptors(bench->users / bench->swarms + SPARE_FDS))
+        run->result->first = (uint32_t)option_or_default(options->first, (bench->users + 9) / 10);
+    if (!raise_descriptor_limit(bench->users / bench->swarms + SPARE_FDS))
         return false;
     if (!board_open(bench))
-        return complain("shared memory: %s", strerror(errno));
+        return print_run_error("shared memory: %s", strerror(errno));
     progress_begin(&run->progress, bench);
     return true;
 }
@@ -404,14 +405,14 @@ bool run_mode(struct result *result, const struct options *options, const struct
     struct run run = {.result = result,
                       .children = {.clients_to = clients_to, .publish_to = publish_to}};
 
-    if (!prepare(&run, options, mode))
+    if (!prepare_run(&run, options, mode))
         return false;
     run.children.bench = &run.bench;
-    const bool ok = conduct(&run);
+    const bool ok = conduct_whole_run(&run);
     progress_end(&run.progress);
     children_kill(&run.children);
     if (ok)
-        collect(&run);
+        collect_run_result(&run);
     calls_close(&run.calls);
     board_close(&run.bench);
     return ok;

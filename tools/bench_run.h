@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is sampled at those moments. */
+/* A sample at one of those moments. */
 struct sample {
     uint64_t at; /* ns */
     struct usage server, redis, own;
@@ -25,12 +25,12 @@ struct sample {
     uint64_t calls;
 };
 
-/* What became of the clients after one event, of all swarms together. */
+/* The effect of one event on the clients, over all swarms. */
 struct event_result {
     uint64_t at;       /* ns: when it happened */
-    uint64_t worst;    /* ns: the longest that a push took from then until the next event */
-    uint64_t stall;    /* ns: the longest that the machine stood still in it; UINT64_MAX: unknown */
-    uint64_t back;     /* ns from it until the last client that it closed was ready again */
+    uint64_t worst;    /* ns: the longest latency of a push from then until the next event */
+    uint64_t stall;    /* ns: the longest stall of the machine in that time; UINT64_MAX: unknown */
+    uint64_t back;     /* ns until the last client that it disconnected was ready again */
     uint32_t closed;   /* clients that the server closed */
     uint32_t returned; /* of them, ready again */
 };
@@ -40,7 +40,7 @@ struct result {
     uint32_t users, first;
     uint64_t rate, window;
     struct sample empty, half, full, began, ended; /* half: with the first connections */
-    uint64_t stopped;          /* ns: when nothing more was due; what is missing is waited for */
+    uint64_t stopped;          /* ns: when nothing more was due; missing messages are waited for */
     struct swarm_sums clients; /* at the very end */
     uint64_t published, answered, receivers, nobody, failed;
     uint64_t lost, unanswered;
@@ -52,22 +52,21 @@ struct result {
     char publish_error[160];
 };
 
-/* Runs a mode. False where there is no result, and then it has said why on stderr. */
+/* Runs a mode. Returns false if there is no result, after printing the reason on stderr. */
 bool run_mode(struct result *result, const struct options *options, const struct mode *mode,
               const struct target *clients_to, const struct target *publish_to);
 
-/* Asks the run to stop measuring and to report what there is: for a signal handler. */
+/* Asks the run to stop measuring and to report what it has. May be called from a signal handler. */
 void run_stop(void);
 
-/* Whether the result is one that nobody need worry about: nothing lost, nothing out of order,
- * nothing foreign, nothing twice (but for a kill, after which that may be), nobody closed (unless
- * something was done to the server). */
+/* True if the result shows no fault: nothing lost, reordered, misdelivered or duplicated (a kill
+ * may cause duplicates), no client closed (unless something was done to the server). */
 bool result_good(const struct result *result);
 
-/* Seconds that were measured. */
+/* Returns the measured time in seconds. */
 double result_seconds(const struct result *result);
 
-/* Deliveries, or answers to requests, that were measured. */
+/* Returns the number of deliveries, or answers to requests, that were measured. */
 uint64_t result_deliveries(const struct result *result);
 
 #endif

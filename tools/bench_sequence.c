@@ -1,6 +1,6 @@
 /*
- * Numbers of pushes as they arrive: see the header. One that comes too early is no fault of its
- * own: those that it has overtaken are late when they come, and lost when they do not.
+ * Numbers of pushes as they arrive: see the header. A push that overtakes others is not at fault:
+ * those that it has overtaken are late if they arrive, and lost if they do not.
  */
 #include "tools/bench_sequence.h"
 
@@ -8,8 +8,8 @@
 
 enum { WINDOW = 64 };
 
-/* Moves the window on, so that `number` is its newest. */
-static void move_on(struct sequence *sequence, uint32_t number)
+/* Moves the window so that `number` is its newest. */
+static void move_sequence_window(struct sequence *sequence, uint32_t number)
 {
     const uint32_t steps = number - sequence->next + 1;
     sequence->seen = steps < WINDOW ? sequence->seen << steps : 0;
@@ -20,7 +20,7 @@ static void move_on(struct sequence *sequence, uint32_t number)
 enum arrival sequence_take(struct sequence *sequence, uint32_t number)
 {
     if (number >= sequence->next) {
-        move_on(sequence, number);
+        move_sequence_window(sequence, number);
         sequence->distinct++;
         return ARRIVAL_FIRST;
     }

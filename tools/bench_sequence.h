@@ -1,30 +1,30 @@
 /*
- * What a client has received of one numbered source: what came in order, late or twice, and so what
- * is missing.
+ * What a client has received from one numbered source: what arrived in order, late or twice, and so
+ * what is missing.
  *
  *   seen    bit 0 is for number next - 1, bit 1 for next - 2, ...: which of the last 64 have come
  *
  *            ... 1 1 1 0 1 | next
- *                      └── has not come (yet)
+ *                      └── has not arrived (yet)
  *
- * What comes 64 numbers late or later cannot be told from what comes twice, and counts as that: the
- * one that never came is then counted as lost as well.
+ * A push that is 64 or more numbers late cannot be distinguished from a duplicate, and counts as
+ * one: it is then also counted as lost.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_SEQUENCE_H
 #define WSPUSHD_TOOLS_BENCH_SEQUENCE_H
 
 #include <stdint.h>
 
-/* All zero is one of which nothing was received. */
+/* All zero: nothing was received. */
 struct sequence {
     uint64_t seen;
-    uint32_t next;     /* one more than the highest number received */
-    uint32_t distinct; /* different numbers received: what is sent beyond these is lost */
+    uint32_t next;     /* 1 + the highest number received */
+    uint32_t distinct; /* different numbers received: the others are lost */
 };
 
 enum arrival {
-    ARRIVAL_FIRST,   /* not received before, and none after it */
-    ARRIVAL_LATE,    /* not received before, but one after it: out of order */
+    ARRIVAL_FIRST,   /* not received before, and no later one either */
+    ARRIVAL_LATE,    /* not received before, but a later one was: out of order */
     ARRIVAL_DOUBLED, /* received before */
 };
 

@@ -1,13 +1,13 @@
 /*
- * A swarm: one process with the clients of every S-th user, one epoll loop. In each turn it does
+ * A swarm: one process with the clients of every S-th user and one epoll loop. Each turn handles
  * what is due by the clock (connections, clients that leave, requests), waits until a socket is
- * ready or the next thing is due, and reads what has come.
+ * ready or the next item is due, and reads what has arrived.
  *
- * Connections are due when they are wanted, or by --connect-rate; their time until ready counts
- * from then, also while they wait for --connect-window.
+ * Connections are due when they are wanted, or by --connect-rate. The time until ready counts from
+ * then, including a wait for --connect-window.
  *
- * Several swarms are needed because a process may have no more than so many descriptors, and so
- * that the clients are not slower than the server.
+ * Several swarms are needed because the descriptors of a process are limited, and so that the
+ * clients are not slower than the server.
  */
 #include "tools/bench_swarm.h"
 
@@ -29,7 +29,7 @@ enum {
     PATIENCE_NS_MS = 10000,  /* for a handshake, and for the answer to a close frame */
 };
 
-/* Something that happens so many times a second. */
+/* Something that happens at a fixed rate. */
 struct pace {
     double each; /* ns between two; 0: never */
     uint64_t began, count;
@@ -39,47 +39,47 @@ struct loop {
     struct swarm swarm;
     struct pace connect, churn, request;
     uint32_t begun;                    /* clients that were wanted so far */
-    uint32_t next_churn, next_request; /* whose turn it is */
+    uint32_t next_churn, next_request; /* the next client to leave, to send a request */
     uint64_t scanned_at;
-    bool drained; /* the last turn read all that there was */
+    bool drained; /* the last turn read everything available */
 };
 
-static uint64_t pace_due(const struct pace *pace)
+static uint64_t next_due_time(const struct pace *pace)
 {
     return pace->each > 0 ? pace->began + (uint64_t)((double)pace->count * pace->each) : UINT64_MAX;
 }
 
-/* Clients of this swarm whose numbers are below `users`. */
-static uint32_t share_of(const struct swarm *swarm, uint32_t users)
+/* Returns how many clients of this swarm have numbers below `users`. */
+static uint32_t count_own_clients(const struct swarm *swarm, uint32_t users)
 {
     const uint32_t swarms = swarm->bench->swarms;
     return users > swarm->index ? (users - swarm->index - 1) / swarms + 1 : 0;
 }
 
-static void connect_wanted(struct loop *loop, uint64_t now)
+static void queue_wanted_clients(struct loop *loop, uint64_t now)
 {
     struct swarm *swarm = &loop->swarm;
     const uint32_t wanted =
         atomic_load_explicit(&swarm->bench->board->wanted, memory_order_relaxed);
 
-    for (; loop->begun < share_of(swarm, wanted); loop->begun++) {
+    for (; loop->begun < count_own_clients(swarm, wanted); loop->begun++) {
         if (loop->connect.began == 0)
             loop->connect.began = now;
-        const uint64_t due = loop->connect.each > 0 ? pace_due(&loop->connect) : now;
+        const uint64_t due = loop->connect.each > 0 ? next_due_time(&loop->connect) : now;
         loop->connect.count++;
         client_due(swarm, &swarm->client[loop->begun], due);
     }
 }
 
-static uint32_t connect_window(const struct swarm *swarm)
+static uint32_t own_connect_window(const struct swarm *swarm)
 {
     const uint64_t window = swarm->bench->options->connect_window / swarm->bench->swarms;
     return window > 0 ? (uint32_t)window : 1;
 }
 
-static void connect_due(struct swarm *swarm, uint64_t now)
+static void connect_due_clients(struct swarm *swarm, uint64_t now)
 {
-    while (swarm->due_count > 0 && swarm->connecting < connect_window(swarm)) {
+    while (swarm->due_count > 0 && swarm->connecting < own_connect_window(swarm)) {
         struct client *client = &swarm->client[swarm->due[swarm->due_first]];
         if (client->since > now)
             return;
@@ -89,9 +89,9 @@ static void connect_due(struct swarm *swarm, uint64_t now)
     }
 }
 
-/* The next ready client from *next on that is (or is not) one that comes and goes; NULL where there
- * is none. */
-static struct client *next_ready(struct swarm *swarm, uint32_t *next, bool any)
+/* Returns the next ready client from *next on that comes and goes (or, if `any`, any ready client);
+ * NULL if there is none. */
+static struct client *find_next_ready(struct swarm *swarm, uint32_t *next, bool any)
 {
     for (uint32_t tried = 0; tried < swarm->clients; tried++) {
         struct client *client = &swarm->client[*next];
@@ -103,19 +103,19 @@ static struct client *next_ready(struct swarm *swarm, uint32_t *next, bool any)
     return NULL;
 }
 
-static void leave_due(struct loop *loop, uint64_t now)
+static void start_due_leaves(struct loop *loop, uint64_t now)
 {
     struct swarm *swarm = &loop->swarm;
 
-    while (pace_due(&loop->churn) <= now) {
-        struct client *client = next_ready(swarm, &loop->next_churn, false);
+    while (next_due_time(&loop->churn) <= now) {
+        struct client *client = find_next_ready(swarm, &loop->next_churn, false);
         loop->churn.count++;
         if (client != NULL)
             client_leave(swarm, client);
     }
 }
 
-static void close_left(struct swarm *swarm)
+static void close_finished_leaves(struct swarm *swarm)
 {
     uint32_t kept = 0;
 
@@ -128,13 +128,13 @@ static void close_left(struct swarm *swarm)
     swarm->leaving_count = kept;
 }
 
-/* Sends one request; false where nobody may. */
-static bool ask(struct loop *loop, uint64_t due)
+/* Sends one request. Returns false if no client may send one. */
+static bool send_one_request(struct loop *loop, uint64_t due)
 {
     struct swarm *swarm = &loop->swarm;
 
     for (uint32_t tried = 0; tried < swarm->clients; tried++) {
-        struct client *client = next_ready(swarm, &loop->next_request, true);
+        struct client *client = find_next_ready(swarm, &loop->next_request, true);
         if (client == NULL)
             return false;
         if (client_ask(swarm, client, due))
@@ -143,7 +143,7 @@ static bool ask(struct loop *loop, uint64_t due)
     return false;
 }
 
-static void ask_due(struct loop *loop, uint64_t now, uint64_t stop_at)
+static void send_due_requests(struct loop *loop, uint64_t now, uint64_t stop_at)
 {
     const struct bench *bench = loop->swarm.bench;
 
@@ -151,19 +151,19 @@ static void ask_due(struct loop *loop, uint64_t now, uint64_t stop_at)
         return;
     if (bench->rate == 0) {
         const uint64_t window = bench->window / bench->swarms + 1;
-        while (loop->swarm.unanswered < window && ask(loop, bench_now()))
+        while (loop->swarm.unanswered < window && send_one_request(loop, bench_now()))
             ;
         return;
     }
-    for (uint64_t due; (due = pace_due(&loop->request)) <= now && due < stop_at;) {
-        if (!ask(loop, due))
-            return; /* it stays due */
+    for (uint64_t due; (due = next_due_time(&loop->request)) <= now && due < stop_at;) {
+        if (!send_one_request(loop, due))
+            return; /* it remains due */
         loop->request.count++;
     }
 }
 
-/* What hangs ends. Once a second. */
-static void scan(struct loop *loop, uint64_t now)
+/* Gives up handshakes that take too long. Runs once a second. */
+static void give_up_slow_handshakes(struct loop *loop, uint64_t now)
 {
     struct swarm *swarm = &loop->swarm;
     const uint64_t patience = (uint64_t)PATIENCE_NS_MS * BENCH_MS;
@@ -180,7 +180,7 @@ static void scan(struct loop *loop, uint64_t now)
     }
 }
 
-static void begin_run(struct loop *loop, uint64_t now)
+static void begin_measured_run(struct loop *loop, uint64_t now)
 {
     const struct bench *bench = loop->swarm.bench;
     const double share = (double)BENCH_S * bench->swarms;
@@ -194,8 +194,8 @@ static void begin_run(struct loop *loop, uint64_t now)
         loop->request.each = share / (double)bench->rate * 1000 / bench->mode->requests;
 }
 
-/* All that the clock asks for. Returns how long to wait, in ns. */
-static uint64_t do_due(struct loop *loop, enum phase phase)
+/* Does everything that is due by the clock. Returns how long to wait, in ns. */
+static uint64_t do_due_work(struct loop *loop, enum phase phase)
 {
     struct swarm *swarm = &loop->swarm;
     const struct board *board = swarm->bench->board;
@@ -204,20 +204,20 @@ static uint64_t do_due(struct loop *loop, enum phase phase)
     uint64_t next = now + TICK_NS;
 
     swarm->measured_from = atomic_load_explicit(&board->measured_from, memory_order_relaxed);
-    connect_wanted(loop, now);
-    connect_due(swarm, now);
-    scan(loop, now);
+    queue_wanted_clients(loop, now);
+    connect_due_clients(swarm, now);
+    give_up_slow_handshakes(loop, now);
     if (phase == PHASE_RUN) {
-        begin_run(loop, now);
-        leave_due(loop, now);
-        ask_due(loop, now, stop_at);
-        if (pace_due(&loop->churn) < next)
-            next = pace_due(&loop->churn);
-        if (pace_due(&loop->request) < next && swarm->board->ready > 0)
-            next = pace_due(&loop->request);
+        begin_measured_run(loop, now);
+        start_due_leaves(loop, now);
+        send_due_requests(loop, now, stop_at);
+        if (next_due_time(&loop->churn) < next)
+            next = next_due_time(&loop->churn);
+        if (next_due_time(&loop->request) < next && swarm->board->ready > 0)
+            next = next_due_time(&loop->request);
     }
-    close_left(swarm);
-    if (swarm->due_count > 0 && swarm->connecting < connect_window(swarm)) {
+    close_finished_leaves(swarm);
+    if (swarm->due_count > 0 && swarm->connecting < own_connect_window(swarm)) {
         const uint64_t due = swarm->client[swarm->due[swarm->due_first]].since;
         next = due < next ? due : next;
     }
@@ -225,7 +225,7 @@ static uint64_t do_due(struct loop *loop, enum phase phase)
     return next > then ? next - then : 0;
 }
 
-/* What has arrived was counted; now whether the publisher waits for it (bench_board.h). */
+/* Wakes the publisher if it waits for what has arrived and been counted (bench_board.h). */
 static void wake_publisher(const struct bench *bench)
 {
     const struct publisher_board *publisher = &bench->board->publisher;
@@ -236,34 +236,36 @@ static void wake_publisher(const struct bench *bench)
         return;
     if (board_settled(bench) >= atomic_load_explicit(&publisher->goal, memory_order_relaxed) &&
         write(bench->wake_fd, &one, sizeof(one)) == -1)
-        return; /* the eventfd is full: it is awake */
+        return; /* the eventfd is full: the publisher is awake */
 }
 
-static struct timespec timespec_of(uint64_t ns)
+static struct timespec timespec_from_ns(uint64_t ns)
 {
     return (struct timespec){(time_t)(ns / BENCH_S), (long)(ns % BENCH_S)};
 }
 
-/* With --nap, and all read that there was: sleeps where no socket wakes us. Who sends to clients on
- * its own machine has them woken by the kernel at its own expense, as often as they sleep, which
- * depends on who is faster. To clients elsewhere it only sends. Returns how long to wait now. */
-static uint64_t nap(struct loop *loop, enum phase phase, uint64_t ns)
+/* With --nap, sleeps after all input has been read, so that no socket wakes us. Otherwise a server
+ * that sends to clients on its own machine wakes them at its own expense, as often as they sleep,
+ * which depends on who is faster; for remote clients it only sends. Returns how long to wait now.
+ */
+static uint64_t nap_until_interval(struct loop *loop, enum phase phase, uint64_t ns)
 {
     const uint64_t wanted = loop->swarm.bench->options->nap * BENCH_MS;
 
     if (wanted == 0 || phase != PHASE_RUN)
         return ns;
-    const struct timespec wait = timespec_of(wanted < ns ? wanted : ns);
+    const struct timespec wait = timespec_from_ns(wanted < ns ? wanted : ns);
     if (loop->drained)
         nanosleep(&wait, NULL);
     return 0;
 }
 
-static bool turn(struct loop *loop, enum phase phase)
+static bool run_swarm_turn(struct loop *loop, enum phase phase)
 {
     struct swarm *swarm = &loop->swarm;
     struct epoll_event events[EVENTS_TURN];
-    const struct timespec wait = timespec_of(nap(loop, phase, do_due(loop, phase)));
+    const struct timespec wait =
+        timespec_from_ns(nap_until_interval(loop, phase, do_due_work(loop, phase)));
 
     const int count = epoll_pwait2(swarm->epoll_fd, events, EVENTS_TURN, &wait, NULL);
     loop->drained = count < EVENTS_TURN;
@@ -276,7 +278,7 @@ static bool turn(struct loop *loop, enum phase phase)
     return true;
 }
 
-static bool open_swarm(struct loop *loop)
+static bool open_swarm_clients(struct loop *loop)
 {
     struct swarm *swarm = &loop->swarm;
     const uint32_t clients = swarm->clients > 0 ? swarm->clients : 1;
@@ -296,8 +298,8 @@ static bool open_swarm(struct loop *loop)
     return true;
 }
 
-/* With a reset each: the run is over, and nothing shall be left in TIME_WAIT. */
-static void close_swarm(struct swarm *swarm)
+/* Resets every connection: the run is over, and no connection should remain in TIME_WAIT. */
+static void close_swarm_clients(struct swarm *swarm)
 {
     for (uint32_t i = 0; swarm->client != NULL && i < swarm->clients; i++) {
         struct client *client = &swarm->client[i];
@@ -324,17 +326,17 @@ bool swarm_run(const struct bench *bench, uint32_t index, const struct target *t
                                   .index = index}};
     struct swarm *swarm = &loop.swarm;
 
-    swarm->clients = share_of(swarm, bench->users);
+    swarm->clients = count_own_clients(swarm, bench->users);
     if (bench->options->connect_rate > 0)
         loop.connect.each = (double)BENCH_S * bench->swarms / (double)bench->options->connect_rate;
-    bool ok = open_swarm(&loop);
+    bool ok = open_swarm_clients(&loop);
     enum phase phase;
     while (ok && (phase = board_phase(bench)) != PHASE_END)
-        ok = turn(&loop, phase);
+        ok = run_swarm_turn(&loop, phase);
     if (ok)
         account_expected(swarm);
     else
         snprintf(swarm->board->error, sizeof(swarm->board->error), "%s", strerror(errno));
-    close_swarm(swarm);
+    close_swarm_clients(swarm);
     return ok;
 }

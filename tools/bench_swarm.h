@@ -5,8 +5,8 @@
 #include "tools/bench_board.h"
 #include "tools/bench_target.h"
 
-/* Connects what the board wants, receives, lets clients leave and ask as the mode says, and returns
- * at PHASE_END; false where it cannot go on, with an error on the board. */
+/* Connects as the board says, receives, lets clients leave and send requests as the mode says, and
+ * returns at PHASE_END. Returns false, with an error on the board, if it cannot continue. */
 bool swarm_run(const struct bench *bench, uint32_t index, const struct target *target);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * Resolving and connecting: see the header. A source address is shared by SOURCE_CLIENTS clients;
- * their ports are chosen by the kernel at connect(2) (IP_BIND_ADDRESS_NO_PORT), which then has only
- * to be unique together with the target's. It speaks no TLS: what is measured is the server, and a
- * proxy would be measured with it.
+ * Resolves and connects: see the header. SOURCE_CLIENTS clients share a source address; the kernel
+ * chooses their ports at connect(2) (IP_BIND_ADDRESS_NO_PORT), so a port only has to be unique
+ * together with the target. TLS is not supported: the server is measured, and a proxy would be
+ * measured with it.
  */
 #include "tools/bench_target.h"
 
@@ -18,14 +18,14 @@
 
 enum { SOURCE_CLIENTS = 8000 };
 
-/* 127.64-127.x.1 by the process's number: a run of its own. */
-static uint32_t first_source(void)
+/* 127.64-127.x.1 by the process id: different for each run. */
+static uint32_t choose_first_source(void)
 {
     const uint32_t pid = (uint32_t)getpid();
     return 127U << 24 | (64 + pid % 64) << 16 | (pid / 64 % 256) << 8 | 1;
 }
 
-static const char *resolve(struct target *target, const char *host, const char *port)
+static const char *resolve_host_port(struct target *target, const char *host, const char *port)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list;
@@ -39,7 +39,7 @@ static const char *resolve(struct target *target, const char *host, const char *
     const struct sockaddr_in *in = (const struct sockaddr_in *)&target->address;
     const bool loopback =
         in->sin_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    target->source = loopback ? first_source() : 0;
+    target->source = loopback ? choose_first_source() : 0;
     return NULL;
 }
 
@@ -47,12 +47,12 @@ const char *target_resolve(struct target *target, const struct url *url)
 {
     *target = (struct target){0};
     if (url->tls)
-        return "TLS is not spoken here";
+        return "TLS is not supported";
     if (!url->is_unix)
-        return resolve(target, (const char *)url->host.at, (const char *)url->port.at);
+        return resolve_host_port(target, (const char *)url->host.at, (const char *)url->port.at);
     struct sockaddr_un *un = (struct sockaddr_un *)&target->address;
     un->sun_family = AF_UNIX;
-    memcpy(un->sun_path, url->host.at, url->host.len); /* url_parse knows the limit */
+    memcpy(un->sun_path, url->host.at, url->host.len); /* url_parse() has checked the length */
     target->len = sizeof(*un);
     return NULL;
 }
@@ -69,14 +69,14 @@ const char *target_resolve_text(struct target *target, const char *text)
     host[len] = '\0';
     char *colon = strrchr(host, ':');
     if (colon == NULL)
-        return "HOST:PORT is needed";
+        return "expected HOST:PORT";
     *colon = '\0';
-    const char *wrong = resolve(target, host, colon + 1);
+    const char *wrong = resolve_host_port(target, host, colon + 1);
     target->source = 0;
     return wrong;
 }
 
-static int fail(int fd)
+static int close_failed_socket(int fd)
 {
     const int saved = errno;
     close(fd);
@@ -84,7 +84,7 @@ static int fail(int fd)
     return -1;
 }
 
-static int bind_source(int fd, const struct target *target, uint32_t number)
+static int bind_source_address(int fd, const struct target *target, uint32_t number)
 {
     const uint32_t source = target->source + (number / SOURCE_CLIENTS << 8);
     const struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {htonl(source)}};
@@ -102,10 +102,10 @@ int target_connect(const struct target *target, uint32_t number)
         return -1;
     if (family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (target->source != 0 && bind_source(fd, target, number) == -1)
-        return fail(fd);
+    if (target->source != 0 && bind_source_address(fd, target, number) == -1)
+        return close_failed_socket(fd);
     if (connect(fd, (const struct sockaddr *)&target->address, target->len) == -1 &&
         errno != EINPROGRESS)
-        return fail(fd);
+        return close_failed_socket(fd);
     return fd;
 }

@@ -1,5 +1,6 @@
 /*
- * See bench_token.h. A token is made for each handshake: it takes 1 us, and nobody has to keep it.
+ * See bench_token.h. A token is created for each handshake: that takes 1 us, and no token has to be
+ * stored.
  */
 #include "tools/bench_token.h"
 
@@ -23,11 +24,11 @@ const char *token_key_read(struct token_key *key, const char *path)
     fclose(file);
     if (key->len > 0 && key->secret[key->len - 1] == '\n')
         key->len--;
-    return !whole ? "the secret is too long" : key->len == 0 ? "there is no secret in it" : NULL;
+    return !whole ? "the secret is too long" : key->len == 0 ? "the file is empty" : NULL;
 }
 
-/* Appends in the URL's alphabet (RFC 4648 §5), without padding. Returns the end. */
-static char *put_base64url(char *at, const void *bytes, size_t len)
+/* Appends in the URL alphabet (RFC 4648 §5), without padding. Returns the end. */
+static char *append_base64url(char *at, const void *bytes, size_t len)
 {
     char *end = at + base64_encode(at, bytes, len);
     while (end[-1] == '=')
@@ -44,11 +45,11 @@ void token_write(char out[TOKEN_MAX], const struct token_key *key, uint32_t user
     uint8_t signature[SIGNATURE_SIZE];
     const int len = snprintf(claims, sizeof(claims), "{\"sub\":\"%u\"}", user);
 
-    char *at = put_base64url(out, header, sizeof(header) - 1);
+    char *at = append_base64url(out, header, sizeof(header) - 1);
     *at++ = '.';
-    at = put_base64url(at, claims, (size_t)len);
+    at = append_base64url(at, claims, (size_t)len);
     HMAC(EVP_sha256(), key->secret, (int)key->len, (const uint8_t *)out, (size_t)(at - out),
          signature, NULL);
     *at++ = '.';
-    *put_base64url(at, signature, sizeof(signature)) = '\0';
+    *append_base64url(at, signature, sizeof(signature)) = '\0';
 }

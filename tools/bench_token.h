@@ -1,6 +1,6 @@
 /*
- * Tokens for clients that log in: JSON Web Tokens (RFC 7519) by HS256, one for each user, signed
- * with the secret that the server has, too. They name the user and never end.
+ * Tokens for clients that log in: JSON Web Tokens (RFC 7519) with HS256, one for each user, signed
+ * with the server's secret. They name the user and do not expire.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_TOKEN_H
 #define WSPUSHD_TOOLS_BENCH_TOKEN_H
@@ -12,11 +12,11 @@ enum { TOKEN_MAX = 256, TOKEN_SECRET_MAX = 1024 };
 
 struct token_key {
     uint8_t secret[TOKEN_SECRET_MAX];
-    size_t len; /* 0: nobody logs in */
+    size_t len; /* 0: clients do not log in */
 };
 
-/* Reads the secret; the line feed that ends the file is no part of it. Returns NULL, or what is
- * wrong. */
+/* Reads the secret; the newline at the end of the file is not part of it. Returns NULL, or a
+ * description of the error. */
 const char *token_key_read(struct token_key *key, const char *path);
 
 /* Writes the user's token, NUL-terminated. */

@@ -1,6 +1,6 @@
 /*
- * wspush: a WebSocket client by hand. It connects to a wspushd (or, with --echo, to any WebSocket
- * server), prints what arrives and sends what is typed. One thread, one poll(2):
+ * wspush: an interactive WebSocket client. It connects to a wspushd (or, with --echo, to any
+ * WebSocket server), prints received messages and sends typed ones. One thread, one poll(2):
  *
  *   wspush.c ─▶ wspush_session ─┬▶ wspush_conn ─┬▶ wspush_opening (the handshake)
  *      │        what is done    │  frames       └▶ wspush_net     (TCP, unix, TLS)
@@ -8,7 +8,7 @@
  *   wspush_options              ├▶ wspush_retry   when to connect again
  *      └▶ wspush_url            └▶ wspush_print ─▶ wspush_text (safe to print)
  *
- * It is a tool to look at single connections with: load is wspush-bench's.
+ * It is a tool to examine single connections; wspush-bench generates load.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -25,18 +25,18 @@
 
 static volatile sig_atomic_t stops;
 
-static void on_stop(int signal_number)
+static void on_stop_signal(int signal_number)
 {
     (void)signal_number;
     stops = stops + 1;
 }
 
-/* INT, TERM and HUP are delivered only within ppoll, whose mask is returned: so that none comes
- * between looking at `stops` and waiting. */
-static sigset_t catch_signals(void)
+/* Catches INT, TERM and HUP, which are delivered only within ppoll(2), with the returned mask: so
+ * none is lost between the test of `stops` and the wait. */
+static sigset_t catch_stop_signals(void)
 {
     static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_stop};
+    struct sigaction action = {.sa_handler = on_stop_signal};
     sigset_t blocked, waiting;
 
     signal(SIGPIPE, SIG_IGN);
@@ -49,7 +49,8 @@ static sigset_t catch_signals(void)
     return waiting;
 }
 
-/* A closed stdin, stdout or stderr would give its number to the socket. */
+/* Opens /dev/null in place of a closed stdin, stdout or stderr: otherwise the socket would get its
+ * number. */
 static void keep_standard_streams(void)
 {
     int fd;
@@ -60,16 +61,16 @@ static void keep_standard_streams(void)
         close(fd);
 }
 
-static void run(struct session *session)
+static void run_session_loop(struct session *session)
 {
-    const sigset_t waiting = catch_signals();
+    const sigset_t waiting = catch_stop_signals();
     struct pollfd fds[SESSION_FDS];
     int stops_seen = 0;
 
     session_open(session, session->options, clock_mono_ms());
     while (!session->finished) {
         if (!print_flush())
-            return; /* nobody reads: as with head(1) */
+            return; /* closed by the reader, as by head(1) */
         const int ms = session_poll(session, fds, clock_mono_ms());
         const struct timespec limit = {ms / 1000, (long)(ms % 1000) * 1000000};
         if (ppoll(fds, SESSION_FDS, ms < 0 ? NULL : &limit, &waiting) == -1) {
@@ -94,7 +95,7 @@ int main(int argc, char **argv)
     const enum options_result result = options_parse(&options, argc, argv);
     if (result == OPTIONS_RUN) {
         print_open(&options);
-        run(&session);
+        run_session_loop(&session);
         print_flush();
         session_free(&session);
     }

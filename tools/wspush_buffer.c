@@ -1,6 +1,6 @@
 /*
- * A growing run of bytes. It doubles, so that appending costs the same however much there is; it
- * refuses nothing, the limits are the callers'.
+ * A growing array of bytes. Its size doubles, so that the cost of appending does not depend on its
+ * length. It has no limit of its own; callers enforce limits.
  */
 #include "tools/wspush_buffer.h"
 
@@ -33,7 +33,7 @@ void buffer_grew(struct buffer *buffer, size_t len)
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t len)
 {
-    if (len == 0) /* memcpy takes no NULL, not even of no bytes */
+    if (len == 0) /* memcpy must not get NULL, not even for 0 bytes */
         return;
     memcpy(buffer_space(buffer, len), bytes, len);
     buffer_grew(buffer, len);

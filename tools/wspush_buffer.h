@@ -1,6 +1,6 @@
 /*
- * A growing run of bytes, for what waits to be read, sent or printed. All zero is an empty one.
- * Where memory runs out the program ends: a tool for one person has nothing to save.
+ * A growing array of bytes, for input and output that is pending. All zero is an empty buffer. The
+ * program exits if memory runs out, because an interactive tool has nothing to save.
  */
 #ifndef WSPUSHD_TOOLS_WSPUSH_BUFFER_H
 #define WSPUSHD_TOOLS_WSPUSH_BUFFER_H
@@ -11,11 +11,11 @@
 struct buffer {
     uint8_t *at;
     size_t len;
-    size_t room; /* bytes allocated */
+    size_t room; /* allocated bytes */
 };
 
-/* Makes room for `len` further bytes and returns where they go; buffer_grew then counts those
- * that were written. */
+/* Makes room for `len` more bytes and returns its start; buffer_grew() then adds the number of
+ * bytes written. */
 void *buffer_space(struct buffer *buffer, size_t len);
 void buffer_grew(struct buffer *buffer, size_t len);
 
@@ -27,7 +27,7 @@ void buffer_format(struct buffer *buffer, const char *fmt, ...)
 /* Removes the first `len` bytes. */
 void buffer_drop(struct buffer *buffer, size_t len);
 
-/* The bytes as a C string: a NUL is kept behind them and not counted. */
+/* Returns the bytes as a C string: a NUL follows them that is not counted. */
 const char *buffer_string(struct buffer *buffer);
 
 void buffer_clear(struct buffer *buffer); /* keeps the memory */

@@ -1,8 +1,8 @@
 /*
- * One connection. Bytes move in conn_drive, and conn_next makes events of them: so nothing is
- * called back from within, and the order of events is that of the bytes. Pings are answered and
- * close frames returned here (RFC 6455 §5.5). Refuses messages above 64 MiB, and, as the RFC tells
- * a client, masked frames.
+ * One connection. conn_drive() moves bytes, and conn_next() turns them into events: so there are no
+ * callbacks, and events have the order of the bytes. Pings are answered and close frames returned
+ * here (RFC 6455 §5.5). Refuses messages above 64 MiB and, as the RFC requires of a client, masked
+ * frames.
  */
 #include "tools/wspush_conn.h"
 
@@ -18,7 +18,7 @@ enum { READ_SIZE = 65536, OPEN_TIMEOUT_MS = 10000, CLOSE_TIMEOUT_MS = 1000 };
 
 static const struct ws_limits limits = {.max_message = 64 << 20, .masked = false};
 
-static void finish(struct conn *conn, enum end_kind kind)
+static void finish_connection(struct conn *conn, enum end_kind kind)
 {
     net_close(&conn->net);
     conn->state = CONN_CLOSED;
@@ -27,20 +27,20 @@ static void finish(struct conn *conn, enum end_kind kind)
     conn->end.kind = kind;
 }
 
-static void finish_saying(struct conn *conn, enum end_kind kind, const char *why)
+static void finish_with_text(struct conn *conn, enum end_kind kind, const char *why)
 {
     buffer_text(&conn->end.text, why);
-    finish(conn, kind);
+    finish_connection(conn, kind);
 }
 
-static void finish_failed(struct conn *conn)
+static void finish_failed_stream(struct conn *conn)
 {
     const enum end_kind unopened = conn->net.untrusted ? END_UNTRUSTED : END_UNREACHABLE;
     text_escape(&conn->end.text, conn->net.error, strlen(conn->net.error));
     if (conn->state == CONN_CLOSING)
-        finish(conn, END_BY_US);
+        finish_connection(conn, END_BY_US);
     else
-        finish(conn, conn->state == CONN_OPEN ? END_LOST : unopened);
+        finish_connection(conn, conn->state == CONN_OPEN ? END_LOST : unopened);
 }
 
 void conn_open(struct conn *conn, const struct options *options, uint64_t now_ms)
@@ -58,7 +58,7 @@ void conn_open(struct conn *conn, const struct options *options, uint64_t now_ms
     conn->end = (struct conn_end){.text = conn->end.text};
     net_open(&conn->net, &options->url, options->insecure);
     if (conn->net.state == NET_FAILED)
-        finish_failed(conn);
+        finish_failed_stream(conn);
 }
 
 int conn_fd(const struct conn *conn)
@@ -76,11 +76,12 @@ bool conn_has_pending(const struct conn *conn)
     return conn->state != CONN_CLOSED && net_has_pending(&conn->net);
 }
 
-static void append_frame(struct conn *conn, enum ws_opcode opcode, const void *data, size_t len)
+static void append_masked_frame(struct conn *conn, enum ws_opcode opcode, const void *data,
+                                size_t len)
 {
     uint8_t header[WS_HEADER_MAX], key[4] = {0};
-    /* §10.3: the key is unpredictable. getrandom does not fail for 4 bytes of a seeded pool; if it
-     * did, a zero key would still be well-formed. */
+    /* RFC 6455 §10.3: the key is unpredictable. getrandom(2) does not fail for 4 bytes from an
+     * initialised pool; if it did, a zero key would still be well-formed. */
     if (getrandom(key, sizeof(key), 0) != sizeof(key))
         memset(key, 0, sizeof(key));
     buffer_append(&conn->out, header, ws_header_masked(header, opcode, len, key));
@@ -94,31 +95,31 @@ static void append_frame(struct conn *conn, enum ws_opcode opcode, const void *d
 void conn_send(struct conn *conn, enum ws_opcode opcode, const void *data, size_t len)
 {
     if (conn->state == CONN_OPEN)
-        append_frame(conn, opcode, data, len);
+        append_masked_frame(conn, opcode, data, len);
 }
 
-static void append_close(struct conn *conn, uint16_t code, const void *reason, size_t len)
+static void append_close_frame(struct conn *conn, uint16_t code, const void *reason, size_t len)
 {
     uint8_t payload[WS_CONTROL_MAX] = {(uint8_t)(code >> 8), (uint8_t)code};
     if (len > WS_REASON_MAX)
         len = WS_REASON_MAX;
     if (len > 0)
         memcpy(payload + 2, reason, len);
-    append_frame(conn, WS_CLOSE, payload, 2 + len);
+    append_masked_frame(conn, WS_CLOSE, payload, 2 + len);
 }
 
 void conn_close(struct conn *conn, uint16_t code, const char *reason, uint64_t now_ms)
 {
     if (conn->state == CONN_OPEN) {
-        append_close(conn, code, reason, strlen(reason));
+        append_close_frame(conn, code, reason, strlen(reason));
         conn->state = CONN_CLOSING;
         conn->deadline_ms = now_ms + CLOSE_TIMEOUT_MS;
     } else if (conn->state != CONN_CLOSED && conn->state != CONN_CLOSING) {
-        finish(conn, END_BY_US);
+        finish_connection(conn, END_BY_US);
     }
 }
 
-static void flush(struct conn *conn)
+static void flush_output(struct conn *conn)
 {
     while (conn->out.len > 0) {
         const ssize_t sent = net_write(&conn->net, conn->out.at, conn->out.len);
@@ -128,7 +129,7 @@ static void flush(struct conn *conn)
     }
 }
 
-static void fill(struct conn *conn)
+static void fill_input(struct conn *conn)
 {
     const ssize_t got = net_read(&conn->net, buffer_space(&conn->in, READ_SIZE), READ_SIZE);
     if (got > 0)
@@ -137,14 +138,15 @@ static void fill(struct conn *conn)
         conn->eof = true;
 }
 
-static void pass_deadline(struct conn *conn)
+static void handle_deadline(struct conn *conn)
 {
     if (conn->state == CONN_CLOSING)
-        finish(conn, END_BY_US);
+        finish_connection(conn, END_BY_US);
     else
-        finish_saying(conn, END_UNREACHABLE,
-                      conn->state == CONN_CONNECTING ? "no connection within 10 s"
-                                                     : "no answer to the handshake within 10 s");
+        finish_with_text(conn, END_UNREACHABLE,
+                         conn->state == CONN_CONNECTING
+                             ? "the server did not accept the connection within 10 s"
+                             : "the server did not answer the handshake within 10 s");
 }
 
 void conn_drive(struct conn *conn, short revents, uint64_t now_ms)
@@ -161,23 +163,23 @@ void conn_drive(struct conn *conn, short revents, uint64_t now_ms)
     if (conn->net.state == NET_READY && !conn->eof &&
         ((revents & (POLLIN | POLLHUP | POLLERR)) != 0 || conn->net.tls_wants_write ||
          net_has_pending(&conn->net)))
-        fill(conn);
+        fill_input(conn);
     if (conn->net.state == NET_READY)
-        flush(conn);
+        flush_output(conn);
     if (conn->net.state == NET_FAILED && conn->in.len == 0)
-        finish_failed(conn);
+        finish_failed_stream(conn);
     else if (conn->deadline_ms != 0 && now_ms >= conn->deadline_ms)
-        pass_deadline(conn);
+        handle_deadline(conn);
 }
 
-static enum conn_event next_opening(struct conn *conn)
+static enum conn_event next_opening_event(struct conn *conn)
 {
     const ssize_t head = opening_answer(conn, conn->eof || conn->net.state == NET_FAILED);
     if (head == 0)
         return CONN_NOTHING;
     if (head < 0) {
-        finish(conn, conn->end.kind);
-        return CONN_NOTHING; /* conn_next gives the end out */
+        finish_connection(conn, conn->end.kind);
+        return CONN_NOTHING; /* conn_next() returns the end */
     }
     conn->used = (size_t)head;
     conn->state = CONN_OPEN;
@@ -185,25 +187,25 @@ static enum conn_event next_opening(struct conn *conn)
     return CONN_OPENED;
 }
 
-/* The server's close frame: returned with the same code (§5.5.1), unless it answers ours. */
-static void take_close(struct conn *conn, const struct ws_event *event)
+/* Returns the server's close frame with the same code (RFC 6455 §5.5.1), unless it answers ours. */
+static void take_close_frame(struct conn *conn, const struct ws_event *event)
 {
     const bool ours = conn->state == CONN_CLOSING;
     conn->end.code = event->close_code;
     if (event->len > 2)
         text_escape(&conn->end.text, event->data + 2, event->len - 2);
     if (!ours) {
-        append_frame(conn, WS_CLOSE, event->data, event->len < 2 ? 0 : 2);
-        flush(conn);
+        append_masked_frame(conn, WS_CLOSE, event->data, event->len < 2 ? 0 : 2);
+        flush_output(conn);
     }
-    finish(conn, ours ? END_BY_US : END_BY_PEER);
+    finish_connection(conn, ours ? END_BY_US : END_BY_PEER);
 }
 
-static enum conn_event take_control(struct conn *conn, const struct ws_event *event,
-                                    struct conn_frame *frame)
+static enum conn_event take_control_frame(struct conn *conn, const struct ws_event *event,
+                                          struct conn_frame *frame)
 {
     if (event->opcode == WS_CLOSE) {
-        take_close(conn, event);
+        take_close_frame(conn, event);
         return CONN_NOTHING;
     }
     if (event->opcode == WS_PING)
@@ -212,9 +214,9 @@ static enum conn_event take_control(struct conn *conn, const struct ws_event *ev
     return CONN_CONTROL;
 }
 
-/* A piece of a message: given out as it lies where it is the whole. */
-static enum conn_event take_data(struct conn *conn, const struct ws_event *event,
-                                 struct conn_frame *frame)
+/* Takes a part of a message. A message that is whole is returned in place. */
+static enum conn_event take_data_part(struct conn *conn, const struct ws_event *event,
+                                      struct conn_frame *frame)
 {
     if (event->first)
         buffer_clear(&conn->message);
@@ -227,16 +229,16 @@ static enum conn_event take_data(struct conn *conn, const struct ws_event *event
     return event->last ? CONN_MESSAGE : CONN_NOTHING;
 }
 
-static void break_off(struct conn *conn, uint16_t code)
+static void fail_protocol(struct conn *conn, uint16_t code)
 {
-    append_close(conn, code, NULL, 0);
-    flush(conn);
+    append_close_frame(conn, code, NULL, 0);
+    flush_output(conn);
     conn->end.code = code;
     buffer_text(&conn->end.text, ws_close_text(code));
-    finish(conn, END_BROKEN);
+    finish_connection(conn, END_BROKEN);
 }
 
-static enum conn_event next_frame(struct conn *conn, struct conn_frame *frame)
+static enum conn_event next_frame_event(struct conn *conn, struct conn_frame *frame)
 {
     while (conn->used < conn->in.len && conn->state != CONN_CLOSED) {
         struct ws_event event;
@@ -244,13 +246,13 @@ static enum conn_event next_frame(struct conn *conn, struct conn_frame *frame)
         const ssize_t used = ws_rx_next(&conn->rx, &limits, conn->in.at + conn->used,
                                         conn->in.len - conn->used, &event);
         if (used < 0) {
-            break_off(conn, (uint16_t)-used);
+            fail_protocol(conn, (uint16_t)-used);
             return CONN_NOTHING;
         }
         if (event.kind == WS_EVENT_CONTROL)
-            found = take_control(conn, &event, frame);
+            found = take_control_frame(conn, &event, frame);
         else if (event.kind == WS_EVENT_DATA)
-            found = take_data(conn, &event, frame);
+            found = take_data_part(conn, &event, frame);
         conn->used += (size_t)used;
         if (found != CONN_NOTHING)
             return found;
@@ -260,15 +262,15 @@ static enum conn_event next_frame(struct conn *conn, struct conn_frame *frame)
     return CONN_NOTHING;
 }
 
-/* The stream is at its end, and all that came before it has been given out. */
-static void end_of_stream(struct conn *conn)
+/* Ends the connection: the stream has ended, and every earlier event has been returned. */
+static void handle_end_of_stream(struct conn *conn)
 {
     if (conn->net.state == NET_FAILED)
-        finish_failed(conn);
+        finish_failed_stream(conn);
     else if (conn->state == CONN_CLOSING)
-        finish(conn, END_BY_US);
+        finish_connection(conn, END_BY_US);
     else
-        finish_saying(conn, END_LOST, "the server hung up without a close frame");
+        finish_with_text(conn, END_LOST, "the server closed the connection without a close frame");
 }
 
 enum conn_event conn_next(struct conn *conn, struct conn_frame *frame)
@@ -276,14 +278,14 @@ enum conn_event conn_next(struct conn *conn, struct conn_frame *frame)
     enum conn_event event = CONN_NOTHING;
 
     if (conn->state == CONN_OPENING && (conn->in.len > 0 || conn->eof))
-        event = next_opening(conn);
+        event = next_opening_event(conn);
     else if (conn->state == CONN_OPEN || conn->state == CONN_CLOSING)
-        event = next_frame(conn, frame);
+        event = next_frame_event(conn, frame);
     if (event != CONN_NOTHING)
         return event;
     if ((conn->state == CONN_OPEN || conn->state == CONN_CLOSING) &&
         (conn->eof || conn->net.state == NET_FAILED))
-        end_of_stream(conn);
+        handle_end_of_stream(conn);
     if (!conn->has_ended)
         return CONN_NOTHING;
     conn->has_ended = false;
@@ -292,7 +294,7 @@ enum conn_event conn_next(struct conn *conn, struct conn_frame *frame)
 
 void conn_lose(struct conn *conn, const char *why)
 {
-    finish_saying(conn, END_LOST, why);
+    finish_with_text(conn, END_LOST, why);
 }
 
 void conn_free(struct conn *conn)

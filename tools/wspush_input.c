@@ -1,7 +1,7 @@
 /*
- * What is typed. A line stays in the buffer until it can be obeyed, so that lines piped in before
- * the server is ready are neither lost nor sent too early; while one waits, stdin is not read, and
- * the pipe makes its writer wait.
+ * Typed lines. A line stays in the buffer until it can be executed, so that lines piped in before
+ * the server is ready are neither lost nor sent too early. While a line is pending, stdin is not
+ * read, and the pipe blocks its writer.
  */
 #include "tools/wspush_input.h"
 
@@ -25,7 +25,7 @@ bool opcode_parse(const char *text, size_t len, uint32_t *op)
     return len > 0 && value <= UINT32_MAX;
 }
 
-static const char *read_file(struct buffer *out, const char *path)
+static const char *read_payload_file(struct buffer *out, const char *path)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd == -1)
@@ -46,26 +46,26 @@ static const char *read_file(struct buffer *out, const char *path)
     return wrong;
 }
 
-static int hex_digit(char c)
+static int hex_digit_value(char c)
 {
     if (isdigit((unsigned char)c))
         return c - '0';
     return isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
 }
 
-static const char *read_hex(struct buffer *out, const char *text)
+static const char *read_hex_payload(struct buffer *out, const char *text)
 {
     for (; *text != '\0'; text += 2) {
-        const int high = hex_digit(text[0]);
-        const int low = high == -1 ? -1 : hex_digit(text[1]);
+        const int high = hex_digit_value(text[0]);
+        const int low = high == -1 ? -1 : hex_digit_value(text[1]);
         if (low == -1)
-            return "hex: takes pairs of hexadecimal digits";
+            return "hex: must be followed by pairs of hexadecimal digits";
         buffer_append(out, &(uint8_t){(uint8_t)(high << 4 | low)}, 1);
     }
     return NULL;
 }
 
-static const char *read_text(struct buffer *out, const char *text)
+static const char *read_text_payload(struct buffer *out, const char *text)
 {
     buffer_text(out, text);
     return NULL;
@@ -76,7 +76,10 @@ const char *payload_parse(struct buffer *out, const char *text)
     static const struct {
         const char *prefix;
         const char *(*read)(struct buffer *out, const char *text);
-    } forms[] = {{"@", read_file}, {"hex:", read_hex}, {"text:", read_text}, {"", read_text}};
+    } forms[] = {{"@", read_payload_file},
+                 {"hex:", read_hex_payload},
+                 {"text:", read_text_payload},
+                 {"", read_text_payload}};
 
     for (size_t i = 0;; i++) {
         const size_t len = strlen(forms[i].prefix);
@@ -102,49 +105,49 @@ void commands_describe(FILE *out)
         fprintf(out, "  %-8s %-20s %s\n", commands[i].word, commands[i].args, commands[i].help);
 }
 
-static const char *skip_spaces(const char *text)
+static const char *skip_leading_spaces(const char *text)
 {
     return text + strspn(text, " \t");
 }
 
-static const char *parse_close(struct command *command, const char *args)
+static const char *parse_close_command(struct command *command, const char *args)
 {
     const size_t len = strcspn(args, " \t");
     uint32_t code = 1000;
     if (len > 0 && (!opcode_parse(args, len, &code) || code > UINT16_MAX))
-        return "a close code is a number below 65536";
+        return "a close code must be a number below 65536";
     command->code = (uint16_t)code;
-    buffer_text(&command->payload, skip_spaces(args + len));
-    return command->payload.len > 123 ? "a reason has at most 123 bytes" : NULL;
+    buffer_text(&command->payload, skip_leading_spaces(args + len));
+    return command->payload.len > 123 ? "a reason must not exceed 123 bytes" : NULL;
 }
 
-static const char *parse_ping(struct command *command, const char *args)
+static const char *parse_ping_command(struct command *command, const char *args)
 {
     buffer_text(&command->payload, args);
-    return command->payload.len > 125 ? "a ping has at most 125 bytes" : NULL;
+    return command->payload.len > 125 ? "a ping must not exceed 125 bytes" : NULL;
 }
 
-static const char *parse_slash(struct command *command, const char *line)
+static const char *parse_slash_command(struct command *command, const char *line)
 {
     const size_t len = strcspn(line, " \t");
-    const char *args = skip_spaces(line + len);
+    const char *args = skip_leading_spaces(line + len);
     for (size_t i = 0; i < COMMAND_ROWS; i++) {
         if (strlen(commands[i].word) != len || memcmp(commands[i].word, line, len) != 0)
             continue;
         command->kind = commands[i].kind;
         if (command->kind == COMMAND_CLOSE)
-            return parse_close(command, args);
-        return command->kind == COMMAND_PING ? parse_ping(command, args) : NULL;
+            return parse_close_command(command, args);
+        return command->kind == COMMAND_PING ? parse_ping_command(command, args) : NULL;
     }
-    return "no such command; /help lists them";
+    return "no such command; /help lists all commands";
 }
 
-static const char *parse_message(struct command *command, const char *line)
+static const char *parse_message_line(struct command *command, const char *line)
 {
     const size_t len = strcspn(line, " \t");
     command->kind = COMMAND_MESSAGE;
     if (!opcode_parse(line, len, &command->op))
-        return "a line begins with an opcode, as in: 110 hello (/help)";
+        return "a line must start with an opcode, as in: 110 hello (/help)";
     const char *payload = line + len;
     return payload_parse(&command->payload, *payload == '\0' ? payload : payload + 1);
 }
@@ -153,12 +156,12 @@ void command_parse(struct command *command, const char *line, bool echo)
 {
     const char *mistake = NULL;
     if (line[0] == '/' && !(echo && line[1] == '/')) {
-        mistake = parse_slash(command, line);
+        mistake = parse_slash_command(command, line);
     } else if (echo) {
         command->kind = COMMAND_MESSAGE;
         buffer_text(&command->payload, line[0] == '/' ? line + 1 : line);
-    } else if (*skip_spaces(line) != '\0') {
-        mistake = parse_message(command, skip_spaces(line));
+    } else if (*skip_leading_spaces(line) != '\0') {
+        mistake = parse_message_line(command, skip_leading_spaces(line));
     }
     if (mistake != NULL) {
         command->kind = COMMAND_MISTAKE;

@@ -1,8 +1,8 @@
 /*
- * The byte stream below a connection. All addresses of a name are tried in getaddrinfo's order.
- * TLS is OpenSSL's, 1.2 or later, and verified against the system's certificates and the URL's host
- * (RFC 2818, by SSL_set1_host), unless that was switched off; the partial writes and the
- * "want read to write" of TLS end here, the layer above sees a plain non-blocking stream.
+ * The byte stream below a connection. All addresses of a name are tried in the order of
+ * getaddrinfo(3). TLS is OpenSSL's, 1.2 or later, verified against the system's certificates and
+ * the URL's host (RFC 2818, SSL_set1_host()) unless verification was switched off. This layer hides
+ * TLS's partial writes and "want read to write": the layer above sees a plain non-blocking stream.
  */
 #include "tools/wspush_net.h"
 
@@ -22,14 +22,14 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-static void fail(struct net *net, const char *what, const char *why)
+static void fail_stream(struct net *net, const char *what, const char *why)
 {
     net->state = NET_FAILED;
     snprintf(net->error, sizeof(net->error), "%s: %s", what, why);
 }
 
-/* Why TLS failed: the certificate, OpenSSL's own words, or the system's. */
-static void fail_tls(struct net *net, int result)
+/* Records why TLS failed: the certificate, OpenSSL's error or the system's. */
+static void fail_tls_stream(struct net *net, int result)
 {
     const int saved = errno;
     const long verdict = net->tls != NULL ? SSL_get_verify_result(net->tls) : X509_V_OK;
@@ -39,14 +39,16 @@ static void fail_tls(struct net *net, int result)
         net->untrusted = true;
         why = X509_verify_cert_error_string(verdict);
     } else if (why == NULL) {
-        why = result == SSL_ERROR_SYSCALL && saved != 0 ? strerror(saved) : "the server hung up";
+        why = result == SSL_ERROR_SYSCALL && saved != 0 ? strerror(saved)
+                                                        : "the server closed the connection";
     }
-    fail(net, net->untrusted ? "the server's certificate is not trusted" : "TLS", why);
+    fail_stream(net, net->untrusted ? "the server's certificate is not trusted" : "TLS", why);
     ERR_clear_error();
     errno = EPROTO;
 }
 
-static bool start_connect(struct net *net, int family, const struct sockaddr *addr, socklen_t len)
+static bool start_address_connect(struct net *net, int family, const struct sockaddr *addr,
+                                  socklen_t len)
 {
     net->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (net->fd == -1)
@@ -62,51 +64,53 @@ static bool start_connect(struct net *net, int family, const struct sockaddr *ad
     return false;
 }
 
-/* Starts with the address at hand or the first after it that does not fail at once. */
-static void try_addresses(struct net *net)
+/* Starts with the current address, or the first one after it that does not fail immediately. */
+static void try_next_addresses(struct net *net)
 {
     for (; net->address != NULL; net->address = net->address->ai_next) {
-        if (start_connect(net, net->address->ai_family, net->address->ai_addr,
-                          net->address->ai_addrlen))
+        if (start_address_connect(net, net->address->ai_family, net->address->ai_addr,
+                                  net->address->ai_addrlen))
             return;
     }
-    fail(net, (const char *)net->url->authority.at, strerror(errno));
+    fail_stream(net, (const char *)net->url->authority.at, strerror(errno));
 }
 
-static void open_tcp(struct net *net)
+static void open_tcp_stream(struct net *net)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
     const int result = getaddrinfo((const char *)net->url->host.at, (const char *)net->url->port.at,
                                    &hints, &net->list);
     if (result != 0) {
         net->list = NULL;
-        fail(net, (const char *)net->url->host.at,
-             result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
+        fail_stream(net, (const char *)net->url->host.at,
+                    result == EAI_SYSTEM ? strerror(errno) : gai_strerror(result));
         return;
     }
     net->address = net->list;
-    try_addresses(net);
+    try_next_addresses(net);
 }
 
-static void open_unix(struct net *net)
+static void open_unix_stream(struct net *net)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    memcpy(addr.sun_path, net->url->host.at, net->url->host.len); /* url_parse knows the limit */
-    if (!start_connect(net, AF_UNIX, (const struct sockaddr *)&addr, sizeof(addr)))
-        fail(net, (const char *)net->url->host.at, strerror(errno));
+    memcpy(addr.sun_path, net->url->host.at,
+           net->url->host.len); /* url_parse() has checked the length */
+    if (!start_address_connect(net, AF_UNIX, (const struct sockaddr *)&addr, sizeof(addr)))
+        fail_stream(net, (const char *)net->url->host.at, strerror(errno));
 }
 
 void net_open(struct net *net, const struct url *url, bool insecure)
 {
     *net = (struct net){.state = NET_CONNECTING, .fd = -1, .url = url, .insecure = insecure};
     if (url->is_unix)
-        open_unix(net);
+        open_unix_stream(net);
     else
-        open_tcp(net);
+        open_tcp_stream(net);
 }
 
-/* Whom the certificate has to name: an address, or a name that is also asked for (SNI). */
-static bool expect_host(SSL *tls, const char *host)
+/* Sets the name that the certificate must have: an address, or a host name, which is also sent
+ * (SNI). */
+static bool expect_certificate_host(SSL *tls, const char *host)
 {
     uint8_t address[16];
     if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
@@ -114,7 +118,7 @@ static bool expect_host(SSL *tls, const char *host)
     return SSL_set_tlsext_host_name(tls, host) == 1 && SSL_set1_host(tls, host) == 1;
 }
 
-static bool prepare_tls(struct net *net)
+static bool prepare_tls_session(struct net *net)
 {
     static const unsigned char http1[] = "\x08http/1.1"; /* ALPN, RFC 7301 */
 
@@ -128,12 +132,12 @@ static bool prepare_tls(struct net *net)
                      SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     net->tls = SSL_new(net->tls_context);
     return net->tls != NULL && SSL_set_alpn_protos(net->tls, http1, sizeof(http1) - 1) == 0 &&
-           expect_host(net->tls, (const char *)net->url->host.at) &&
+           expect_certificate_host(net->tls, (const char *)net->url->host.at) &&
            SSL_set_fd(net->tls, net->fd) == 1;
 }
 
-/* After a TLS call that did not succeed: EAGAIN when it only has to wait. */
-static ssize_t tls_result(struct net *net, int returned)
+/* Converts the result of a TLS call that did not succeed: EAGAIN if it only has to wait. */
+static ssize_t convert_tls_result(struct net *net, int returned)
 {
     const int result = SSL_get_error(net->tls, returned);
     net->tls_wants_write = result == SSL_ERROR_WANT_WRITE;
@@ -142,11 +146,11 @@ static ssize_t tls_result(struct net *net, int returned)
     if (result == SSL_ERROR_WANT_READ || result == SSL_ERROR_WANT_WRITE)
         errno = EAGAIN;
     else
-        fail_tls(net, result);
+        fail_tls_stream(net, result);
     return -1;
 }
 
-static void continue_tls(struct net *net)
+static void continue_tls_handshake(struct net *net)
 {
     ERR_clear_error();
     errno = 0;
@@ -154,12 +158,12 @@ static void continue_tls(struct net *net)
     if (returned == 1) {
         net->tls_wants_write = false;
         net->state = NET_READY;
-    } else if (tls_result(net, returned) == 0) {
-        fail_tls(net, SSL_ERROR_ZERO_RETURN);
+    } else if (convert_tls_result(net, returned) == 0) {
+        fail_tls_stream(net, SSL_ERROR_ZERO_RETURN);
     }
 }
 
-static void continue_connect(struct net *net)
+static void continue_address_connect(struct net *net)
 {
     int error = 0;
     getsockopt(net->fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){sizeof(error)});
@@ -168,25 +172,25 @@ static void continue_connect(struct net *net)
         net->fd = -1;
         net->address = net->address->ai_next;
         errno = error;
-        try_addresses(net);
+        try_next_addresses(net);
     } else if (error != 0) {
-        fail(net, (const char *)net->url->host.at, strerror(error));
+        fail_stream(net, (const char *)net->url->host.at, strerror(error));
     } else if (!net->url->tls) {
         net->state = NET_READY;
-    } else if (prepare_tls(net)) {
+    } else if (prepare_tls_session(net)) {
         net->state = NET_TLS;
-        continue_tls(net);
+        continue_tls_handshake(net);
     } else {
-        fail_tls(net, SSL_ERROR_SSL);
+        fail_tls_stream(net, SSL_ERROR_SSL);
     }
 }
 
 void net_continue(struct net *net)
 {
     if (net->state == NET_CONNECTING)
-        continue_connect(net);
+        continue_address_connect(net);
     else if (net->state == NET_TLS)
-        continue_tls(net);
+        continue_tls_handshake(net);
 }
 
 short net_poll_events(const struct net *net, bool output)
@@ -203,14 +207,14 @@ bool net_has_pending(const struct net *net)
     return net->state == NET_READY && net->tls != NULL && SSL_pending(net->tls) > 0;
 }
 
-/* Keeps the error of a plain socket; the call's own result is passed on. */
-static ssize_t socket_result(struct net *net, ssize_t result)
+/* Records the error of a plain socket. Returns the result of the call. */
+static ssize_t check_socket_result(struct net *net, ssize_t result)
 {
     if (result == -1 && errno == EINTR)
         errno = EAGAIN;
     if (result == -1 && errno != EAGAIN) {
         const int saved = errno;
-        fail(net, "connection lost", strerror(saved));
+        fail_stream(net, "connection lost", strerror(saved));
         errno = saved;
     }
     return result;
@@ -219,23 +223,23 @@ static ssize_t socket_result(struct net *net, ssize_t result)
 ssize_t net_read(struct net *net, void *buf, size_t len)
 {
     if (net->tls == NULL)
-        return socket_result(net, recv(net->fd, buf, len, 0));
+        return check_socket_result(net, recv(net->fd, buf, len, 0));
     ERR_clear_error();
     errno = 0;
     size_t got;
     const int returned = SSL_read_ex(net->tls, buf, len, &got);
-    return returned == 1 ? (ssize_t)got : tls_result(net, returned);
+    return returned == 1 ? (ssize_t)got : convert_tls_result(net, returned);
 }
 
 ssize_t net_write(struct net *net, const void *buf, size_t len)
 {
     if (net->tls == NULL)
-        return socket_result(net, send(net->fd, buf, len, MSG_NOSIGNAL));
+        return check_socket_result(net, send(net->fd, buf, len, MSG_NOSIGNAL));
     ERR_clear_error();
     errno = 0;
     size_t sent;
     const int returned = SSL_write_ex(net->tls, buf, len, &sent);
-    return returned == 1 ? (ssize_t)sent : tls_result(net, returned);
+    return returned == 1 ? (ssize_t)sent : convert_tls_result(net, returned);
 }
 
 void net_close(struct net *net)

@@ -1,8 +1,8 @@
 /*
- * The opening handshake. The answer is checked as RFC 6455 §4.1 demands: 101, Upgrade, Connection,
- * the accept key, no extension that was not asked for, and the very subprotocol that was offered,
- * because a server that speaks another would be misread from the first frame on. Redirects are
- * not followed: a WebSocket server that sends one is not the one asked for.
+ * The opening handshake. The answer is checked as RFC 6455 §4.1 requires: 101, Upgrade, Connection,
+ * the accept key, no extension that was not offered, and exactly the subprotocol that was offered,
+ * because every frame of another one would be misread. Redirects are not followed: the user named
+ * the server to test.
  */
 #include "tools/wspush_opening.h"
 
@@ -18,19 +18,19 @@
 
 enum { HEAD_MOST = 16384, BODY_MOST = 4096, KEY_BYTES = 16 };
 
-static const char *subprotocol(const struct options *options)
+static const char *offered_subprotocol(const struct options *options)
 {
     if (options->echo)
         return NULL;
     return options->json ? "push.json.v1" : "push.bin.v1";
 }
 
-static bool names_host(const char *header)
+static bool names_host_header(const char *header)
 {
     return strncasecmp(header, "host:", 5) == 0;
 }
 
-static void add_cookies(struct buffer *out, const struct text_list *cookies)
+static void append_cookie_header(struct buffer *out, const struct text_list *cookies)
 {
     for (size_t i = 0; i < cookies->count; i++) {
         buffer_text(out, i == 0 ? "Cookie: " : "; ");
@@ -47,12 +47,12 @@ void opening_request(struct conn *conn)
     uint8_t nonce[KEY_BYTES] = {0};
     bool own_host = false;
 
-    /* §4.1: the nonce is random; a weak one would only weaken this client's own check. */
+    /* RFC 6455 §4.1: the nonce is random; a weak one would only weaken this client's own check. */
     if (getrandom(nonce, sizeof(nonce), 0) != sizeof(nonce))
         memset(nonce, 'w', sizeof(nonce));
     base64_encode(conn->key, nonce, sizeof(nonce));
     for (size_t i = 0; i < options->headers.count; i++)
-        own_host = own_host || names_host(options->headers.item[i]);
+        own_host = own_host || names_host_header(options->headers.item[i]);
 
     buffer_format(out, "GET %s HTTP/1.1\r\n", (const char *)options->url.target.at);
     if (!own_host)
@@ -61,25 +61,26 @@ void opening_request(struct conn *conn)
                   "Upgrade: websocket\r\nConnection: Upgrade\r\n"
                   "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %.24s\r\n",
                   conn->key);
-    if (subprotocol(options) != NULL)
-        buffer_format(out, "Sec-WebSocket-Protocol: %s\r\n", subprotocol(options));
+    if (offered_subprotocol(options) != NULL)
+        buffer_format(out, "Sec-WebSocket-Protocol: %s\r\n", offered_subprotocol(options));
     if (options->token != NULL)
         buffer_format(out, "Authorization: Bearer %s\r\n", options->token);
-    add_cookies(out, &options->cookies);
+    append_cookie_header(out, &options->cookies);
     for (size_t i = 0; i < options->headers.count; i++)
         buffer_format(out, "%s\r\n", options->headers.item[i]);
     buffer_text(out, "\r\n");
 }
 
-static ssize_t fail(struct conn *conn, enum end_kind kind, const char *why)
+static ssize_t fail_opening(struct conn *conn, enum end_kind kind, const char *why)
 {
     conn->end.kind = kind;
     buffer_text(&conn->end.text, why);
     return -1;
 }
 
-/* A header's value as a small number; `missing` where there is none that is one. */
-static size_t header_number(const struct http_request *answer, const char *name, size_t missing)
+/* Returns the value of a header as a small number, or `missing` if it is absent or not a number. */
+static size_t read_header_number(const struct http_request *answer, const char *name,
+                                 size_t missing)
 {
     const struct slice *value = http_header_find(answer, name, NULL);
     if (value == NULL || value->len == 0 || value->len > 6)
@@ -93,11 +94,12 @@ static size_t header_number(const struct http_request *answer, const char *name,
     return number;
 }
 
-/* Another answer than 101: waits for its body, and takes the message of the JSON in it. */
-static ssize_t read_refusal(struct conn *conn, const struct http_request *answer, int status,
-                            size_t head, bool eof)
+/* Handles an answer other than 101: waits for its body, and takes the message from the JSON in it.
+ */
+static ssize_t read_refusal_answer(struct conn *conn, const struct http_request *answer, int status,
+                                   size_t head, bool eof)
 {
-    const size_t announced = header_number(answer, "Content-Length", BODY_MOST);
+    const size_t announced = read_header_number(answer, "Content-Length", BODY_MOST);
     const size_t wanted = announced < BODY_MOST ? announced : BODY_MOST;
     const size_t there = conn->in.len - head;
     if (there < wanted && !eof)
@@ -106,11 +108,11 @@ static ssize_t read_refusal(struct conn *conn, const struct http_request *answer
     const struct json_value message = json_member(body, there < wanted ? there : wanted, "message");
     text_json(&conn->end.text, &message);
     conn->end.status = status;
-    conn->end.retry_after_s = (unsigned)header_number(answer, "Retry-After", 0);
-    return fail(conn, END_REFUSED, "");
+    conn->end.retry_after_s = (unsigned)read_header_number(answer, "Retry-After", 0);
+    return fail_opening(conn, END_REFUSED, "");
 }
 
-static const char *check_upgrade(const struct conn *conn, const struct http_request *answer)
+static const char *check_upgrade_headers(const struct conn *conn, const struct http_request *answer)
 {
     const struct slice *upgrade = http_header_find(answer, "Upgrade", NULL);
     const struct slice *connection = http_header_find(answer, "Connection", NULL);
@@ -119,25 +121,27 @@ static const char *check_upgrade(const struct conn *conn, const struct http_requ
 
     handshake_accept(expected, (struct slice){conn->key, sizeof(conn->key)});
     if (upgrade == NULL || !slice_equal_nocase(*upgrade, "websocket"))
-        return "the answer does not upgrade to websocket";
+        return "the answer has no Upgrade: websocket";
     if (connection == NULL || !http_list_has(*connection, "upgrade"))
         return "the answer has no Connection: Upgrade";
     if (accept == NULL || accept->len != sizeof(expected) ||
         memcmp(accept->at, expected, sizeof(expected)) != 0)
-        return "Sec-WebSocket-Accept does not fit the key";
+        return "Sec-WebSocket-Accept does not match the key";
     if (http_header_find(answer, "Sec-WebSocket-Extensions", NULL) != NULL)
-        return "the server uses an extension that was not offered";
+        return "the server chose an extension that was not offered";
     return NULL;
 }
 
-static const char *check_subprotocol(const struct conn *conn, const struct http_request *answer)
+static const char *check_chosen_subprotocol(const struct conn *conn,
+                                            const struct http_request *answer)
 {
     const struct slice *chosen = http_header_find(answer, "Sec-WebSocket-Protocol", NULL);
-    const char *offered = subprotocol(conn->options);
+    const char *offered = offered_subprotocol(conn->options);
     if (offered == NULL)
-        return chosen == NULL ? NULL : "the server chose a subprotocol, none was offered";
+        return chosen == NULL ? NULL : "the server chose a subprotocol although none was offered";
     if (chosen == NULL)
-        return "the server speaks no opcode protocol here; is it an echo? then: --echo";
+        return "the server does not support the opcode protocol at this path; use --echo for an "
+               "echo endpoint";
     return slice_equal(*chosen, offered) ? NULL : "the server chose another subprotocol";
 }
 
@@ -148,13 +152,15 @@ ssize_t opening_answer(struct conn *conn, bool eof)
     const ssize_t head =
         http_parse_response(&answer, &status, (const char *)conn->in.at, conn->in.len, HEAD_MOST);
     if (head < 0)
-        return fail(conn, END_NOT_WEBSOCKET, "the answer is not HTTP/1.1");
+        return fail_opening(conn, END_NOT_WEBSOCKET, "the answer is not HTTP/1.1");
     if (head == 0)
-        return eof ? fail(conn, END_UNREACHABLE, "the server hung up without an answer") : 0;
+        return eof ? fail_opening(conn, END_UNREACHABLE,
+                                  "the server closed the connection without an answer")
+                   : 0;
     if (status != 101)
-        return read_refusal(conn, &answer, status, (size_t)head, eof);
-    const char *wrong = check_upgrade(conn, &answer);
+        return read_refusal_answer(conn, &answer, status, (size_t)head, eof);
+    const char *wrong = check_upgrade_headers(conn, &answer);
     if (wrong == NULL)
-        wrong = check_subprotocol(conn, &answer);
-    return wrong == NULL ? head : fail(conn, END_NOT_WEBSOCKET, wrong);
+        wrong = check_chosen_subprotocol(conn, &answer);
+    return wrong == NULL ? head : fail_opening(conn, END_NOT_WEBSOCKET, wrong);
 }

@@ -6,13 +6,13 @@
 
 #include "tools/wspush_conn.h"
 
-/* Draws a new key and appends the request to conn->out. */
+/* Generates a new key and appends the request to conn->out. */
 void opening_request(struct conn *conn);
 
 /*
- * Reads the answer in conn->in. Returns the bytes it takes once it is the 101 that was asked for, 0
- * when more is needed, -1 when it is another answer: then conn->end is filled. `eof`: nothing more
- * will come.
+ * Parses the answer in conn->in. Returns its length if it is the expected 101, 0 if more bytes are
+ * needed, or -1 for any other answer, after filling conn->end. `eof`: the server sends nothing
+ * more.
  */
 ssize_t opening_answer(struct conn *conn, bool eof);
 

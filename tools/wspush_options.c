@@ -1,8 +1,8 @@
 /*
- * The command line, by the table in wspush_options.h. Everything that can be wrong with it is told
- * before the first packet is sent. Options may stand before and behind the URL; `--name=value` is
- * the same as `--name value`. Refuses headers that the handshake makes itself, and header values
- * with control characters, which would smuggle in further headers.
+ * Parses the command line by the table in wspush_options.h. Every mistake is reported before the
+ * first packet is sent. Options may be given before and after the URL; `--name=value` is the same
+ * as `--name value`. Refuses headers that the handshake itself writes, and header values with
+ * control characters, which could add further headers.
  */
 #include "tools/wspush_options.h"
 
@@ -18,27 +18,27 @@
 #define WSPUSHD_VERSION "unversioned"
 #endif
 
-/* A kind of option: how many arguments it takes, and what it makes of them. `set` returns NULL or
- * what is wrong. */
+/* A kind of option: the number of its arguments, and how they are stored. `set` returns NULL or a
+ * description of the error. */
 struct kind {
     int arity;
     const char *(*set)(void *field, char *const *arg);
 };
 
-static const char *set_flag(void *field, char *const *arg)
+static const char *set_flag_option(void *field, char *const *arg)
 {
     (void)arg;
     *(bool *)field = true;
     return NULL;
 }
 
-static const char *set_text(void *field, char *const *arg)
+static const char *set_text_option(void *field, char *const *arg)
 {
     *(const char **)field = arg[0];
     return NULL;
 }
 
-static const char *set_list(void *field, char *const *arg)
+static const char *set_list_option(void *field, char *const *arg)
 {
     struct text_list *list = field;
     const char **item = reallocarray(list->item, list->count + 1, sizeof(*item));
@@ -49,7 +49,7 @@ static const char *set_list(void *field, char *const *arg)
     return NULL;
 }
 
-static const char *set_time(void *field, char *const *arg)
+static const char *set_time_option(void *field, char *const *arg)
 {
     static const struct {
         const char *unit;
@@ -65,30 +65,30 @@ static const char *set_time(void *field, char *const *arg)
             return NULL;
         }
     }
-    return "a time from 1ms to a day is needed, like 5s, 500ms or 2m";
+    return "expected a time from 1ms to a day, such as 5s, 500ms or 2m";
 }
 
-static const char *set_number(void *field, char *const *arg)
+static const char *set_number_option(void *field, char *const *arg)
 {
     char *end;
     errno = 0;
     const unsigned long long value = strtoull(arg[0], &end, 10);
     if (!isdigit((unsigned char)arg[0][0]) || *end != '\0' || errno != 0 || value == 0)
-        return "a number from 1 is needed";
+        return "expected a number of at least 1";
     *(uint64_t *)field = value;
     return NULL;
 }
 
-static const char *set_sends(void *field, char *const *arg)
+static const char *set_sends_option(void *field, char *const *arg)
 {
     struct send_list *list = field;
     struct send send = {0};
     if (!opcode_parse(arg[0], strlen(arg[0]), &send.op))
-        return "the first of the two is an opcode, a number";
+        return "the first value must be an opcode, a number";
     const char *wrong = payload_parse(&send.payload, arg[1]);
     if (wrong != NULL)
         return wrong;
-    buffer_string(&send.payload); /* not NULL, even where it is empty */
+    buffer_string(&send.payload); /* not NULL, even if it is empty */
     struct send *item = reallocarray(list->item, list->count + 1, sizeof(*item));
     if (item == NULL)
         return strerror(errno);
@@ -100,17 +100,17 @@ static const char *set_sends(void *field, char *const *arg)
 struct row {
     const char *name, *value, *help;
     struct kind kind;
-    size_t field; /* its offset in struct options */
+    size_t field; /* offset in struct options */
 };
 
 static const struct row rows[] = {
 #define AT(field)                        offsetof(struct options, field)
-#define ROW_FLAG(field, name, help)      {name, "", help, {0, set_flag}, AT(field)},
-#define ROW_TEXT(field, name, arg, help) {name, arg, help, {1, set_text}, AT(field)},
-#define ROW_LIST(field, name, arg, help) {name, arg, help, {1, set_list}, AT(field)},
-#define ROW_TIME(field, name, arg, help) {name, arg, help, {1, set_time}, AT(field)},
-#define ROW_NUM(field, name, arg, help)  {name, arg, help, {1, set_number}, AT(field)},
-#define ROW_SEND(field, name, arg, help) {name, arg, help, {2, set_sends}, AT(field)},
+#define ROW_FLAG(field, name, help)      {name, "", help, {0, set_flag_option}, AT(field)},
+#define ROW_TEXT(field, name, arg, help) {name, arg, help, {1, set_text_option}, AT(field)},
+#define ROW_LIST(field, name, arg, help) {name, arg, help, {1, set_list_option}, AT(field)},
+#define ROW_TIME(field, name, arg, help) {name, arg, help, {1, set_time_option}, AT(field)},
+#define ROW_NUM(field, name, arg, help)  {name, arg, help, {1, set_number_option}, AT(field)},
+#define ROW_SEND(field, name, arg, help) {name, arg, help, {2, set_sends_option}, AT(field)},
     OPTIONS(ROW_FLAG, ROW_TEXT, ROW_LIST, ROW_TIME, ROW_NUM, ROW_SEND)};
 #undef AT
 #undef ROW_FLAG
@@ -122,28 +122,30 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static void print_help(void)
+static void print_usage_help(void)
 {
     printf("usage: wspush [options] URL\n"
-           "A WebSocket client by hand for wspushd. URL is ws://host:port/path, wss://...\n"
+           "An interactive WebSocket client for wspushd. URL is ws://host:port/path, wss://...\n"
            "or ws+unix:///path/of/socket:/path.\n\noptions:\n");
     for (size_t i = 0; i < ROWS; i++)
         printf("  %-14s %-14s %s\n", rows[i].name, rows[i].value, rows[i].help);
-    printf("\nA PAYLOAD is its own text, @FILE (a file's bytes), hex:00ff, or text:... where the\n"
-           "text itself begins with one of these.\n\nLines typed:\n");
+    printf(
+        "\nA PAYLOAD is sent as text. @FILE sends a file's bytes, hex:00ff those bytes; text:...\n"
+        "sends a text that itself starts with one of these.\n\nCommands on standard input:\n");
     commands_describe(stdout);
-    printf("\nexit status: 0 clean, 1 usage, 2 could not connect or refused, 3 timeout,\n"
-           "4 closed by the server for good\n");
+    printf("\nexit status: 0 success, 1 wrong usage, 2 could not connect or refused, 3 timeout,\n"
+           "4 closed by the server, and reconnecting would not help\n");
 }
 
-static enum options_result wrong_usage(const char *what, const char *why)
+static enum options_result refuse_usage(const char *what, const char *why)
 {
     fprintf(stderr, "wspush: %s: %s\nTry 'wspush --help'.\n", what, why);
     return OPTIONS_WRONG;
 }
 
-/* The row that `arg` names, with the bytes of its name; NULL where none. */
-static const struct row *find_row(const char *arg, size_t *len)
+/* Returns the row of the option that `arg` names, and the length of that name; NULL if there is
+ * none. */
+static const struct row *find_option_row(const char *arg, size_t *len)
 {
     if (strcmp(arg, "-h") == 0)
         arg = "--help";
@@ -155,43 +157,43 @@ static const struct row *find_row(const char *arg, size_t *len)
     return NULL;
 }
 
-/* Takes the option at argv[0]; *used tells how many of the `left` arguments it is. Returns NULL or
- * what is wrong. */
-static const char *take_option(struct options *options, char **argv, int left, int *used)
+/* Takes the option at argv[0]; *used is set to the number of arguments it consumes, of the `left`
+ * ones. Returns NULL or a description of the error. */
+static const char *take_one_option(struct options *options, char **argv, int left, int *used)
 {
     size_t len;
-    const struct row *row = find_row(argv[0], &len);
+    const struct row *row = find_option_row(argv[0], &len);
     if (row == NULL)
-        return "no such option";
+        return "unknown option";
     void *field = (char *)options + row->field;
     *used = 1 + row->kind.arity;
     if (argv[0][len] == '=') {
         if (row->kind.arity != 1)
-            return "cannot be written with =";
+            return "does not take a value after =";
         *used = 1;
         return row->kind.set(field, &(char *){argv[0] + len + 1});
     }
     if (left < *used)
-        return row->kind.arity == 1 ? "a value is missing" : "two values are needed";
+        return row->kind.arity == 1 ? "expected a value" : "expected two values";
     return row->kind.set(field, argv + 1);
 }
 
-/* A header line that may be sent: a token, a colon, a value without control characters (RFC 9110
- * §5.1, §5.5), and not one of those that the handshake writes. */
-static const char *check_header(const char *line)
+/* Checks that a header line may be sent: a token, a colon, a value without control characters (RFC
+ * 9110 §5.1, §5.5), and not a header that the handshake writes. */
+static const char *check_header_line(const char *line)
 {
     const size_t name = strspn(line, "!#$%&'*+-.^_`|~0123456789"
                                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
     if (name == 0 || line[name] != ':')
-        return "a header is written 'Name: value'";
+        return "expected a header of the form 'Name: value'";
     if ((name == 7 && strncasecmp(line, "upgrade", name) == 0) ||
         (name == 10 && strncasecmp(line, "connection", name) == 0) ||
         strncasecmp(line, "sec-websocket-", 14) == 0)
-        return "this header is written by wspush itself";
+        return "wspush sets this header itself";
     return NULL;
 }
 
-static bool has_control(const char *text)
+static bool has_control_character(const char *text)
 {
     for (; *text != '\0'; text++) {
         if (((unsigned char)*text < ' ' && *text != '\t') || *text == 0x7f)
@@ -200,64 +202,64 @@ static bool has_control(const char *text)
     return false;
 }
 
-static enum options_result check_credentials(const struct options *options)
+static enum options_result check_credential_text(const struct options *options)
 {
     static const char control[] = "control characters are not allowed";
 
-    if (options->token != NULL && has_control(options->token))
-        return wrong_usage("--token", control);
+    if (options->token != NULL && has_control_character(options->token))
+        return refuse_usage("--token", control);
     for (size_t i = 0; i < options->cookies.count; i++) {
-        if (has_control(options->cookies.item[i]))
-            return wrong_usage("--cookie", control);
+        if (has_control_character(options->cookies.item[i]))
+            return refuse_usage("--cookie", control);
     }
     for (size_t i = 0; i < options->headers.count; i++) {
         const char *line = options->headers.item[i];
-        const char *wrong = has_control(line) ? control : check_header(line);
+        const char *wrong = has_control_character(line) ? control : check_header_line(line);
         if (wrong != NULL)
-            return wrong_usage("--header", wrong);
+            return refuse_usage("--header", wrong);
     }
     return OPTIONS_RUN;
 }
 
-static enum options_result check_together(const struct options *options)
+static enum options_result check_option_conflicts(const struct options *options)
 {
     if (options->json && options->echo)
-        return wrong_usage("--json", "not together with --echo");
+        return refuse_usage("--json", "cannot be used with --echo");
     if (options->sends.count > 0 && options->echo)
-        return wrong_usage("--send", "not together with --echo, which has no opcodes");
+        return refuse_usage("--send", "cannot be used with --echo, which has no opcodes");
     if (options->every > 0 && options->sends.count == 0)
-        return wrong_usage("--every", "needs a --send to repeat");
-    return check_credentials(options);
+        return refuse_usage("--every", "requires a --send to repeat");
+    return check_credential_text(options);
 }
 
 enum options_result options_parse(struct options *options, int argc, char **argv)
 {
     const char *url = NULL;
-    bool only_url = false; /* behind "--" */
+    bool only_url = false; /* after "--" */
     for (int i = 1, used = 1; i < argc; i += used, used = 1) {
         if (!only_url && strcmp(argv[i], "--") == 0) {
             only_url = true;
         } else if (!only_url && argv[i][0] == '-') {
-            const char *wrong = take_option(options, argv + i, argc - i, &used);
+            const char *wrong = take_one_option(options, argv + i, argc - i, &used);
             if (wrong != NULL)
-                return wrong_usage(argv[i], wrong);
+                return refuse_usage(argv[i], wrong);
         } else if (url == NULL) {
             url = argv[i];
         } else {
-            return wrong_usage(argv[i], "one URL is enough");
+            return refuse_usage(argv[i], "only one URL is allowed");
         }
     }
     if (options->help || options->version) {
         if (options->help)
-            print_help();
+            print_usage_help();
         else
             puts("wspush " WSPUSHD_VERSION);
         return OPTIONS_DONE;
     }
     if (url == NULL)
-        return wrong_usage("URL", "missing");
+        return refuse_usage("URL", "missing");
     const char *wrong = url_parse(&options->url, url, options->user);
-    return wrong != NULL ? wrong_usage(url, wrong) : check_together(options);
+    return wrong != NULL ? refuse_usage(url, wrong) : check_option_conflicts(options);
 }
 
 void options_free(struct options *options)

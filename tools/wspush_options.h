@@ -1,5 +1,5 @@
 /*
- * The command line. One table: the fields of struct options, the parser and --help come from it.
+ * The command line. One table generates the fields of struct options, the parser and --help.
  *
  * FLAG  (field, "--name", help)
  * TEXT  (field, "--name", "VALUE", help)
@@ -25,17 +25,17 @@
     LIST  (cookies, "--cookie", "'a=b'", "send a cookie")                                          \
     LIST  (headers, "--header", "'Name: value'", "send a header")                                  \
     FLAG  (json, "--json", "offer push.json.v1 instead of push.bin.v1")                            \
-    FLAG  (echo, "--echo", "no subprotocol: lines go and come as plain messages")                  \
+    FLAG  (echo, "--echo", "offer no subprotocol; send and print lines as plain messages")                  \
     SENDS (sends, "--send", "OP PAYLOAD", "send this when the server is ready")                    \
-    TIME  (every, "--every", "TIME", "repeat the --send's at this interval (1s, 500ms)")           \
-    NUMBER(count, "--count", "N", "exit 0 after N messages, HELLO not counted")                    \
-    TIME  (timeout, "--timeout", "TIME", "exit 3 after such a silence; with --count, at that time") \
-    FLAG  (quiet, "--quiet", "print what arrives and errors, nothing else")                        \
-    FLAG  (raw, "--raw", "print only the payloads that arrive, one a line")                        \
+    TIME  (every, "--every", "TIME", "repeat each --send at this interval (1s, 500ms)")           \
+    NUMBER(count, "--count", "N", "exit 0 after N messages, not counting HELLO")                    \
+    TIME  (timeout, "--timeout", "TIME", "exit 3 if nothing arrives for TIME; with --count, after TIME") \
+    FLAG  (quiet, "--quiet", "print only received messages and errors")                        \
+    FLAG  (raw, "--raw", "print only received payloads, one per line")                        \
     FLAG  (no_reconnect, "--no-reconnect", "exit when the connection ends")                        \
     FLAG  (insecure, "--insecure", "wss: accept any certificate")                                  \
     FLAG  (version, "--version", "print the version and exit")                                     \
-    FLAG  (help, "--help", "print this and exit")
+    FLAG  (help, "--help", "print this help and exit")
 /* clang-format on */
 
 struct text_list {
@@ -43,7 +43,7 @@ struct text_list {
     const char **item; /* borrowed from argv */
 };
 
-/* A message to send by itself. */
+/* A message that is sent automatically. */
 struct send {
     uint32_t op;
     struct buffer payload;
@@ -74,10 +74,10 @@ struct options {
 enum options_result {
     OPTIONS_RUN,   /* connect */
     OPTIONS_DONE,  /* --help or --version was answered */
-    OPTIONS_WRONG, /* said on stderr what is wrong */
+    OPTIONS_WRONG, /* an error was printed on stderr */
 };
 
-/* Fills an all-zero struct from the command line, and checks all of it. */
+/* Fills an all-zero struct from the command line, and checks everything. */
 enum options_result options_parse(struct options *options, int argc, char **argv);
 void options_free(struct options *options);
 

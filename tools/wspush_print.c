@@ -1,7 +1,7 @@
 /*
- * What the user sees: one line an event, in UTF-8, coloured only on a terminal and only where
- * NO_COLOR (no-color.org) is not set. stdout is flushed when the loop is about to wait, so that a
- * fast stream of pushes costs few writes.
+ * The output: one line per event, in UTF-8, coloured only on a terminal and only if NO_COLOR
+ * (no-color.org) is not set. stdout is flushed when the loop is about to wait, so that a fast
+ * stream of pushes costs few writes.
  */
 #include "tools/wspush_print.h"
 
@@ -38,13 +38,13 @@ void print_open(const struct options *options)
     colour[STDERR_FILENO] = wanted && isatty(STDERR_FILENO) == 1;
 }
 
-static const char *colour_on(int fd, const char *code)
+static const char *choose_colour_code(int fd, const char *code)
 {
     return colour[fd] ? code : "";
 }
 
-/* Local time to the millisecond. */
-static const char *time_text(char out[16])
+/* Formats local time to the millisecond. */
+static const char *format_local_time(char out[16])
 {
     const uint64_t now = clock_wall_ms();
     struct tm tm;
@@ -54,8 +54,8 @@ static const char *time_text(char out[16])
     return out;
 }
 
-/* With --raw: what came, byte for byte where a program reads it. */
-static void print_raw(const void *bytes, size_t len)
+/* Prints for --raw: the exact bytes if the reader is a program. */
+static void print_raw_bytes(const void *bytes, size_t len)
 {
     if (stdout_is_terminal) {
         struct buffer safe = {0};
@@ -68,31 +68,31 @@ static void print_raw(const void *bytes, size_t len)
     putchar('\n');
 }
 
-static void print_line(enum direction direction, const char *label, size_t size,
-                       struct buffer *text)
+static void print_event_line(enum direction direction, const char *label, size_t size,
+                             struct buffer *text)
 {
     char now[16];
-    printf("%s%s%s ", colour_on(STDOUT_FILENO, DIM), time_text(now),
-           colour_on(STDOUT_FILENO, PLAIN));
-    printf("%s%s%s ", colour_on(STDOUT_FILENO, direction == SENT ? CYAN : GREEN),
-           direction == SENT ? "→" : "←", colour_on(STDOUT_FILENO, PLAIN));
+    printf("%s%s%s ", choose_colour_code(STDOUT_FILENO, DIM), format_local_time(now),
+           choose_colour_code(STDOUT_FILENO, PLAIN));
+    printf("%s%s%s ", choose_colour_code(STDOUT_FILENO, direction == SENT ? CYAN : GREEN),
+           direction == SENT ? "→" : "←", choose_colour_code(STDOUT_FILENO, PLAIN));
     printf("%-10s %6zu B  ", label, size);
     fwrite(buffer_string(text), 1, text->len, stdout);
     putchar('\n');
 }
 
-static bool left_out(enum direction direction)
+static bool is_left_out(enum direction direction)
 {
     return direction == SENT && (quiet || raw);
 }
 
 void print_message(enum direction direction, const struct message *message)
 {
-    if (left_out(direction))
+    if (is_left_out(direction))
         return;
     if (raw) {
         if (message->op != OP_HELLO)
-            print_raw(message->payload, message->len);
+            print_raw_bytes(message->payload, message->len);
         return;
     }
     const char *name = system_opcode_name(message->op);
@@ -102,33 +102,33 @@ void print_message(enum direction direction, const struct message *message)
     struct buffer text = {0};
     if (direction == SENT || !text_system_message(&text, message))
         text_payload(&text, message->payload, message->len);
-    print_line(direction, label, message->len, &text);
+    print_event_line(direction, label, message->len, &text);
     buffer_free(&text);
 }
 
 void print_plain(enum direction direction, const char *kind, const void *bytes, size_t len)
 {
     const bool control = kind[0] == 'p'; /* ping, pong */
-    if (left_out(direction) || (control && (quiet || raw)))
+    if (is_left_out(direction) || (control && (quiet || raw)))
         return;
     if (raw) {
-        print_raw(bytes, len);
+        print_raw_bytes(bytes, len);
         return;
     }
     struct buffer text = {0};
     text_payload(&text, bytes, len);
-    print_line(direction, kind, len, &text);
+    print_event_line(direction, kind, len, &text);
     buffer_free(&text);
 }
 
-static void print_status(const char *code, const char *fmt, va_list args)
+static void print_status_line(const char *code, const char *fmt, va_list args)
 {
     char now[16];
-    fflush(stdout); /* so that both streams read in order on one terminal */
-    fprintf(stderr, "%s%s%s %s-- ", colour_on(STDERR_FILENO, DIM), time_text(now),
-            colour_on(STDERR_FILENO, PLAIN), colour_on(STDERR_FILENO, code));
+    fflush(stdout); /* so that both streams appear in order on one terminal */
+    fprintf(stderr, "%s%s%s %s-- ", choose_colour_code(STDERR_FILENO, DIM), format_local_time(now),
+            choose_colour_code(STDERR_FILENO, PLAIN), choose_colour_code(STDERR_FILENO, code));
     vfprintf(stderr, fmt, args);
-    fprintf(stderr, "%s\n", colour_on(STDERR_FILENO, PLAIN));
+    fprintf(stderr, "%s\n", choose_colour_code(STDERR_FILENO, PLAIN));
 }
 
 void print_note(const char *fmt, ...)
@@ -137,7 +137,7 @@ void print_note(const char *fmt, ...)
         return;
     va_list args;
     va_start(args, fmt);
-    print_status(YELLOW, fmt, args);
+    print_status_line(YELLOW, fmt, args);
     va_end(args);
 }
 
@@ -145,7 +145,7 @@ void print_error(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    print_status(RED, fmt, args);
+    print_status_line(RED, fmt, args);
     va_end(args);
 }
 

@@ -1,8 +1,7 @@
 /*
- * When a lost connection is tried again. Close codes that the server knows are decided by their
- * table in proto/ws.h; of the others, 4000 to 4099 are final. Of the answers to a handshake, those
- * that blame the request are final, but for 408 and 429, which blame its timing. Keeps no state
- * and no clock.
+ * When to reconnect. For the server's own close codes the table in proto/ws.h decides; of the
+ * others, 4000 to 4099 are final. Of the answers to a handshake, those that blame the request are
+ * final, except 408 and 429, which blame its timing. Keeps no state and reads no clock.
  */
 #include "tools/wspush_retry.h"
 

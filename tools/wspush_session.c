@@ -1,9 +1,9 @@
 /*
- * A session. Each turn of the loop: bytes move, typed lines are obeyed, the clock is looked at,
- * then every event of the connection is taken. What the end of a connection means is one function,
- * judge. Sends nothing before the server is ready (HELLO), because what is sent earlier may be
- * answered by pushes that do not reach this connection yet; and does not repeat a --send after a
- * reconnect, because a request that was stored twice is worse than one that was not.
+ * A session. Each turn of the loop moves bytes, executes typed lines, checks the clock, then takes
+ * every event of the connection. One function decides what the end of a connection means. Sends
+ * nothing before the server is ready (HELLO), because the pushes that answer earlier messages may
+ * not reach this connection yet. Does not repeat a --send after a reconnect, because a request that
+ * was stored twice is worse than one that was not.
  */
 #include "tools/wspush_session.h"
 
@@ -19,7 +19,7 @@
 
 enum { OUTPUT_MOST = 1 << 20 };
 
-static void connect_now(struct session *session, uint64_t now_ms)
+static void connect_session_now(struct session *session, uint64_t now_ms)
 {
     const struct url *url = &session->options->url;
     print_note("connecting to %s", (const char *)(url->is_unix ? url->host.at : url->authority.at));
@@ -42,7 +42,7 @@ void session_leave(struct session *session, enum exit_code exit_code, uint64_t n
 
 /* --- sending ---------------------------------------------------------------------------------- */
 
-static void send_message(struct session *session, uint32_t op, const struct buffer *payload)
+static void send_opcode_message(struct session *session, uint32_t op, const struct buffer *payload)
 {
     const struct message message = {.op = op, .payload = payload->at, .len = payload->len};
     struct buffer wire = {0};
@@ -59,24 +59,24 @@ static void send_message(struct session *session, uint32_t op, const struct buff
     print_message(SENT, &message);
 }
 
-static void send_plain(struct session *session, enum ws_opcode opcode, const char *kind,
-                       const struct buffer *payload)
+static void send_plain_frame(struct session *session, enum ws_opcode opcode, const char *kind,
+                             const struct buffer *payload)
 {
     conn_send(&session->conn, opcode, payload->at, payload->len);
     print_plain(SENT, kind, payload->at, payload->len);
 }
 
-static void send_due(struct session *session, uint64_t now_ms)
+static void send_due_messages(struct session *session, uint64_t now_ms)
 {
     const struct send_list *sends = &session->options->sends;
     for (size_t i = 0; i < sends->count; i++)
-        send_message(session, sends->item[i].op, &sends->item[i].payload);
+        send_opcode_message(session, sends->item[i].op, &sends->item[i].payload);
     session->has_sent = true;
     session->send_at = session->options->every > 0 ? now_ms + session->options->every : 0;
 }
 
-/* Obeys a command; false where it has to wait until the server is ready. */
-static bool obey(struct session *session, const struct command *command, uint64_t now_ms)
+/* Executes a command. Returns false if it has to wait until the server is ready. */
+static bool execute_command(struct session *session, const struct command *command, uint64_t now_ms)
 {
     const bool sends = command->kind == COMMAND_MESSAGE || command->kind == COMMAND_PING;
     if (sends && !session->ready)
@@ -90,12 +90,12 @@ static bool obey(struct session *session, const struct command *command, uint64_
         break;
     case COMMAND_MESSAGE:
         if (session->options->echo)
-            send_plain(session, WS_TEXT, "text", &command->payload);
+            send_plain_frame(session, WS_TEXT, "text", &command->payload);
         else
-            send_message(session, command->op, &command->payload);
+            send_opcode_message(session, command->op, &command->payload);
         break;
     case COMMAND_PING:
-        send_plain(session, WS_PING, "ping", &command->payload);
+        send_plain_frame(session, WS_PING, "ping", &command->payload);
         break;
     case COMMAND_CLOSE:
         if (!session->leaving)
@@ -112,7 +112,7 @@ static bool obey(struct session *session, const struct command *command, uint64_
     return true;
 }
 
-static void obey_lines(struct session *session, uint64_t now_ms)
+static void execute_typed_lines(struct session *session, uint64_t now_ms)
 {
     const char *line;
     bool obeyed = true;
@@ -121,7 +121,7 @@ static void obey_lines(struct session *session, uint64_t now_ms)
         struct command command = {0};
         command_parse(&command, line, session->options->echo);
         buffer_string(&command.payload);
-        obeyed = obey(session, &command, now_ms);
+        obeyed = execute_command(session, &command, now_ms);
         buffer_free(&command.payload);
         if (obeyed)
             input_next(&session->input);
@@ -130,7 +130,7 @@ static void obey_lines(struct session *session, uint64_t now_ms)
 
 /* --- receiving -------------------------------------------------------------------------------- */
 
-static void become_ready(struct session *session, uint64_t now_ms)
+static void mark_session_ready(struct session *session, uint64_t now_ms)
 {
     session->ready = true;
     session->attempt = 0;
@@ -138,8 +138,9 @@ static void become_ready(struct session *session, uint64_t now_ms)
         session->send_at = now_ms;
 }
 
-/* A member of a system message that is a number; false where it is none. */
-static bool number_in(const struct message *message, const char *name, uint64_t max, uint64_t *out)
+/* Reads a numeric member of a system message. Returns false if it is absent or not a number. */
+static bool read_number_member(const struct message *message, const char *name, uint64_t max,
+                               uint64_t *out)
 {
     const struct json_value value = json_member((const char *)message->payload, message->len, name);
     return json_uint(&value, max, out);
@@ -150,19 +151,20 @@ static void take_system_message(struct session *session, const struct message *m
 {
     uint64_t heartbeat;
     if (message->op == OP_HELLO && !session->ready) {
-        /* The server pings after so long a silence; two such and its time for an answer. */
-        if (number_in(message, "heartbeat", 3600, &heartbeat))
+        /* The server pings after this time of silence; allow two intervals and its time for an
+         * answer. */
+        if (read_number_member(message, "heartbeat", 3600, &heartbeat))
             session->silence_ms = (2 * heartbeat + 10) * 1000;
-        become_ready(session, now_ms);
+        mark_session_ready(session, now_ms);
     } else if (message->op == OP_BYE) {
-        session->has_bye = number_in(message, "reconnect_ms", 3600000, &session->bye_ms);
+        session->has_bye = read_number_member(message, "reconnect_ms", 3600000, &session->bye_ms);
     }
 }
 
-/* Reads the frame as a message with an opcode, in the mode agreed on. `scratch` holds what had to
- * be decoded. */
-static bool decode(const struct session *session, const struct conn_frame *frame,
-                   struct message *message, struct buffer *scratch)
+/* Reads the frame as a message with an opcode, in the negotiated mode. `scratch` receives decoded
+ * data. */
+static bool decode_frame_message(const struct session *session, const struct conn_frame *frame,
+                                 struct message *message, struct buffer *scratch)
 {
     if (session->options->echo)
         return false;
@@ -173,15 +175,16 @@ static bool decode(const struct session *session, const struct conn_frame *frame
     return frame->opcode == WS_BINARY && message_from_binary(message, frame->data, frame->len);
 }
 
-static void take_message(struct session *session, const struct conn_frame *frame, uint64_t now_ms)
+static void take_message_frame(struct session *session, const struct conn_frame *frame,
+                               uint64_t now_ms)
 {
     const struct options *options = session->options;
     struct message message = {0};
     struct buffer scratch = {0};
 
     if (options->count > 0 && session->received >= options->count)
-        return; /* what comes while the connection is being closed is not asked for any more */
-    const bool understood = decode(session, frame, &message, &scratch);
+        return; /* messages that arrive while the connection is being closed are ignored */
+    const bool understood = decode_frame_message(session, frame, &message, &scratch);
     if (understood) {
         print_message(RECEIVED, &message);
         take_system_message(session, &message, now_ms);
@@ -200,17 +203,17 @@ static void take_message(struct session *session, const struct conn_frame *frame
 
 /* --- the end of a connection ------------------------------------------------------------------ */
 
-/* What follows from an end: whether trying again may help, and the exit code if it is not done. */
+/* The consequence of an end: whether a retry may help, and the exit code otherwise. */
 struct verdict {
     bool retry;
     enum exit_code exit_code;
 };
 
-static struct verdict judge(const struct session *session)
+static struct verdict judge_connection_end(const struct session *session)
 {
     const struct conn_end *end = &session->conn.end;
     switch (end->kind) {
-    case END_UNREACHABLE: /* at the first attempt more likely a wrong address than a short outage */
+    case END_UNREACHABLE: /* at the first attempt a wrong address is more likely than an outage */
         return (struct verdict){session->was_open, EXIT_UNCONNECTED};
     case END_UNTRUSTED:
     case END_NOT_WEBSOCKET:
@@ -231,13 +234,17 @@ static struct verdict judge(const struct session *session)
 }
 
 /* "closed by the server: 4001 kicked: spam" */
-static void describe_end(struct buffer *out, struct conn_end *end)
+static void describe_connection_end(struct buffer *out, struct conn_end *end)
 {
     static const char *const words[] = {
-        [END_UNREACHABLE] = "could not connect", [END_UNTRUSTED] = "could not connect",
-        [END_REFUSED] = "refused by the server", [END_NOT_WEBSOCKET] = "not a server for wspush",
-        [END_BY_PEER] = "closed by the server",  [END_BY_US] = "closed",
-        [END_LOST] = "connection lost",          [END_BROKEN] = "the server broke the protocol",
+        [END_UNREACHABLE] = "could not connect",
+        [END_UNTRUSTED] = "could not connect",
+        [END_REFUSED] = "refused by the server",
+        [END_NOT_WEBSOCKET] = "the server does not support this protocol",
+        [END_BY_PEER] = "closed by the server",
+        [END_BY_US] = "closed",
+        [END_LOST] = "connection lost",
+        [END_BROKEN] = "the server broke the protocol",
     };
     buffer_text(out, words[end->kind]);
     if (end->kind == END_REFUSED)
@@ -254,28 +261,28 @@ static void describe_end(struct buffer *out, struct conn_end *end)
         buffer_format(out, ": %s", said);
 }
 
-static uint64_t retry_delay(struct session *session)
+static uint64_t choose_retry_delay(struct session *session)
 {
     const uint64_t asked = (uint64_t)session->conn.end.retry_after_s * 1000;
     const uint64_t delay = retry_delay_ms(session->attempt++);
     if (session->has_bye)
-        return session->bye_ms; /* already spread by the server */
+        return session->bye_ms; /* already randomised by the server */
     return delay > asked ? delay : asked;
 }
 
-static void take_end(struct session *session, uint64_t now_ms)
+static void take_connection_end(struct session *session, uint64_t now_ms)
 {
-    const struct verdict verdict = judge(session);
+    const struct verdict verdict = judge_connection_end(session);
     struct buffer text = {0};
 
     session->ready = false;
     session->send_at = session->silent_at = session->silence_ms = 0;
-    describe_end(&text, &session->conn.end);
+    describe_connection_end(&text, &session->conn.end);
     if (session->leaving) {
         session->finished = true;
         print_note("%s", buffer_string(&text));
     } else if (verdict.retry && !session->options->no_reconnect) {
-        const uint64_t delay = retry_delay(session);
+        const uint64_t delay = choose_retry_delay(session);
         session->retry_at = now_ms + delay;
         print_note("%s; reconnecting in %.1f s", buffer_string(&text), (double)delay / 1000);
     } else {
@@ -291,58 +298,58 @@ static void take_end(struct session *session, uint64_t now_ms)
 
 /* --- the loop --------------------------------------------------------------------------------- */
 
-static void take_opened(struct session *session, uint64_t now_ms)
+static void take_opened_event(struct session *session, uint64_t now_ms)
 {
     session->was_open = true;
     if (session->options->echo) {
         print_note("connected");
-        become_ready(session, now_ms);
+        mark_session_ready(session, now_ms);
     } else {
         print_note("connected, waiting for HELLO");
     }
 }
 
-static void take_events(struct session *session, uint64_t now_ms)
+static void take_all_events(struct session *session, uint64_t now_ms)
 {
     struct conn_frame frame;
     enum conn_event event;
     while ((event = conn_next(&session->conn, &frame)) != CONN_NOTHING) {
         if (event == CONN_OPENED)
-            take_opened(session, now_ms);
+            take_opened_event(session, now_ms);
         else if (event == CONN_MESSAGE)
-            take_message(session, &frame, now_ms);
+            take_message_frame(session, &frame, now_ms);
         else if (event == CONN_CONTROL)
             print_plain(RECEIVED, frame.opcode == WS_PING ? "ping" : "pong", frame.data, frame.len);
         else
-            take_end(session, now_ms);
+            take_connection_end(session, now_ms);
         if (event != CONN_ENDED && session->silence_ms > 0)
             session->silent_at = now_ms + session->silence_ms;
     }
 }
 
-static bool is_due(uint64_t when, uint64_t now_ms)
+static bool is_time_due(uint64_t when, uint64_t now_ms)
 {
     return when != 0 && now_ms >= when;
 }
 
-static void watch_clock(struct session *session, uint64_t now_ms)
+static void watch_session_clock(struct session *session, uint64_t now_ms)
 {
-    if (is_due(session->retry_at, now_ms) && !session->leaving)
-        connect_now(session, now_ms);
-    if (is_due(session->silent_at, now_ms) && session->conn.state == CONN_OPEN)
-        conn_lose(&session->conn, "not even a ping for two heartbeats");
-    if (is_due(session->timeout_at, now_ms) && !session->leaving) {
-        print_error(session->options->count > 0 ? "timeout: %llu of %llu messages came"
-                                                : "timeout: nothing came",
+    if (is_time_due(session->retry_at, now_ms) && !session->leaving)
+        connect_session_now(session, now_ms);
+    if (is_time_due(session->silent_at, now_ms) && session->conn.state == CONN_OPEN)
+        conn_lose(&session->conn, "nothing received, not even a ping, for two heartbeats");
+    if (is_time_due(session->timeout_at, now_ms) && !session->leaving) {
+        print_error(session->options->count > 0 ? "timeout: received %llu of %llu messages"
+                                                : "timeout: nothing received",
                     (unsigned long long)session->received,
                     (unsigned long long)session->options->count);
         session_leave(session, EXIT_TIMEOUT, now_ms);
     }
-    if (is_due(session->send_at, now_ms) && session->ready && !session->leaving)
-        send_due(session, now_ms);
+    if (is_time_due(session->send_at, now_ms) && session->ready && !session->leaving)
+        send_due_messages(session, now_ms);
 }
 
-/* Whether the command line asked for no more than its --send's, and nobody types. */
+/* True if the command line asked for no more than its --sends, and stdin has ended. */
 static bool has_nothing_left(const struct session *session)
 {
     const struct options *options = session->options;
@@ -355,12 +362,13 @@ void session_turn(struct session *session, const struct pollfd fds[SESSION_FDS],
     if (fds[SESSION_STDIN].revents != 0)
         input_read(&session->input);
     conn_drive(&session->conn, fds[SESSION_SOCKET].revents, now_ms);
-    take_events(session, now_ms);
-    watch_clock(session, now_ms);
-    obey_lines(session, now_ms);
+    take_all_events(session, now_ms);
+    watch_session_clock(session, now_ms);
+    execute_typed_lines(session, now_ms);
     if (has_nothing_left(session))
         session_leave(session, EXIT_CLEAN, now_ms);
-    take_events(session, now_ms); /* what watch_clock and obey_lines brought about */
+    take_all_events(session,
+                    now_ms); /* caused by watch_session_clock() and execute_typed_lines() */
 }
 
 void session_open(struct session *session, const struct options *options, uint64_t now_ms)
@@ -368,11 +376,11 @@ void session_open(struct session *session, const struct options *options, uint64
     session->options = options;
     if (options->timeout > 0)
         session->timeout_at = now_ms + options->timeout;
-    connect_now(session, now_ms);
-    take_events(session, now_ms); /* it may have failed at once */
+    connect_session_now(session, now_ms);
+    take_all_events(session, now_ms); /* the connection may have failed immediately */
 }
 
-static void sooner(uint64_t *soonest, uint64_t when)
+static void choose_sooner_time(uint64_t *soonest, uint64_t when)
 {
     if (when != 0 && (*soonest == 0 || when < *soonest))
         *soonest = when;
@@ -389,12 +397,12 @@ int session_poll(struct session *session, struct pollfd fds[SESSION_FDS], uint64
         return 0;
 
     uint64_t soonest = 0;
-    sooner(&soonest, session->conn.deadline_ms);
-    sooner(&soonest, session->retry_at);
-    sooner(&soonest, session->silent_at);
+    choose_sooner_time(&soonest, session->conn.deadline_ms);
+    choose_sooner_time(&soonest, session->retry_at);
+    choose_sooner_time(&soonest, session->silent_at);
     if (!session->leaving) {
-        sooner(&soonest, session->timeout_at);
-        sooner(&soonest, session->send_at);
+        choose_sooner_time(&soonest, session->timeout_at);
+        choose_sooner_time(&soonest, session->send_at);
     }
     if (soonest == 0)
         return -1;

@@ -1,8 +1,7 @@
 /*
- * Bytes from outside as text. A terminal obeys escape sequences (ESC, and the C1 controls U+0080 to
- * U+009F), and a reader is deceived by characters that turn the direction of writing ("Trojan
- * Source", CVE-2021-42574): both are shown, not sent. Refuses nothing: whatever comes can be
- * printed.
+ * Makes bytes from outside printable. A terminal obeys escape sequences (ESC, and the C1 controls
+ * U+0080 to U+009F), and characters that change the direction of writing deceive a reader ("Trojan
+ * Source", CVE-2021-42574): both are printed as escapes. Accepts any bytes.
  */
 #include "tools/wspush_text.h"
 
@@ -26,7 +25,7 @@ static const struct {
     {0xe0000, 0xe007f}, /* tags */
 };
 
-static bool is_hidden(uint32_t point)
+static bool is_hidden_character(uint32_t point)
 {
     for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
         if (point >= hidden[i].from && point <= hidden[i].to)
@@ -35,8 +34,8 @@ static bool is_hidden(uint32_t point)
     return false;
 }
 
-/* The length of the code point at `at`, 1 to 4, or 0 where it is not UTF-8. */
-static size_t code_point(const uint8_t *at, size_t len, uint32_t *point)
+/* Returns the length of the code point at `at`, 1 to 4, or 0 if it is not UTF-8. */
+static size_t read_code_point(const uint8_t *at, size_t len, uint32_t *point)
 {
     const size_t size = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
     if (size > len || !utf8_valid(at, size))
@@ -47,7 +46,7 @@ static size_t code_point(const uint8_t *at, size_t len, uint32_t *point)
     return size;
 }
 
-static void escape_control(struct buffer *out, uint8_t byte)
+static void escape_control_byte(struct buffer *out, uint8_t byte)
 {
     static const char letters[] = {['\t'] = 't', ['\n'] = 'n', ['\r'] = 'r'};
     if (byte < sizeof(letters) && letters[byte] != '\0')
@@ -61,10 +60,10 @@ void text_escape(struct buffer *out, const void *bytes, size_t len)
     const uint8_t *at = bytes, *end = at + len;
     while (at < end) {
         uint32_t point = 0;
-        const size_t size = code_point(at, (size_t)(end - at), &point);
+        const size_t size = read_code_point(at, (size_t)(end - at), &point);
         if (size == 0 || point < ' ' || point == 0x7f)
-            escape_control(out, *at);
-        else if (is_hidden(point))
+            escape_control_byte(out, *at);
+        else if (is_hidden_character(point))
             buffer_format(out, point > 0xffff ? "\\U%08x" : "\\u%04x", point);
         else
             buffer_append(out, at, size);
@@ -83,7 +82,7 @@ void text_payload(struct buffer *out, const void *bytes, size_t len)
     for (size_t i = 0; i < len && i < HEX_MOST; i++)
         buffer_format(out, "%02x", at[i]);
     if (len > HEX_MOST)
-        buffer_format(out, "... and %zu bytes more", len - HEX_MOST);
+        buffer_format(out, "... and %zu more bytes", len - HEX_MOST);
 }
 
 void text_json(struct buffer *out, const struct json_value *value)
@@ -113,9 +112,9 @@ struct json_value json_member(const char *text, size_t len, const char *name)
     return found;
 }
 
-/* How a system message is said: pieces of its payload, each after its words. A piece in thousandths
- * is milliseconds in the payload and seconds in words. Pieces that are missing are left out, the
- * first may not be. */
+/* How a system message is put into words: parts of its payload, each with a text before and after
+ * it. A part in thousandths is milliseconds in the payload and seconds in words. Missing parts are
+ * omitted; the first one is required. */
 struct phrase {
     uint32_t op;
     const char *opening;
@@ -141,10 +140,12 @@ static const struct phrase phrases[] = {
      {{"ms", "the server's link to Redis was down for ", " s", true}}},
     {OP_BYE,
      "the server is about to close: ",
-     {{"reason", "", "", false}, {"reconnect_ms", "; it asks to come back in ", " s", true}}},
+     {{"reason", "", "", false},
+      {"reconnect_ms", "; the client should reconnect in ", " s", true}}},
 };
 
-static void say(struct buffer *out, const struct json_value *value, bool milliseconds)
+static void append_phrase_value(struct buffer *out, const struct json_value *value,
+                                bool milliseconds)
 {
     uint64_t ms;
     if (milliseconds && json_uint(value, UINT32_MAX, &ms))
@@ -171,7 +172,7 @@ bool text_system_message(struct buffer *out, const struct message *message)
         if (value.type == JSON_TYPE_NONE)
             continue;
         buffer_text(out, phrase->piece[i].before);
-        say(out, &value, phrase->piece[i].milliseconds);
+        append_phrase_value(out, &value, phrase->piece[i].milliseconds);
         buffer_text(out, phrase->piece[i].after);
     }
     return true;

@@ -1,8 +1,8 @@
 /*
  * WebSocket URLs, split into what connect(2) and the handshake need. The target is made safe for
- * the request line here: bytes that may not stand in one are percent-encoded, so that nobody adds
- * a header by way of a URL. Refuses fragments (RFC 6455 §3) and passwords in the URL, which would
- * be visible to everyone in ps(1): there are --token, --cookie and --header.
+ * the request line: bytes that are invalid there are percent-encoded, so that a URL cannot add a
+ * header. Refuses fragments (RFC 6455 §3), and passwords in the URL, which everyone could see in
+ * ps(1): use --token, --cookie or --header.
  */
 #include "tools/wspush_url.h"
 
@@ -22,7 +22,7 @@ static const struct scheme schemes[] = {
     {"ws+unix://", "", false, true},
 };
 
-static const struct scheme *find_scheme(const char *text)
+static const struct scheme *find_url_scheme(const char *text)
 {
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         if (strncasecmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
@@ -31,8 +31,9 @@ static const struct scheme *find_scheme(const char *text)
     return NULL;
 }
 
-/* Appends `text` with every byte encoded that is not visible ASCII or is listed in `also`. */
-static void encode(struct buffer *out, const char *text, const char *also)
+/* Appends `text`, and percent-encodes each byte that is not visible ASCII or is listed in `also`.
+ */
+static void append_percent_encoded(struct buffer *out, const char *text, const char *also)
 {
     for (; *text != '\0'; text++) {
         const unsigned char byte = (unsigned char)*text;
@@ -43,7 +44,7 @@ static void encode(struct buffer *out, const char *text, const char *also)
     }
 }
 
-static const char *parse_port(struct url *url, const char *at, size_t len, const char *standard)
+static const char *parse_url_port(struct url *url, const char *at, size_t len, const char *standard)
 {
     unsigned long port = 0;
     for (size_t i = 0; i < len; i++) {
@@ -60,22 +61,22 @@ static const char *parse_port(struct url *url, const char *at, size_t len, const
     return NULL;
 }
 
-/* host, host:port, [v6], [v6]:port. */
-static const char *parse_authority(struct url *url, const char *at, size_t len,
-                                   const char *standard_port)
+/* Parses host, host:port, [v6] or [v6]:port. */
+static const char *parse_url_authority(struct url *url, const char *at, size_t len,
+                                       const char *standard_port)
 {
     if (memchr(at, '@', len) != NULL)
-        return "no user or password in the URL: use --token, --cookie or --header";
+        return "a user or password in the URL is not supported: use --token, --cookie or --header";
     for (size_t i = 0; i < len; i++) {
         if (!isgraph((unsigned char)at[i]))
-            return "the host's name must be ASCII (punycode) without spaces";
+            return "the host name must be ASCII (punycode) without spaces";
     }
     const char *end = at + len, *host = at, *host_end;
     if (len > 0 && *at == '[') {
         host = at + 1;
         host_end = memchr(at, ']', len);
         if (host_end == NULL)
-            return "the ] of the IPv6 address is missing";
+            return "expected ] after the IPv6 address";
         at = host_end + 1;
     } else {
         host_end = memchr(at, ':', len);
@@ -88,11 +89,12 @@ static const char *parse_authority(struct url *url, const char *at, size_t len,
     buffer_append(&url->host, host, (size_t)(host_end - host));
     if (at < end)
         at++;
-    return parse_port(url, at, (size_t)(end - at), standard_port);
+    return parse_url_port(url, at, (size_t)(end - at), standard_port);
 }
 
-/* The Host header leaves the scheme's own port out (RFC 9110 §7.2, RFC 6455 §4.1). */
-static void compose_authority(struct url *url, const char *standard_port)
+/* Composes the Host header, which omits the scheme's default port (RFC 9110 §7.2, RFC 6455 §4.1).
+ */
+static void compose_host_header(struct url *url, const char *standard_port)
 {
     const char *host = buffer_string(&url->host);
     const char *port = buffer_string(&url->port);
@@ -101,11 +103,11 @@ static void compose_authority(struct url *url, const char *standard_port)
         buffer_format(&url->authority, ":%s", port);
 }
 
-static const char *parse_socket(struct url *url, const char **rest)
+static const char *parse_socket_path(struct url *url, const char **rest)
 {
     const size_t len = strcspn(*rest, ":?#");
     if (len == 0 || **rest != '/')
-        return "the socket needs its absolute path: ws+unix:///run/ws.sock:/ws";
+        return "expected the absolute path of the socket: ws+unix:///run/ws.sock:/ws";
     if (len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return "the socket's path is too long";
     buffer_append(&url->host, *rest, len);
@@ -116,19 +118,19 @@ static const char *parse_socket(struct url *url, const char **rest)
     return NULL;
 }
 
-static void compose_target(struct url *url, const char *rest, const char *user)
+static void compose_request_target(struct url *url, const char *rest, const char *user)
 {
     if (*rest != '/')
         buffer_text(&url->target, "/");
-    encode(&url->target, rest, "");
+    append_percent_encoded(&url->target, rest, "");
     if (user != NULL) {
         buffer_text(&url->target, strchr(rest, '?') == NULL ? "?user=" : "&user=");
-        encode(&url->target, user, "\"#%&'+,/:;<=>?@[\\]^`{|}");
+        append_percent_encoded(&url->target, user, "\"#%&'+,/:;<=>?@[\\]^`{|}");
     }
 }
 
-/* From here on each part can be read as a C string. */
-static void terminate(struct url *url)
+/* Terminates each part, so that it can be read as a C string. */
+static void terminate_url_parts(struct url *url)
 {
     buffer_string(&url->host);
     buffer_string(&url->port);
@@ -138,28 +140,28 @@ static void terminate(struct url *url)
 
 const char *url_parse(struct url *url, const char *text, const char *user)
 {
-    const struct scheme *scheme = find_scheme(text);
+    const struct scheme *scheme = find_url_scheme(text);
     if (scheme == NULL)
-        return "a URL begins with ws://, wss:// or ws+unix://";
+        return "a URL must start with ws://, wss:// or ws+unix://";
     if (strchr(text, '#') != NULL)
-        return "a WebSocket URL has no #fragment; write %23";
+        return "a WebSocket URL must not have a #fragment; write # as %23";
     url->tls = scheme->tls;
     url->is_unix = scheme->is_unix;
     const char *rest = text + strlen(scheme->prefix);
     const char *wrong;
     if (scheme->is_unix) {
-        wrong = parse_socket(url, &rest);
+        wrong = parse_socket_path(url, &rest);
     } else {
         const size_t len = strcspn(rest, "/?");
-        wrong = parse_authority(url, rest, len, scheme->port);
+        wrong = parse_url_authority(url, rest, len, scheme->port);
         if (wrong == NULL)
-            compose_authority(url, scheme->port);
+            compose_host_header(url, scheme->port);
         rest += len;
     }
     if (wrong != NULL)
         return wrong;
-    compose_target(url, rest, user);
-    terminate(url);
+    compose_request_target(url, rest, user);
+    terminate_url_parts(url);
     return NULL;
 }
 

@@ -1,16 +1,16 @@
 /*
- * wspushctl: operates a running wspushd, over its admin interface.
+ * wspushctl: controls a running wspushd through its admin interface.
  *
  *   wspushctl.c ─┬▶ wspushctl_show     status, top, who
  *      │         ├▶ wspushctl_user     push, kick
- *      ▼         └▶ wspushctl_change   reload, upgrade, drain: asks, and waits for the outcome
+ *      ▼         └▶ wspushctl_change   reload, upgrade, drain: ask, then wait for the outcome
  *   wspushctl_options,       │
  *   wspushctl_token          │
  *                            └▶ wspushctl_ask ─▶ wspushctl_http (one request)
  *                                        └────▶ wspushctl_text (aligned, and safe to print)
  *
- * It knows nothing that the admin interface does not tell, and needs no file of the server but,
- * with -c, the two lines of push.conf that say where that is and what its token is.
+ * It knows only what the admin interface tells, and reads no file of the server except, with -c,
+ * push.conf for the address of the admin interface and its token.
  */
 #include "tools/wspushctl.h"
 
@@ -22,7 +22,7 @@
 #include "common/config.h"
 #include "tools/wspushctl_token.h"
 
-static const char default_address[] = "127.0.0.1:8081"; /* as config_keys.h has it */
+static const char default_address[] = "127.0.0.1:8081"; /* the default in config_keys.h */
 
 struct ctl_command {
     const char *name, *arguments, *help;
@@ -47,10 +47,10 @@ static const struct {
 #undef CTL_EXIT_ROW
 };
 
-static void print_help(void)
+static void print_command_help(void)
 {
     printf("usage: wspushctl [options] COMMAND [ARGUMENT]...\n"
-           "Operates a running wspushd, over its admin interface.\n\ncommands:\n");
+           "Controls a running wspushd through its admin interface.\n\ncommands:\n");
     for (size_t i = 0; i < COMMANDS; i++) {
         char call[64];
         snprintf(call, sizeof(call), "%s %s", commands[i].name, commands[i].arguments);
@@ -58,22 +58,24 @@ static void print_help(void)
     }
     printf("\noptions:\n");
     ctl_options_describe(stdout);
-    printf(
-        "\nDATA is JSON where it is valid JSON, otherwise text; @FILE (a file's bytes), hex:00ff, "
-        "or\n"
-        "text:... for a text that would be taken for one of these. After -- nothing is an option.\n"
-        "\nexit status:\n");
+    printf("\nDATA is sent as JSON if it is valid JSON, otherwise as text. @FILE sends a file's "
+           "bytes, "
+           "hex:00ff\n"
+           "those bytes, and text:... a text that would be taken for one of these. Arguments after "
+           "--\n"
+           "are never options.\n"
+           "\nexit status:\n");
     for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
         printf("  %d  %s\n", exits[i].status, exits[i].help);
 }
 
-static enum ctl_exit wrong_usage(const char *what, const char *why)
+static enum ctl_exit refuse_usage(const char *what, const char *why)
 {
     fprintf(stderr, "wspushctl: %s: %s\nTry 'wspushctl --help'.\n", what, why);
     return CTL_USAGE;
 }
 
-static const struct ctl_command *find_command(const char *name)
+static const struct ctl_command *find_command_row(const char *name)
 {
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(commands[i].name, name) == 0)
@@ -81,9 +83,9 @@ static const struct ctl_command *find_command(const char *name)
     return NULL;
 }
 
-/* Fills in where the admin interface is and its token, owned: as options say, or push.conf, or by
- * default. Returns false after a message. */
-static bool find_access(const struct ctl_options *options, struct admin_access *access)
+/* Finds the address of the admin interface and its token: from the options, push.conf or the
+ * defaults. Both are owned by the caller. Returns false after printing an error. */
+static bool find_admin_access(const struct ctl_options *options, struct admin_access *access)
 {
     *access = (struct admin_access){0};
     if (options->conf && !config_admin(options->conf, access, stderr))
@@ -93,27 +95,27 @@ static bool find_access(const struct ctl_options *options, struct admin_access *
         access->address = strdup(options->admin ? options->admin : default_address);
     }
     if (!*access->address && !options->admin) {
-        fprintf(stderr, "wspushctl: %s: it has no admin interface\n", options->conf);
+        fprintf(stderr, "wspushctl: %s: the admin interface is disabled (admin)\n", options->conf);
         return false;
     }
     return ctl_token_find(options, &access->token);
 }
 
-static enum ctl_exit run_with(const struct ctl_command *command, struct ctl *ctl,
-                              const struct admin_access *access)
+static enum ctl_exit run_with_access(const struct ctl_command *command, struct ctl *ctl,
+                                     const struct admin_access *access)
 {
     const char *wrong = server_parse(&ctl->server, access->address);
     if (wrong)
-        return wrong_usage(access->address, wrong);
+        return refuse_usage(access->address, wrong);
     ctl->server.token = access->token;
     return command->run(ctl);
 }
 
-static enum ctl_exit run(const struct ctl_command *command, struct ctl *ctl)
+static enum ctl_exit run_found_command(const struct ctl_command *command, struct ctl *ctl)
 {
     struct admin_access access;
-    const bool found = find_access(ctl->options, &access);
-    const enum ctl_exit status = found ? run_with(command, ctl, &access) : CTL_USAGE;
+    const bool found = find_admin_access(ctl->options, &access);
+    const enum ctl_exit status = found ? run_with_access(command, ctl, &access) : CTL_USAGE;
     config_admin_free(&access);
     return fflush(stdout) == 0 || status != CTL_DONE ? status : CTL_UNREACHABLE;
 }
@@ -129,22 +131,22 @@ int main(int argc, char **argv)
         return CTL_USAGE;
     if (options.help || options.version) {
         if (options.help)
-            print_help();
+            print_command_help();
         else
             puts("wspushctl " WSPUSHD_VERSION);
         return CTL_DONE;
     }
     if (first == argc)
-        return wrong_usage("COMMAND", "missing");
-    const struct ctl_command *command = find_command(argv[first]);
+        return refuse_usage("COMMAND", "missing");
+    const struct ctl_command *command = find_command_row(argv[first]);
     if (!command)
-        return wrong_usage(argv[first], "no such command");
+        return refuse_usage(argv[first], "no such command");
     ctl.argument = argv + first + 1;
     ctl.arguments = argc - first - 1;
     if (ctl.arguments < command->least || ctl.arguments > command->most)
-        return wrong_usage(command->name,
-                           command->most == 0 ? "takes no argument" : command->arguments);
+        return refuse_usage(command->name,
+                            command->most == 0 ? "takes no argument" : command->arguments);
     if (options.restart && strcmp(command->name, "drain") != 0)
-        return wrong_usage("--restart", "is drain's");
-    return (int)run(command, &ctl);
+        return refuse_usage("--restart", "is an option of drain only");
+    return (int)run_found_command(command, &ctl);
 }

@@ -1,6 +1,6 @@
 /*
- * wspushctl: what its files share. A command asks the admin interface of one server, prints what
- * came of it, and returns the exit status.
+ * wspushctl: the declarations that its files share. A command sends a request to the admin
+ * interface of one server, prints the result and returns the exit status.
  */
 #ifndef WSPUSHD_TOOLS_WSPUSHCTL_H
 #define WSPUSHD_TOOLS_WSPUSHCTL_H
@@ -8,13 +8,13 @@
 #include "tools/wspushctl_http.h"
 #include "tools/wspushctl_options.h"
 
-/* X(NAME, status, what it says) */
-#define CTL_EXITS(X)                                                                        \
-    X(DONE, 0, "done")                                                                      \
-    X(USAGE, 1, "wrong usage")                                                              \
-    X(UNREACHABLE, 2, "the server does not answer, or not in time")                         \
-    X(REFUSED, 3, "the server refuses, or it has failed, and why; status: it is not ready") \
-    X(OFFLINE, 4, "push: the user is offline; who: he has no connection on this node")
+/* X(NAME, status, description) */
+#define CTL_EXITS(X)                                                                           \
+    X(DONE, 0, "done")                                                                         \
+    X(USAGE, 1, "wrong usage")                                                                 \
+    X(UNREACHABLE, 2, "the server did not answer in time, or not at all")                      \
+    X(REFUSED, 3, "the server refused, or the change failed; status: the server is not ready") \
+    X(OFFLINE, 4, "push: the user is offline; who: the user has no connection on this node")
 enum ctl_exit {
 #define CTL_EXIT_ENUM(name, status, help) CTL_##name = (status),
     CTL_EXITS(CTL_EXIT_ENUM)
@@ -24,20 +24,20 @@ enum ctl_exit {
 struct ctl {
     const struct ctl_options *options;
     struct server server;
-    char **argument; /* behind the command */
+    char **argument; /* the arguments after the command */
     int arguments;
 };
 
-/* X(name, fewest arguments, most, what they are, help) */
-#define CTL_COMMANDS(X)                                                                \
-    X(status, 0, 0, "", "how the node fares: readiness, connections, books, workers")  \
-    X(top, 0, 0, "", "the same with rates, again and again until Ctrl-C")              \
-    X(who, 1, 1, "USER", "the user's connections on this node")                        \
-    X(push, 2, 3, "USER OP [DATA]", "push to the user, and tell whether he is online") \
-    X(kick, 1, 1, "USER", "close every connection of the user, on every node")         \
-    X(reload, 0, 0, "", "read push.conf again, and wait for the outcome")              \
-    X(upgrade, 0, 0, "", "replace the binary, and wait for the outcome")               \
-    X(drain, 0, 0, "[--restart]", "stop for good, or to be started again; waits for the end")
+/* X(name, fewest arguments, most arguments, their names, help) */
+#define CTL_COMMANDS(X)                                                                     \
+    X(status, 0, 0, "", "show the node's state: readiness, connections, counters, workers") \
+    X(top, 0, 0, "", "show the same with rates, refreshed until Ctrl-C")                    \
+    X(who, 1, 1, "USER", "list the user's connections on this node")                        \
+    X(push, 2, 3, "USER OP [DATA]", "push to the user, and report whether they are online") \
+    X(kick, 1, 1, "USER", "close every connection of the user, on every node")              \
+    X(reload, 0, 0, "", "reload push.conf, and wait for the outcome")                       \
+    X(upgrade, 0, 0, "", "replace the binary, and wait for the outcome")                    \
+    X(drain, 0, 0, "[--restart]", "stop the server, and wait until it has stopped")
 #define CTL_COMMAND_PROTOTYPE(name, least, most, arguments, help) \
     enum ctl_exit ctl_##name(const struct ctl *ctl);
 CTL_COMMANDS(CTL_COMMAND_PROTOTYPE)

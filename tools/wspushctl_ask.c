@@ -1,5 +1,5 @@
 /*
- * Questions and answers. Whatever the server says reaches the terminal through safe_text.
+ * Requests and answers. Every text from the server is printed through safe_text().
  */
 #include "tools/wspushctl_ask.h"
 
@@ -51,7 +51,7 @@ bool truth_of(const json_t *object, const char *name)
     return json_is_true(json_object_get(object, name));
 }
 
-/* ---- Asking ---- */
+/* ---- Requests ---- */
 
 enum { TRIES = 5 };
 
@@ -60,8 +60,8 @@ void pause_a_moment(void)
     nanosleep(&(struct timespec){0, EVERY_MS * 1000000L}, NULL);
 }
 
-/* Takes the answer's body. */
-static void read_document(struct document *document, struct answer *answer)
+/* Takes the answer's body and parses it. */
+static void read_answer_document(struct document *document, struct answer *answer)
 {
     document->status = answer->status;
     document->text = answer->body;
@@ -69,7 +69,7 @@ static void read_document(struct document *document, struct answer *answer)
         json_loadb(buffer_string(&document->text), document->text.len, JSON_ALLOW_NUL, NULL);
 }
 
-static const char *address_text(const struct server *server)
+static const char *show_server_address(const struct server *server)
 {
     static char text[sizeof(server->host) + sizeof(server->port) + 8];
     if (server->is_unix)
@@ -80,11 +80,11 @@ static const char *address_text(const struct server *server)
     return safe_text(text, strlen(text));
 }
 
-/* The server has answered, but not with what was asked for. */
-static enum ctl_exit refused(const struct ctl *ctl, struct document *document)
+/* Prints why the server's answer is not the one requested. Returns the exit status. */
+static enum ctl_exit explain_refused_answer(const struct ctl *ctl, struct document *document)
 {
     if (!json_is_object(document->json)) {
-        complain("%s: this is not wspushd's admin interface", address_text(&ctl->server));
+        complain("%s: not the admin interface of wspushd", show_server_address(&ctl->server));
         return CTL_UNREACHABLE;
     }
     if (ctl->options->json)
@@ -93,10 +93,10 @@ static enum ctl_exit refused(const struct ctl *ctl, struct document *document)
     return CTL_REFUSED;
 }
 
-/* A worker that leaves for a reload hangs up on who asks it just then; its successor answers. What
- * only looks may be asked again. */
-static bool ask_patiently(const struct ctl *ctl, const struct question *question,
-                          struct answer *answer)
+/* Repeats a GET whose answer was cut off: a worker that leaves for a reload closes the connections
+ * of that moment, and its successor answers. A POST is never repeated. */
+static bool ask_with_retries(const struct ctl *ctl, const struct question *question,
+                             struct answer *answer)
 {
     bool done = false;
     for (int tries = 0; tries < TRIES && !done; tries++) {
@@ -110,34 +110,34 @@ static bool ask_patiently(const struct ctl *ctl, const struct question *question
     return done;
 }
 
-static enum ctl_exit put(const struct ctl *ctl, const struct question *question, int also,
-                         struct document *document)
+static enum ctl_exit send_question(const struct ctl *ctl, const struct question *question, int also,
+                                   struct document *document)
 {
     struct answer answer = {0};
     *document = (struct document){0};
-    if (!ask_patiently(ctl, question, &answer)) {
-        complain("%s: %s", address_text(&ctl->server), answer.error);
+    if (!ask_with_retries(ctl, question, &answer)) {
+        complain("%s: %s", show_server_address(&ctl->server), answer.error);
         return CTL_UNREACHABLE;
     }
-    read_document(document, &answer);
+    read_answer_document(document, &answer);
     if (json_is_object(document->json) && (document->status / 100 == 2 || document->status == also))
         return CTL_DONE;
-    const enum ctl_exit status = refused(ctl, document);
+    const enum ctl_exit status = explain_refused_answer(ctl, document);
     document_free(document);
     return status;
 }
 
 enum ctl_exit ask(const struct ctl *ctl, const char *path, int also, struct document *document)
 {
-    return put(ctl, &(struct question){.method = "GET", .path = path, .limit_ms = ASK_MS}, also,
-               document);
+    return send_question(ctl, &(struct question){.method = "GET", .path = path, .limit_ms = ASK_MS},
+                         also, document);
 }
 
 enum ctl_exit ask_to(const struct ctl *ctl, const char *path, const char *body, size_t len,
                      struct document *document)
 {
     const struct question question = {"POST", path, body, len, ASK_MS};
-    return put(ctl, &question, 0, document);
+    return send_question(ctl, &question, 0, document);
 }
 
 bool ask_quietly(const struct ctl *ctl, const char *path, struct document *document, bool *gone)
@@ -147,7 +147,7 @@ bool ask_quietly(const struct ctl *ctl, const char *path, struct document *docum
     *document = (struct document){0};
     http_ask(&ctl->server, &question, &answer);
     *gone = answer.gone;
-    read_document(document, &answer);
+    read_answer_document(document, &answer);
     if (document->status == 200 && json_is_object(document->json))
         return true;
     document_free(document);

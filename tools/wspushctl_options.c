@@ -1,6 +1,6 @@
 /*
- * The command line, by the table in wspushctl_options.h and getopt_long(3). What a value means is
- * looked at by who uses it; here only numbers have to be numbers.
+ * Parses the command line by the table in wspushctl_options.h with getopt_long(3). Only the syntax
+ * of numbers is checked here; the code that uses an option checks its meaning.
  */
 #include "tools/wspushctl_options.h"
 
@@ -16,7 +16,7 @@ static const struct row {
     const char *name, *value, *help;
     enum kind kind;
     char letter;
-    size_t field; /* its offset in struct ctl_options */
+    size_t field; /* offset in struct ctl_options */
 } rows[] = {
 #define AT(field) offsetof(struct ctl_options, field)
 #define ROW_TEXT(field, letter, name, value, help) \
@@ -30,9 +30,9 @@ static const struct row {
 #undef ROW_NUMBER
 #undef AT
 };
-enum { ROWS = sizeof(rows) / sizeof(rows[0]), FIRST_LONG = 256 /* above every letter */ };
+enum { ROWS = sizeof(rows) / sizeof(rows[0]), FIRST_LONG = 256 /* larger than any letter */ };
 
-static void set_defaults(struct ctl_options *options)
+static void set_option_defaults(struct ctl_options *options)
 {
 #define DEFAULT_NONE(...)
 #define DEFAULT_NUMBER(field, letter, name, value, initial, help) options->field = (initial);
@@ -41,7 +41,7 @@ static void set_defaults(struct ctl_options *options)
 #undef DEFAULT_NUMBER
 }
 
-static bool set_number(uint32_t *field, const char *text)
+static bool set_number_option(uint32_t *field, const char *text)
 {
     char *end;
     errno = 0;
@@ -52,7 +52,7 @@ static bool set_number(uint32_t *field, const char *text)
     return true;
 }
 
-static bool set(struct ctl_options *options, const struct row *row, const char *value)
+static bool set_option_value(struct ctl_options *options, const struct row *row, const char *value)
 {
     void *field = (char *)options + row->field;
     switch (row->kind) {
@@ -63,16 +63,16 @@ static bool set(struct ctl_options *options, const struct row *row, const char *
         *(bool *)field = true;
         return true;
     case KIND_NUMBER:
-        if (set_number(field, value))
+        if (set_number_option(field, value))
             return true;
-        fprintf(stderr, "wspushctl: --%s: a number from 1 to 1000000 is needed\n", row->name);
+        fprintf(stderr, "wspushctl: --%s: expected a number from 1 to 1000000\n", row->name);
         return false;
     }
     return false;
 }
 
-/* The table as getopt_long(3) wants it. */
-static void make_options(struct option longs[ROWS + 1], char letters[2 * ROWS + 1])
+/* Converts the table to the form of getopt_long(3). */
+static void make_getopt_tables(struct option longs[ROWS + 1], char letters[2 * ROWS + 1])
 {
     for (size_t i = 0; i < ROWS; i++) {
         const int argument = rows[i].kind == KIND_FLAG ? no_argument : required_argument;
@@ -87,7 +87,7 @@ static void make_options(struct option longs[ROWS + 1], char letters[2 * ROWS + 
     *letters = '\0';
 }
 
-static const struct row *find(int got)
+static const struct row *find_option_row(int got)
 {
     for (size_t i = 0; i < ROWS; i++)
         if (got == FIRST_LONG + (int)i || (rows[i].letter && got == rows[i].letter))
@@ -101,11 +101,11 @@ int ctl_options_parse(struct ctl_options *options, int argc, char **argv)
     char letters[2 * ROWS + 1];
     int got;
 
-    set_defaults(options);
-    make_options(longs, letters);
+    set_option_defaults(options);
+    make_getopt_tables(longs, letters);
     while ((got = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-        const struct row *row = find(got);
-        if (!row || !set(options, row, optarg)) {
+        const struct row *row = find_option_row(got);
+        if (!row || !set_option_value(options, row, optarg)) {
             fprintf(stderr, "Try 'wspushctl --help'.\n");
             return -1;
         }

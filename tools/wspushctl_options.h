@@ -1,6 +1,6 @@
 /*
- * The command line. One table: the fields of struct ctl_options, getopt_long's options and --help
- * come from it.
+ * The command line. One table generates the fields of struct ctl_options, the options of
+ * getopt_long(3) and --help.
  *
  * TEXT(field, letter or 0, "name", "VALUE", help)
  * FLAG(field, letter or 0, "name", help)
@@ -15,15 +15,15 @@
 
 /* clang-format off */
 #define CTL_OPTIONS(TEXT, FLAG, NUMBER)                                                             \
-    TEXT  (admin, 0, "admin", "ADDR", "the admin interface: host:port or unix:/path")               \
-    TEXT  (conf, 'c', "conf", "FILE", "take it, and the token, from `admin` and `admin_token` of this push.conf") \
-    TEXT  (token_file, 0, "token-file", "FILE", "file with the admin token (default: $WSPUSHD_ADMIN_TOKEN)") \
-    FLAG  (json, 0, "json", "print what the server answers, as it is")                              \
+    TEXT  (admin, 0, "admin", "ADDR", "address of the admin interface: host:port or unix:/path")               \
+    TEXT  (conf, 'c', "conf", "FILE", "read the address and the token from this push.conf (`admin`, `admin_token`)") \
+    TEXT  (token_file, 0, "token-file", "FILE", "read the admin token from this file (default: $WSPUSHD_ADMIN_TOKEN)") \
+    FLAG  (json, 0, "json", "print the server's answer unchanged")                              \
     NUMBER(timeout, 0, "timeout", "SECONDS", 60, "how long reload, upgrade and drain may take (60)") \
-    FLAG  (restart, 0, "restart", "drain: tell clients that the server comes back (1012)")          \
-    NUMBER(every, 0, "every", "SECONDS", 1, "top: time between two pictures (1)")                   \
-    NUMBER(count, 0, "count", "N", 0, "top: end after so many")                                     \
-    FLAG  (help, 'h', "help", "print this")                                                         \
+    FLAG  (restart, 0, "restart", "drain: tell clients that the server will restart (1012)")          \
+    NUMBER(every, 0, "every", "SECONDS", 1, "top: time between two updates (1)")                   \
+    NUMBER(count, 0, "count", "N", 0, "top: exit after N updates")                                     \
+    FLAG  (help, 'h', "help", "print this help")                                                         \
     FLAG  (version, 'V', "version", "print the version")
 /* clang-format on */
 
@@ -37,9 +37,8 @@ struct ctl_options {
 #undef CTL_FIELD_NUMBER
 };
 
-/* Fills an all-zero struct. Options may stand before and behind the command and its arguments,
- * which are moved behind them. Returns the index of the command, or -1 after saying what is wrong.
- */
+/* Fills an all-zero struct. Options may be given before and after the command and its arguments,
+ * which are moved behind them. Returns the index of the command, or -1 after printing an error. */
 int ctl_options_parse(struct ctl_options *options, int argc, char **argv);
 
 void ctl_options_describe(FILE *out);

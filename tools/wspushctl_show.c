@@ -1,7 +1,7 @@
 /*
- * status, top and who: what the server shows, as tables. top draws the same picture as status, over
- * the last one on a terminal, with the rates since then. It goes on while the server cannot answer,
- * as it may not for a moment when its workers are replaced.
+ * status, top and who: the server's state as tables. top repeats the display of status, on a
+ * terminal over the previous one, with rates. It continues while the server cannot answer, as may
+ * happen for a moment when its workers are replaced.
  */
 #include "tools/wspushctl_ask.h"
 
@@ -14,10 +14,10 @@
 
 enum {
     UNAVAILABLE = 503,
-    PICTURE_BYTES = 64 * 1024 /* written at once, so that it does not flicker */
+    PICTURE_BYTES = 64 * 1024 /* written in one piece, to avoid flicker */
 };
 
-/* What is counted: rows of the table, and the counter of each in /api/stats. */
+/* The rows of the table of counters, and the counter of each in /api/stats. */
 static const struct {
     const char *label, *counter;
 } books[] = {
@@ -35,14 +35,14 @@ static const struct {
 };
 enum { BOOKS = sizeof(books) / sizeof(books[0]) };
 
-/* The counters of one moment. */
+/* The counters at one moment. */
 struct picture {
     uint64_t at_ms; /* 0: none yet */
     long long count[BOOKS];
 };
 
-/* A counter with labels is an object: its sum. */
-static long long counter(const json_t *stats, const char *name)
+/* Returns the value of a counter; for a counter with labels, an object, the sum. */
+static long long sum_counter_values(const json_t *stats, const char *name)
 {
     json_t *value = json_object_get(json_object_get(stats, "counters"), name), *part;
     const char *label;
@@ -51,17 +51,17 @@ static long long counter(const json_t *stats, const char *name)
     return sum;
 }
 
-static struct picture take_picture(const json_t *stats)
+static struct picture take_counter_picture(const json_t *stats)
 {
     struct picture picture = {.at_ms = clock_mono_ms()};
     for (size_t i = 0; i < BOOKS; i++)
-        picture.count[i] = counter(stats, books[i].counter);
+        picture.count[i] = sum_counter_values(stats, books[i].counter);
     return picture;
 }
 
-/* ---- The parts of the picture ---- */
+/* ---- The parts of the display ---- */
 
-static void print_heading(const json_t *stats, const json_t *ready)
+static void print_status_heading(const json_t *stats, const json_t *ready)
 {
     const bool serves = strcmp(text_of(ready, "status"), "ready") == 0;
     printf("%swspushd %s on %s%s is ", paint(stdout, BOLD), text_of(stats, "version"),
@@ -74,21 +74,21 @@ static void print_heading(const json_t *stats, const json_t *ready)
     printf(", up %s\n\n", duration(number_of(stats, "uptime")));
 }
 
-static const char *change_text(const json_t *change)
+static const char *describe_last_change(const json_t *change)
 {
     static char text[2][128];
     static size_t next;
     char *out = text[next++ % 2];
     if (truth_of(change, "under_way"))
-        return "under way";
+        return "in progress";
     if (number_of(change, "number") == 0)
-        return "none since the start";
+        return "none since start";
     snprintf(out, sizeof(text[0]), "%s at %s", text_of(change, "outcome"),
              local_time(number_of(change, "at")));
     return out;
 }
 
-static void print_state(const json_t *stats)
+static void print_node_state(const json_t *stats)
 {
     const size_t workers = json_array_size(json_object_get(stats, "workers"));
     printf("  connections   %s, %s with a user\n", grouped(number_of(stats, "connections")),
@@ -97,17 +97,17 @@ static void print_state(const json_t *stats)
     printf("  Redis links   %s of %zu up\n", grouped(number_of(stats, "redis_links_up")), workers);
     if (json_object_get(stats, "redis"))
         printf("  Redis         %s\n", text_of(stats, "redis"));
-    printf("  last reload   %s\n", change_text(json_object_get(stats, "reload")));
-    printf("  last upgrade  %s\n\n", change_text(json_object_get(stats, "upgrade")));
+    printf("  last reload   %s\n", describe_last_change(json_object_get(stats, "reload")));
+    printf("  last upgrade  %s\n\n", describe_last_change(json_object_get(stats, "upgrade")));
 }
 
-/* With rates where there is an earlier picture. */
-static void print_books(const struct picture *now, const struct picture *before)
+/* Prints the counters, with rates if there is an earlier picture. */
+static void print_counter_table(const struct picture *now, const struct picture *before)
 {
     const bool rates = before->at_ms > 0 && now->at_ms > before->at_ms;
     const double seconds = (double)(now->at_ms - before->at_ms) / 1000;
     struct table table = table_begin(rates ? "lrr" : "lr");
-    table_row(&table, "\tsince the start%s", rates ? "\ta second" : "");
+    table_row(&table, "\tsince start%s", rates ? "\tper second" : "");
     for (size_t i = 0; i < BOOKS; i++) {
         const double more = (double)(now->count[i] - before->count[i]);
         table_row(&table, "%s\t%s%s%s", books[i].label, grouped(now->count[i]), rates ? "\t" : "",
@@ -117,7 +117,7 @@ static void print_books(const struct picture *now, const struct picture *before)
     putchar('\n');
 }
 
-static void print_workers(const json_t *stats)
+static void print_worker_table(const json_t *stats)
 {
     struct table table = table_begin("rrrrl");
     const json_t *worker;
@@ -132,17 +132,17 @@ static void print_workers(const json_t *stats)
     table_print(&table);
 }
 
-static void print_picture(const json_t *stats, const json_t *ready, struct picture *before)
+static void print_whole_picture(const json_t *stats, const json_t *ready, struct picture *before)
 {
-    const struct picture now = take_picture(stats);
-    print_heading(stats, ready);
-    print_state(stats);
-    print_books(&now, before);
-    print_workers(stats);
+    const struct picture now = take_counter_picture(stats);
+    print_status_heading(stats, ready);
+    print_node_state(stats);
+    print_counter_table(&now, before);
+    print_worker_table(stats);
     *before = now;
 }
 
-/* ---- The commands ---- */
+/* ---- Commands ---- */
 
 enum ctl_exit ctl_status(const struct ctl *ctl)
 {
@@ -156,7 +156,7 @@ enum ctl_exit ctl_status(const struct ctl *ctl)
         if (ctl->options->json)
             document_print(&stats);
         else
-            print_picture(stats.json, ready.json, &none);
+            print_whole_picture(stats.json, ready.json, &none);
         if (ready.status == UNAVAILABLE)
             status = CTL_REFUSED;
     }
@@ -165,8 +165,8 @@ enum ctl_exit ctl_status(const struct ctl *ctl)
     return status;
 }
 
-/* One picture of top; false where the server cannot answer now. */
-static bool show_once(const struct ctl *ctl, struct picture *before)
+/* Prints one display of top. Returns false if the server cannot answer now. */
+static bool show_top_once(const struct ctl *ctl, struct picture *before)
 {
     struct document stats, ready = {0};
     bool gone;
@@ -179,7 +179,7 @@ static bool show_once(const struct ctl *ctl, struct picture *before)
             printf("\033[H\033[J");
         if (!ask_quietly(ctl, "/readyz", &ready, &gone))
             ready.json = json_pack("{s:s, s:s}", "status", "not ready", "why", "see /readyz");
-        print_picture(stats.json, ready.json, before);
+        print_whole_picture(stats.json, ready.json, before);
         if (!isatty(STDOUT_FILENO))
             putchar('\n');
     }
@@ -201,16 +201,16 @@ enum ctl_exit ctl_top(const struct ctl *ctl)
     for (uint32_t shown = 0; ctl->options->count == 0 || shown < ctl->options->count; shown++) {
         if (shown > 0)
             nanosleep(&(struct timespec){ctl->options->every, 0}, NULL);
-        if (!show_once(ctl, &before))
+        if (!show_top_once(ctl, &before))
             complain("no answer at %s", local_time((long long)time(NULL)));
-        if (ferror(stdout)) /* nobody reads: as with head(1) */
+        if (ferror(stdout)) /* closed by the reader, as by head(1) */
             break;
     }
     return CTL_DONE;
 }
 
-/* Appends a path segment, percent-encoded but for what RFC 3986 §2.3 leaves as it is. */
-static void append_segment(struct buffer *out, const char *text)
+/* Appends a path segment, percent-encoded except for the unreserved characters of RFC 3986 §2.3. */
+static void append_path_segment(struct buffer *out, const char *text)
 {
     for (; *text; text++) {
         const unsigned char byte = (unsigned char)*text;
@@ -222,7 +222,7 @@ static void append_segment(struct buffer *out, const char *text)
     }
 }
 
-static void print_connections(const json_t *list)
+static void print_connection_table(const json_t *list)
 {
     struct table table = table_begin("llrlrr");
     const json_t *conn;
@@ -242,7 +242,7 @@ enum ctl_exit ctl_who(const struct ctl *ctl)
     struct buffer path = {0};
     struct document answer;
     buffer_text(&path, "/api/users/");
-    append_segment(&path, ctl->argument[0]);
+    append_path_segment(&path, ctl->argument[0]);
     enum ctl_exit status = ask(ctl, buffer_string(&path), 0, &answer);
     buffer_free(&path);
     if (status != CTL_DONE)
@@ -251,7 +251,7 @@ enum ctl_exit ctl_who(const struct ctl *ctl)
     if (ctl->options->json)
         document_print(&answer);
     else if (json_array_size(list) > 0)
-        print_connections(list);
+        print_connection_table(list);
     else
         printf("user %s has %sno connection%s on this node\n", text_of(answer.json, "user"),
                paint(stdout, YELLOW), paint(stdout, PLAIN));

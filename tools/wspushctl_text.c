@@ -1,6 +1,6 @@
 /*
- * What reaches the terminal. A cell's width is counted in characters; those that take two places,
- * as Chinese ones do, stand in no table.
+ * Text for the terminal. The width of a cell is counted in characters; no table contains
+ * double-width characters such as Chinese ones.
  */
 #include "tools/wspushctl_text.h"
 
@@ -14,8 +14,8 @@
 
 enum { TEXTS = 8, TEXT_MAX = 1024 };
 
-/* The next of the static buffers. */
-static char *next_text(void)
+/* Returns the next of the static buffers. */
+static char *next_text_buffer(void)
 {
     static char text[TEXTS][TEXT_MAX];
     static size_t next;
@@ -30,7 +30,7 @@ const char *paint(FILE *stream, const char *code)
 
 const char *safe_text(const char *text, size_t len)
 {
-    char *out = next_text();
+    char *out = next_text_buffer();
     struct buffer safe = {0};
     text_escape(&safe, text, len);
     snprintf(out, TEXT_MAX, "%s", buffer_string(&safe));
@@ -40,7 +40,7 @@ const char *safe_text(const char *text, size_t len)
 
 const char *grouped(long long number)
 {
-    char digits[32], *out = next_text(), *to = out;
+    char digits[32], *out = next_text_buffer(), *to = out;
     const int len = snprintf(digits, sizeof(digits), "%lld", number);
     for (int i = 0; i < len; i++) {
         *to++ = digits[i];
@@ -58,7 +58,7 @@ const char *duration(long long seconds)
         const char *name;
     } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
     enum { LAST = sizeof(units) / sizeof(units[0]) - 1 };
-    char *out = next_text();
+    char *out = next_text_buffer();
     size_t unit = 0;
     while (unit < LAST && seconds < units[unit].seconds)
         unit++;
@@ -74,7 +74,7 @@ const char *local_time(long long unix_s)
 {
     const time_t time = (time_t)unix_s;
     struct tm tm;
-    char *out = next_text();
+    char *out = next_text_buffer();
     localtime_r(&time, &tm);
     strftime(out, TEXT_MAX, "%Y-%m-%d %H:%M:%S", &tm);
     return out;
@@ -100,12 +100,12 @@ void table_row(struct table *table, const char *fmt, ...)
     va_end(args);
 }
 
-/* The cell at `at`, which ends with a tab or the string; its width in characters. */
-static size_t cell_bytes(const char *at)
+/* Returns the length of the cell at `at`, which ends at a tab or at the end of the string. */
+static size_t measure_cell_bytes(const char *at)
 {
     return strcspn(at, "\t");
 }
-static size_t cell_width(const char *at, size_t bytes)
+static size_t measure_cell_width(const char *at, size_t bytes)
 {
     size_t width = 0;
     for (size_t i = 0; i < bytes; i++)
@@ -113,12 +113,12 @@ static size_t cell_width(const char *at, size_t bytes)
     return width;
 }
 
-static void measure(const struct table *table, size_t width[TABLE_COLUMNS])
+static void measure_table_columns(const struct table *table, size_t width[TABLE_COLUMNS])
 {
     for (size_t i = 0; i < table->rows; i++) {
         const char *at = table->row[i];
         for (size_t column = 0; table->shape[column]; column++) {
-            const size_t bytes = cell_bytes(at), cell = cell_width(at, bytes);
+            const size_t bytes = measure_cell_bytes(at), cell = measure_cell_width(at, bytes);
             if (cell > width[column])
                 width[column] = cell;
             at += bytes + (at[bytes] == '\t');
@@ -126,11 +126,11 @@ static void measure(const struct table *table, size_t width[TABLE_COLUMNS])
     }
 }
 
-static void print_row(const char *row, const char *shape, const size_t width[TABLE_COLUMNS])
+static void print_table_row(const char *row, const char *shape, const size_t width[TABLE_COLUMNS])
 {
     for (size_t column = 0; shape[column]; column++) {
-        const size_t bytes = cell_bytes(row);
-        const int pad = (int)(width[column] - cell_width(row, bytes));
+        const size_t bytes = measure_cell_bytes(row);
+        const int pad = (int)(width[column] - measure_cell_width(row, bytes));
         const bool last = shape[column + 1] == '\0';
         printf("  %*s%.*s%*s", shape[column] == 'r' ? pad : 0, "", (int)bytes, row,
                shape[column] == 'l' && !last ? pad : 0, "");
@@ -141,10 +141,10 @@ static void print_row(const char *row, const char *shape, const size_t width[TAB
 void table_print(struct table *table)
 {
     size_t width[TABLE_COLUMNS] = {0};
-    measure(table, width);
+    measure_table_columns(table, width);
     for (size_t i = 0; i < table->rows; i++) {
         printf("%s", i == 0 ? paint(stdout, DIM) : "");
-        print_row(table->row[i], table->shape, width);
+        print_table_row(table->row[i], table->shape, width);
         printf("%s\n", i == 0 ? paint(stdout, PLAIN) : "");
         free(table->row[i]);
     }

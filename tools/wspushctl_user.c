@@ -1,5 +1,5 @@
 /*
- * push and kick: one request, whose body is written here. DATA is passed on to the letter.
+ * push and kick: each sends one request, whose body is composed here. DATA is sent without changes.
  */
 #include "tools/wspushctl_ask.h"
 
@@ -12,14 +12,14 @@
 #include "tools/wspush_input.h"
 #include "tools/wspushctl_text.h"
 
-static enum ctl_exit wrong_argument(const char *what, const char *why)
+static enum ctl_exit refuse_argument(const char *what, const char *why)
 {
     complain("%s: %s", safe_text(what, strlen(what)), why);
     return CTL_USAGE;
 }
 
-/* Appends text as a JSON string; false where it is not UTF-8. */
-static bool append_string(struct buffer *out, const void *text, size_t len)
+/* Appends a text as a JSON string. Returns false if it is not UTF-8. */
+static bool append_json_string(struct buffer *out, const void *text, size_t len)
 {
     if (!utf8_valid(text, len))
         return false;
@@ -29,16 +29,17 @@ static bool append_string(struct buffer *out, const void *text, size_t len)
     return true;
 }
 
-static void append_base64(struct buffer *out, const void *bytes, size_t len)
+static void append_base64_string(struct buffer *out, const void *bytes, size_t len)
 {
     buffer_text(out, "\"");
     buffer_grew(out, base64_encode(buffer_space(out, BASE64_ENCODED(len)), bytes, len));
     buffer_text(out, "\"");
 }
 
-/* Appends the payload as the server would look at a raw push: JSON as `data`, other UTF-8 as
- * `text`, anything else as `b64`. "text:" is text even where it is valid JSON. */
-static void append_payload(struct buffer *out, const char *argument, struct buffer *payload)
+/* Appends the payload in the form that the server would detect for a raw push: JSON as `data`,
+ * other UTF-8 as `text`, anything else as `b64`. After "text:" it is text even if it is valid JSON.
+ */
+static void append_payload_member(struct buffer *out, const char *argument, struct buffer *payload)
 {
     const bool text = strncmp(argument, "text:", 5) == 0;
     const char *at = buffer_string(payload);
@@ -47,41 +48,42 @@ static void append_payload(struct buffer *out, const char *argument, struct buff
         buffer_append(out, at, payload->len);
     } else if (utf8_valid(at, payload->len)) {
         buffer_text(out, ",\"text\":");
-        append_string(out, at, payload->len);
+        append_json_string(out, at, payload->len);
     } else {
         buffer_text(out, ",\"b64\":");
-        append_base64(out, at, payload->len);
+        append_base64_string(out, at, payload->len);
     }
 }
 
-/* The body of the push. Returns whether it could be made; says what is wrong where not. */
-static bool make_push(const struct ctl *ctl, struct buffer *body)
+/* Composes the body of the push. Returns false after printing an error. */
+static bool compose_push_body(const struct ctl *ctl, struct buffer *body)
 {
     struct buffer payload = {0};
     const char *user = ctl->argument[0], *op = ctl->argument[1], *wrong = NULL;
     uint32_t number;
     buffer_text(body, "{\"user\":");
-    if (!append_string(body, user, strlen(user)))
+    if (!append_json_string(body, user, strlen(user)))
         wrong = "is not UTF-8";
     if (wrong || !opcode_parse(op, strlen(op), &number)) {
-        wrong_argument(wrong ? user : op, wrong ? wrong : "an opcode is a number");
+        refuse_argument(wrong ? user : op,
+                        wrong ? wrong : "expected an opcode, a number from 0 to 4294967295");
         return false;
     }
     buffer_format(body, ",\"op\":%u", number);
     if (ctl->arguments > 2) {
         wrong = payload_parse(&payload, ctl->argument[2]);
         if (wrong)
-            wrong_argument(ctl->argument[2], wrong);
+            refuse_argument(ctl->argument[2], wrong);
         else
-            append_payload(body, ctl->argument[2], &payload);
+            append_payload_member(body, ctl->argument[2], &payload);
         buffer_free(&payload);
     }
     buffer_text(body, "}");
     return !wrong;
 }
 
-/* What became of it: ": delivered 2, queued 1, dropped 1 (slow)". */
-static void print_outcome(json_t *answer)
+/* Prints what became of the push: ": delivered 2, queued 1, dropped 1 (slow)". */
+static void print_push_outcome(json_t *answer)
 {
     const char *reason;
     json_t *count;
@@ -96,7 +98,7 @@ static void print_outcome(json_t *answer)
     }
     const long long unknown = number_of(answer, "nodes") - number_of(answer, "reports");
     if (unknown > 0)
-        printf("; %s of them %s not reported", grouped(unknown), unknown == 1 ? "has" : "have");
+        printf("; %s node%s not reported", grouped(unknown), unknown == 1 ? " has" : "s have");
 }
 
 enum ctl_exit ctl_push(const struct ctl *ctl)
@@ -104,7 +106,7 @@ enum ctl_exit ctl_push(const struct ctl *ctl)
     struct buffer body = {0};
     struct document answer;
     enum ctl_exit status = CTL_USAGE;
-    if (make_push(ctl, &body))
+    if (compose_push_body(ctl, &body))
         status = ask_to(ctl, "/api/push", (const char *)body.at, body.len, &answer);
     buffer_free(&body);
     if (status != CTL_DONE)
@@ -116,7 +118,7 @@ enum ctl_exit ctl_push(const struct ctl *ctl)
     } else if (online) {
         printf("user %s is %sonline%s on %s node%s", text_of(answer.json, "user"),
                paint(stdout, GREEN), paint(stdout, PLAIN), grouped(nodes), nodes == 1 ? "" : "s");
-        print_outcome(answer.json);
+        print_push_outcome(answer.json);
         putchar('\n');
     } else {
         printf("user %s is %soffline%s\n", text_of(answer.json, "user"), paint(stdout, YELLOW),
@@ -131,9 +133,9 @@ enum ctl_exit ctl_kick(const struct ctl *ctl)
     struct buffer body = {0};
     struct document answer;
     buffer_text(&body, "{\"user\":");
-    if (!append_string(&body, ctl->argument[0], strlen(ctl->argument[0]))) {
+    if (!append_json_string(&body, ctl->argument[0], strlen(ctl->argument[0]))) {
         buffer_free(&body);
-        return wrong_argument(ctl->argument[0], "is not UTF-8");
+        return refuse_argument(ctl->argument[0], "is not UTF-8");
     }
     buffer_text(&body, "}");
     const enum ctl_exit status = ask_to(ctl, "/api/kick", (const char *)body.at, body.len, &answer);

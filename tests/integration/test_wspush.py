@@ -123,9 +123,9 @@ def test_a_large_message_comes_back_whole(wspush, peer, tmp_path):
 def test_mistyped_lines_are_explained_and_not_sent(wspush, peer):
     server = peer(ready)
     client = wspush(server.url())
-    for line, wanted in [("hello", "begins with an opcode"), ("110 hex:0", "pairs of hex"),
+    for line, wanted in [("hello", "must start with an opcode"), ("110 hex:0", "pairs of hex"),
                          ("110 @/nonexistent", "No such file"), ("/nonsense", "no such command"),
-                         ("4294967296 x", "begins with an opcode"),
+                         ("4294967296 x", "must start with an opcode"),
                          ("/close 70000", "below 65536")]:
         client.type(line)
         client.expect(wanted)
@@ -219,7 +219,7 @@ def test_system_messages_are_said_in_words(wspush, peer):
             "← 1 HELLO .* ready: connection c1, user 42, node n1, heartbeat 25 s, wspushd/0.1.0",
             "← 9 GAP .* down for 1.8 s", '← 8 ACCEPTED .* {"op":110,"id":"1-0"}',
             r"← 0 ERROR .* unknown_opcode \(opcode 123\): no such opcode",
-            "← 11 BYE .* drain; it asks to come back in 3.2 s", "← 9 GAP .* not as it should be"]):
+            "← 11 BYE .* drain; the client should reconnect in 3.2 s", "← 9 GAP .* not as it should be"]):
         assert re.search(r"^\d\d:\d\d:\d\d\.\d{3} " + wanted, line)
     assert len(lines) == 6
 
@@ -231,7 +231,7 @@ def test_payloads_are_text_where_they_are_and_hex_otherwise(wspush, peer):
     assert client.wait() == 0
     lines = client.out.decode().splitlines()[1:]
     assert re.search(r"← 110 +12 B  我们都好$", lines[0])
-    assert lines[1].endswith("B  hex " + bytes(range(256)).hex() + "... and 256 bytes more")
+    assert lines[1].endswith("B  hex " + bytes(range(256)).hex() + "... and 256 more bytes")
     assert re.search(r"← 16777215 +0 B  $", lines[2])
     assert re.search(r"← binary +3 B", lines[3])
     assert re.search(r"← text +10 B  not binary$", lines[4])

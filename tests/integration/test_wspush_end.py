@@ -204,11 +204,11 @@ def test_a_refusal_for_now_is_retried_when_the_server_says(wspush, peer, status)
 
 
 @pytest.mark.parametrize("answer, reason", [
-    (lambda key: RawPeer.switching(key[::-1]), "Accept does not fit"),
+    (lambda key: RawPeer.switching(key[::-1]), "Accept does not match"),
     (lambda key: RawPeer.switching(key, "chat"), "another subprotocol"),
     (lambda key: RawPeer.switching(key).replace(b"Sec-WebSocket-Protocol: push.bin.v1\r\n", b""),
      "--echo"),
-    (lambda key: RawPeer.switching(key).replace(b"Upgrade: websocket\r\n", b""), "not upgrade"),
+    (lambda key: RawPeer.switching(key).replace(b"Upgrade: websocket\r\n", b""), "no Upgrade"),
     (lambda key: RawPeer.switching(key).replace(
         b"\r\n\r\n", b"\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"), "extension"),
     (lambda _key: b"SSH-2.0-OpenSSH_9.2\r\n", "not HTTP"),

@@ -134,10 +134,10 @@ def answering(reply, first=None):
 
 
 @pytest.mark.parametrize("reply, word", [
-    (b"", "hung up"), (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP"),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}", "within its answer"),
-    (b"HTTP/1.1 200 OK\r\n\r\n<html>", "not wspushd"),
-    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n[]", "not wspushd"),
+    (b"", "without an answer"), (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}", "in the middle of its answer"),
+    (b"HTTP/1.1 200 OK\r\n\r\n<html>", "not the admin interface"),
+    (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n[]", "not the admin interface"),
 ], ids=lambda value: str(value)[:30])
 def test_something_else_that_answers_is_2(reply, word):
     with answering(reply) as (address, _):
@@ -181,7 +181,7 @@ def test_the_address_comes_from_push_conf_even_where_that_has_mistakes(server, t
     assert Ran("status", "--conf", conf).status == DONE
     conf.write_text('admin = ""\n')
     ran = Ran("-c", conf, "status")
-    assert ran.status == USAGE and "no admin interface" in ran.err
+    assert ran.status == USAGE and "the admin interface is disabled" in ran.err
 
 
 def test_unix_socket(make_server, tmp_path):
@@ -206,7 +206,7 @@ def test_status_shows_the_node(make_server):
     assert re.match(r"wspushd \d+\.\d+\.\d+ on node-b is ready, up \d+ s\n", ran.out)
     assert re.search(r"^  connections +3, 3 with a user$", ran.out, re.M)
     assert re.search(r"^  Redis links +3 of 3 up$", ran.out, re.M)
-    assert re.search(r"^  last reload +none since the start$", ran.out, re.M)
+    assert re.search(r"^  last reload +none since start$", ran.out, re.M)
     rows = re.findall(r"^ +(\d+) +(\d+) +(\d+) +0  up$", ran.out, re.M)
     assert [int(pid) for _, pid, _ in rows] == [w["pid"] for w in server.admin.workers()]
     assert sum(int(count) for _, _, count in rows) == len(clients)
@@ -387,7 +387,7 @@ def test_reload_ends_when_every_worker_has_the_new_file(changing):
     ran = ctl(server, "reload")
     assert (ran.status, ran.err) == (DONE, "")
     assert not set(before) & set(server.worker_pids())
-    assert ran.out.startswith("reload 1 is done: 3 workers have the new push.conf\n")
+    assert ran.out.startswith("reload 1 done: 3 workers run with the new push.conf\n")
     assert "  max_connections: keeps its value until a restart\n" in ran.out
     assert "an upgrade will be refused" in ran.out, "said now and not when it is tried"
     assert server.client("v").hello["heartbeat"] == 7
@@ -433,7 +433,7 @@ def test_upgrade_ends_when_the_new_version_serves(installed):  # noqa: F811
     install(server)
     ran = ctl(server, "upgrade")
     assert (ran.status, ran.err) == (DONE, "")
-    assert re.match(r"upgrade 1 is done: wspushd (\S+) serves, in place of \1\n", ran.out)
+    assert re.match(r"upgrade 1 done: wspushd (\S+) has replaced \1\n", ran.out)
     assert not set(before) & set(server.worker_pids())
     assert server.push("u", 110, data=1) == 1
     assert client.recv_message().json() == 1
@@ -453,7 +453,7 @@ def test_refused_upgrade_prints_why_and_the_old_version_serves(installed, script
         os.unlink(server.binary)
     ran = ctl(server, "upgrade")
     assert (ran.status, ran.out) == (REFUSED, "")
-    assert "the upgrade is refused, and nothing has changed:\n  " in ran.err and reason in ran.err
+    assert "the upgrade was refused, and nothing has changed:\n  " in ran.err and reason in ran.err
     assert server.worker_pids() == before
     assert server.push("u", 110, data=1) == 1
     assert client.recv_message().json() == 1
@@ -473,7 +473,7 @@ def test_a_server_that_is_started_again_meanwhile_has_not_done_it(changing):
     server.wait_exit()
     wait_for(lambda: not any(map(alive, workers)), "the workers to notice")
     server.start()
-    assert b"started again before the reload was over" in reload.communicate(timeout=TIMEOUT)[1]
+    assert b"restarted before the reload ended" in reload.communicate(timeout=TIMEOUT)[1]
     assert reload.returncode == REFUSED
 
 
@@ -481,7 +481,7 @@ def test_a_server_that_is_started_again_meanwhile_has_not_done_it(changing):
 
 @pytest.mark.parametrize("option, code, status, says", [
     ([], 1001, 0, "the server has stopped\n"),
-    (["--restart"], 1012, 3, "the server has stopped, to be started again\n")],
+    (["--restart"], 1012, 3, "the server has stopped, and expects to be restarted\n")],
     ids=["for good", "restart"])
 def test_drain_ends_when_the_server_has(make_server, option, code, status, says):
     server = make_server(drain_timeout=5)

@@ -138,7 +138,7 @@ class Client:
                 view = view[self.sock.send(view):]
             except BlockingIOError:
                 if not self._wait(select.POLLOUT, deadline):
-                    raise TimeoutError("the server does not read") from None
+                    raise TimeoutError("the server does not read its socket") from None
 
     def offer_bytes(self, data):
         """Sends what the peer takes; a peer that is gone is fine. For bytes that earn a close."""
