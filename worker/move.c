@@ -343,7 +343,8 @@ static void move_step_prepare(struct worker *worker)
         move_set_stage(worker, STAGE_PREPARED);
 }
 
-/* PLAN_HOLD: stops accepting users. A login that Redis confirms meanwhile waits in the lobby. */
+/* PLAN_HOLD: new users are held off from the start of the phase. A login that Redis confirms
+ * meanwhile waits in the lobby. */
 static void move_step_hold(struct worker *worker)
 {
     if (move_own_stage(worker) < STAGE_HELD)

@@ -178,7 +178,7 @@ static bool parcel_read_topics(struct worker *worker, FILE *in, uint32_t count, 
     return true;
 }
 
-/* Reads one entry into its connection; an entry that no connection lacks is skipped. Returns false
+/* Reads one entry into its connection; skips it if the connection does not need it. Returns false
  * if the parcel is damaged. */
 static bool parcel_read_entry(struct worker *worker, const struct source *source,
                               const struct parcel_entry *entry)

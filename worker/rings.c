@@ -153,8 +153,8 @@ static void log_ring_damage(struct worker *worker, uint32_t from, uint32_t to, u
                   (unsigned long long)suppressed);
 }
 
-/* Gives up a damaged part of a ring that neither end can repair because one of them died: after a
- * time in which a live producer would have. */
+/* Discards a ring whose positions contradict each other, once that has lasted longer than a live
+ * worker needs to restore its own: the worker at one end has died. */
 static void ring_skip_if_doubtful(struct worker *worker, uint32_t from)
 {
     static uint64_t since_ms[WORKERS_MAX];

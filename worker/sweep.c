@@ -25,7 +25,7 @@
 #include <stdlib.h>
 
 enum {
-    PERIOD_MAX = 4,   /* the most seconds in which each record is visited once */
+    PERIOD_MAX = 4,   /* seconds: each record is visited at least this often */
     LINGER_S = 2,     /* seconds that a peer has to close after our close frame */
     CLOSE_LATE_S = 10 /* the same, while the kernel has no room for that frame */
 };
