@@ -1,5 +1,6 @@
 /*
- * The admin interface: HTTP by evhttp, answered by whichever worker accepts, for the whole node.
+ * The admin interface: HTTP by evhttp. Whichever worker accepts a request answers it for the whole
+ * node.
  */
 #ifndef WSPUSHD_WORKER_ADMIN_H
 #define WSPUSHD_WORKER_ADMIN_H
@@ -9,13 +10,13 @@
 #include <event2/http.h>
 #include <jansson.h>
 
-/* Begins to listen where push.conf says, if it does. Returns 0, or -1. */
+/* Starts listening on push.conf's admin address, if there is one. Returns 0, or -1. */
 int admin_open(struct worker *worker);
 
-/* Stops listening, for all workers: the master is dead. */
+/* Shuts the admin listener down for all workers, because the master is dead. */
 void admin_give_up(struct worker *worker);
 
-/* Answer with bytes; with a document, which is taken; or with {"error":"..."}. */
+/* Send a response: bytes; a JSON document, which is consumed; or {"error":"..."}. */
 void admin_answer(struct evhttp_request *request, int status, const char *type, const void *body,
                   size_t len);
 void admin_answer_json(struct evhttp_request *request, int status, json_t *json);

@@ -1,6 +1,6 @@
 /*
- * Who may use the admin interface: whoever has the token of push.conf, if it has one, and never a
- * browser on behalf of another site's page.
+ * Access control of the admin interface: a request needs the token of push.conf, if one is
+ * configured, and never comes from a browser on behalf of another site's page.
  */
 #ifndef WSPUSHD_WORKER_ADMIN_GUARD_H
 #define WSPUSHD_WORKER_ADMIN_GUARD_H

@@ -1,10 +1,11 @@
 /*
- * The audit of descriptors: finds those that a dead worker has left open and nobody knows.
+ * The audit of descriptors: finds those that a dead worker left open and that no record or note
+ * mentions.
  *
- * All processes share one descriptor table, so what a dead process had opened stays open until
- * somebody closes it. Its records and its notes (descriptors.h) tell its successor. Between a
- * system call that makes a descriptor and the note, and between freeing a record and closing, there
- * are moments in which a death leaves a descriptor without either.
+ * All processes share one descriptor table, so a descriptor that a dead process opened stays open
+ * until another process closes it. The dead worker's records and notes (descriptors.h) tell its
+ * successor about most of them. But a worker can die between the system call that makes a
+ * descriptor and the note, or between freeing a record and close(2).
  *
  *     a worker has died ──▶ LOOK ──────────▶ GRACE ────────────────▶ closed, or only logged
  *                           unknown to all   every worker has had    still the same, unknown,
@@ -15,7 +16,8 @@
 
 #include "worker/worker.h"
 
-/* Once a second, in the node's home: takes the next step of an audit, if there is one to make. */
+/* Takes the next step of an audit, if one is under way or due. Called once a second in the node's
+ * home. */
 void audit_tick(struct worker *worker);
 
 #endif

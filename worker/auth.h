@@ -1,11 +1,11 @@
 /*
- * Who is the client? Asked before the upgrade, with the request's head in hand: push.conf's methods
- * are tried in order until one knows. A method may have to ask Redis; then the connection waits,
- * and nobody else.
+ * Authentication, before the upgrade and with the request's head at hand: the methods of push.conf
+ * are tried in order until one identifies the user. A method may have to ask Redis; then this
+ * connection waits, and no other does.
  *
- *     auth_try ──▶ AUTH_OK          the login is there
- *              ──▶ AUTH_REFUSED     nobody vouches: 401
- *              ──▶ AUTH_UNAVAILABLE nobody vouches, but one method could not be asked: 503
+ *     auth_try ──▶ AUTH_OK          the user is known
+ *              ──▶ AUTH_REFUSED     no method knows the user: 401
+ *              ──▶ AUTH_UNAVAILABLE none does, but one could not be asked: 503
  *              ──▶ AUTH_PENDING     Redis is asked; upgrade_resume is called with the answer
  */
 #ifndef WSPUSHD_WORKER_AUTH_H
@@ -20,44 +20,43 @@ struct login {
     char user[USER_MAX];
     uint8_t user_len;
     uint32_t expires; /* Unix second; 0: never */
-    uint64_t kicks;   /* as many as there had been when the credentials were looked at: kicks.h */
+    uint64_t kicks;   /* kicks on this node when the credentials were checked: kicks.h */
 };
 
 enum { AUTH_WHY_MAX = 384 };
 
-/* A login under way. All zero is its beginning. */
+/* A login in progress. Zero-initialise to begin. */
 struct auth {
-    struct login login;     /* once it is found */
-    size_t tried;           /* methods of push.conf's order that are over */
-    bool unavailable;       /* one of them could not be asked */
-    char why[AUTH_WHY_MAX]; /* what they said: "jwt: there is no token; session: ..." */
+    struct login login;     /* valid after AUTH_OK */
+    size_t tried;           /* methods of push.conf that have been tried */
+    bool unavailable;       /* a method could not be asked */
+    char why[AUTH_WHY_MAX]; /* their reasons */
 };
 
 enum auth_verdict { AUTH_OK, AUTH_REFUSED, AUTH_UNAVAILABLE, AUTH_PENDING };
 
-/* Makes the methods ready. Returns 0, or -1. */
+/* Prepares the methods. Returns 0, or -1. */
 int auth_open(struct worker *worker);
 
-/* Goes on with the methods that have not been tried. */
+/* Tries the methods that have not been tried yet. */
 enum auth_verdict auth_try(struct worker *worker, struct conn *conn,
                            const struct http_request *request, struct auth *auth);
 
-/* Notes what the method tried last has said; `why` is one of our own texts. */
+/* Adds the reason of the method tried last; `why` is one of this program's own texts. */
 void auth_note(const struct worker *worker, struct auth *auth, const char *why);
 
 /* True if the request has no Origin, or one that may connect: the server's own, or one of
  * `origins`. */
 bool auth_origin_allowed(const struct config *config, const struct http_request *request);
 
-/* Whether the bytes are a user name: 1 to 63 bytes of UTF-8 without control characters. */
+/* True if the bytes are a valid user name: 1 to 63 bytes of UTF-8 without control characters. */
 bool auth_user_valid(const char *user, size_t len);
 
-/* Takes a name that a method has found. Returns NULL, or says that it is none. */
+/* Puts a user name into the login. Returns NULL, or why the name is invalid. */
 const char *auth_take_user(struct login *login, const char *user, size_t len);
 
-/* AUTH on an open connection: {"token":"..."} of the same user takes the place of the login that
- * the connection began with, and of its end. Returns -1, or an enum error_code and what is wrong in
- * `why`. */
+/* Handles AUTH on an open connection: {"token":"..."} of the same user replaces the connection's
+ * login and its expiry. Returns -1 on success, or an enum error_code with the reason in `why`. */
 int auth_renew(struct worker *worker, struct conn *conn, const struct message *request,
                char why[EXPLAIN_MAX]);
 

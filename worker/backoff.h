@@ -1,6 +1,6 @@
 /*
- * The delay before another try: it doubles with each failure, and a random half of it is taken off,
- * so that many nodes do not come back at the same instant.
+ * The delay before the next attempt: it doubles with each failure, less a random part of up to
+ * half, so that many nodes do not come back at the same instant.
  */
 #ifndef WSPUSHD_WORKER_BACKOFF_H
 #define WSPUSHD_WORKER_BACKOFF_H
@@ -9,10 +9,11 @@
 #include <sys/random.h>
 #include <sys/time.h>
 
-/* Returns this delay, between half and all of *ms, and doubles *ms up to `last`. Milliseconds. */
+/* Returns the current delay, between half and all of *ms, and doubles *ms up to `last`. All in
+ * milliseconds. */
 static inline uint32_t backoff_next(uint32_t *ms, uint32_t last)
 {
-    uint32_t random = 0; /* stays so before the kernel has any: then the delay is half */
+    uint32_t random = 0; /* stays 0 if the kernel has no entropy yet: then the delay is half */
     (void)!getrandom(&random, sizeof(random), GRND_NONBLOCK);
     const uint32_t delay = *ms / 2 + random % (*ms / 2 + 1);
     *ms = *ms * 2 > last ? last : *ms * 2;

@@ -1,5 +1,5 @@
 /*
- * What the console's page has to know of push.conf and of the server's state: console.json.
+ * The settings and server state that the console's page needs: console.json.
  */
 #ifndef WSPUSHD_WORKER_CONSOLE_SETTINGS_H
 #define WSPUSHD_WORKER_CONSOLE_SETTINGS_H
@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* Returns an owned object, with no password in it. */
+/* Returns an owned JSON object, which contains no password. */
 json_t *console_settings(const struct worker *worker);
 
 #endif

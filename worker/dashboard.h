@@ -1,5 +1,5 @@
 /*
- * The dashboard: a page that shows the node live, compiled into the server, at / of the admin
+ * The dashboard: a live page about the node, compiled into the server and served at / of the admin
  * interface.
  */
 #ifndef WSPUSHD_WORKER_DASHBOARD_H
@@ -9,7 +9,7 @@
 
 #include <event2/http.h>
 
-/* Handlers of paths (admin.c): the page; one of its parts, dashboard.<rest>. */
+/* Path handlers (admin.c): the page, and its parts dashboard.<rest>. */
 void dashboard_page(struct worker *worker, struct evhttp_request *request, const char *rest);
 void dashboard_part(struct worker *worker, struct evhttp_request *request, const char *rest);
 

@@ -1,9 +1,9 @@
 /*
- * Descriptors that are not connections of the table, noted in the slot: a dead worker's successor
- * closes what was noted, and the audit (audit.h) keeps off it.
+ * Notes in the slot of descriptors other than connections in the table: a dead worker's successor
+ * closes the noted ones, and the audit (audit.h) leaves them alone.
  *
- * Whoever opens a descriptor in a worker and has it open beyond the turn of the loop notes it. The
- * Redis link and the parcel have words of their own in the slot.
+ * A worker's code notes every descriptor that it keeps open beyond the turn of the loop. The Redis
+ * link and the parcel have fields of their own in the slot.
  */
 #ifndef WSPUSHD_WORKER_DESCRIPTORS_H
 #define WSPUSHD_WORKER_DESCRIPTORS_H
@@ -14,18 +14,18 @@
  * left. */
 int descriptors_note(struct worker *worker, int fd);
 
-/* Notes an admin connection. Returns how many are noted now, this one included, or -1 if
+/* Notes an admin connection. Returns the number noted now, including this one, or -1 if
  * SLOT_AUX_VISITOR has no place left. */
 int descriptors_note_visitor(struct worker *worker, int fd);
 
-/* Returns how many admin connections are noted and open. */
+/* Returns the number of admin connections that are noted and open. */
 uint32_t descriptors_visitors(struct worker *worker);
 
-/* Takes a note back. Not necessary: a note whose descriptor has been closed means nothing, and is
+/* Removes a note. This is optional: a note whose descriptor has been closed means nothing, and is
  * dropped when its place is needed. */
 void descriptors_forget(struct worker *worker, int fd);
 
-/* After a death: closes what the dead worker had noted. */
+/* Closes the descriptors that a dead worker had noted. */
 void descriptors_close_noted(struct worker *worker);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Files of a page that are compiled into the server, by scripts/embed; and what every page of the
- * server is held to.
+ * The files of the server's pages, compiled in by scripts/embed, and the security policy of every
+ * page.
  */
 #ifndef WSPUSHD_WORKER_EMBEDDED_H
 #define WSPUSHD_WORKER_EMBEDDED_H
@@ -20,8 +20,8 @@ extern const size_t console_file_count;
 extern const struct embedded_file dashboard_files[];
 extern const size_t dashboard_file_count;
 
-/* A page loads from and connects to its own server, and nothing else; a script that came in by what
- * it shows would not run. */
+/* A page loads from its own server only, and connects to no other; a script injected through
+ * displayed data would not run. */
 #define PAGE_POLICY                                                                         \
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src " \
     "'self'; "                                                                              \

@@ -1,28 +1,29 @@
 /*
- * GAP: the clients are told when pushes may have been lost on the way from Redis.
+ * GAP: tells clients that pushes may have been lost on the way from Redis.
  *
- * What fails, how that is known until it has been told (in shared memory, so that a successor tells
- * it), whom it concerns, and when it is over:
+ * The table shows which link fails, how workers know until clients have been told (in shared
+ * memory, so that a successor can tell them), which clients are concerned, and when it is over:
  *
  *   the link of          known by                        concerns           over
  *   -------------------  ------------------------------  -----------------  -----------------
  *   this worker          gap_since is not 0              all its clients    the link is UP
- *   the node's home      home_told is not its failures   all its clients    ... and NODE_READY
- *   any other worker     gap_seen is not their failures  those in topics    every link is UP
+ *   the node's home      home_told != home's failures    all its clients    ... and NODE_READY
+ *   any other worker     gap_seen != their failures      those in topics    every link is UP
  *
- * An outage of Redis is all three at once, and over at three moments. A client gets one GAP for it,
- * at the last of them that concerns anybody here: what is over waits OVERLAP_MS for what is not.
+ * An outage of Redis is all three at once, and ends at three moments. A client gets one GAP for it,
+ * at the last of them that concerns a client of this worker: an outage that is over waits
+ * OVERLAP_MS for those that are not.
  */
 #ifndef WSPUSHD_WORKER_GAP_H
 #define WSPUSHD_WORKER_GAP_H
 
 #include "worker/worker.h"
 
-/* End of a turn: sends GAP to whom there is to be told, when it is over. */
+/* Sends GAP to the clients concerned once the outage is over. Called at the end of a turn. */
 void gap_turn(struct worker *worker);
 
-/* The number of workers changes (move.h): what this worker's clients are still to be told of goes
- * with them; and what those who have come are to be told of is known to this one. */
+/* For a change of the number of workers (move.h): hand the GAPs that this worker's clients have not
+ * been told of yet to their next worker, and take over those of clients that have arrived. */
 void gap_leave(struct worker *worker);
 void gap_take(struct worker *worker);
 

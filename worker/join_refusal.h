@@ -1,5 +1,5 @@
 /*
- * What a SUB or UNSUB is refused with: one ERROR for each kind of refusal, which names the topics.
+ * Refusals of SUB and UNSUB: one ERROR for each reason, which names the topics.
  */
 #ifndef WSPUSHD_WORKER_JOIN_REFUSAL_H
 #define WSPUSHD_WORKER_JOIN_REFUSAL_H
@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-/* What became of a name: X(NAME, code of the ERROR). The first two are no refusals. */
+/* The verdict on a topic name: X(NAME, code of the ERROR). The first two are not refusals. */
 #define VERDICTS(X)                     \
     X(DONE, ERROR_BAD_PAYLOAD)          \
     X(ALREADY, ERROR_BAD_PAYLOAD)       \
@@ -31,13 +31,13 @@ enum verdict {
 /* Returns the code of a refusal. */
 enum error_code verdict_error(enum verdict verdict);
 
-/* Begins the list of verdicts of a request; notes one for each of its names, in their order. Names
- * without a verdict have the last one. */
+/* Start the list of a request's verdicts; add one for each of its names, in their order. Names
+ * without a verdict share the last one. */
 void verdicts_begin(void);
 void verdicts_add(enum verdict verdict);
 
-/* Sends an ERROR for each kind of refusal among the verdicts. `topics`: the array of the request,
- * all strings. May end the connection. */
+/* Sends an ERROR for each kind of refusal among the verdicts. `topics`: the request's array, whose
+ * elements are all strings. May end the connection. */
 void verdicts_refuse(struct worker *worker, struct conn *conn, uint32_t op,
                      const struct json_value *topics);
 

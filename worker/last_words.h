@@ -1,10 +1,10 @@
 /*
- * The last words of a worker that dies by a fault: its signal handler writes them into the slot
- * (shm/words.h), and the master reads them there.
+ * A crashing worker's last words: its signal handler writes them into the slot (shm/words.h), where
+ * the master reads them.
  *
- *   fault ─▶ on_fault, on a stack of its own ─▶ the slot ─▶ the same signal again, by default
+ *   fault ─▶ on_fatal_signal, on its own stack ─▶ the slot ─▶ the same signal again, by default
  *
- * So the signal ends the process after all, with a core dump where those are wanted.
+ * So the signal still ends the process, with a core dump if those are enabled.
  */
 #ifndef WSPUSHD_WORKER_LAST_WORDS_H
 #define WSPUSHD_WORKER_LAST_WORDS_H
@@ -12,15 +12,16 @@
 #include "shm/words.h"
 
 /*
- * Begins the words of this process, and installs the handler for each of FATAL_SIGNALS that nobody
- * else handles: a sanitizer's own report says more than ours. `seed`: of message_hash. The first
- * backtrace(3) of a process loads a library, which no signal handler may: the master makes one
- * before it forks.
+ * Starts this process's last words, and installs the handler for each of FATAL_SIGNALS that has no
+ * handler yet: a sanitizer's own report says more than this one. `seed`: of message_hash. The first
+ * backtrace(3) of a process loads a library, which a signal handler must not do: the master calls
+ * it before it forks.
  */
 void last_words_open(struct slot_words *words, struct fault *fault, uint32_t incarnation,
                      const uint8_t build[BUILD_ID_SIZE], uint64_t seed);
 
-/* The client's message in hand, borrowed until the next call; NULL for none. */
+/* Records the client's message being handled, which is borrowed until the next call; NULL for
+ * none. */
 void last_words_message(const uint8_t *bytes, size_t len);
 
 #endif

@@ -1,39 +1,39 @@
 /*
- * Limits on how many may come: clients in all, connections of one client address, handshakes a
- * second. They are the whole node's, counted by each worker in words of its own and added up by the
- * worker that asks.
+ * Limits on the number of clients, of connections per client address, and of handshakes a second.
+ * They apply to the whole node: each worker counts in fields of its own, and the worker that checks
+ * a limit adds them up.
  */
 #ifndef WSPUSHD_WORKER_LIMITS_H
 #define WSPUSHD_WORKER_LIMITS_H
 
 #include "worker/worker.h"
 
-/* Attaches to this worker's table of addresses, and finds out how many clients the limit on open
- * files allows. A successor's table is counted again: limits_forget. */
+/* Attaches to this worker's address table, and computes the number of clients that the limit on
+ * open files allows. A successor's table must be recounted: limits_forget. */
 void limits_open(struct worker *worker);
 
-/* True if the node has more clients than it may, this one included: it is to be told so. */
+/* True if the node has more clients than it may, including this one: the client is to be told. */
 bool limits_full(const struct worker *worker);
 
-/* True if so many of them have not left yet that this one, with descriptor `fd`, is to be closed at
- * once. */
+/* True if so many of the clients above the limit have not left yet that this one, with descriptor
+ * `fd`, is to be closed at once. */
 bool limits_overfull(const struct worker *worker, uint32_t fd);
 
-/* The connection's address is its client's own: CONN_COUNTED from here on. */
+/* Starts counting the connection by its address, which is the client's own: sets CONN_COUNTED. */
 void limits_count(struct worker *worker, struct conn *conn);
 
-/* This worker's connections have become one more, one less. */
+/* Call when this worker gains or loses a connection. */
 void limits_gain(struct worker *worker, const struct conn *conn);
 void limits_lose(struct worker *worker, const struct conn *conn);
 
-/* After a death: counts nobody, before what this worker owns is counted. */
+/* Clears the counts after a death, before the successor counts its connections again. */
 void limits_forget(struct worker *worker);
 
-/* True if the connection's address has more connections than it may, this one included; then this
- * one is not counted any more. */
+/* True if the connection's address has more connections than it may, including this one; then this
+ * one is no longer counted. */
 bool limits_exceeded(struct worker *worker, struct conn *conn);
 
-/* Whether a handshake may go on now. Counts it. */
+/* True if a handshake may proceed now. Counts it. */
 bool limits_handshake(struct worker *worker);
 
 #endif

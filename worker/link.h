@@ -1,6 +1,6 @@
 /*
- * The Redis link of this worker: one connection that carries its subscriptions and every push to
- * its users, from one connect to the next. What goes through it is in link_streams.h.
+ * This worker's Redis link: one connection at a time, which carries its subscriptions and every
+ * push to its users. link_streams.h handles its bytes.
  *
  *              connect                login accepted           fence of the first batch
  *     DOWN ------------> CONNECTING -----------------> SUBSCRIBING ---------------> UP
@@ -13,30 +13,32 @@
 
 #include "worker/worker.h"
 
-/* Takes the slot's link up where it is, or begins to connect. Returns 0, or -1 with errno. */
+/* Takes over the slot's link in its present state, or starts connecting. Returns 0, or -1 with
+ * errno. */
 int link_open(struct worker *worker);
 
-/* Whether commands can be handed over; while not, they are not needed (subscribe.c). */
+/* True if commands can be appended. While it is false they are not needed: a new connection
+ * subscribes everything (subscribe.c). */
 bool link_writable(const struct worker *worker);
 
-/* Closes the slot's link for good: nobody is to take it up. Needs no link_open. */
+/* Closes the slot's link for good: no successor takes it over. Works without link_open. */
 void link_close(struct worker *worker);
 
-/* Pushes may be missing from now on, for the clients of this worker and for members of its topics.
- */
+/* Records that pushes may be missing from now on, for this worker's clients and for members of its
+ * topics. */
 void link_note_gap(struct worker *worker);
 
-/* End of a turn: where another worker's link has come up, Redis is back, and this one's next try
- * need not wait. */
+/* Reconnects at once if another worker's link has come up: Redis is back. Called at the end of a
+ * turn. */
 void link_notice_others(struct worker *worker);
 
-/* Once a second: time limits of the link. */
+/* Checks the link's time limits. Called once a second. */
 void link_tick(struct worker *worker);
 
-/* Redis has confirmed a batch: the link is up if it was not. */
+/* Makes the link UP, if it was not: Redis has confirmed a batch of subscriptions. */
 void link_confirmed(struct worker *worker);
 
-/* Ends the connection and plans the next. `why` goes to the log. */
+/* Ends the connection and schedules the next attempt. `why` goes to the log. */
 void link_fail(struct worker *worker, const char *why);
 
 #endif

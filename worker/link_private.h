@@ -1,6 +1,6 @@
 /*
- * The link's inside, for link.c and link_streams.c alone: what both see of it, and what the life of
- * the link asks of its streams.
+ * The link's private data, for link.c and link_streams.c only: the fields that both use, and the
+ * calls from link.c into link_streams.c.
  */
 #ifndef WSPUSHD_WORKER_LINK_PRIVATE_H
 #define WSPUSHD_WORKER_LINK_PRIVATE_H
@@ -9,28 +9,28 @@
 
 #include <stddef.h>
 
-/* What this process keeps of the link; the rest is in the slot (struct slot_link). */
+/* This process's part of the link; the rest is in the slot (struct slot_link). */
 struct link {
     /* link.c */
     struct redis_connect *connect;
     struct redis_login *login;
     struct event *retry;
     uint32_t retry_ms;
-    uint64_t others_up; /* workers whose link was up at the last look: one bit each */
-    bool asking;        /* a new connection: everything is being asked for */
+    uint64_t others_up; /* workers whose link was up at the last check, one bit each */
+    bool asking;        /* a new connection: all subscriptions are being requested */
     bool is_unix;
 
     /* link_streams.c */
     struct event *readable, *writable; /* NULL: not connected yet */
     uint8_t *in, *out;                 /* the streams' memory, mapped twice in a row */
     uint32_t in_size, out_size;
-    uint8_t *waiting; /* commands that the out stream had no room for */
+    uint8_t *waiting; /* commands for which the out stream had no room */
     size_t waiting_len, waiting_size;
     bool blocked;       /* a ring was full: the socket is not read */
-    uint64_t delivered; /* deliveries before the batch in hand, for its latency */
-    bool hungry;        /* all that is whole is routed: what is left is the beginning of a reply */
+    uint64_t delivered; /* deliveries before the current batch, for its latency */
+    bool hungry;        /* all complete replies are routed: an incomplete one is left */
 
-    /* Both: set anew when a connection begins. */
+    /* Used by both files; reset when a connection begins. */
     uint64_t heard_ms; /* when bytes last came */
     uint64_t moved_ms; /* when bytes last came or went */
 };
@@ -52,20 +52,20 @@ static inline int link_fd(const struct worker *worker)
 
 /* ---- The life of the streams: link_streams.c, called by link.c ---- */
 
-/* Finds the slot's streams, as a predecessor may have left them. Returns 0, or -1 with errno. */
+/* Opens the slot's streams, as a predecessor may have left them. Returns 0, or -1 with errno. */
 int link_streams_open(struct worker *worker);
 
-/* A connection is made: its bytes are counted from here on, and it is read. */
+/* Starts on a new connection: records the kernel's byte counts, and reads it. */
 void link_streams_begin(struct worker *worker, int fd);
 
-/* A predecessor's connection: goes on where the kernel's counts say that it is, and reads it.
- * Returns false, and has done nothing to the socket, where bytes were lost. */
+/* Continues a predecessor's connection at the position that the kernel's byte counts give, and
+ * reads it. Returns false, without having touched the socket, if bytes were lost. */
 bool link_streams_resume(struct worker *worker, int fd);
 
-/* The socket is not looked at any more, what waited in this process for it is dropped. */
+/* Stops watching the socket, and drops the commands that waited for it in this process. */
 void link_streams_end(struct worker *worker);
 
-/* The slot's bytes of a connection that is gone. Needs no link_streams_open. */
+/* Discards the slot's bytes of a closed connection. Works without link_streams_open. */
 void link_streams_forget(struct worker *worker);
 
 #endif

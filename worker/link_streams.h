@@ -1,6 +1,6 @@
 /*
- * The bytes of the Redis link, both ways. They stay in shared memory until they are dealt with
- * (shm/stream.h), so that a successor goes on with the same socket at the same byte.
+ * The bytes of the Redis link in both directions. They stay in shared memory until they are handled
+ * (shm/stream.h), so that a successor continues with the same socket at the same byte.
  *
  *     Redis --recv--> in stream ----> routed, sent, committed          the event; link_route
  *     Redis <--send-- out stream <--- commands                         link_turn; link_write
@@ -13,23 +13,23 @@
 
 #include <stddef.h>
 
-/* What it is called in conn_mark. */
+/* The link's source number in conn_mark. */
 enum { LINK_SOURCE = 0 };
 
-/* Appends bytes of commands; sent by link_turn. Only while link_writable. */
+/* Appends commands, which link_turn sends. Only if link_writable(). */
 void link_write(struct worker *worker, const void *bytes, size_t len);
 
-/* Whether so much waits to be sent that no more should be asked for now. */
+/* True if so many bytes wait to be sent that nothing more should be requested now. */
 bool link_congested(const struct worker *worker);
 
-/* Routes the pushes that have come, as one batch (batch.h). */
+/* Routes the received pushes as one batch (batch.h). */
 void link_route(struct worker *worker);
 
-/* After a death: routes, sends and commits what is there up to position `end`, however long it
+/* After a death: routes, sends and commits the stream up to position `end`, however long that
  * takes. */
 void link_resume(struct worker *worker, uint64_t end);
 
-/* End of a turn: sends the commands. */
+/* Sends the appended commands. Called at the end of a turn. */
 void link_turn(struct worker *worker);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Where connections wait that are logged in but cannot go to their home yet, because the ring there
- * is full: for the moment that its worker needs to take out what is in it. A crowd that comes at
- * once is not turned away. And while the number of workers changes nobody is let in (move.h).
+ * The lobby: connections that are logged in, but whose ring to their home is full, wait here until
+ * that worker has emptied it. So a burst of logins is not turned away. While the number of workers
+ * changes no connection is admitted (move.h).
  */
 #ifndef WSPUSHD_WORKER_LOBBY_H
 #define WSPUSHD_WORKER_LOBBY_H
@@ -10,16 +10,17 @@
 
 struct lobby *lobby_new(void);
 
-/* The connection waits, with CONN_ASKED, until `size` bytes fit into the ring to `home`; then
- * upgrade_resume is called with this login. Its request is in its hold. */
+/* Keeps the connection waiting, with CONN_ASKED, until `size` bytes fit into the ring to `home`;
+ * then calls upgrade_resume with this login. Its request is in its hold. */
 void lobby_wait(struct worker *worker, const struct conn *conn, const struct login *login,
                 uint32_t home, uint32_t size);
 
-/* A login that was under way when the worker before left begins anew once Redis can be asked, or
- * when auth_timeout is over. Its request is in its hold. */
+/* Repeats a login that was in progress when the previous worker left, once Redis can be asked or
+ * auth_timeout is over. Its request is in its hold. */
 void lobby_again(struct worker *worker, const struct conn *conn);
 
-/* Each turn, before anything else is put into the rings: lets go on whoever can. */
+/* Lets waiting connections proceed. Called each turn, before anything else is put into the
+ * rings. */
 void lobby_turn(struct worker *worker);
 
 #endif
