@@ -130,7 +130,7 @@ inline client_watch()
     :: watched[fd]                                      /* worker/client.c client_watch: if (conn_has(conn, CONN_WATCHED)) */
     :: else ->
         atomic {
-            REGISTERED(w, fd) = generation[fd] + 1;     /* worker/client.c client_watch: const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event); */
+            REGISTERED(w, fd) = generation[fd] + 1;     /* worker/client.c client_watch: const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, client_fd(worker, conn), &event); */
             MAY_DIE;
             watched[fd] = true;                         /* worker/client.c client_watch: conn_set(conn, CONN_WATCHED); */
             MAY_DIE
@@ -143,7 +143,7 @@ inline client_unwatch()
     if
     :: !watched[fd]                                     /* worker/client.c client_unwatch: if (!conn_has(conn, CONN_WATCHED)) */
     :: else ->
-        REGISTERED(w, fd) = 0;                          /* worker/client.c client_unwatch: epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, fd_of(worker, conn), NULL); */
+        REGISTERED(w, fd) = 0;                          /* worker/client.c client_unwatch: epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, client_fd(worker, conn), NULL); */
         MAY_DIE;
         watched[fd] = false;                            /* worker/client.c client_unwatch: conn_clear(conn, CONN_WATCHED); */
         MAY_DIE
@@ -238,22 +238,22 @@ inline home_adopt()
     /* mutant adopt_without_generation: :: atomic { owner[fd] == w && state[fd] == MOVING || AGAIN -> */
     :: atomic { ARRIVES || AGAIN ->
             assert(generation[fd] == gen);
-            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/home.c take_in: home_count(worker, conn); */
+            connections[w] = connections[w] + (state[fd] == MOVING -> 1 : 0);   /* worker/home.c take_connection_in: home_count(worker, conn); */
             MAY_DIE;
             /* mutant home_before_mark: state[fd] = SUBSCRIBING; MAY_DIE; */
-            dirty[fd] = 1;                              /* worker/home.c take_in: hold_mark(worker, conn); */
+            dirty[fd] = 1;                              /* worker/home.c take_connection_in: hold_mark(worker, conn); */
             MAY_DIE;
-            state[fd] = SUBSCRIBING;                    /* worker/home.c take_in: conn_set_state(conn, CONN_SUBSCRIBING); */
+            state[fd] = SUBSCRIBING;                    /* worker/home.c take_connection_in: conn_set_state(conn, CONN_SUBSCRIBING); */
             MAY_DIE;
-            client_watch();                             /* worker/home.c take_in: if (client_watch(worker, conn) == 0) */
+            client_watch();                             /* worker/home.c take_connection_in: if (client_watch(worker, conn) == 0) */
             if
             :: !indexed[fd] -> state[fd] = CLOSING      /* worker/home.c home_adopt: refuse(worker, conn, refused_devices, &worker->stats->refused_devices); */
-            :: !indexed[fd] -> indexed[fd] = true       /* worker/home.c home_adopt: settle_in(worker, conn, ref.fd); */
+            :: !indexed[fd] -> indexed[fd] = true       /* worker/home.c home_adopt: enter_user_index(worker, conn, ref.fd); */
             :: indexed[fd]
             fi;
             MAY_DIE;
 #if FDS > 1
-            if                                          /* worker/home.c home_adopt: replace_oldest(worker, conn); */
+            if                                          /* worker/home.c home_adopt: replace_oldest_devices(worker, conn); */
             :: state[1 - fd] == SUBSCRIBING || state[1 - fd] == OPEN ->
                 if
                 :: indexed[fd] && indexed[1 - fd] && owner[1 - fd] == w ->
@@ -289,12 +289,12 @@ inline adopt_here()
 {
     atomic {
         gen = generation[fd];
-        state[fd] = MOVING;                             /* worker/home.c adopt_here: conn_set_state(conn, CONN_MOVING); */
+        state[fd] = MOVING;                             /* worker/home.c adopt_in_this_worker: conn_set_state(conn, CONN_MOVING); */
         MAY_DIE;
-        connections[w]--;                               /* worker/home.c adopt_here: worker_count(worker, -1, 0); */
+        connections[w]--;                               /* worker/home.c adopt_in_this_worker: worker_count(worker, -1, 0); */
         MAY_DIE
     };
-    home_adopt()                                        /* worker/home.c adopt_here: home_adopt(worker, adoption); */
+    home_adopt()                                        /* worker/home.c adopt_in_this_worker: home_adopt(worker, adoption); */
 }
 
 inline hand_over()
@@ -349,36 +349,36 @@ inline upgrade_read()
 inline welcome()
 {
     atomic {
-        CALLER_WAITS -> sys_accept();                   /* worker/accept.c on_acceptable: const int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK); */
+        CALLER_WAITS -> sys_accept();                   /* worker/accept.c accept_on_readable: const int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK); */
         MAY_DIE;
         accepted = generation[fd];
-        handing[w] = fd + 1; handing_generation[w] = accepted;  /* worker/accept.c welcome: atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)), memory_order_release); */
+        handing[w] = fd + 1; handing_generation[w] = accepted;  /* worker/accept.c claim_accepted_socket: atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)), memory_order_release); */
         MAY_DIE;
         assert(state[fd] == FREE);                      /* shm/conn.c conn_claim: assert(conn_may_become(word_state(conn_word(conn)), CONN_HANDSHAKE)); */
         state[fd] = HANDSHAKE; owner[fd] = w;           /* shm/conn.c conn_claim: conn_publish(conn, word_make(generation, owner, CONN_HANDSHAKE, 0)); */
         in_hand[fd] = 0;
         MAY_DIE;
-        connections[w]++;                               /* worker/accept.c welcome: worker_count(worker, 1, 0); */
+        connections[w]++;                               /* worker/accept.c claim_accepted_socket: worker_count(worker, 1, 0); */
         MAY_DIE
     };
-    upgrade_read();                                     /* worker/accept.c welcome: upgrade_accepted(worker, conn); */
+    upgrade_read();                                     /* worker/accept.c claim_accepted_socket: upgrade_accepted(worker, conn); */
     atomic {
         if
-        :: IN_USE(w, fd) && generation[fd] == accepted -> client_watch()    /* worker/accept.c welcome: !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1) */
+        :: IN_USE(w, fd) && generation[fd] == accepted -> client_watch()    /* worker/accept.c claim_accepted_socket: !conn_has(conn, CONN_ASKED) && client_watch(worker, conn) == -1) */
         :: else
         fi;
         accepted = 0;
-        handing[w] = 0                                  /* worker/accept.c welcome: atomic_store_explicit(&slot->handing, 0, memory_order_release); */
+        handing[w] = 0                                  /* worker/accept.c claim_accepted_socket: atomic_store_explicit(&slot->handing, 0, memory_order_release); */
     }
 }
 
 inline read_open()
 {
-    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/client.c read_open: hold_mark(worker, conn); */
+    atomic { dirty[fd] = 1; MAY_DIE };                  /* worker/client.c read_open_conn: hold_mark(worker, conn); */
     if
-    :: client_end()                                     /* worker/client.c receive: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
-    :: client_close(); dirty[fd] = 0                    /* worker/client.c answer_close: client_close(worker, conn, event->close_code, "", CLOSED_PEER); */
-    :: MEMBER(w, fd) = generation[fd] + 1;              /* worker/join.c join: member = topics_join(topics, topic, fd); */
+    :: client_end()                                     /* worker/client.c receive_bytes: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
+    :: client_close(); dirty[fd] = 0                    /* worker/client.c answer_close_frame: client_close(worker, conn, event->close_code, "", CLOSED_PEER); */
+    :: MEMBER(w, fd) = generation[fd] + 1;              /* worker/join.c join_one_topic: member = topics_join(topics, topic, fd); */
         MAY_DIE;
         dirty[fd] = 0
     :: dirty[fd] = 0                                    /* worker/client.c client_feed: hold_settle(worker, conn); */
@@ -409,7 +409,7 @@ inline close_nobodys()
 inline close_leftover()
 {
     atomic {
-        found = state[fd] == FREE && REGISTERED(w, fd); /* worker/client.c close_leftover: if (word_state(conn_word(conn)) == CONN_FREE && epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0 && */
+        found = state[fd] == FREE && REGISTERED(w, fd); /* worker/client.c close_leftover_socket: if (word_state(conn_word(conn)) == CONN_FREE && epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, (int)ref.fd, NULL) == 0 && */
         if
         :: found -> REGISTERED(w, fd) = 0; MAY_DIE
         :: else
@@ -420,7 +420,7 @@ inline close_leftover()
         found = false;
         /* mutant leftover_of_any_generation: gen = generation[fd]; */
         gen = gen + 1;
-        close_nobodys()                                 /* worker/client.c close_leftover: conn_reclaim(conn, word_make(ref.generation + 1, 0, CONN_FREE, 0))) */
+        close_nobodys()                                 /* worker/client.c close_leftover_socket: conn_reclaim(conn, word_make(ref.generation + 1, 0, CONN_FREE, 0))) */
     :: else
     fi
 }
@@ -430,9 +430,9 @@ inline client_event()
     if
     :: DEREF && state[fd] == HANDSHAKE -> upgrade_read()
     :: DEREF && (state[fd] == SUBSCRIBING || state[fd] == OPEN) -> read_open()
-    :: DEREF && state[fd] == CLOSING -> client_end()    /* worker/client.c receive: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
+    :: DEREF && state[fd] == CLOSING -> client_end()    /* worker/client.c receive_bytes: client_end(worker, conn, n == 0 ? CLOSED_PEER : CLOSED_RESET); */
     /* mutant event_for_ever: :: !DEREF -> skip */
-    :: !DEREF -> close_leftover()                       /* worker/client.c client_event: close_leftover(worker, ref); */
+    :: !DEREF -> close_leftover()                       /* worker/client.c handle_client_event: close_leftover_socket(worker, ref); */
     fi;
     assert(!REGISTERED(w, fd) || REGISTERED(w, fd) == generation[fd] + 1)
 }
@@ -483,7 +483,7 @@ inline time_is_up()
         MAY_DIE;
         client_end()                                    /* worker/sweep.c sweep_check_moving: sweep_end_connection(worker, conn); */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_close()  /* worker/sweep.c sweep_check_open: client_close(worker, conn, */
-                                                        /* worker/kicks.c close_one: client_close(worker, conn, */
+                                                        /* worker/kicks.c close_kicked_conn: client_close(worker, conn, */
     :: state[fd] == SUBSCRIBING || state[fd] == OPEN -> client_end()    /* worker/outbox_send.c settle_sent_target: client_end(worker, conn, CLOSED_RESET); */
     fi
 }
@@ -502,9 +502,9 @@ inline read_ring()
 
 /* The audit's two scans. Before the second, every worker has ended the turn in which the first was made,
  * so no worker still has the descriptor in hand. */
-#define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/audit.c is_connection: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
-#define IS_STILL(fd) (suspect[fd] && UNKNOWN(fd) && suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: return !is_connection(worker, suspect->fd) && inode_of(suspect->fd) == suspect->inode && word_of(worker, suspect->fd) == suspect->word && */
-#define GRACE_OVER(fd) (in_hand[fd] == 0)               /* worker/audit.c first_in_turn: turns_of(worker, i) >= audit.turns[i] + TURNS)) */
+#define UNKNOWN(fd) (client[fd] && state[fd] == FREE)   /* worker/audit.c is_connection_fd: word_state(conn_word(&worker->table[fd])) != CONN_FREE; */
+#define IS_STILL(fd) (suspect[fd] && UNKNOWN(fd) && suspect[fd] == client[fd] && suspect_generation[fd] == generation[fd]) /* worker/audit.c is_still_unknown: return !is_connection_fd(worker, suspect->fd) && audit_inode(suspect->fd) == suspect->inode && record_word_of_fd(worker, suspect->fd) == suspect->word && */
+#define GRACE_OVER(fd) (in_hand[fd] == 0)               /* worker/audit.c first_worker_in_turn: worker_turn_count(worker, i) >= audit.turns[i] + TURNS)) */
 
 inline look()
 {
@@ -514,10 +514,10 @@ inline look()
             gen = suspect_generation[fd];
             suspect[fd] = 0
         };
-        close_nobodys()                                 /* worker/audit.c reclaim: !conn_reclaim(&worker->table[suspect->fd], suspect->word)) */
+        close_nobodys()                                 /* worker/audit.c reclaim_suspect: !conn_reclaim(&worker->table[suspect->fd], suspect->word)) */
     :: else ->
         d_step {
-            suspect[fd] = client[fd];                   /* worker/audit.c look_at: audit.suspect[audit.suspects++] = suspect; */
+            suspect[fd] = client[fd];                   /* worker/audit.c look_at_fd: audit.suspect[audit.suspects++] = suspect; */
             suspect_generation[fd] = generation[fd]
         }
     fi

@@ -231,7 +231,7 @@ inline room_in_all()
 inline rings_copy(number)
 {
     if
-    :: !FITS(seen_head) -> blocked = true               /* worker/link_streams.c route_one: worker->link->blocked = true; */
+    :: !FITS(seen_head) -> blocked = true               /* worker/link_streams.c route_one_reply: worker->link->blocked = true; */
     /* mutant publish_twice: :: false -> skip */
     :: FITS(seen_head) && number <= past_origin         /* worker/rings.c rings_copy: if (!worker_is_addressed(to, worker, i) || ring_published_before(&worker->out[i], origin)) */
     /* mutant publish_twice: :: FITS(seen_head) -> */
@@ -250,17 +250,17 @@ inline link_route()
     :: done < link_end && !blocked ->
         room_in_all();                                  /* worker/rings.c rings_copy: if (!room_in_all_rings(worker, to, len)) */
         atomic {
-            rings_copy(done + 1);                       /* worker/link_streams.c route_some: n = route_one(worker, at, stream_level(in) - done, start + done); */
-            done = (blocked -> done : done + 1)         /* worker/link_streams.c route_some: done += n; */
+            rings_copy(done + 1);                       /* worker/link_streams.c route_link_batch: n = route_one_reply(worker, at, stream_level(in) - done, start + done); */
+            done = (blocked -> done : done + 1)         /* worker/link_streams.c route_link_batch: done += n; */
         }
     :: else -> break
     od;
     atomic {
         /* mutant done_before_publish: release(START, done, MINE0); */
         skip;
-        ring_publish();                                 /* worker/link_streams.c commit_link: rings_commit_out(worker); */
+        ring_publish();                                 /* worker/link_streams.c commit_link_batch: rings_commit_out(worker); */
         /* mutant done_before_publish: skip; */
-        release(START, done, MINE0);                    /* worker/link_streams.c commit_link: stream_done(in, end - stream_start(in)); */
+        release(START, done, MINE0);                    /* worker/link_streams.c commit_link_batch: stream_done(in, end - stream_start(in)); */
         done = 0
     }
 }
@@ -271,7 +271,7 @@ inline turn0()
         news = OWN(NEWS0) + memory[NEWS1];              /* worker/worker.c worker_turn: worker->news = rings_news(worker); */
         store(WANTS, 0);                                /* worker/rings.c rings_end_wishes: ring_end_wish(&worker->out[i]); */
         blocked = false;                                /* worker/link_streams.c link_route: link->blocked = false; */
-        done = OWN(START)                               /* worker/link_streams.c route_some: const uint64_t start = stream_start(in); */
+        done = OWN(START)                               /* worker/link_streams.c route_link_batch: const uint64_t start = stream_start(in); */
     };
     link_route();                                       /* worker/worker.c read_push_sources: link_route(worker); */
     if
@@ -323,7 +323,7 @@ active proctype worker0()
                     store(SLEEPING0, 0);                /* worker/worker.c worker_loop: latch_rise(worker->slot); */
                     event[0] = false;                   /* worker/worker.c worker_on_latch: latch_drain(worker->slot); */
                     if
-                    :: READABLE -> at_redis--; link_end++   /* worker/link_streams.c on_readable: stream_put(&slot_link->in, (uint64_t)n); */
+                    :: READABLE -> at_redis--; link_end++   /* worker/link_streams.c link_on_readable: stream_put(&slot_link->in, (uint64_t)n); */
                     :: else
                     fi
                 };

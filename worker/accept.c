@@ -1,6 +1,7 @@
 /*
  * See accept.h. A client mostly sends its request along with the connection, so the request is read
- * at once: then a connection that moves to its home worker is never registered here at all.
+ * at once: a connection that moves to its home worker is then never registered in this worker's
+ * epoll set.
  */
 #include "worker/accept.h"
 
@@ -19,8 +20,8 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_MAX = 16, /* of one event: other workers may be idle */
-    PAUSE_MS = 100    /* without accepting, when there are no descriptors */
+    ACCEPTS_MAX = 16, /* per event: other workers may be idle */
+    PAUSE_MS = 100    /* pause after running out of descriptors */
 };
 
 struct accepting {
@@ -29,7 +30,7 @@ struct accepting {
     size_t count;
 };
 
-static void set_listening(struct worker *worker, bool on)
+static void set_accept_events(struct worker *worker, bool on)
 {
     struct accepting *accepting = worker->accepting;
     for (size_t i = 0; i < accepting->count; i++) {
@@ -40,27 +41,29 @@ static void set_listening(struct worker *worker, bool on)
     }
 }
 
-/* Without descriptors accept4(2) would fail again and again for the same connection. */
-static void pause_accepting(struct worker *worker, const char *why)
+/* Pauses accepting for PAUSE_MS: without descriptors accept4(2) would fail again and again for the
+ * same connection. */
+static void pause_accept_events(struct worker *worker, const char *why)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 1, NULL))
         log_warn("accept_paused", "listener=clients why=%s", log_quote(why, strlen(why)));
-    set_listening(worker, false);
+    set_accept_events(worker, false);
     event_add(worker->accepting->resume, &(struct timeval){0, PAUSE_MS * 1000});
 }
 
-static void on_resume(evutil_socket_t fd, short what, void *arg)
+static void accept_on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
     if (!worker->draining && move_admits(worker))
-        set_listening(worker, true);
+        set_accept_events(worker, true);
 }
 
-/* A record for the new descriptor, and the first look at what it sends. `handing` names it until an
- * epoll set or another worker has it. */
-static void welcome(struct worker *worker, int fd, const struct sockaddr_storage *addr, bool proxy)
+/* Claims the record of a new descriptor, and reads the first bytes. `handing` names the connection
+ * until an epoll set or another worker has it. */
+static void claim_accepted_socket(struct worker *worker, int fd,
+                                  const struct sockaddr_storage *addr, bool proxy)
 {
     struct slot *slot = worker->slot;
     struct conn *conn = &worker->table[fd];
@@ -68,7 +71,7 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     atomic_store_explicit(&slot->handing, conn_ref_pack(conn_ref(worker->table, conn)),
                           memory_order_release);
     KILLPOINT(ACCEPT_NOTED);
-    worker_owns(worker, (uint32_t)fd); /* first: a successor looks no further than it says */
+    worker_owns(worker, (uint32_t)fd); /* first: a successor scans no further than this */
     worker->segment->sent[fd] = 0;
     const struct conn_ref ref = conn_claim(worker->table, (uint32_t)fd, worker->id, worker->now_s);
     KILLPOINT(ACCEPT_CLAIMED);
@@ -87,8 +90,8 @@ static void welcome(struct worker *worker, int fd, const struct sockaddr_storage
     atomic_store_explicit(&slot->handing, 0, memory_order_release);
 }
 
-/* Whether the listening socket is one behind the PROXY protocol. */
-static bool is_proxy(const struct worker *worker, int listener)
+/* True if the listening socket is one behind the PROXY protocol. */
+static bool is_proxy_listener(const struct worker *worker, int listener)
 {
     const struct worker_setup *setup = worker->setup;
     for (size_t i = 0; i < setup->listen_count; i++)
@@ -97,8 +100,9 @@ static bool is_proxy(const struct worker *worker, int listener)
     return false;
 }
 
-/* Without SOCK_CLOEXEC: an upgrade keeps the clients through execve(2). */
-static void on_acceptable(evutil_socket_t listener, short what, void *arg)
+/* Accepts connections. They have no SOCK_CLOEXEC, because an upgrade keeps the clients through
+ * execve(2). */
+static void accept_on_readable(evutil_socket_t listener, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)what;
@@ -110,15 +114,15 @@ static void on_acceptable(evutil_socket_t listener, short what, void *arg)
         const int fd = accept4(listener, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK);
         if (fd == -1) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                pause_accepting(worker, strerror(errno));
-            return; /* EAGAIN: another worker was faster; anything else concerns one client */
+                pause_accept_events(worker, strerror(errno));
+            return; /* EAGAIN: another worker was faster; other errors concern one client only */
         }
         if ((uint32_t)fd >= worker->capacity) {
             close(fd);
-            pause_accepting(worker, "the connection table is full");
+            pause_accept_events(worker, "the connection table is full");
             return;
         }
-        welcome(worker, fd, &addr, is_proxy(worker, listener));
+        claim_accepted_socket(worker, fd, &addr, is_proxy_listener(worker, listener));
     }
 }
 
@@ -130,14 +134,14 @@ int accept_open(struct worker *worker)
         return -1;
     worker->accepting = accepting;
     accepting->event = calloc(setup->listen_count, sizeof(struct event *));
-    accepting->resume = event_new(worker->base, -1, 0, on_resume, worker);
+    accepting->resume = event_new(worker->base, -1, 0, accept_on_resume, worker);
     if (!accepting->event || !accepting->resume)
         return -1;
     if (worker->id >= worker->plan.active)
-        return 0; /* a guest: move.h */
+        return 0; /* not in use yet: move.h */
     for (; accepting->count < setup->listen_count; accepting->count++) {
         struct event *event = event_new(worker->base, setup->listen_fds[accepting->count],
-                                        EV_READ | EV_PERSIST, on_acceptable, worker);
+                                        EV_READ | EV_PERSIST, accept_on_readable, worker);
         if (!event || event_add(event, NULL) == -1)
             return -1;
         accepting->event[accepting->count] = event;
@@ -147,17 +151,17 @@ int accept_open(struct worker *worker)
 
 void accept_hold(struct worker *worker, bool on)
 {
-    set_listening(worker, !on);
+    set_accept_events(worker, !on);
     if (on)
         event_del(worker->accepting->resume);
 }
 
 /*
- * shutdown(2) and not close(2): all processes share the descriptor table, so only one of them may
- * close a socket, and the number may be another socket's a moment later. Every worker may shut it
- * down. The kernel then refuses new clients, and the address is free: a TCP socket is not in LISTEN
- * any more, which SO_REUSEADDR wants, and connect(2) to a unix socket gets ECONNREFUSED, by which
- * the next master knows that the file is stale.
+ * Uses shutdown(2), not close(2): all processes share the descriptor table, so only one of them may
+ * close a socket, and its number may be another socket's a moment later; but every worker may shut
+ * it down. The kernel then refuses new clients, and the address is free: a TCP socket is no longer
+ * in LISTEN, as SO_REUSEADDR requires, and connect(2) to a unix socket gets ECONNREFUSED, which
+ * tells the next master that the file is stale.
  */
 void accept_shut_down(const struct worker *worker, int listener)
 {
@@ -175,6 +179,6 @@ void accept_give_up(struct worker *worker)
 
 void accept_close(struct worker *worker)
 {
-    set_listening(worker, false);
+    set_accept_events(worker, false);
     event_del(worker->accepting->resume);
 }

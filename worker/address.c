@@ -1,6 +1,6 @@
 /*
- * See address.h. An address that is the client's own, and not that of a proxy between, is counted
- * (limits.h): a limit for each address would otherwise be one for everybody behind the proxy.
+ * See address.h. Only an address that is the client's own, not that of a proxy in between, is
+ * counted (limits.h): otherwise all clients behind the proxy would share one address's limit.
  */
 #include "worker/address.h"
 

@@ -1,8 +1,7 @@
 /*
- * See admin.h. Every answer is read from shared memory, so any worker can give it.
+ * See admin.h. All data for the answers is in shared memory, so any worker can answer.
  *
- * One table says which paths there are, by which method, and which of them need not pass the guard
- * (admin_guard.c).
+ * One table lists the paths, their methods, and whether they bypass the guard (admin_guard.c).
  */
 #include "worker/admin.h"
 
@@ -55,7 +54,7 @@ void admin_answer(struct evhttp_request *request, int status, const char *type, 
     evbuffer_free(buffer);
 }
 
-/* The line feed lets a shell's prompt come on a line of its own. */
+/* Ends the document with a line feed, so that a shell's prompt starts on a new line. */
 void admin_answer_json(struct evhttp_request *request, int status, json_t *json)
 {
     static const char failed[] = "{\"error\":\"the answer could not be written\"}\n";
@@ -128,8 +127,8 @@ static void get_history(struct worker *worker, struct evhttp_request *request, c
     admin_answer_json(request, 200, sampler_json(worker));
 }
 
-/* evhttp_uridecode lets a broken escape stand as it is. */
-static bool escapes_whole(const char *text)
+/* True if the text has no broken percent-escape: evhttp_uridecode would keep one unchanged. */
+static bool has_whole_escapes(const char *text)
 {
     for (; *text; text++)
         if (*text == '%' && !(isxdigit((unsigned char)text[1]) && isxdigit((unsigned char)text[2])))
@@ -140,7 +139,7 @@ static bool escapes_whole(const char *text)
 static void get_user(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     size_t len = 0;
-    char *user = escapes_whole(rest) ? evhttp_uridecode(rest, 0, &len) : NULL;
+    char *user = has_whole_escapes(rest) ? evhttp_uridecode(rest, 0, &len) : NULL;
     if (!user || !auth_user_valid(user, len))
         admin_answer_error(request, 400, "not a user name");
     else
@@ -148,9 +147,7 @@ static void get_user(struct worker *worker, struct evhttp_request *request, cons
     free(user);
 }
 
-/* Methods of a path: GET along with HEAD, or POST; and whether text may follow the path, and
- * whether anybody may ask, because the answer tells nothing and probes know neither name nor token.
- */
+/* Methods of a path: GET along with HEAD, or POST. */
 enum { GET = EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, POST = EVHTTP_REQ_POST };
 enum { WHOLE = 0, PREFIX = 1, OPEN = 2 };
 
@@ -177,7 +174,7 @@ static const struct path paths[] = {
 };
 
 /* Returns the row of a path, or NULL. */
-static const struct path *path_find(const char *path)
+static const struct path *find_admin_path(const char *path)
 {
     for (size_t i = 0; path && i < sizeof(paths) / sizeof(paths[0]); i++) {
         const size_t len = strlen(paths[i].path);
@@ -187,41 +184,41 @@ static const struct path *path_find(const char *path)
     return NULL;
 }
 
-static void refuse_method(struct evhttp_request *request, unsigned methods)
+static void refuse_http_method(struct evhttp_request *request, unsigned methods)
 {
     evhttp_add_header(evhttp_request_get_output_headers(request), "Allow",
                       methods == POST ? "POST" : "GET, HEAD");
     admin_answer_error(request, HTTP_BADMETHOD, "method not allowed");
 }
 
-static void on_request(struct evhttp_request *request, struct worker *worker)
+static void dispatch_admin_request(struct evhttp_request *request, struct worker *worker)
 {
     const char *text = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
-    const struct path *path = path_find(text);
+    const struct path *path = find_admin_path(text);
     if (!(path && (path->flags & OPEN)) && !admin_guard_admits(worker, request))
         return;
     if (!path)
         admin_answer_error(request, HTTP_NOTFOUND, "no such path");
     else if (!(evhttp_request_get_command(request) & path->methods))
-        refuse_method(request, path->methods);
+        refuse_http_method(request, path->methods);
     else
         path->handler(worker, request, text + strlen(path->path));
 }
 
 /* ---- Connections ---- */
 
-/* A request may still wait for Redis. */
+/* Forgets the connection's request, which may still wait for Redis. */
 static void on_visitor_closed(struct evhttp_connection *connection, void *arg)
 {
     (void)arg;
     pending_gone(connection);
 }
 
-static void on_any(struct evhttp_request *request, void *arg)
+static void on_admin_request(struct evhttp_request *request, void *arg)
 {
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_visitor_closed, NULL);
     worker_note_time(arg);
-    on_request(request, arg);
+    dispatch_admin_request(request, arg);
 }
 
 void admin_give_up(struct worker *worker)
@@ -239,7 +236,7 @@ int admin_open(struct worker *worker)
         return -1;
     worker->admin = admin;
     if (worker->setup->admin_fd < 0 || worker->id >= worker->plan.active)
-        return 0; /* nothing to do: there is none, or this is a guest (move.h) */
+        return 0; /* nothing to do: no admin address, or this worker is not in use yet (move.h) */
     admin->http = evhttp_new(worker->base);
     if (!admin->http || visitors_open(worker, admin->http, worker->setup->admin_fd) == -1)
         return -1;
@@ -248,6 +245,6 @@ int admin_open(struct worker *worker)
     evhttp_set_timeout(admin->http, TIMEOUT_S);
     evhttp_set_allowed_methods(admin->http, UINT16_MAX); /* refused by path, in JSON */
     evhttp_set_default_content_type(admin->http, "application/json");
-    evhttp_set_gencb(admin->http, on_any, worker);
+    evhttp_set_gencb(admin->http, on_admin_request, worker);
     return 0;
 }

@@ -1,10 +1,11 @@
 /*
- * See admin_change.h. The master answers nobody, so a worker sends it the signal that an operator
- * would send; what became of a change, the master writes on the board (shm/board.h). The answer
- * tells which number to wait for there, because this worker may have left by then.
+ * See admin_change.h. The master answers no requests, so a worker sends it the signal that an
+ * operator would send, and the master writes the outcome to the board (shm/board.h). The answer
+ * names the number to wait for there, because this worker may have left by then.
  *
- * The signal goes to the master's pidfd, so never to a stranger who has got its pid; and only when
- * the answer has left, for a worker that is told to leave waits for no admin client.
+ * The signal is sent through the master's pidfd, so never to an unrelated process that has reused
+ * its pid. It is sent only after the answer has left, because a worker that is told to leave does
+ * not wait for admin clients.
  */
 #include "worker/admin_change.h"
 
@@ -20,14 +21,14 @@
 
 enum { ACCEPTED = 202, UNAVAILABLE = 503 };
 
-/* What is asked of the master; its pidfd is filled in when it is asked for. */
+/* A request to the master. Its pidfd is filled in before the signal is sent. */
 struct order {
     const char *name;
     int number; /* signal(7) */
     int master_fd;
 };
 
-static void on_answered(struct evhttp_request *request, void *arg)
+static void send_order_signal(struct evhttp_request *request, void *arg)
 {
     const struct order *order = arg;
     (void)request;
@@ -37,8 +38,8 @@ static void on_answered(struct evhttp_request *request, void *arg)
                   log_quote(strerror(errno), strlen(strerror(errno))));
 }
 
-/* Whether the master can be asked; answers where not. */
-static bool can_ask(const struct worker *worker, struct evhttp_request *request)
+/* True if the master can be signalled; otherwise answers with an error. */
+static bool can_signal_master(const struct worker *worker, struct evhttp_request *request)
 {
     const int master_fd = worker->setup->master_fd;
     if (worker_draining(worker)) {
@@ -52,41 +53,41 @@ static bool can_ask(const struct worker *worker, struct evhttp_request *request)
     return true;
 }
 
-/* Takes `answer`. */
-static void ask(const struct worker *worker, struct evhttp_request *request, struct order *order,
-                json_t *answer)
+/* Sends `answer`, which is consumed, and then the signal. */
+static void answer_and_signal(const struct worker *worker, struct evhttp_request *request,
+                              struct order *order, json_t *answer)
 {
     order->master_fd = worker->setup->master_fd;
-    evhttp_request_set_on_complete_cb(request, on_answered, order);
+    evhttp_request_set_on_complete_cb(request, send_order_signal, order);
     admin_answer_json(request, ACCEPTED, answer);
 }
 
-static void ask_for_change(const struct worker *worker, struct evhttp_request *request,
+static void request_change(const struct worker *worker, struct evhttp_request *request,
                            struct order *order, enum change_kind kind)
 {
-    if (can_ask(worker, request))
-        ask(worker, request, order,
-            json_pack("{s:I}", "number",
-                      (json_int_t)board_begun(worker->segment->board, kind) + 1));
+    if (can_signal_master(worker, request))
+        answer_and_signal(worker, request, order,
+                          json_pack("{s:I}", "number",
+                                    (json_int_t)board_begun(worker->segment->board, kind) + 1));
 }
 
 void admin_reload(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     static struct order order = {.name = "reload", .number = SIGHUP};
     (void)rest;
-    ask_for_change(worker, request, &order, CHANGE_RELOAD);
+    request_change(worker, request, &order, CHANGE_RELOAD);
 }
 
 void admin_upgrade(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     static struct order order = {.name = "upgrade", .number = SIGUSR2};
     (void)rest;
-    ask_for_change(worker, request, &order, CHANGE_UPGRADE);
+    request_change(worker, request, &order, CHANGE_UPGRADE);
 }
 
-/* Reads {"restart":true}, nothing or {}; returns whether it is one of these. A misspelt member must
- * not turn a restart into a stop for good. */
-static bool read_drain(struct evhttp_request *request, int *restart)
+/* Reads the body: {"restart":true}, {"restart":false}, {} or nothing. Returns false if it is
+ * anything else: a misspelt member must not turn a restart into a final stop. */
+static bool read_drain_body(struct evhttp_request *request, int *restart)
 {
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
     const size_t len = evbuffer_get_length(input);
@@ -105,17 +106,18 @@ void admin_drain(struct worker *worker, struct evhttp_request *request, const ch
     static struct order again = {.name = "restart", .number = SIGQUIT};
     int restart;
     (void)rest;
-    if (!read_drain(request, &restart))
+    if (!read_drain_body(request, &restart))
         admin_answer_error(request, HTTP_BADREQUEST,
-                           "the body is not {}, {\"restart\":true} or {\"restart\":false}");
-    else if (can_ask(worker, request))
-        ask(worker, request, restart ? &again : &stop,
-            json_pack("{s:b, s:i}", "restart", restart, "drain_timeout",
-                      (int)worker->config->drain_timeout));
+                           "invalid body: expected {}, {\"restart\":true} or {\"restart\":false}");
+    else if (can_signal_master(worker, request))
+        answer_and_signal(worker, request, restart ? &again : &stop,
+                          json_pack("{s:b, s:i}", "restart", restart, "drain_timeout",
+                                    (int)worker->config->drain_timeout));
 }
 
-/* A program that was tried may have printed anything: what is not UTF-8 is shown as ASCII. */
-static json_t *text_json(char *text)
+/* Makes a JSON string of a change's text. A new program that was tried may have printed any bytes:
+ * text that is not UTF-8 is shown with `?` for each non-ASCII byte. */
+static json_t *change_text_json(char *text)
 {
     json_t *json = json_string(text);
     if (json)
@@ -137,10 +139,10 @@ void admin_changes_json(const struct worker *worker, json_t *json)
                                    board_begun(board, kind) != number);
         if (number > 0)
             json_object_update_new(
-                change,
-                json_pack("{s:s, s:I, s:o}", "outcome",
-                          change_outcome_name((enum change_outcome)report.outcome), "at",
-                          (json_int_t)(report.at_ms / 1000), "text", text_json(report.text)));
+                change, json_pack("{s:s, s:I, s:o}", "outcome",
+                                  change_outcome_name((enum change_outcome)report.outcome), "at",
+                                  (json_int_t)(report.at_ms / 1000), "text",
+                                  change_text_json(report.text)));
         json_object_set_new(json, change_name(kind), change);
     }
 }

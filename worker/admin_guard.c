@@ -1,12 +1,12 @@
 /*
- * See admin_guard.h. Two things protect the interface.
+ * See admin_guard.h. Two mechanisms protect the interface.
  *
- * The token (`admin_token`), which the request must carry: as `Authorization: Bearer TOKEN` (RFC
- * 6750), or as the password of `Basic` (RFC 7617), because that is what a browser asks its user for
- * when it opens the page at `/`.
+ * The token (`admin_token`). A request carries it as `Authorization: Bearer TOKEN` (RFC 6750), or
+ * as the password of `Basic` (RFC 7617), which browsers ask their user for when they open the page
+ * at `/`.
  *
- * Rules against pages of other sites. The interface often listens on a developer's own loopback,
- * where every page in their browser can send requests to it:
+ * Rules against pages of other sites. The interface often listens on a developer's loopback
+ * address, to which every page in their browser can send requests:
  *
  *   - A name that an attacker owns can be made to resolve to 127.0.0.1 (DNS rebinding); for the
  * browser the attacker's page is then of the same origin as the interface. So without a token
@@ -30,7 +30,7 @@
 
 enum { UNAUTHORIZED = 401, FORBIDDEN = 403, BASIC_MAX = 1024 /* bytes of "user:password" */ };
 
-/* The value of a field of the request; empty if it is not there. */
+/* Returns the value of a header field; empty if it is absent. */
 static struct slice request_field(struct evhttp_request *request, const char *name)
 {
     const char *value = evhttp_find_header(evhttp_request_get_input_headers(request), name);
@@ -39,9 +39,9 @@ static struct slice request_field(struct evhttp_request *request, const char *na
 
 /* ---- The token ---- */
 
-/* Takes the scheme, in any case, and the spaces behind it off an Authorization field (RFC 9110
- * §11.4). */
-static bool take_scheme(struct slice *value, const char *scheme)
+/* Removes the scheme, in any case, and the spaces after it from an Authorization field (RFC 9110
+ * §11.4). Returns false if the scheme is another. */
+static bool take_auth_scheme(struct slice *value, const char *scheme)
 {
     const size_t len = strlen(scheme);
     if (value->len <= len || strncasecmp(value->at, scheme, len) != 0 || value->at[len] != ' ')
@@ -50,43 +50,42 @@ static bool take_scheme(struct slice *value, const char *scheme)
     return true;
 }
 
-/* Compares in constant time, so that the time taken does not tell how much of a guess was right. */
-static bool is_token(const char *token, const void *guess, size_t len)
+/* Compares in constant time, so that the time does not reveal how much of a guess was right. */
+static bool equals_admin_token(const char *token, const void *guess, size_t len)
 {
     return strlen(token) == len && CRYPTO_memcmp(token, guess, len) == 0;
 }
 
-static bool basic_has_token(struct slice credentials, const char *token)
+static bool basic_auth_has_token(struct slice credentials, const char *token)
 {
     uint8_t text[BASE64_DECODED(BASE64_ENCODED(BASIC_MAX))];
     if (credentials.len > BASE64_ENCODED(BASIC_MAX))
         return false;
     const ssize_t len = base64_decode(text, credentials.at, credentials.len);
     const uint8_t *colon = len > 0 ? memchr(text, ':', (size_t)len) : NULL;
-    return colon && is_token(token, colon + 1, (size_t)(text + len - (colon + 1)));
+    return colon && equals_admin_token(token, colon + 1, (size_t)(text + len - (colon + 1)));
 }
 
-static bool carries_token(struct evhttp_request *request, const char *token)
+static bool request_has_token(struct evhttp_request *request, const char *token)
 {
     struct slice value = request_field(request, "Authorization");
-    if (take_scheme(&value, "Bearer"))
-        return is_token(token, value.at, value.len);
-    return take_scheme(&value, "Basic") && basic_has_token(value, token);
+    if (take_auth_scheme(&value, "Bearer"))
+        return equals_admin_token(token, value.at, value.len);
+    return take_auth_scheme(&value, "Basic") && basic_auth_has_token(value, token);
 }
 
 /* ---- Pages of other sites ---- */
 
-/* The host that the request is for: the target's if it names one, and then not the field's (RFC
- * 9112 §3.2.2). */
+/* Returns the host of the request: the target's if it has one, which overrides the field (RFC 9112
+ * §3.2.2). */
 static struct slice request_host(struct evhttp_request *request)
 {
     const char *host = evhttp_uri_get_host(evhttp_request_get_evhttp_uri(request));
     return host && *host ? (struct slice){host, strlen(host)} : request_field(request, "Host");
 }
 
-/* True if no attacker can make a name of theirs look like this. A client that sends no Host is not
- * a browser. */
-static bool host_is_ours(const struct config *config, struct slice text)
+/* True if no attacker can own this host name. A client that sends no Host is not a browser. */
+static bool is_own_host(const struct config *config, struct slice text)
 {
     struct host_port at;
     if (text.len == 0 || config->admin_at.is_unix)
@@ -101,8 +100,8 @@ static bool host_is_ours(const struct config *config, struct slice text)
     return false;
 }
 
-/* True if the body's type is one that a form can send without asking the server first (CORS). */
-static bool form_could_send(struct slice type)
+/* True if an HTML form can send this content type without asking the server first (CORS). */
+static bool is_form_content_type(struct slice type)
 {
     static const char *const types[] = {"application/x-www-form-urlencoded", "multipart/form-data",
                                         "text/plain"};
@@ -115,7 +114,7 @@ static bool form_could_send(struct slice type)
     return bare.len == 0;
 }
 
-/* True if a POST comes from a page that is not the interface's own. */
+/* True if a POST comes from another site's page. */
 static bool is_foreign_post(struct evhttp_request *request)
 {
     const struct slice origin = request_field(request, "Origin");
@@ -127,7 +126,7 @@ static bool is_foreign_post(struct evhttp_request *request)
         return true;
     const bool browser =
         origin.len > 0 || site.len > 0 || request_field(request, "Referer").len > 0;
-    return browser && form_could_send(request_field(request, "Content-Type"));
+    return browser && is_form_content_type(request_field(request, "Content-Type"));
 }
 
 /* ---- The answer ---- */
@@ -158,9 +157,9 @@ bool admin_guard_admits(struct worker *worker, struct evhttp_request *request)
 {
     const struct config *config = worker->config;
     const char *token = config->admin_token, *why = NULL;
-    if (*token && !carries_token(request, token))
+    if (*token && !request_has_token(request, token))
         return refuse_without_token(request);
-    if (!*token && !host_is_ours(config, request_host(request)))
+    if (!*token && !is_own_host(config, request_host(request)))
         why = "Host is not an address, localhost or one of admin_hosts of push.conf";
     else if (evhttp_request_get_command(request) == EVHTTP_REQ_POST && is_foreign_post(request))
         why = "a page of another origin may not do this; a page of this one must send JSON";

@@ -1,10 +1,10 @@
 /*
- * See admin_post.h. Both are a PUBLISH on the channel that a backend would use, so every node gets
- * them and nothing is true of them that is not true of a backend's push. Redis's replies, the
- * numbers of nodes, and what these report make the answer (pending.h).
+ * See admin_post.h. Both publish on the channel that a backend would use, so every node gets the
+ * message and treats it exactly like a backend's. The answer is made of Redis's replies, which
+ * count nodes, and of the nodes' reports (pending.h).
  *
- * The envelope is published as it came, to the letter, but for the members that say whom it is for;
- * behind the others comes the ticket by which the nodes report.
+ * The envelope is published byte for byte, except for the members that name the addressee. After
+ * the others comes the ticket by which the nodes report.
  */
 #include "worker/admin_post.h"
 
@@ -24,14 +24,14 @@
 #include <string.h>
 
 enum {
-    USERS_MAX = 1000,     /* in one request: each is a command */
+    USERS_MAX = 1000,     /* in one request: each is one PUBLISH */
     WHOM_MAX = TOPIC_MAX, /* bytes of a user's or a topic's name */
     TOO_LARGE = 413
 };
 _Static_assert((int)TOPIC_MAX >= (int)USER_MAX, "a buffer for names is large enough for both");
 
-/* Borrowed from the request. */
-static const char *body_of(struct evhttp_request *request, size_t *len)
+/* Returns the request's body, borrowed from it. */
+static const char *request_body(struct evhttp_request *request, size_t *len)
 {
     struct evbuffer *input = evhttp_request_get_input_buffer(request);
     *len = evbuffer_get_length(input);
@@ -39,8 +39,8 @@ static const char *body_of(struct evhttp_request *request, size_t *len)
     return body ? body : "";
 }
 
-/* Answers 400 if the body is not a JSON object. Returns whether it is one. */
-static bool is_object(struct evhttp_request *request, const char *body, size_t len)
+/* Answers 400 if the body is not a JSON object. Returns true if it is one. */
+static bool check_object_body(struct evhttp_request *request, const char *body, size_t len)
 {
     char why[EXPLAIN_MAX], error[EXPLAIN_MAX + 64];
     if (json_valid(body, len) && !json_walk_object(body, len).failed)
@@ -52,7 +52,7 @@ static bool is_object(struct evhttp_request *request, const char *body, size_t l
     return false;
 }
 
-/* Counts and logs a member that nobody knows, and tells it in the answer. */
+/* Counts and logs an unknown member, and adds a warning to the answer. */
 static void warn_of_unknown(struct worker *worker, json_t *answer, const char *path,
                             const char *body, size_t len, const struct names *known)
 {
@@ -66,7 +66,7 @@ static void warn_of_unknown(struct worker *worker, json_t *answer, const char *p
 
 /* ---- POST /api/push ---- */
 
-/* Whom a push may be for. X(NAME, member of the body) */
+/* The addressees of a push. X(NAME, member of the body) */
 #define ADDRESSEES(X) X(USER, "user") X(USERS, "users") X(TOPIC, "topic") X(ALL, "all")
 
 enum addressee {
@@ -89,7 +89,7 @@ static enum addressee addressee_find(const struct json_value *name)
     return i;
 }
 
-/* The body, taken apart: whom it is for, and the envelope that is left without that. */
+/* The parsed body: the addressee, and the envelope without it. */
 struct order {
     const char *body;
     size_t body_len;
@@ -98,18 +98,18 @@ struct order {
     size_t len;
 };
 
-static void append(struct order *order, const char *at, size_t len)
+static void append_to_envelope(struct order *order, const char *at, size_t len)
 {
     memcpy(order->envelope + order->len, at, len);
     order->len += len;
 }
 
-/* Copies the other members to the letter, to order->envelope: it is never longer than the body. */
-static void take_apart(struct order *order)
+/* Copies the other members unchanged to order->envelope, which never gets longer than the body. */
+static void split_push_body(struct order *order)
 {
     struct json_walk walk = json_walk_object(order->body, order->body_len);
     struct json_value name, value;
-    append(order, "{", 1);
+    append_to_envelope(order, "{", 1);
     while (json_next(&walk, &name, &value)) {
         const enum addressee whom = addressee_find(&name);
         if (whom < ADDRESSEE_COUNT) {
@@ -117,15 +117,15 @@ static void take_apart(struct order *order)
             continue;
         }
         if (order->len > 1)
-            append(order, ",", 1);
-        append(order, name.at, name.len);
-        append(order, ":", 1);
-        append(order, value.at, value.len);
+            append_to_envelope(order, ",", 1);
+        append_to_envelope(order, name.at, name.len);
+        append_to_envelope(order, ":", 1);
+        append_to_envelope(order, value.at, value.len);
     }
-    append(order, "}", 1);
+    append_to_envelope(order, "}", 1);
 }
 
-/* Checks the push itself. */
+/* Checks the envelope. */
 static bool check_envelope(char why[EXPLAIN_MAX], const struct order *order)
 {
     struct push push;
@@ -140,10 +140,10 @@ static bool check_envelope(char why[EXPLAIN_MAX], const struct order *order)
     return !error;
 }
 
-/* Begins a request that publishes the envelope up to `parts` times; takes the answer. NULL: it was
- * refused. */
-static struct pending *begin(struct worker *worker, struct evhttp_request *request,
-                             const struct order *order, json_t *answer, size_t parts)
+/* Begins a request that publishes the envelope up to `parts` times; consumes `answer`. Returns NULL
+ * if it was refused. */
+static struct pending *begin_push_request(struct worker *worker, struct evhttp_request *request,
+                                          const struct order *order, json_t *answer, size_t parts)
 {
     warn_of_unknown(worker, answer, "/api/push", order->body, order->body_len, &push_body_names);
     return pending_begin(worker, request, answer, parts, order->envelope, order->len);
@@ -163,7 +163,7 @@ static void push_to_user(struct worker *worker, struct evhttp_request *request,
     char user[WHOM_MAX + 1];
     check_decode(user, WHOM_MAX, &order->whom[TO_USER]);
     json_t *entry = json_pack("{s:s}", "user", user);
-    struct pending *pending = begin(worker, request, order, entry, 1);
+    struct pending *pending = begin_push_request(worker, request, order, entry, 1);
     if (!pending)
         return;
     publish_to_user(worker, pending, user, entry);
@@ -180,7 +180,7 @@ static size_t count_elements(const struct json_value *array)
     return count;
 }
 
-/* Each by a PUBLISH of their own, so that the answer can tell who is online. */
+/* Publishes to each user separately, so that the answer can say which of them are online. */
 static void push_to_users(struct worker *worker, struct evhttp_request *request,
                           const struct order *order)
 {
@@ -188,8 +188,8 @@ static void push_to_users(struct worker *worker, struct evhttp_request *request,
     struct json_value value;
     json_t *list = json_array();
     const struct json_value *users = &order->whom[TO_USERS];
-    struct pending *pending =
-        begin(worker, request, order, json_pack("{s:o}", "users", list), count_elements(users));
+    struct pending *pending = begin_push_request(
+        worker, request, order, json_pack("{s:o}", "users", list), count_elements(users));
     struct json_walk walk = json_walk_array(users->at, users->len);
     while (pending && json_next(&walk, NULL, &value) && check_decode(user, WHOM_MAX, &value) > 0) {
         json_t *entry = json_pack("{s:s}", "user", user);
@@ -207,7 +207,7 @@ static void push_to_topic(struct worker *worker, struct evhttp_request *request,
     check_decode(topic, WHOM_MAX, &order->whom[TO_TOPIC]);
     snprintf(channel, sizeof(channel), "topic:%s", topic);
     json_t *entry = json_pack("{s:s}", "topic", topic);
-    struct pending *pending = begin(worker, request, order, entry, 1);
+    struct pending *pending = begin_push_request(worker, request, order, entry, 1);
     if (!pending)
         return;
     pending_publish(worker, pending, channel, entry, PENDING_NODES | PENDING_REPORTS);
@@ -218,14 +218,14 @@ static void push_to_all(struct worker *worker, struct evhttp_request *request,
                         const struct order *order)
 {
     json_t *entry = json_pack("{s:b}", "all", true);
-    struct pending *pending = begin(worker, request, order, entry, 1);
+    struct pending *pending = begin_push_request(worker, request, order, entry, 1);
     if (!pending)
         return;
     pending_publish(worker, pending, "all", entry, PENDING_NODES | PENDING_REPORTS);
     pending_finish(pending);
 }
 
-/* ---- Whom it is for ---- */
+/* ---- The addressee ---- */
 
 static bool check_to_user(char why[EXPLAIN_MAX], const struct json_value *value)
 {
@@ -264,20 +264,20 @@ static const struct {
 };
 _Static_assert(sizeof(addressees) / sizeof(addressees[0]) == ADDRESSEE_COUNT, "one row for each");
 
-/* Explains that nobody is named, or `one` and `other`. */
-static bool is_not_one(char why[EXPLAIN_MAX], const struct order *order, const char *one,
-                       const char *other)
+/* Explains that the body names no addressee, or both `one` and `other`. Returns false. */
+static bool explain_addressee_count(char why[EXPLAIN_MAX], const struct order *order,
+                                    const char *one, const char *other)
 {
     char more[EXPLAIN_MAX] = "";
     const bool any = !one && explain_unknown(more, order->body, order->body_len, &push_body_names);
     if (one)
         snprintf(more, sizeof(more), ", not %s and %s", one, other);
-    snprintf(why, EXPLAIN_MAX, "exactly one of user, users, topic and all must be there%s%.200s",
+    snprintf(why, EXPLAIN_MAX, "exactly one of user, users, topic and all is required%s%.200s",
              any ? "; " : "", more);
     return false;
 }
 
-/* Finds out whom it is for. */
+/* Finds and checks the addressee. */
 static bool check_addressee(char why[EXPLAIN_MAX], const struct order *order, enum addressee *whom)
 {
     const char *one = NULL;
@@ -285,23 +285,23 @@ static bool check_addressee(char why[EXPLAIN_MAX], const struct order *order, en
         if (order->whom[i].type == JSON_TYPE_NONE)
             continue;
         if (one)
-            return is_not_one(why, order, one, addressees[i].name);
+            return explain_addressee_count(why, order, one, addressees[i].name);
         one = addressees[i].name;
         *whom = i;
     }
     return one ? addressees[*whom].check(why, &order->whom[*whom])
-               : is_not_one(why, order, NULL, NULL);
+               : explain_addressee_count(why, order, NULL, NULL);
 }
 
-static void carry_out(struct worker *worker, struct evhttp_request *request,
-                      const struct order *order)
+static void carry_out_push(struct worker *worker, struct evhttp_request *request,
+                           const struct order *order)
 {
     char why[EXPLAIN_MAX];
     enum addressee whom = TO_USER;
     if (!check_addressee(why, order, &whom) || !check_envelope(why, order))
         admin_answer_error(request, 400, why);
     else if (order->len + PENDING_TICKET_MAX > worker->config->max_push)
-        admin_answer_error(request, TOO_LARGE, "larger than max_push");
+        admin_answer_error(request, TOO_LARGE, "the push is larger than max_push");
     else
         addressees[whom].push(worker, request, order);
 }
@@ -310,14 +310,14 @@ void admin_push(struct worker *worker, struct evhttp_request *request, const cha
 {
     struct order order = {.len = 0};
     (void)rest;
-    order.body = body_of(request, &order.body_len);
-    if (!is_object(request, order.body, order.body_len))
+    order.body = request_body(request, &order.body_len);
+    if (!check_object_body(request, order.body, order.body_len))
         return;
     order.envelope = malloc(order.body_len + 2);
     if (!order.envelope)
         abort();
-    take_apart(&order);
-    carry_out(worker, request, &order);
+    split_push_body(&order);
+    carry_out_push(worker, request, &order);
     free(order.envelope);
 }
 
@@ -336,7 +336,7 @@ static bool check_kick_body(char why[EXPLAIN_MAX], const char *body, size_t len,
     return check_user(why, "user", user) && check_kick(why, body, len);
 }
 
-/* Writes the command for push:ctl, owned. */
+/* Writes the command for push:ctl. Returns it owned. */
 static char *kick_command(const char *body, size_t body_len, const struct json_value *user)
 {
     const struct json_value code = check_member(body, body_len, "code");
@@ -361,9 +361,9 @@ void admin_kick(struct worker *worker, struct evhttp_request *request, const cha
 {
     size_t len;
     char why[EXPLAIN_MAX], name[USER_MAX + 1];
-    const char *body = body_of(request, &len);
+    const char *body = request_body(request, &len);
     (void)rest;
-    if (!is_object(request, body, len))
+    if (!check_object_body(request, body, len))
         return;
     const struct json_value user = check_member(body, len, "user");
     if (!check_kick_body(why, body, len, &user)) {

@@ -1,10 +1,10 @@
 /*
- * See answers.h. A line is found by its connection's reference in a hash table, and is freed with
- * its last place. A worker that dies takes its lines with it: those requests get no answer.
+ * See answers.h. A hash table finds the line of a connection by its reference; a line is freed with
+ * its last place. A dying worker takes its lines with it: those requests get no answer.
  *
- * Thousands of answers may come due at once, after Redis has halted. A client that reads them would
- * be taken for one that is too slow if they all went into its backlog. So a line sends no more in a
- * turn than half of a backlog takes, and nothing while the backlog is half full.
+ * After Redis has stalled, thousands of answers may come due at once. If they all went into a
+ * client's backlog, it would be mistaken for a slow client. So in one turn a line sends at most
+ * half of what a backlog holds, and nothing while the backlog is half full.
  */
 #include "worker/answers.h"
 
@@ -20,17 +20,17 @@
 
 enum {
     HEADS = 4096,           /* of the hash table; a power of two */
-    OWED_WEIGHT = 256,      /* bytes that a request takes beside its own */
-    TURN_BYTES = 64 * 1024, /* that a line sends in one turn, at most */
+    OWED_WEIGHT = 256,      /* bytes added to each request */
+    TURN_BYTES = 64 * 1024, /* most bytes that a line sends in one turn */
 };
 
 struct place {
-    struct place *before, *next; /* in the line; NULL at its ends */
+    struct place *before, *next; /* neighbours in the line, or NULL */
     struct line *line;
     uint32_t op;         /* of the request */
     bool owed;           /* Redis has not answered yet */
-    uint32_t times;      /* answers that it stands for */
-    size_t weight;       /* bytes of the request, and OWED_WEIGHT; 0: Redis has no part in it */
+    uint32_t times;      /* number of equal answers */
+    size_t weight;       /* bytes of the request, and OWED_WEIGHT; 0: not asked of Redis */
     struct message form; /* the answer; its payload is `payload` */
     uint8_t *payload;
 };
@@ -40,12 +40,12 @@ struct line {
     struct conn_ref ref;
     struct place *first, *last; /* oldest first */
     uint64_t owed;              /* weights of its places */
-    uint64_t held;              /* bytes of the answers that Redis has no part in */
-    uint64_t turn;              /* in which it has sent `sent` bytes */
+    uint64_t held;              /* bytes of the answers that do not come from Redis */
+    uint64_t turn;              /* the turn in which it has sent `sent` bytes */
     size_t sent;
     bool gone;     /* the connection has ended */
-    bool sending;  /* line_release is at work on it */
-    bool is_ready; /* it is in the queue of those that can go on */
+    bool sending;  /* line_release is running */
+    bool is_ready; /* in the queue `ready` of struct answers */
     TAILQ_ENTRY(line) ready;
 };
 
@@ -55,8 +55,8 @@ struct answers {
     uint64_t owed;                      /* weights of the places of all lines */
     uint64_t turn;                      /* number of this turn */
     size_t ready_count;
-    bool more; /* a line has sent what it may in this turn */
-    bool all;  /* the worker leaves: there will be no other turn */
+    bool more; /* a line has reached its limit in this turn */
+    bool all;  /* the worker leaves: send everything now */
 };
 
 struct answers *answers_new(void)
@@ -77,7 +77,8 @@ static void *must_allocate(size_t size)
 
 /* ---- Lines ---- */
 
-/* The word of the hash table that leads to the line of `ref`, or to NULL if there is none. */
+/* Returns the link in the hash table that leads to the line of `ref`, or to NULL if there is
+ * none. */
 static struct line **line_link(struct answers *answers, struct conn_ref ref)
 {
     const uint64_t hash = conn_ref_pack(ref) * 0x9e3779b97f4a7c15ull >> 32;
@@ -92,7 +93,7 @@ static struct line *line_find(struct worker *worker, const struct conn *conn)
     return *line_link(worker->answers, conn_ref(worker->table, conn));
 }
 
-static struct line *line_get(struct worker *worker, const struct conn *conn)
+static struct line *line_find_or_add(struct worker *worker, const struct conn *conn)
 {
     struct line **link = line_link(worker->answers, conn_ref(worker->table, conn));
     if (!*link) {
@@ -103,7 +104,7 @@ static struct line *line_get(struct worker *worker, const struct conn *conn)
 }
 
 /* Returns the connection of the line if an answer may still be sent to it, or NULL. */
-static struct conn *line_conn(const struct worker *worker, const struct line *line)
+static struct conn *line_live_conn(const struct worker *worker, const struct line *line)
 {
     struct conn *conn = conn_deref(worker->table, worker->capacity, line->ref, worker->id);
     if (!conn || line->gone)
@@ -146,18 +147,18 @@ static struct place *place_add(struct line *line, uint32_t op)
     return place;
 }
 
-static size_t held_size(const struct place *place)
+static size_t place_held_size(const struct place *place)
 {
     return place->weight ? 0 : sizeof(*place) + HOLD_FRAME_WEIGHT + place->form.len;
 }
 
-/* Frees a place that is in its line no more. */
+/* Frees a place that has been unlinked from its line. */
 static void place_free(struct answers *answers, struct place *place)
 {
     struct line *line = place->line;
     line->owed -= place->weight;
     answers->owed -= place->weight;
-    line->held -= held_size(place);
+    line->held -= place_held_size(place);
     free(place->payload);
     free(place);
 }
@@ -178,7 +179,7 @@ static void place_remove_first(struct answers *answers, struct line *line)
     place_free(answers, first);
 }
 
-static void place_keep(struct place *place, const struct message *answer)
+static void place_store_answer(struct place *place, const struct message *answer)
 {
     place->form = *answer;
     place->payload = must_allocate(answer->len + 1);
@@ -187,7 +188,7 @@ static void place_keep(struct place *place, const struct message *answer)
     place->form.payload = place->payload;
 }
 
-static bool place_says(const struct place *place, const struct message *answer)
+static bool place_has_answer(const struct place *place, const struct message *answer)
 {
     return place && !place->owed && place->form.op == answer->op &&
            place->form.form == answer->form && place->form.len == answer->len &&
@@ -196,15 +197,16 @@ static bool place_says(const struct place *place, const struct message *answer)
 
 /* ---- Sending ---- */
 
-static void send_message(struct worker *worker, struct conn *conn, const struct message *message)
+static void send_answer_message(struct worker *worker, struct conn *conn,
+                                const struct message *message)
 {
     const struct conn_ref ref = conn_ref(worker->table, conn);
-    outbox_reserve(worker, message->len); /* which may end the connection */
+    outbox_reserve(worker, message->len); /* may end the connection */
     if (conn_deref(worker->table, worker->capacity, ref, worker->id) == conn)
         outbox_add(worker, conn, outbox_message(worker, message, conn_has(conn, CONN_JSON)));
 }
 
-/* True if the line may send an answer of `len` bytes in this turn; counts it then. */
+/* True if the line may send an answer of `len` bytes in this turn; then counts it. */
 static bool line_may_send(struct worker *worker, struct line *line, const struct conn *conn,
                           size_t len)
 {
@@ -226,20 +228,21 @@ static bool line_may_send(struct worker *worker, struct line *line, const struct
     return true;
 }
 
-/* Sends the answers that are in order, as many as may be sent; frees the line if it is empty. */
+/* Sends as many of the next answers in order as the line may send. Frees the line if it is
+ * empty. */
 static void line_release(struct worker *worker, struct line *line)
 {
     struct answers *answers = worker->answers;
     struct place *place;
     if (line->sending)
-        return; /* sending has ended the connection */
+        return; /* called again, because sending has ended the connection */
     line->sending = true;
     while ((place = line->first) && !place->owed) {
-        struct conn *conn = line_conn(worker, line);
+        struct conn *conn = line_live_conn(worker, line);
         if (conn && !line_may_send(worker, line, conn, place->form.len))
             break;
         if (conn)
-            send_message(worker, conn, &place->form);
+            send_answer_message(worker, conn, &place->form);
         if (!conn || --place->times == 0)
             place_remove_first(answers, line);
     }
@@ -250,10 +253,11 @@ static void line_release(struct worker *worker, struct line *line)
         line_set_ready(answers, line, !place->owed);
 }
 
-/* ---- What Redis is asked ---- */
+/* ---- Requests that await Redis ---- */
 
-/* At least four requests of the largest size fit, whatever push.conf says. */
-static uint64_t owed_limit(const struct config *config)
+/* Returns the limit on bytes that await Redis: room for at least four requests of the largest size,
+ * whatever push.conf says. */
+static uint64_t owed_bytes_limit(const struct config *config)
 {
     const uint64_t least = 4 * ((uint64_t)config->max_message + 1024);
     return config->request_limit > least ? config->request_limit : least;
@@ -263,12 +267,12 @@ struct place *answers_owe(struct worker *worker, const struct conn *conn, uint32
 {
     struct answers *answers = worker->answers;
     const struct line *before = line_find(worker, conn);
-    const uint64_t limit = owed_limit(worker->config);
+    const uint64_t limit = owed_bytes_limit(worker->config);
     const uint64_t weight = (uint64_t)bytes + OWED_WEIGHT;
     const uint64_t own = (before ? before->owed : 0) + weight;
     if (answers->owed + weight + own > limit)
-        return NULL; /* it would have more than is left for others then */
-    struct place *place = place_add(line_get(worker, conn), op);
+        return NULL; /* it would have more than what is left for others */
+    struct place *place = place_add(line_find_or_add(worker, conn), op);
     place->owed = true;
     place->weight = (size_t)weight;
     place->line->owed += weight;
@@ -294,17 +298,17 @@ uint32_t answers_op(const struct place *place)
     return place->op;
 }
 
-/* Sends an answer that nothing waits before, without a copy of it. Returns whether it is dealt
- * with. */
-static bool send_first(struct worker *worker, struct line *line, const struct message *answer)
+/* Sends the answer of the oldest place without copying it. Returns false if it must wait. */
+static bool send_first_answer(struct worker *worker, struct line *line,
+                              const struct message *answer)
 {
-    struct conn *conn = line_conn(worker, line);
+    struct conn *conn = line_live_conn(worker, line);
     if (!conn)
         return true;
     if (!line_may_send(worker, line, conn, answer->len))
         return false;
     line->sending = true;
-    send_message(worker, conn, answer);
+    send_answer_message(worker, conn, answer);
     line->sending = false;
     return true;
 }
@@ -314,30 +318,30 @@ void answers_fill(struct worker *worker, struct place *place, const struct messa
     struct line *line = place->line;
     struct place *before = place->before;
     place->owed = false;
-    if (before && place_says(before, answer)) {
+    if (before && place_has_answer(before, answer)) {
         before->times++;
         place_remove(worker->answers, place);
-    } else if (!before && send_first(worker, line, answer)) {
+    } else if (!before && send_first_answer(worker, line, answer)) {
         place_remove(worker->answers, place);
     } else {
-        place_keep(place, answer);
+        place_store_answer(place, answer);
     }
     line_release(worker, line);
 }
 
-/* ---- What Redis has no part in ---- */
+/* ---- Answers that do not come from Redis ---- */
 
-static void wait_in_line(struct worker *worker, struct conn *conn, struct line *line,
-                         const struct message *answer)
+static void queue_in_line(struct worker *worker, struct conn *conn, struct line *line,
+                          const struct message *answer)
 {
     struct place *last = line->last;
-    if (place_says(last, answer)) {
+    if (place_has_answer(last, answer)) {
         last->times++;
         return;
     }
     struct place *place = place_add(line, answer->op);
-    place_keep(place, answer);
-    line->held += held_size(place);
+    place_store_answer(place, answer);
+    line->held += place_held_size(place);
     if (line->held > worker->config->queue_limit)
         client_close(worker, conn, WS_CLOSE_TRY_LATER, "too many answers wait for Redis",
                      CLOSED_SLOW);
@@ -347,9 +351,9 @@ void answers_send(struct worker *worker, struct conn *conn, const struct message
 {
     struct line *line = line_find(worker, conn);
     if (line)
-        wait_in_line(worker, conn, line, answer);
+        queue_in_line(worker, conn, line, answer);
     else
-        send_message(worker, conn, answer);
+        send_answer_message(worker, conn, answer);
 }
 
 /* ---- Ends and turns ---- */
@@ -376,7 +380,7 @@ void answers_turn(struct worker *worker)
     answers->turn++;
     answers->more = false;
     for (size_t i = answers->ready_count; i > 0 && (line = TAILQ_FIRST(&answers->ready)); i--) {
-        line_set_ready(answers, line, false); /* to the end of the queue, if it stays in it */
+        line_set_ready(answers, line, false); /* to the end of the queue, if it stays there */
         line_release(worker, line);
     }
 }
@@ -386,8 +390,8 @@ bool answers_busy(const struct worker *worker)
     return worker->answers->more;
 }
 
-/* Answers for Redis, which has not. */
-static void answer_owed(struct worker *worker, struct line *line)
+/* Answers ERROR `unavailable` to all requests of the line that Redis has not answered. */
+static void fail_owed_requests(struct worker *worker, struct line *line)
 {
     for (struct place *place = line->first; place; place = place->next) {
         struct request_error error;
@@ -397,7 +401,7 @@ static void answer_owed(struct worker *worker, struct line *line)
                       "Redis has not answered yet: it may have stored the request");
         stats_add(&worker->stats->errors_sent, 1);
         place->owed = false;
-        place_keep(place, &error.message);
+        place_store_answer(place, &error.message);
     }
 }
 
@@ -407,8 +411,8 @@ void answers_leave(struct worker *worker)
     answers->all = true;
     for (size_t i = 0; i < HEADS; i++) {
         while (answers->head[i]) {
-            answer_owed(worker, answers->head[i]);
-            line_release(worker, answers->head[i]); /* which frees it */
+            fail_owed_requests(worker, answers->head[i]);
+            line_release(worker, answers->head[i]); /* frees it */
         }
     }
 }

@@ -1,7 +1,7 @@
 /*
- * See auth.h. Each method is a row of the table: it finds the user, or says why not and lets the
- * next one try. The texts are put together for the 401, so that whoever has to mend a client sees
- * what every method wanted; they are our own and never hold what came from outside.
+ * See auth.h. Each method is a row of the table: it identifies the user, or says why not and lets
+ * the next one try. The reasons are joined for the 401, so that the developer of a client sees what
+ * each method expected; they are this program's own texts and never contain input.
  */
 #include "worker/auth.h"
 
@@ -99,10 +99,10 @@ const char *auth_take_user(struct login *login, const char *user, size_t len)
 
 /* ---- Renewal ---- */
 
-/* Decodes the member "token" of an AUTH to `out`. Returns its length, or -1 and what is wrong. What
- * could be a token is not shown. */
-static ssize_t read_renewal(char out[TOKEN_MAX], const struct message *request,
-                            char why[EXPLAIN_MAX])
+/* Decodes the member "token" of an AUTH to `out`. Returns its length, or -1 with the reason in
+ * `why`, which never shows a string that could be a token. */
+static ssize_t read_renewal_token(char out[TOKEN_MAX], const struct message *request,
+                                  char why[EXPLAIN_MAX])
 {
     static const char *const known[] = {"token"};
     const char *text = (const char *)request->payload;
@@ -122,7 +122,7 @@ static ssize_t read_renewal(char out[TOKEN_MAX], const struct message *request,
     return -1;
 }
 
-static void log_renewal(const struct conn *conn, const char *why)
+static void log_refused_renewal(const struct conn *conn, const char *why)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 10, NULL))
@@ -135,7 +135,7 @@ int auth_renew(struct worker *worker, struct conn *conn, const struct message *r
 {
     char text[TOKEN_MAX];
     struct login login = {0};
-    const ssize_t len = read_renewal(text, request, why);
+    const ssize_t len = read_renewal_token(text, request, why);
     if (len < 0)
         return ERROR_BAD_PAYLOAD;
     const char *wrong = "auth in push.conf does not name jwt";
@@ -145,7 +145,7 @@ int auth_renew(struct worker *worker, struct conn *conn, const struct message *r
         (login.user_len != conn->user_len || memcmp(login.user, conn->user, conn->user_len) != 0))
         wrong = "the token is another user's";
     if (wrong) {
-        log_renewal(conn, wrong);
+        log_refused_renewal(conn, wrong);
         snprintf(why, EXPLAIN_MAX, "%s", wrong);
         return ERROR_FORBIDDEN;
     }

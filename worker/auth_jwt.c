@@ -1,7 +1,7 @@
 /*
- * Login by JSON Web Token. It is looked for in `Authorization: Bearer` (RFC 6750 §2.1), in a
- * cookie, in the query, and the first that is there is the one that counts. Checked in the order of
- * what it costs a stranger to get wrong: form, signature, then what it says.
+ * Login by JSON Web Token. The token is looked for in `Authorization: Bearer` (RFC 6750 §2.1), in a
+ * cookie, and in the query; the first one found counts. It is checked in the order of what a
+ * forgery costs a stranger: form, signature, then claims.
  */
 #include "worker/auth_methods.h"
 
@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-/* "Bearer" in any case, then spaces (RFC 9110 §11.1). */
-static bool bearer(const struct http_request *request, struct slice *token)
+/* Finds the token after "Bearer" in any case, and spaces (RFC 9110 §11.1). */
+static bool find_bearer_token(const struct http_request *request, struct slice *token)
 {
     static const char scheme[] = "bearer ";
     const size_t len = sizeof(scheme) - 1;
@@ -22,10 +22,10 @@ static bool bearer(const struct http_request *request, struct slice *token)
     return true;
 }
 
-static bool find_token(const struct config *config, const struct http_request *request,
-                       struct slice *token)
+static bool find_request_token(const struct config *config, const struct http_request *request,
+                               struct slice *token)
 {
-    return bearer(request, token) ||
+    return find_bearer_token(request, token) ||
            (*config->jwt.cookie && auth_cookie(request, config->jwt.cookie, token)) ||
            (*config->jwt.query && http_query_find(request->query, config->jwt.query, token));
 }
@@ -59,7 +59,7 @@ enum auth_step auth_by_jwt(struct worker *worker, struct conn *conn,
     struct slice token;
     (void)conn;
     *why = "there is no token";
-    if (find_token(worker->config, request, &token))
+    if (find_request_token(worker->config, request, &token))
         *why = auth_check_token(worker, token.at, token.len, &auth->login);
     return *why ? STEP_NOTHING : STEP_FOUND;
 }

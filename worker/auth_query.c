@@ -1,6 +1,6 @@
 /*
- * Login none: the name is taken from ?user=, unproved. push.conf lets it stand on loopback and unix
- * sockets only, unless allow_insecure says otherwise.
+ * Login method `none`: the name is taken unverified from ?user=. push.conf permits it on loopback
+ * and unix sockets only, unless allow_insecure is set.
  */
 #include "worker/auth_methods.h"
 

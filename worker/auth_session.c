@@ -1,6 +1,6 @@
 /*
  * Login by session: GET <prefix><value of the cookie or header> in Redis names the user. The
- * command goes over the worker's command link with all others, and the loop goes on meanwhile.
+ * command goes over the worker's command link, and the loop is not blocked.
  *
  *              command_send            reply, or the link has failed
  *     request ─────────────▶ waiting ─────────────────────────────────▶ upgrade_resume
@@ -10,10 +10,10 @@
  *                             late ──────────────── the reply, or none ───────▶ freed
  *
  * While it waits a connection is in HANDSHAKE with CONN_ASKED. Its request is in its hold, and it
- * is not watched, so that nothing more is read. All wait for the same time, so the queue is in the
- * order of the deadlines, and one timer will do. Whoever has ended meanwhile is recognised by his
- * reference. With a worker its questions die: such a connection is dirty and is closed; the client
- * asks again.
+ * is not watched, so nothing more is read. All connections wait for the same time, so the queue is
+ * in the order of the deadlines, and one timer suffices. A connection that has ended meanwhile is
+ * recognised by its reference. A dying worker loses its questions: such a connection is dirty and
+ * is closed; the client retries.
  */
 #include "worker/auth_methods.h"
 
@@ -26,32 +26,32 @@
 #include <string.h>
 #include <sys/queue.h>
 
-enum { VALUE_MAX = 1024 }; /* bytes of a cookie that can name a session */
+enum { VALUE_MAX = 1024 }; /* most bytes of a session's name */
 
 struct question {
     struct conn_ref ref;
     uint64_t deadline_ms;
-    bool late;        /* out of the queue; the reply is still owed */
-    struct auth auth; /* as far as it has come */
+    bool late;        /* out of the queue; the reply is still due */
+    struct auth auth; /* the login so far */
     TAILQ_ENTRY(question) waiting;
 };
 
 struct questions {
-    TAILQ_HEAD(question_queue, question) waiting; /* by rising deadline */
-    struct event *timer;                          /* pending while anybody waits */
+    TAILQ_HEAD(question_queue, question) waiting; /* ordered by deadline */
+    struct event *timer;                          /* pending while the queue is not empty */
 };
 
 /* ---- The answer ---- */
 
-/* Lets the connection go on, if it is still there. */
-static void resume(struct worker *worker, struct question *question, bool found)
+/* Resumes the connection's login, if it still exists. */
+static void resume_login(struct worker *worker, struct question *question, bool found)
 {
     struct conn *conn = conn_deref(worker->table, worker->capacity, question->ref, worker->id);
     if (conn && conn_has(conn, CONN_ASKED))
         upgrade_resume(worker, conn, &question->auth, found);
 }
 
-static const char *read_session(struct login *login, const redisReply *reply)
+static const char *read_session_user(struct login *login, const redisReply *reply)
 {
     char user[USER_MAX];
     if (reply->type == REDIS_REPLY_NIL)
@@ -62,8 +62,8 @@ static const char *read_session(struct login *login, const redisReply *reply)
     return len < 0 ? "the session names no user" : auth_take_user(login, user, (size_t)len);
 }
 
-/* Redis answers with an error. Only one of them is about the session. */
-static const char *read_error(struct auth *auth, const redisReply *reply)
+/* Returns the reason for an error reply. Only WRONGTYPE is about the session. */
+static const char *read_session_error(struct auth *auth, const redisReply *reply)
 {
     static const char wrong_type[] = "WRONGTYPE";
     static struct log_limit limit;
@@ -75,7 +75,7 @@ static const char *read_error(struct auth *auth, const redisReply *reply)
     return "Redis refuses to answer";
 }
 
-static void on_reply(struct worker *worker, const redisReply *reply, void *arg)
+static void on_session_reply(struct worker *worker, const redisReply *reply, void *arg)
 {
     struct question *question = arg;
     struct auth *auth = &question->auth;
@@ -85,19 +85,19 @@ static void on_reply(struct worker *worker, const redisReply *reply, void *arg)
         if (!reply)
             auth->unavailable = true;
         else if (reply->type == REDIS_REPLY_ERROR)
-            why = read_error(auth, reply);
+            why = read_session_error(auth, reply);
         else
-            why = read_session(&auth->login, reply);
+            why = read_session_user(&auth->login, reply);
         if (why)
             auth_note(worker, auth, why);
-        resume(worker, question, why == NULL);
+        resume_login(worker, question, why == NULL);
     }
     free(question);
 }
 
 /* ---- The deadline ---- */
 
-static void set_timer(struct worker *worker)
+static void set_deadline_timer(struct worker *worker)
 {
     const struct question *first = TAILQ_FIRST(&worker->questions->waiting);
     if (!first || event_pending(worker->questions->timer, EV_TIMEOUT, NULL))
@@ -108,7 +108,7 @@ static void set_timer(struct worker *worker)
               &(struct timeval){(time_t)(left / 1000), (suseconds_t)(left % 1000 * 1000)});
 }
 
-static void on_deadline(evutil_socket_t fd, short what, void *arg)
+static void on_session_deadline(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     struct question *question;
@@ -120,9 +120,9 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         question->late = true;
         question->auth.unavailable = true;
         auth_note(worker, &question->auth, "Redis does not answer");
-        resume(worker, question, false);
+        resume_login(worker, question, false);
     }
-    set_timer(worker);
+    set_deadline_timer(worker);
 }
 
 int auth_session_open(struct worker *worker)
@@ -132,14 +132,14 @@ int auth_session_open(struct worker *worker)
         return -1;
     worker->questions = questions;
     TAILQ_INIT(&questions->waiting);
-    questions->timer = event_new(worker->base, -1, 0, on_deadline, worker);
+    questions->timer = event_new(worker->base, -1, 0, on_session_deadline, worker);
     return questions->timer ? 0 : -1;
 }
 
 /* ---- The question ---- */
 
-static bool find_session(const struct config *config, const struct http_request *request,
-                         struct slice *value)
+static bool find_session_value(const struct config *config, const struct http_request *request,
+                               struct slice *value)
 {
     const struct slice *header =
         *config->session.header ? http_header_find(request, config->session.header, NULL) : NULL;
@@ -150,15 +150,15 @@ static bool find_session(const struct config *config, const struct http_request 
     return value->len > 0;
 }
 
-/* GET <prefix><value>. Returns 0, or -1 where nobody can be asked. */
-static int ask(struct worker *worker, struct question *question, struct slice value)
+/* Sends GET <prefix><value>. Returns 0, or -1 if Redis cannot be asked. */
+static int ask_for_session(struct worker *worker, struct question *question, struct slice value)
 {
     char key[VALUE_MAX + 128];
     const size_t prefix_len = strlen(worker->config->session.prefix);
     memcpy(key, worker->config->session.prefix, prefix_len);
     memcpy(key + prefix_len, value.at, value.len);
     return command_send(worker, 2, (const char *[]){"GET", key},
-                        (const size_t[]){3, prefix_len + value.len}, on_reply, question);
+                        (const size_t[]){3, prefix_len + value.len}, on_session_reply, question);
 }
 
 enum auth_step auth_by_session(struct worker *worker, struct conn *conn,
@@ -167,7 +167,7 @@ enum auth_step auth_by_session(struct worker *worker, struct conn *conn,
 {
     struct slice value;
     *why = "there is no session";
-    if (!find_session(worker->config, request, &value))
+    if (!find_session_value(worker->config, request, &value))
         return STEP_NOTHING;
     *why = "the session is too long";
     if (value.len > VALUE_MAX)
@@ -181,11 +181,11 @@ enum auth_step auth_by_session(struct worker *worker, struct conn *conn,
         .auth = *auth,
     };
     *why = "Redis cannot be asked";
-    if (ask(worker, question, value) == -1) {
+    if (ask_for_session(worker, question, value) == -1) {
         free(question);
         return STEP_UNAVAILABLE;
     }
     TAILQ_INSERT_TAIL(&worker->questions->waiting, question, waiting);
-    set_timer(worker);
+    set_deadline_timer(worker);
     return STEP_ASKED;
 }

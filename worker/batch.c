@@ -1,6 +1,6 @@
 /*
- * See batch.h. Time is looked at only now and then, because a push costs less than a microsecond
- * to route; deliveries and walks over the table count towards the next look.
+ * See batch.h. The clock is read only now and then, because a push costs less than a microsecond to
+ * route; deliveries and walks over the table count towards the next reading.
  */
 #include "worker/batch.h"
 
@@ -11,17 +11,17 @@
 
 enum {
     ROUTE_MS = 10,   /* of each turn */
-    LOOK_EVERY = 256 /* units between two looks at the clock */
+    LOOK_EVERY = 256 /* units between two readings of the clock */
 };
 
 static struct {
-    batch_commit *commit; /* NULL: there is none being sent */
+    batch_commit *commit; /* NULL: no batch is being sent */
     uint32_t source;
     uint64_t end;
-    uint64_t position; /* of its last push, as in the last words */
-    uint64_t ends_ms;  /* when this turn's time for routing is over */
-    uint32_t units;    /* since the last look */
-    uint32_t items;    /* deliveries at the last look */
+    uint64_t position; /* of its last push, as in the slot's words */
+    uint64_t ends_ms;  /* the end of this turn's time for routing */
+    uint32_t units;    /* since the last reading */
+    uint32_t items;    /* deliveries at the last check */
     bool full;
 } batch;
 
@@ -72,13 +72,14 @@ static void commit_nothing(struct worker *worker, uint32_t source, uint64_t end)
     (void)worker, (void)source, (void)end;
 }
 
-/* What is in hand between two slices is not the batch, but what clients ask for. */
-static void set_words(struct worker *worker, uint64_t position)
+/* Records the position in the slot's words. Between two slices it is 0: the worker then handles
+ * clients' requests, not the batch. */
+static void set_batch_words(struct worker *worker, uint64_t position)
 {
     words_push(&worker->slot->words, position ? batch.source : 0, position);
 }
 
-static void commit_batch(struct worker *worker)
+static void commit_sent_batch(struct worker *worker)
 {
     batch_commit *const commit = batch.commit;
     batch.commit = NULL;
@@ -87,9 +88,9 @@ static void commit_batch(struct worker *worker)
         worker_in_hand(worker, 0);
 }
 
-/* The rest is for the next turn. The other workers need not wait for it: what was routed to them is
- * shown already. */
-static void leave_rest(struct worker *worker)
+/* Leaves the remainder to the next turn. Pushes routed to other workers are published already, so
+ * those need not wait for it. */
+static void leave_batch_remainder(struct worker *worker)
 {
     const struct slot_words *words = &worker->slot->words;
     batch.position = words->position;
@@ -105,10 +106,10 @@ bool batch_send(struct worker *worker, uint32_t source, uint64_t end, batch_comm
     batch.source = source;
     batch.end = end;
     if (outbox_flush_slice(worker)) {
-        commit_batch(worker);
+        commit_sent_batch(worker);
         return true;
     }
-    leave_rest(worker);
+    leave_batch_remainder(worker);
     return false;
 }
 
@@ -123,13 +124,13 @@ bool batch_go_on(struct worker *worker)
     if (!batch.commit)
         return true;
     outbox_flush_answers(worker);
-    set_words(worker, batch.position);
+    set_batch_words(worker, batch.position);
     const bool sent = outbox_flush_slice(worker);
     if (sent)
-        commit_batch(worker);
+        commit_sent_batch(worker);
     else
         KILLPOINT(BATCH_LEFT);
-    set_words(worker, 0);
+    set_batch_words(worker, 0);
     return sent;
 }
 
@@ -138,5 +139,5 @@ void batch_finish(struct worker *worker)
     if (!batch.commit)
         return;
     outbox_flush(worker);
-    commit_batch(worker);
+    commit_sent_batch(worker);
 }

@@ -1,5 +1,5 @@
 /*
- * See checks.h. Such texts are rare and small, so each member is looked for by itself.
+ * See checks.h. These texts are rare and small, so each member is searched for separately.
  */
 #include "worker/checks.h"
 
@@ -50,8 +50,8 @@ ssize_t check_decode(char *out, size_t max, const struct json_value *value)
     return (ssize_t)len;
 }
 
-static bool is_not(char why[EXPLAIN_MAX], const char *label, const char *wanted,
-                   const struct json_value *value)
+static bool explain_wrong_value(char why[EXPLAIN_MAX], const char *label, const char *wanted,
+                                const struct json_value *value)
 {
     char shown[SHOWN_SIZE];
     explain_value(shown, sizeof(shown), value);
@@ -59,8 +59,8 @@ static bool is_not(char why[EXPLAIN_MAX], const char *label, const char *wanted,
     return false;
 }
 
-static bool check_name(char why[EXPLAIN_MAX], const char *label, const struct json_value *value,
-                       const struct name_kind *kind)
+static bool check_one_name(char why[EXPLAIN_MAX], const char *label, const struct json_value *value,
+                           const struct name_kind *kind)
 {
     char name[NAME_MAX_BYTES + 1], wanted[48];
     const ssize_t len = check_decode(name, kind->max, value);
@@ -68,13 +68,14 @@ static bool check_name(char why[EXPLAIN_MAX], const char *label, const struct js
         return true;
     snprintf(wanted, sizeof(wanted), "a string of 1 to %zu bytes", kind->max);
     if (len <= 0)
-        return is_not(why, label, wanted, value);
+        return explain_wrong_value(why, label, wanted, value);
     snprintf(why, EXPLAIN_MAX, "%s must not have control characters", label);
     return false;
 }
 
-static bool check_names(char why[EXPLAIN_MAX], const char *label, const struct json_value *value,
-                        size_t most, const struct name_kind *kind)
+static bool check_name_array(char why[EXPLAIN_MAX], const char *label,
+                             const struct json_value *value, size_t most,
+                             const struct name_kind *kind)
 {
     char wanted[64], element[32];
     struct json_value name;
@@ -85,10 +86,10 @@ static bool check_names(char why[EXPLAIN_MAX], const char *label, const struct j
     else
         snprintf(wanted, sizeof(wanted), "an array of 1 to %zu %s", most, kind->many);
     if (value->type != JSON_TYPE_ARRAY)
-        return is_not(why, label, wanted, value);
+        return explain_wrong_value(why, label, wanted, value);
     for (; json_next(&walk, NULL, &name); count++) {
         snprintf(element, sizeof(element), "%s[%zu]", label, count);
-        if (!check_name(why, element, &name, kind))
+        if (!check_one_name(why, element, &name, kind))
             return false;
     }
     if (count >= 1 && count <= most)
@@ -99,28 +100,29 @@ static bool check_names(char why[EXPLAIN_MAX], const char *label, const struct j
 
 bool check_user(char why[EXPLAIN_MAX], const char *label, const struct json_value *value)
 {
-    return check_name(why, label, value, &users);
+    return check_one_name(why, label, value, &users);
 }
 
 bool check_topic(char why[EXPLAIN_MAX], const char *label, const struct json_value *value)
 {
-    return check_name(why, label, value, &topics);
+    return check_one_name(why, label, value, &topics);
 }
 
 bool check_users(char why[EXPLAIN_MAX], const char *label, const struct json_value *value,
                  size_t most)
 {
-    return check_names(why, label, value, most, &users);
+    return check_name_array(why, label, value, most, &users);
 }
 
 bool check_topics(char why[EXPLAIN_MAX], const char *label, const struct json_value *value,
                   size_t most)
 {
-    return check_names(why, label, value, most, &topics);
+    return check_name_array(why, label, value, most, &topics);
 }
 
-/* jansson, which reads the command when it is carried out, takes no U+0000. */
-static bool has_nul(const struct json_value *string)
+/* True if the string has an escaped U+0000, which jansson rejects when the command is carried
+ * out. */
+static bool has_nul_escape(const struct json_value *string)
 {
     return memmem(string->at, string->len, "\\u0000", 6) != NULL;
 }
@@ -131,10 +133,10 @@ bool check_kick(char why[EXPLAIN_MAX], const char *text, size_t len)
     const struct json_value reason = check_member(text, len, "reason");
     uint64_t number = 0;
     if (code.type != JSON_TYPE_NONE && (!json_uint(&code, CODE_MAX, &number) || number < CODE_MIN))
-        return is_not(why, "code", "an integer from 3000 to 4999", &code);
+        return explain_wrong_value(why, "code", "an integer from 3000 to 4999", &code);
     if (reason.type != JSON_TYPE_NONE && reason.type != JSON_TYPE_STRING)
-        return is_not(why, "reason", "a string", &reason);
-    if (reason.type == JSON_TYPE_NONE || !has_nul(&reason))
+        return explain_wrong_value(why, "reason", "a string", &reason);
+    if (reason.type == JSON_TYPE_NONE || !has_nul_escape(&reason))
         return true;
     snprintf(why, EXPLAIN_MAX, "reason must not have U+0000");
     return false;

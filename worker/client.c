@@ -1,8 +1,8 @@
 /*
- * See client.h. A read takes what is there into the worker's scratch buffer and hands the
- * codec's events on; only what is left of an unfinished message is kept (hold.h). A connection
- * is marked dirty while bytes of it have left the kernel and are not dealt with: a successor that
- * finds the mark closes the connection with 1012 instead of serving it with a hole.
+ * See client.h. A read fills the worker's scratch buffer, and the codec's events are handled from
+ * there; only the part of an unfinished message is kept (hold.h). A connection is marked dirty
+ * while bytes of it have left the kernel and are not handled: a successor that finds the mark
+ * closes the connection with 1012 instead of serving it with bytes missing.
  */
 #include "worker/client.h"
 
@@ -41,16 +41,16 @@ static _Atomic uint64_t *closed_counter(struct stats *stats, enum closed_reason 
     return &stats->closed_reset;
 }
 
-static int fd_of(const struct worker *worker, const struct conn *conn)
+static int client_fd(const struct worker *worker, const struct conn *conn)
 {
     return (int)(conn - worker->table);
 }
 
-static void watch_for(struct worker *worker, struct conn *conn, bool room)
+static void client_set_events(struct worker *worker, struct conn *conn, bool room)
 {
     struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
                                 .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
-    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_MOD, fd_of(worker, conn), &event);
+    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_MOD, client_fd(worker, conn), &event);
     KILLPOINT(WATCH_CHANGED);
     if (room)
         conn_set(conn, CONN_WRITING);
@@ -66,7 +66,8 @@ int client_watch(struct worker *worker, struct conn *conn)
     const bool room = conn_has(conn, CONN_WRITING);
     struct epoll_event event = {.events = EPOLLIN | (room ? (uint32_t)EPOLLOUT : 0),
                                 .data.u64 = conn_ref_pack(conn_ref(worker->table, conn))};
-    const int done = epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, fd_of(worker, conn), &event);
+    const int done =
+        epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_ADD, client_fd(worker, conn), &event);
     if (done == -1 && errno != EEXIST)
         return -1;
     KILLPOINT(WATCH_ADDED);
@@ -78,7 +79,7 @@ void client_unwatch(struct worker *worker, struct conn *conn)
 {
     if (!conn_has(conn, CONN_WATCHED))
         return;
-    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, fd_of(worker, conn), NULL);
+    epoll_ctl(worker->slot->epoll_fd, EPOLL_CTL_DEL, client_fd(worker, conn), NULL);
     KILLPOINT(WATCH_DELETED);
     conn_clear(conn, CONN_WATCHED);
 }
@@ -88,7 +89,7 @@ void client_unwatch(struct worker *worker, struct conn *conn)
 void client_end(struct worker *worker, struct conn *conn, enum closed_reason reason)
 {
     const enum conn_state state = word_state(conn_word(conn));
-    const int fd = fd_of(worker, conn);
+    const int fd = client_fd(worker, conn);
     if (!damage_is_none(worker, (uint32_t)fd)) {
         damage_confine(worker, (uint32_t)fd);
         return;
@@ -96,7 +97,8 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     if (state == CONN_OPEN || state == CONN_SUBSCRIBING) {
         stats_add(closed_counter(worker->stats, reason), 1);
         trace_closed(worker, conn, reason, 0);
-        /* First of all: who finds it half ended must not take it for one to be served. */
+        /* First: a successor that finds it half ended must not take it for a connection to be
+         * served. */
         conn_set_state(conn, CONN_CLOSING);
     }
     KILLPOINT(END_COUNTED);
@@ -114,8 +116,8 @@ void client_end(struct worker *worker, struct conn *conn, enum closed_reason rea
     close(fd);
 }
 
-/* Drops the pushes that wait for a connection that is being closed, so that the close frame comes
- * right behind what is partly sent: a client that does not learn why it was closed comes back. */
+/* Drops the waiting pushes of a connection that is being closed, so that the close frame comes
+ * right after a partly sent one: a client that does not learn why it was closed comes back. */
 static void backlog_drop_pushes(struct worker *worker, struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
@@ -143,14 +145,15 @@ void client_close(struct worker *worker, struct conn *conn, uint16_t code, const
     home_leave(worker, conn);
     KILLPOINT(CLOSE_LEFT);
     if (state == CONN_SUBSCRIBING && !conn_has(conn, CONN_GREETING))
-        outbox_drop_pushes(worker, conn); /* none comes before HELLO */
+        outbox_drop_pushes(worker, conn); /* no push is sent before HELLO */
     backlog_drop_pushes(worker, conn);
     outbox_add(worker, conn, outbox_close(worker, code, text));
 }
 
-/* The slow client's socket is full and its backlog too. Its close frame is sent where it can be;
- * then a reset, because an orderly close would wait behind all that the kernel holds for it. */
-static void end_slow(struct worker *worker, struct conn *conn)
+/* Ends a slow client's connection, whose socket and backlog are full. Sends the close frame if it
+ * can be sent; then a reset, because an orderly close would wait behind everything that the kernel
+ * holds. */
+static void end_slow_client(struct worker *worker, struct conn *conn)
 {
     static const char text[] = "too slow";
     const struct hold *hold = hold_find(worker, conn);
@@ -158,18 +161,18 @@ static void end_slow(struct worker *worker, struct conn *conn)
     uint8_t frame[WS_CLOSE_FRAME_MAX];
     if (!hold || hold_at(hold, 0)->sent == 0) {
         const size_t len = ws_close_frame(frame, WS_CLOSE_SLOW, text, sizeof(text) - 1);
-        (void)!send(fd_of(worker, conn), frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(client_fd(worker, conn), frame, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
-    setsockopt(fd_of(worker, conn), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    setsockopt(client_fd(worker, conn), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     const uint64_t dropped = hold_drop(worker, conn);
     stats_add(&worker->stats->dropped_slow, dropped);
     trace_dropped(worker, conn, dropped, "slow");
     client_end(worker, conn, CLOSED_SLOW);
 }
 
-/* Makes the backlog fit its limit by dropping whole pushes. Returns false if it cannot: what is
- * left must not be dropped. */
-static bool drop_oldest(struct worker *worker, const struct conn *conn, struct hold *hold)
+/* Makes the backlog fit its limit by dropping whole pushes. Returns false if it cannot: the
+ * remaining frames must not be dropped. */
+static bool drop_oldest_pushes(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
     uint64_t dropped = 0;
     while (hold_exceeds(hold, worker->config->queue_limit)) {
@@ -182,12 +185,13 @@ static bool drop_oldest(struct worker *worker, const struct conn *conn, struct h
     return !hold_exceeds(hold, worker->config->queue_limit);
 }
 
-/* Whether the backlog may stay, which it is made to fit if the policy says so. */
+/* True if the backlog fits its limit, or has been made to fit if the policy permits. */
 static bool backlog_fits(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
     if (!hold_exceeds(hold, worker->config->queue_limit))
         return true;
-    return worker->config->slow_policy == SLOW_DROP_OLDEST && drop_oldest(worker, conn, hold);
+    return worker->config->slow_policy == SLOW_DROP_OLDEST &&
+           drop_oldest_pushes(worker, conn, hold);
 }
 
 void client_backlogged(struct worker *worker, struct conn *conn)
@@ -196,27 +200,27 @@ void client_backlogged(struct worker *worker, struct conn *conn)
     if (word_state(conn_word(conn)) == CONN_CLOSING)
         backlog_drop_pushes(worker, conn);
     if (!backlog_fits(worker, conn, hold)) {
-        end_slow(worker, conn);
+        end_slow_client(worker, conn);
         return;
     }
     hold_show(worker, conn);
-    /* Pushes that wait for a HELLO are let go by it (home.c), not by the socket. */
+    /* Pushes that wait for HELLO are released by it (home.c), not by room in the socket. */
     const bool waits_for_hello =
         word_state(conn_word(conn)) == CONN_SUBSCRIBING && hold_at(hold, 0)->push;
     if (!waits_for_hello && !conn_has(conn, CONN_WRITING))
-        watch_for(worker, conn, true);
+        client_set_events(worker, conn, true);
 }
 
 void client_caught_up(struct worker *worker, struct conn *conn)
 {
     if (conn_has(conn, CONN_WRITING))
-        watch_for(worker, conn, false);
+        client_set_events(worker, conn, false);
     trace_caught_up(worker, conn);
     client_flushed(worker, conn);
 }
 
-/* RFC 6455 §7.1.1: once both close frames are through, the server ends the connection; before
- * that it only says that nothing more will come. */
+/* Ends the connection once both close frames are through (RFC 6455 §7.1.1). Before that, shuts down
+ * only the sending side. */
 void client_flushed(struct worker *worker, struct conn *conn)
 {
     const uint64_t word = conn_word(conn);
@@ -225,29 +229,32 @@ void client_flushed(struct worker *worker, struct conn *conn)
     if (word_flags(word) & CONN_CLOSE_IN)
         client_end(worker, conn, CLOSED_PEER);
     else
-        shutdown(fd_of(worker, conn), SHUT_WR);
+        shutdown(client_fd(worker, conn), SHUT_WR);
 }
 
 /* ---- Input ---- */
 
-/* The peer's code comes back to it; where it gave none, we give none (RFC 6455 §5.5.1). */
-static void answer_close(struct worker *worker, struct conn *conn, const struct ws_event *event)
+/* Answers with the peer's close code, or with none if the peer gave none (RFC 6455 §5.5.1). */
+static void answer_close_frame(struct worker *worker, struct conn *conn,
+                               const struct ws_event *event)
 {
     conn_set(conn, CONN_CLOSE_IN);
     client_close(worker, conn, event->close_code, "", CLOSED_PEER);
 }
 
-static void control_received(struct worker *worker, struct conn *conn, const struct ws_event *event)
+static void handle_control_frame(struct worker *worker, struct conn *conn,
+                                 const struct ws_event *event)
 {
     outbox_reserve(worker, event->len);
     if (event->opcode == WS_PING)
         outbox_add(worker, conn, outbox_frame(worker, WS_PONG, event->data, event->len));
     else if (event->opcode == WS_CLOSE)
-        answer_close(worker, conn, event);
+        answer_close_frame(worker, conn, event);
 }
 
-/* A piece of a message. A message that came in one piece is handed on where it lies. */
-static void data_received(struct worker *worker, struct conn *conn, const struct ws_event *event)
+/* Handles a piece of a message. A message that came in one piece is not copied. */
+static void handle_data_piece(struct worker *worker, struct conn *conn,
+                              const struct ws_event *event)
 {
     if (event->first && event->last) {
         request_received(worker, conn, event->opcode, event->data, event->len);
@@ -265,19 +272,19 @@ static void data_received(struct worker *worker, struct conn *conn, const struct
     free(message);
 }
 
-/* True if what the client sends is still listened to: until our close frame. */
-static bool is_listened_to(const struct conn *conn)
+/* True if the client's input is still handled: until the close frame is sent. */
+static bool is_input_handled(const struct conn *conn)
 {
     const enum conn_state state = word_state(conn_word(conn));
     return state == CONN_OPEN || state == CONN_SUBSCRIBING;
 }
 
-/* Hands on the events in the bytes. Returns whether the connection still reads. */
-static bool take_events(struct worker *worker, struct conn *conn, struct ws_rx *rx, uint8_t *bytes,
-                        size_t len)
+/* Handles the events in the bytes. Returns false if the connection no longer reads. */
+static bool handle_ws_events(struct worker *worker, struct conn *conn, struct ws_rx *rx,
+                             uint8_t *bytes, size_t len)
 {
     const struct ws_limits limits = {.max_message = worker->config->max_message, .masked = true};
-    for (size_t used = 0; used < len && is_listened_to(conn);) {
+    for (size_t used = 0; used < len && is_input_handled(conn);) {
         struct ws_event event;
         const ssize_t n = ws_rx_next(rx, &limits, bytes + used, len - used, &event);
         if (n < 0) {
@@ -286,11 +293,11 @@ static bool take_events(struct worker *worker, struct conn *conn, struct ws_rx *
         }
         used += (size_t)n;
         if (event.kind == WS_EVENT_DATA)
-            data_received(worker, conn, &event);
+            handle_data_piece(worker, conn, &event);
         else if (event.kind == WS_EVENT_CONTROL)
-            control_received(worker, conn, &event);
+            handle_control_frame(worker, conn, &event);
     }
-    return is_listened_to(conn);
+    return is_input_handled(conn);
 }
 
 void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_t len)
@@ -300,7 +307,7 @@ void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_
     if (before)
         rx = before->rx;
     stats_add(&worker->stats->bytes_in, len);
-    if (!take_events(worker, conn, &rx, bytes, len))
+    if (!handle_ws_events(worker, conn, &rx, bytes, len))
         return;
     if (!ws_rx_idle(&rx))
         hold_get(worker, conn)->rx = rx;
@@ -309,10 +316,11 @@ void client_feed(struct worker *worker, struct conn *conn, uint8_t *bytes, size_
     hold_settle(worker, conn);
 }
 
-/* Reads once. Returns the bytes, 0 where there are none now, -1 where the connection has ended. */
-static ssize_t receive(struct worker *worker, struct conn *conn)
+/* Reads once. Returns the number of bytes, 0 if there are none now, or -1 if the connection has
+ * ended. */
+static ssize_t receive_bytes(struct worker *worker, struct conn *conn)
 {
-    const ssize_t n = recv(fd_of(worker, conn), worker->scratch, SCRATCH_SIZE, MSG_DONTWAIT);
+    const ssize_t n = recv(client_fd(worker, conn), worker->scratch, SCRATCH_SIZE, MSG_DONTWAIT);
     if (n > 0)
         return n;
     if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -321,11 +329,11 @@ static ssize_t receive(struct worker *worker, struct conn *conn)
     return -1;
 }
 
-static void read_open(struct worker *worker, struct conn *conn)
+static void read_open_conn(struct worker *worker, struct conn *conn)
 {
     hold_mark(worker, conn);
     KILLPOINT(READ_MARKED);
-    const ssize_t n = receive(worker, conn);
+    const ssize_t n = receive_bytes(worker, conn);
     if (n > 0) {
         KILLPOINT(READ_DONE);
         conn->seen = worker->now_s;
@@ -337,30 +345,31 @@ static void read_open(struct worker *worker, struct conn *conn)
     }
 }
 
-/* Our close frame is on its way: what still comes is thrown away until the peer closes. */
-static void read_closing(struct worker *worker, struct conn *conn)
+/* Discards input until the peer closes: the close frame has been queued. */
+static void discard_while_closing(struct worker *worker, struct conn *conn)
 {
-    while (receive(worker, conn) == SCRATCH_SIZE)
+    while (receive_bytes(worker, conn) == SCRATCH_SIZE)
         ;
 }
 
-/* A connection that moves is not in our set any more. */
-static void read_never(struct worker *worker, struct conn *conn)
+/* Does nothing: a connection in this state is not in this worker's set. */
+static void ignore_read_event(struct worker *worker, struct conn *conn)
 {
     (void)worker;
     (void)conn;
 }
 
 static void (*const read_in[])(struct worker *, struct conn *) = {
-    [CONN_FREE] = read_never,       [CONN_HANDSHAKE] = upgrade_read, [CONN_MOVING] = read_never,
-    [CONN_SUBSCRIBING] = read_open, [CONN_OPEN] = read_open,         [CONN_CLOSING] = read_closing,
+    [CONN_FREE] = ignore_read_event,   [CONN_HANDSHAKE] = upgrade_read,
+    [CONN_MOVING] = ignore_read_event, [CONN_SUBSCRIBING] = read_open_conn,
+    [CONN_OPEN] = read_open_conn,      [CONN_CLOSING] = discard_while_closing,
 };
 
-/* A dead worker had set the record free and not come to close(2). If it was so, it is free still,
- * and the registration is there. Either alone does not tell: a socket that somebody else holds open
- * (the child that fork(2) has just made for a trial) wakes its set after its number has become
- * another's. The audit (audit.h) may have found it, too. */
-static void close_leftover(const struct worker *worker, struct conn_ref ref)
+/* Closes the socket of a worker that died between freeing the record and close(2). If so the record
+ * is still free, and the socket is still registered. Neither alone proves it: a socket that another
+ * process also holds open (the child that fork(2) has just made for a trial) still wakes its set
+ * after its number has been reused. The audit (audit.h) may have found it, too. */
+static void close_leftover_socket(const struct worker *worker, struct conn_ref ref)
 {
     struct conn *conn = &worker->table[ref.fd];
     if (word_state(conn_word(conn)) == CONN_FREE &&
@@ -369,9 +378,9 @@ static void close_leftover(const struct worker *worker, struct conn_ref ref)
         close((int)ref.fd);
 }
 
-/* The set still has a socket whose record says that it is not, or not any more, this connection of
- * ours. If the record is another worker's, the socket would wake this one again and again. */
-static void forget_stranger(struct worker *worker, struct conn_ref ref)
+/* Handles a socket that is in the set but is not, or no longer, this worker's connection by its
+ * record. If the record is another worker's, the socket would wake this worker again and again. */
+static void unregister_stranger(struct worker *worker, struct conn_ref ref)
 {
     const uint64_t word = conn_word(&worker->table[ref.fd]);
     if (!word_is_of(word, worker->id))
@@ -380,14 +389,14 @@ static void forget_stranger(struct worker *worker, struct conn_ref ref)
         damage_confine(worker, ref.fd);
 }
 
-static void client_event(struct worker *worker, const struct epoll_event *event)
+static void handle_client_event(struct worker *worker, const struct epoll_event *event)
 {
     const struct conn_ref ref = conn_ref_unpack(event->data.u64);
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
     if (!conn) {
         /* It ended within this call, or when a worker died; or its record was written over. */
-        close_leftover(worker, ref);
-        forget_stranger(worker, ref);
+        close_leftover_socket(worker, ref);
+        unregister_stranger(worker, ref);
         return;
     }
     words_connection(&worker->slot->words, ref.fd, ref.generation);
@@ -408,6 +417,6 @@ void clients_ready(struct worker *worker)
     const int n = epoll_wait(worker->slot->epoll_fd, events, EVENTS_MAX, 0);
     words_doing(&worker->slot->words, DOING_READING);
     for (int i = 0; i < n; i++)
-        client_event(worker, &events[i]);
+        handle_client_event(worker, &events[i]);
     words_connection(&worker->slot->words, 0, 0);
 }

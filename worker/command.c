@@ -1,12 +1,12 @@
 /*
- * See command.h. hiredis formats commands and reads replies; the socket is a bufferevent. hiredis's
- * own asynchronous context is not used: it ends the process by an assertion when a server sends a
- * reply that nobody asked for, where here the link is made again.
+ * See command.h. hiredis formats commands and parses replies; the socket is a bufferevent.
+ * hiredis's own asynchronous context is not used: an assertion in it ends the process when a server
+ * sends an unsolicited reply, while this code reconnects.
  *
- * A firewall may have forgotten the connection, and a Redis may hang that the kernel still answers
- * for. So a link on which Redis owes an answer and says nothing for ANSWER_TICKS seconds has
- * failed, and one that is silent for IDLE_TICKS is asked for a sign of life. Seconds are counted by
- * the worker's own ticks: those in which the process was frozen do not count.
+ * A firewall may have forgotten the connection, or Redis may hang while its kernel still
+ * acknowledges. So a link on which Redis owes an answer and says nothing for ANSWER_TICKS seconds
+ * has failed, and one that is silent for IDLE_TICKS is sent a PING. Seconds are counted by the
+ * worker's own ticks, so time during which the process was frozen does not count.
  */
 #include "worker/command.h"
 
@@ -35,14 +35,14 @@ enum {
     RETRY_FIRST_MS = 100,
     RETRY_LAST_MS = 5000,
     ANSWER_TICKS = 10,   /* s of silence while an answer is owed; then the link has failed */
-    IDLE_TICKS = 5,      /* s of silence while none is; then there is a PING, along with ROLE */
-    OWED_WEIGHT = 128,   /* bytes that an answer owed takes beside the command's own */
-    TRIM_ABOVE = 1 << 20 /* bytes of commands after which memory is given back to the system */
+    IDLE_TICKS = 5,      /* s of silence while none is owed; then PING is sent, and ROLE */
+    OWED_WEIGHT = 128,   /* bytes added to each command, for its struct owed */
+    TRIM_ABOVE = 1 << 20 /* bytes of commands; above this, memory is returned to the system */
 };
 
-/* Most bytes of commands that Redis may owe answers to, beside the requests of clients: sessions,
- * what the admin interface publishes, reports, probes. Requests have a limit of their own
- * (answers.h), so that they never take the room of these. */
+/* Most bytes of commands that await answers, not counting clients' requests: sessions, admin
+ * publishes, reports, probes. Requests have a limit of their own (answers.h), so they never take
+ * this room. */
 static const uint64_t OWED_MAX = 8 << 20;
 
 struct owed {
@@ -50,7 +50,7 @@ struct owed {
     command_done *done;
     void *arg;
     size_t weight;
-    uint64_t end; /* bytes that were appended to the link up to its own last one */
+    uint64_t end; /* command.appended after this command */
 };
 
 struct command {
@@ -58,31 +58,31 @@ struct command {
     redisReader *reader;
     struct redis_connect *connect;
     struct redis_login *login;
-    char peer[160];  /* the address that it is connected to */
-    char wrong[192]; /* why the connection is to end; "": it is not */
+    char peer[160];  /* the address of the connected Redis */
+    char wrong[192]; /* why the connection is to be ended; "": it is not */
     struct event *retry;
     uint32_t retry_ms;
-    bool opening;                       /* the first attempt of this process is under way */
+    bool opening;                       /* the process's first attempt is in progress */
     bool ready;                         /* connected and logged in */
-    struct evbuffer *early;             /* commands that wait for the end of the first attempt */
+    struct evbuffer *early;             /* commands that wait for the first attempt */
     STAILQ_HEAD(owed_queue, owed) owed; /* answers that Redis owes, oldest first */
     uint32_t count;                     /* of them */
-    uint64_t bytes, most;               /* their weight, and the most since there was none */
+    uint64_t bytes, most;               /* their weight, and its maximum since it was last 0 */
     uint64_t appended;                  /* bytes of commands on this link */
-    uint64_t taken; /* of them, those that Redis's kernel had at the last tick */
-    uint32_t quiet; /* ticks since Redis has said anything, or was last asked */
+    uint64_t taken;                     /* those of them that Redis's kernel had at the last tick */
+    uint32_t quiet;                     /* ticks since Redis last sent bytes, or was last asked */
 };
 
-/* Nothing is owed: gives memory back that many commands have taken. The allocator keeps it
- * otherwise. */
-static void give_back(struct command *command)
+/* Returns the memory of many commands to the system, once no answer is owed. The allocator would
+ * keep it. */
+static void trim_command_memory(struct command *command)
 {
     if (command->most > TRIM_ABOVE)
         malloc_trim(0);
     command->most = 0;
 }
 
-static void answer(struct worker *worker, const redisReply *reply)
+static void finish_oldest_command(struct worker *worker, const redisReply *reply)
 {
     struct command *command = worker->command;
     struct owed *owed = STAILQ_FIRST(&command->owed);
@@ -93,23 +93,23 @@ static void answer(struct worker *worker, const redisReply *reply)
         owed->done(worker, reply, owed->arg);
     free(owed);
     if (command->count == 0)
-        give_back(command);
+        trim_command_memory(command);
 }
 
-static void set_up(struct worker *worker, bool up)
+static void set_commands_up(struct worker *worker, bool up)
 {
     atomic_store_explicit(&worker->slot->commands_up, up, memory_order_relaxed);
 }
 
-/* Ends the connection, tells everyone who waits, and plans the next. */
-static void fail(struct worker *worker, const char *reason)
+/* Ends the connection, fails all waiting commands, and schedules the next attempt. */
+static void fail_command_link(struct worker *worker, const char *reason)
 {
     struct command *command = worker->command;
     char why[TROUBLE_TEXT_MAX];
     snprintf(why, sizeof(why), "%s%s%s", command->socket ? command->peer : "",
              command->socket ? ": " : "", reason);
     command->opening = command->ready = false;
-    set_up(worker, false);
+    set_commands_up(worker, false);
     command->appended = command->taken = 0;
     evbuffer_drain(command->early, evbuffer_get_length(command->early));
     if (command->socket) {
@@ -120,7 +120,7 @@ static void fail(struct worker *worker, const char *reason)
     redisReaderFree(command->reader);
     command->reader = NULL;
     while (command->count > 0)
-        answer(worker, NULL);
+        finish_oldest_command(worker, NULL);
     const uint32_t delay = backoff_next(&command->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
     redis_trouble_tell(worker, REDIS_COMMANDS, why, delay);
@@ -129,8 +129,8 @@ static void fail(struct worker *worker, const char *reason)
 
 /* ---- Commands ---- */
 
-/* Returns the number of bytes, or -1 if there is no memory. */
-static int append(struct evbuffer *out, int argc, const char **argv, const size_t *lens)
+/* Appends a command. Returns its bytes, or -1 if there is no memory. */
+static int append_command(struct evbuffer *out, int argc, const char **argv, const size_t *lens)
 {
     char *bytes = NULL;
     const int len = redisFormatCommandArgv(&bytes, argc, argv, lens);
@@ -141,7 +141,7 @@ static int append(struct evbuffer *out, int argc, const char **argv, const size_
     return added == -1 ? -1 : len;
 }
 
-static void owe(struct command *command, size_t weight, command_done *done, void *arg)
+static void add_owed_answer(struct command *command, size_t weight, command_done *done, void *arg)
 {
     struct owed *owed = malloc(sizeof(*owed));
     if (!owed)
@@ -175,9 +175,9 @@ uint32_t command_owed(const struct worker *worker)
     return worker->command->count;
 }
 
-/* A successor is asked before it has a connection of its own: what its predecessor's clients want
- * meanwhile waits for that. Where the first attempt fails Redis is away, and nothing waits again
- * until it is back. */
+/* Keeps commands in `early` during the first attempt: a successor gets requests of its
+ * predecessor's clients before it is connected. If the first attempt fails Redis is down, and
+ * commands are refused until it is back. */
 int command_send(struct worker *worker, int argc, const char **argv, const size_t *lens,
                  command_done *done, void *arg)
 {
@@ -186,18 +186,18 @@ int command_send(struct worker *worker, int argc, const char **argv, const size_
         return -1;
     struct evbuffer *out =
         command->ready ? bufferevent_get_output(command->socket) : command->early;
-    const int len = append(out, argc, argv, lens);
+    const int len = append_command(out, argc, argv, lens);
     if (len == -1)
         return -1;
     command->appended += (uint64_t)len;
-    owe(command, (size_t)len + OWED_WEIGHT, done, arg);
+    add_owed_answer(command, (size_t)len + OWED_WEIGHT, done, arg);
     return 0;
 }
 
 /* ---- Silence ---- */
 
-/* Returns how many bytes of commands Redis's kernel has acknowledged. */
-static uint64_t count_taken(const struct command *command)
+/* Returns the bytes of commands that Redis's kernel has acknowledged. */
+static uint64_t count_taken_bytes(const struct command *command)
 {
     int queued = 0;
     ioctl(bufferevent_getfd(command->socket), SIOCOUTQ, &queued);
@@ -205,12 +205,12 @@ static uint64_t count_taken(const struct command *command)
     return command->appended - unsent - (uint64_t)queued;
 }
 
-/* True if the command whose answer is due next is still on its way, and gets on: the network is
- * slow then, and not Redis. */
-static bool is_on_its_way(struct command *command)
+/* True if the command whose answer is due next is still being transmitted, and progresses: then the
+ * network is slow, not Redis. */
+static bool is_command_in_transit(struct command *command)
 {
     const uint64_t before = command->taken;
-    command->taken = count_taken(command);
+    command->taken = count_taken_bytes(command);
     return before < STAILQ_FIRST(&command->owed)->end && command->taken > before;
 }
 
@@ -223,41 +223,41 @@ void command_tick(struct worker *worker)
     command->quiet++;
     if (command->count == 0 && command->quiet >= IDLE_TICKS)
         command_send(worker, 1, argv, (const size_t[]){4}, NULL, NULL);
-    else if (command->count > 0 && is_on_its_way(command))
+    else if (command->count > 0 && is_command_in_transit(command))
         command->quiet = 0;
     else if (command->count > 0 && command->quiet > ANSWER_TICKS)
-        fail(worker, "Redis has not answered for 10 s");
+        fail_command_link(worker, "Redis has not answered for 10 s");
 }
 
 /* ---- The connection ---- */
 
-/* Returns NULL, or what is wrong. */
-static const char *take_reply(struct worker *worker, const redisReply *reply)
+/* Handles one reply. Returns NULL, or what is wrong. */
+static const char *take_command_reply(struct worker *worker, const redisReply *reply)
 {
     const struct command *command = worker->command;
     if (!command->ready || command->count == 0)
-        return "Redis sent a reply that nobody asked for";
-    answer(worker, reply);
+        return "Redis sent an unsolicited reply";
+    finish_oldest_command(worker, reply);
     return command->wrong[0] ? command->wrong : NULL;
 }
 
-/* Takes the replies that are whole. Returns NULL, or what is wrong. */
-static const char *take_replies(struct worker *worker)
+/* Handles all complete replies. Returns NULL, or what is wrong. */
+static const char *take_whole_replies(struct worker *worker)
 {
     for (;;) {
         void *reply = NULL;
         if (redisReaderGetReply(worker->command->reader, &reply) != REDIS_OK)
-            return "Redis sent what is no RESP";
+            return "malformed reply from Redis";
         if (!reply)
             return NULL;
-        const char *wrong = take_reply(worker, reply);
+        const char *wrong = take_command_reply(worker, reply);
         freeReplyObject(reply);
         if (wrong)
             return wrong;
     }
 }
 
-static void on_read(struct bufferevent *socket, void *arg)
+static void command_on_read(struct bufferevent *socket, void *arg)
 {
     struct worker *worker = arg;
     struct evbuffer *input = bufferevent_get_input(socket);
@@ -265,26 +265,26 @@ static void on_read(struct bufferevent *socket, void *arg)
     worker->command->quiet = 0;
     redisReaderFeed(worker->command->reader, (const char *)evbuffer_pullup(input, -1), len);
     evbuffer_drain(input, len);
-    const char *wrong = take_replies(worker);
+    const char *wrong = take_whole_replies(worker);
     if (wrong)
-        fail(worker, wrong);
+        fail_command_link(worker, wrong);
 }
 
-static void on_event(struct bufferevent *socket, short what, void *arg)
+static void command_on_event(struct bufferevent *socket, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)socket;
     if (what & BEV_EVENT_EOF)
-        fail(worker, "Redis closed the connection");
+        fail_command_link(worker, "Redis closed the connection");
     else
-        fail(worker, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+        fail_command_link(worker, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
 }
 
-static void on_logged_in(struct worker *worker, int fd, const char *text)
+static void command_on_logged_in(struct worker *worker, int fd, const char *text)
 {
     struct command *command = worker->command;
     if (fd == -1) {
-        fail(worker, text);
+        fail_command_link(worker, text);
         return;
     }
     KILLPOINT(COMMANDS_SOCKET);
@@ -296,32 +296,32 @@ static void on_logged_in(struct worker *worker, int fd, const char *text)
         close(fd);
     }
     if (!command->reader || !command->socket) {
-        fail(worker, "out of memory");
+        fail_command_link(worker, "out of memory");
         return;
     }
-    bufferevent_setcb(command->socket, on_read, NULL, on_event, worker);
+    bufferevent_setcb(command->socket, command_on_read, NULL, command_on_event, worker);
     bufferevent_enable(command->socket, EV_READ | EV_WRITE);
     snprintf(command->peer, sizeof(command->peer), "%s", text);
     command->wrong[0] = '\0';
     command->opening = false;
     command->ready = true;
     command->quiet = 0;
-    set_up(worker, true);
+    set_commands_up(worker, true);
     command->retry_ms = RETRY_FIRST_MS;
     redis_trouble_over(worker, REDIS_COMMANDS);
     bufferevent_write_buffer(command->socket, command->early);
     node_probe(worker);
 }
 
-static void on_connected(struct worker *worker, int fd, const char *text)
+static void command_on_connected(struct worker *worker, int fd, const char *text)
 {
     if (fd == -1)
-        fail(worker, text);
+        fail_command_link(worker, text);
     else
         redis_login_begin(worker->command->login, fd, text);
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void command_on_retry(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     (void)fd, (void)what;
@@ -336,9 +336,9 @@ int command_open(struct worker *worker)
     worker->command = command;
     STAILQ_INIT(&command->owed);
     command->early = evbuffer_new();
-    command->connect = redis_connect_new(worker, on_connected);
-    command->login = redis_login_new(worker, true, on_logged_in);
-    command->retry = event_new(worker->base, -1, 0, on_retry, worker);
+    command->connect = redis_connect_new(worker, command_on_connected);
+    command->login = redis_login_new(worker, true, command_on_logged_in);
+    command->retry = event_new(worker->base, -1, 0, command_on_retry, worker);
     command->retry_ms = RETRY_FIRST_MS;
     command->opening = true;
     if (!command->early || !command->connect || !command->login || !command->retry)

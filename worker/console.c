@@ -1,9 +1,9 @@
 /*
- * See console.h. The page is plain files, served as they are. One file more, console.json, tells
- * the page what it has to know of push.conf (console_settings.c).
+ * See console.h. The page is plain files, served unchanged. One more file, console.json, gives the
+ * page the settings that it needs (console_settings.c).
  *
- * The page shows what other people sent, so it has the strictest content security policy that it
- * can work with (embedded.h).
+ * The page shows other people's text, so its content security policy is as strict as possible
+ * (embedded.h).
  */
 #include "worker/console.h"
 
@@ -23,8 +23,9 @@ static const char head[] = "HTTP/1.1 200 OK\r\n"
                            "Cache-Control: no-cache\r\n"
                            "Connection: close\r\n\r\n";
 
-/* Head and body in one piece, in a buffer that grows to the largest. */
-static const uint8_t *whole(const char *type, const void *body, size_t body_len, size_t *len)
+/* Builds head and body in one buffer, which grows to the largest response. */
+static const uint8_t *build_page_response(const char *type, const void *body, size_t body_len,
+                                          size_t *len)
 {
     static char *buffer;
     static size_t size;
@@ -42,13 +43,13 @@ static const uint8_t *whole(const char *type, const void *body, size_t body_len,
     return (const uint8_t *)buffer;
 }
 
-static const uint8_t *settings(const struct worker *worker, size_t *len)
+static const uint8_t *settings_response(const struct worker *worker, size_t *len)
 {
     json_t *json = console_settings(worker);
     char *text = json_dumps(json, JSON_COMPACT);
     if (!text)
         abort();
-    const uint8_t *response = whole("application/json", text, strlen(text), len);
+    const uint8_t *response = build_page_response("application/json", text, strlen(text), len);
     free(text);
     json_decref(json);
     return response;
@@ -64,12 +65,12 @@ const uint8_t *console_response(const struct worker *worker, const struct http_r
         return NULL;
     name = (struct slice){name.at + 1, name.len - 1};
     if (slice_equal(name, "console.json"))
-        return settings(worker, len);
+        return settings_response(worker, len);
     for (size_t i = 0; i < console_file_count; i++) {
         const struct embedded_file *file = &console_files[i];
         if (slice_equal(name, file->name) ||
             (name.len == 0 && strcmp(file->name, "index.html") == 0))
-            return whole(file->type, file->bytes, file->len, len);
+            return build_page_response(file->type, file->bytes, file->len, len);
     }
     return NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * See console_settings.h. The page shows a command that publishes by the Redis that this server
- * uses, the opcodes of push.conf, the ways to log in, and whether the server is ready.
+ * See console_settings.h. The page shows a redis-cli command that publishes through this server's
+ * Redis, the opcodes of push.conf, the login methods, and whether the server is ready.
  */
 #include "worker/console_settings.h"
 
@@ -12,8 +12,8 @@
 
 enum { REDIS_PORT = 6379 /* redis-cli's default */ };
 
-/* Writes `text` as one word for a shell. */
-static void write_word(FILE *out, const char *text)
+/* Writes `text` quoted as one word for a shell. */
+static void write_shell_word(FILE *out, const char *text)
 {
     const char *at = text;
     while (*at && (isalnum((unsigned char)*at) || strchr("._/:-", *at)))
@@ -28,8 +28,8 @@ static void write_word(FILE *out, const char *text)
     fputc('\'', out);
 }
 
-/* The command line of redis-cli(1) that reaches this server's Redis, without the password. */
-static json_t *redis_command(const struct redis_address *redis)
+/* Returns the redis-cli(1) command line for this server's Redis, without the password. */
+static json_t *redis_cli_command(const struct redis_address *redis)
 {
     char *text = NULL;
     size_t len;
@@ -39,13 +39,13 @@ static json_t *redis_command(const struct redis_address *redis)
     fputs("redis-cli", out);
     if (redis->is_unix || strcmp(redis->host, "127.0.0.1") != 0) {
         fputs(redis->is_unix ? " -s " : " -h ", out);
-        write_word(out, redis->host);
+        write_shell_word(out, redis->host);
     }
     if (!redis->is_unix && redis->port != REDIS_PORT)
         fprintf(out, " -p %u", redis->port);
     if (redis->user) {
         fputs(" --user ", out);
-        write_word(out, redis->user);
+        write_shell_word(out, redis->user);
     }
     if (redis->password)
         fputs(" --askpass", out);
@@ -55,7 +55,7 @@ static json_t *redis_command(const struct redis_address *redis)
     return command;
 }
 
-static json_t *opcode_rules(const struct config *config)
+static json_t *opcode_rules_json(const struct config *config)
 {
     static const char *const kinds[] = {
 #define KIND_WORD(name, word) [name] = (word),
@@ -72,7 +72,7 @@ static json_t *opcode_rules(const struct config *config)
     return list;
 }
 
-static json_t *string_array(const struct string_list *strings)
+static json_t *string_list_json(const struct string_list *strings)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < strings->count; i++)
@@ -87,9 +87,9 @@ json_t *console_settings(const struct worker *worker)
     const bool ready = node_serves(worker, &why);
     return json_pack("{s:s, s:s, s:b, s:s*, s:o, s:s, s:o, s:{s:s, s:s}, s:{s:s}, s:o, s:o}",
                      "path", config->path, "node", worker->segment->header->node, "ready", ready,
-                     "why", ready ? NULL : why, "publish", redis_command(&config->redis_at),
-                     "prefix", config->prefix, "auth", string_array(&config->auth), "jwt", "cookie",
-                     config->jwt.cookie, "query", config->jwt.query, "session", "cookie",
-                     config->session.cookie, "topics", string_array(&config->topics), "opcodes",
-                     opcode_rules(config));
+                     "why", ready ? NULL : why, "publish", redis_cli_command(&config->redis_at),
+                     "prefix", config->prefix, "auth", string_list_json(&config->auth), "jwt",
+                     "cookie", config->jwt.cookie, "query", config->jwt.query, "session", "cookie",
+                     config->session.cookie, "topics", string_list_json(&config->topics), "opcodes",
+                     opcode_rules_json(config));
 }

@@ -1,7 +1,7 @@
 /*
  * See control.h. A command is a JSON object with exactly one of the names in the table; its other
- * members belong to that one. It is checked whole before anything is done.
- * Commands are rare, so a tree is made of those that are carried out, by jansson.
+ * members belong to that one. It is checked completely before anything is done. Commands are rare,
+ * so jansson parses the valid ones into a tree.
  */
 #include "worker/control.h"
 
@@ -22,12 +22,12 @@
 
 /* ---- Checks ---- */
 
-/* A command as its text, and the value of the member that names it. */
+/* A command's text, and the value of the member that names the command. */
 struct order {
     const char *text;
     size_t len;
     struct json_value value;
-    uint64_t position; /* in the stream of the link */
+    uint64_t position; /* in the link's stream */
 };
 
 static bool check_user_kick(char why[EXPLAIN_MAX], const struct order *order)
@@ -35,7 +35,7 @@ static bool check_user_kick(char why[EXPLAIN_MAX], const struct order *order)
     return check_user(why, "kick", &order->value) && check_kick(why, order->text, order->len);
 }
 
-static bool find_named(const struct worker *worker, const json_t *name, struct conn_ref *ref)
+static bool parse_named_conn(const struct worker *worker, const json_t *name, struct conn_ref *ref)
 {
     uint32_t boot_id;
     return conn_name_parse(json_string_value(name), json_string_length(name), &boot_id, ref) &&
@@ -79,13 +79,14 @@ static bool check_unsub(char why[EXPLAIN_MAX], const struct order *order)
     return check_topic_change(why, "unsub", order);
 }
 
-/* ---- What they do ---- */
+/* ---- Actions ---- */
 
 typedef void action(struct worker *worker, struct conn *conn, const json_t *command);
 
-/* Does it to each connection of the user. The connections are found before the first is touched,
- * because what is done to one can end others. */
-static void for_user(struct worker *worker, const json_t *command, const json_t *user, action *act)
+/* Calls `act` for each connection of the user. Collects the connections first, because an action on
+ * one can end others. */
+static void for_each_user_conn(struct worker *worker, const json_t *command, const json_t *user,
+                               action *act)
 {
     static struct queue refs;
     const char *name = json_string_value(user);
@@ -100,66 +101,67 @@ static void for_user(struct worker *worker, const json_t *command, const json_t 
     }
 }
 
-/* Of a kick, or what stands for them. */
-static uint16_t code_of(const json_t *command)
+/* Returns the close code of a kick, or the default. */
+static uint16_t kick_close_code(const json_t *command)
 {
     const json_t *code = json_object_get(command, "code");
     return (uint16_t)(code ? json_integer_value(code) : WS_CLOSE_KICKED);
 }
 
-static const char *reason_of(const json_t *command)
+static const char *kick_close_reason(const json_t *command)
 {
     const char *reason = json_string_value(json_object_get(command, "reason"));
     return reason ? reason : ws_close_text(WS_CLOSE_KICKED);
 }
 
-static void sub(struct worker *worker, struct conn *conn, const json_t *command)
+static void sub_connection(struct worker *worker, struct conn *conn, const json_t *command)
 {
     join_commanded(worker, conn, json_object_get(command, "topics"));
 }
 
-static void unsub(struct worker *worker, struct conn *conn, const json_t *command)
+static void unsub_connection(struct worker *worker, struct conn *conn, const json_t *command)
 {
     leave_commanded(worker, conn, json_object_get(command, "topics"));
 }
 
-static void kick_conn(struct worker *worker, const json_t *command, const json_t *name)
+static void kick_named_conn(struct worker *worker, const json_t *command, const json_t *name)
 {
     struct conn_ref ref;
-    struct conn *conn = find_named(worker, name, &ref)
+    struct conn *conn = parse_named_conn(worker, name, &ref)
                             ? conn_deref(worker->table, worker->capacity, ref, worker->id)
                             : NULL;
     if (conn && conn_has(conn, CONN_INDEXED))
-        client_close(worker, conn, code_of(command), reason_of(command), CLOSED_KICKED);
+        client_close(worker, conn, kick_close_code(command), kick_close_reason(command),
+                     CLOSED_KICKED);
 }
 
-static void sub_user(struct worker *worker, const json_t *command, const json_t *user)
+static void sub_user_conns(struct worker *worker, const json_t *command, const json_t *user)
 {
-    for_user(worker, command, user, sub);
+    for_each_user_conn(worker, command, user, sub_connection);
 }
 
-static void unsub_user(struct worker *worker, const json_t *command, const json_t *user)
+static void unsub_user_conns(struct worker *worker, const json_t *command, const json_t *user)
 {
-    for_user(worker, command, user, unsub);
+    for_each_user_conn(worker, command, user, unsub_connection);
 }
 
-/* Every worker gets a copy. */
-static bool share_out(struct worker *worker, const struct order *order, const json_t *command,
-                      const json_t *value)
+/* Sends every worker a copy. */
+static bool share_with_workers(struct worker *worker, const struct order *order,
+                               const json_t *command, const json_t *value)
 {
     (void)command, (void)value;
     return rings_broadcast(worker, RING_CTL, order->position, order->text, order->len);
 }
 
-/* A kick has a place in time, which the order of the rings would not give it. */
-static bool add_kick(struct worker *worker, const struct order *order, const json_t *command,
-                     const json_t *user)
+/* Adds a kick to the shared list, which gives it a place in time; the rings would not. */
+static bool add_user_kick(struct worker *worker, const struct order *order, const json_t *command,
+                          const json_t *user)
 {
-    return kicks_add(worker, json_string_value(user), json_string_length(user), code_of(command),
-                     reason_of(command), order->position);
+    return kicks_add(worker, json_string_value(user), json_string_length(user),
+                     kick_close_code(command), kick_close_reason(command), order->position);
 }
 
-static void run_nothing(struct worker *worker, const json_t *command, const json_t *value)
+static void run_no_action(struct worker *worker, const json_t *command, const json_t *value)
 {
     (void)worker, (void)command, (void)value;
 }
@@ -175,33 +177,34 @@ static const struct names all_members = {all_names, 7};
 struct command_kind {
     const char *name;
     bool (*check)(char why[EXPLAIN_MAX], const struct order *order);
-    /* The node's home makes all workers do it. Returns false if that must be tried again. */
+    /* Called in the node's home: has all workers carry it out. Returns false to try again later. */
     bool (*spread)(struct worker *worker, const struct order *order, const json_t *command,
                    const json_t *value);
-    /* What each worker does about its connections. */
+    /* Called in each worker, for its own connections. */
     void (*run)(struct worker *worker, const json_t *command, const json_t *value);
     const struct names *members;
 };
 
 static const struct command_kind kinds[] = {
-    {"kick", check_user_kick, add_kick, run_nothing, &kick_members},
-    {"kick_conn", check_conn_kick, share_out, kick_conn, &kick_members},
-    {"sub", check_sub, share_out, sub_user, &topic_members},
-    {"unsub", check_unsub, share_out, unsub_user, &topic_members},
+    {"kick", check_user_kick, add_user_kick, run_no_action, &kick_members},
+    {"kick_conn", check_conn_kick, share_with_workers, kick_named_conn, &kick_members},
+    {"sub", check_sub, share_with_workers, sub_user_conns, &topic_members},
+    {"unsub", check_unsub, share_with_workers, unsub_user_conns, &topic_members},
 };
 
-static const struct command_kind *no_kind(char why[EXPLAIN_MAX], const struct order *order)
+static const struct command_kind *explain_no_command(char why[EXPLAIN_MAX],
+                                                     const struct order *order)
 {
     char unknown[EXPLAIN_MAX];
     const bool any = explain_unknown(unknown, order->text, order->len, &all_members);
-    snprintf(why, EXPLAIN_MAX, "none of kick, kick_conn, sub, unsub is there%s%.200s",
+    snprintf(why, EXPLAIN_MAX, "expected one of kick, kick_conn, sub, unsub%s%.200s",
              any ? "; " : "", any ? unknown : "");
     return NULL;
 }
 
-/* Returns the one kind whose name the object has, with the value of that in *order; or NULL, and
- * what is wrong. */
-static const struct command_kind *kind_of(char why[EXPLAIN_MAX], struct order *order)
+/* Returns the command named in the object, with its value in *order; or NULL, with the reason in
+ * `why`. */
+static const struct command_kind *find_command_kind(char why[EXPLAIN_MAX], struct order *order)
 {
     const struct command_kind *found = NULL;
     if (!json_valid(order->text, order->len) || json_walk_object(order->text, order->len).failed) {
@@ -213,18 +216,18 @@ static const struct command_kind *kind_of(char why[EXPLAIN_MAX], struct order *o
         if (value.type == JSON_TYPE_NONE)
             continue;
         if (found) {
-            snprintf(why, EXPLAIN_MAX, "%s and %s: only one command may be there", found->name,
+            snprintf(why, EXPLAIN_MAX, "%s and %s: only one command is allowed", found->name,
                      kinds[i].name);
             return NULL;
         }
         found = &kinds[i];
         order->value = value;
     }
-    return found ? found : no_kind(why, order);
+    return found ? found : explain_no_command(why, order);
 }
 
-static void malformed(struct worker *worker, const struct origin_text *from, const char *why,
-                      const uint8_t *payload, size_t len)
+static void note_malformed_command(struct worker *worker, const struct origin_text *from,
+                                   const char *why, const uint8_t *payload, size_t len)
 {
     static struct log_limit limit;
     uint64_t suppressed;
@@ -235,20 +238,20 @@ static void malformed(struct worker *worker, const struct origin_text *from, con
                  (unsigned long long)suppressed);
 }
 
-static void note_unknown(struct worker *worker, const struct origin_text *from,
-                         const struct order *order, const struct names *members)
+static void note_unknown_member(struct worker *worker, const struct origin_text *from,
+                                const struct order *order, const struct names *members)
 {
     char why[EXPLAIN_MAX];
     if (explain_unknown(why, order->text, order->len, members))
         unknown_note(worker, &worker->stats->unknown_command, from, why);
 }
 
-/* Returns the kind of a valid command, with its tree, which the caller owns; or NULL, and what is
- * wrong. */
-static const struct command_kind *read_command(char why[EXPLAIN_MAX], struct order *order,
-                                               json_t **command)
+/* Returns the kind of a valid command, and its tree, which the caller owns; or NULL, with the
+ * reason in `why`. */
+static const struct command_kind *read_control_command(char why[EXPLAIN_MAX], struct order *order,
+                                                       json_t **command)
 {
-    const struct command_kind *kind = kind_of(why, order);
+    const struct command_kind *kind = find_command_kind(why, order);
     *command = NULL;
     if (!kind || !kind->check(why, order))
         return NULL;
@@ -265,9 +268,9 @@ bool control_command(struct worker *worker, const uint8_t *payload, size_t len, 
     const struct origin_text from = {worker->config->prefix, "ctl", "", 0};
     struct order order = {.text = (const char *)payload, .len = len, .position = position};
     json_t *command;
-    const struct command_kind *kind = read_command(why, &order, &command);
+    const struct command_kind *kind = read_control_command(why, &order, &command);
     if (!kind) {
-        malformed(worker, &from, why, payload, len);
+        note_malformed_command(worker, &from, why, payload, len);
         return true;
     }
     const json_t *value = json_object_get(command, kind->name);
@@ -275,7 +278,7 @@ bool control_command(struct worker *worker, const uint8_t *payload, size_t len, 
     if (done) {
         kind->run(worker, command, value);
         stats_add(&worker->stats->commands, 1);
-        note_unknown(worker, &from, &order, kind->members);
+        note_unknown_member(worker, &from, &order, kind->members);
     }
     json_decref(command);
     return done;
@@ -286,7 +289,7 @@ void control_copied(struct worker *worker, const uint8_t *payload, size_t len)
     char why[EXPLAIN_MAX];
     struct order order = {.text = (const char *)payload, .len = len};
     json_t *command;
-    const struct command_kind *kind = read_command(why, &order, &command);
+    const struct command_kind *kind = read_control_command(why, &order, &command);
     if (kind)
         kind->run(worker, command, json_object_get(command, kind->name));
     json_decref(command);

@@ -1,11 +1,10 @@
 /*
- * See damage.h. Nothing in a damaged record is believed, not even which user or topics it is of: so
- * it is set free as it is, and the user index, the topics and the counts are made again from the
- * other records. That takes a moment with many connections, and happens only to those who have a
- * bug or failing memory.
+ * See damage.h. Nothing in a damaged record is trusted, not even its user or topics. So it is freed
+ * as it is, and the user index, the topics and the counts are rebuilt from the other records. With
+ * many connections that takes a moment; it happens only with a bug or failing memory.
  *
- * A descriptor is closed only if it is registered in this worker's epoll set, where nothing is but
- * clients: the record may speak of a socket to Redis, or of a listener.
+ * A descriptor is closed only if it is registered in this worker's epoll set, which holds only
+ * clients: the damaged record may have the number of a Redis socket or a listener.
  */
 #include "worker/damage.h"
 

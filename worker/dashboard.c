@@ -1,5 +1,5 @@
 /*
- * See dashboard.h. Plain files, served as they are: what they show they ask for at /api/stats.
+ * See dashboard.h. Plain files, served unchanged; they get their data from /api/stats.
  */
 #include "worker/dashboard.h"
 
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void serve(struct evhttp_request *request, const char *name)
+static void serve_dashboard_file(struct evhttp_request *request, const char *name)
 {
     static const char *const headers[][2] = {
         {"Content-Security-Policy", PAGE_POLICY},
@@ -32,13 +32,13 @@ static void serve(struct evhttp_request *request, const char *name)
 void dashboard_page(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     (void)worker, (void)rest;
-    serve(request, "index.html");
+    serve_dashboard_file(request, "index.html");
 }
 
 void dashboard_part(struct worker *worker, struct evhttp_request *request, const char *rest)
 {
     char name[64];
     (void)worker;
-    snprintf(name, sizeof(name), "dashboard.%s", rest); /* cut short, it is none of them */
-    serve(request, name);
+    snprintf(name, sizeof(name), "dashboard.%s", rest); /* if it is cut no file has its name */
+    serve_dashboard_file(request, name);
 }

@@ -1,8 +1,8 @@
 /*
- * See gap.h. The words by which a failure is known are changed only when the GAP has left the
- * outbox: a worker that dies in between leaves it to its successor, and it comes twice rather than
- * never. For the same reason a failure counts as over only when its link has got UP after it
- * (`healed`): a link that is about to be noted as down still says that it is up.
+ * See gap.h. The fields that record a failure are changed only after the GAP has left the outbox:
+ * if a worker dies in between, its successor sends it, so it comes twice rather than never. For the
+ * same reason a failure is over only when its link has come UP after it (`healed`): a link that is
+ * about to be marked down still says UP.
  */
 #include "worker/gap.h"
 
@@ -15,39 +15,40 @@
 #include <stdio.h>
 
 enum {
-    OVERLAP_MS = 3000 /* when one link is up, the others try at once (link.c) */
+    OVERLAP_MS = 3000 /* when one link is up, the others reconnect at once (link.c) */
 };
 
-/* Private to the process; a successor begins anew. */
+/* Private to the process; a successor starts with zeros. */
 static struct {
-    uint64_t failed_ms; /* when another worker's link failed first; 0: none that is to be told */
-    uint64_t half_ms; /* when one part of an outage was over, and the other not; 0: it is not so */
+    uint64_t failed_ms; /* when another worker's link first failed; 0: none to be told of */
+    uint64_t half_ms;   /* when one part of an outage ended before the other; 0: none did */
 } gap;
 
-/* What is to be told. */
+/* The outage that clients are to be told of. */
 struct outage {
-    bool all, all_over;         /* it concerns all clients; that is over */
-    bool members, members_over; /* it concerns those in topics; that is over */
-    uint32_t home, others;      /* failures of the node's home's link; of all other workers' */
+    bool all, all_over;         /* it concerns all clients; that part is over */
+    bool members, members_over; /* it concerns topic members; that part is over */
+    uint32_t home, others;      /* failures of the node home's link; of all other workers' links */
     uint64_t since_ms;
 };
 
-/* Whether a link that has failed `failures` times is up again. */
-static bool is_whole(const struct slot_link *link, uint32_t failures)
+/* True if a link that has failed `failures` times is up again. */
+static bool is_link_whole(const struct slot_link *link, uint32_t failures)
 {
-    /* Acquire: pairs with the release in link.c; then what followed the failure is seen, too. */
+    /* Acquire: pairs with the release in link.c, so that the failure's effects are seen. */
     return atomic_load_explicit(&link->healed, memory_order_acquire) == failures &&
            atomic_load_explicit(&link->state, memory_order_acquire) == LINK_UP;
 }
 
-static uint32_t failures_of(const struct slot_link *link)
+static uint32_t link_failure_count(const struct slot_link *link)
 {
     /* Acquire: pairs with the release in link.c, so that failed_at is seen. */
     return atomic_load_explicit(&link->failures, memory_order_acquire);
 }
 
-/* The links of all other workers: how often they failed, when last, whether they are up again. */
-static uint32_t look_at_others(const struct worker *worker, uint64_t *last_ms, bool *whole)
+/* Sums up the failures of all other workers' links. *last_ms: the last one; *whole: all are up
+ * again. */
+static uint32_t sum_other_failures(const struct worker *worker, uint64_t *last_ms, bool *whole)
 {
     uint32_t sum = 0;
     *last_ms = 0;
@@ -56,30 +57,30 @@ static uint32_t look_at_others(const struct worker *worker, uint64_t *last_ms, b
         const struct slot_link *link = &worker->segment->slot[i].link;
         if (i == worker->id)
             continue;
-        const uint32_t failures = failures_of(link);
+        const uint32_t failures = link_failure_count(link);
         const uint64_t ms = atomic_load_explicit(&link->failed_at, memory_order_relaxed);
         sum += failures;
-        *whole = *whole && is_whole(link, failures);
+        *whole = *whole && is_link_whole(link, failures);
         *last_ms = ms > *last_ms ? ms : *last_ms;
     }
     return sum;
 }
 
-static struct outage look(struct worker *worker)
+static struct outage assess_outage(struct worker *worker)
 {
     const struct slot_link *own = &worker->slot->link;
     const struct slot_link *home = &worker->segment->slot[worker_node_home(worker)].link;
     const struct topics_control *topics = worker->topics.control;
-    struct outage outage = {.home = failures_of(home)};
+    struct outage outage = {.home = link_failure_count(home)};
     uint64_t last_ms;
     bool others_whole;
-    outage.others = look_at_others(worker, &last_ms, &others_whole);
+    outage.others = sum_other_failures(worker, &last_ms, &others_whole);
     if (outage.others != topics->gap_seen && gap.failed_ms == 0)
         gap.failed_ms = last_ms;
     const uint64_t own_ms = atomic_load_explicit(&own->gap_since, memory_order_relaxed);
-    const bool own_whole = is_whole(own, failures_of(own));
+    const bool own_whole = is_link_whole(own, link_failure_count(own));
     outage.all = own_ms != 0 || (home != own && own->home_told != outage.home);
-    outage.all_over = own_whole && is_whole(home, outage.home) && node_ready(worker);
+    outage.all_over = own_whole && is_link_whole(home, outage.home) && node_ready(worker);
     outage.members = outage.others != topics->gap_seen &&
                      atomic_load_explicit(&topics->members, memory_order_relaxed) > 0;
     outage.members_over = own_whole && others_whole;
@@ -87,8 +88,8 @@ static struct outage look(struct worker *worker)
     return outage;
 }
 
-/* To every client, or only to those in topics; at once. */
-static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
+/* Sends GAP at once, to every client or only to topic members. */
+static void send_gap_frames(struct worker *worker, uint64_t ms, bool members_only)
 {
     const uint32_t high = worker_high(worker);
     char json[64];
@@ -109,8 +110,9 @@ static void send_gap(struct worker *worker, uint64_t ms, bool members_only)
     stats_add(&worker->stats->gaps, 1);
 }
 
-/* All clients know of the failures, or those in topics do, or both. */
-static void note_told(struct worker *worker, const struct outage *outage, bool all, bool members)
+/* Records that all clients, or topic members, or both have been told. */
+static void note_gap_told(struct worker *worker, const struct outage *outage, bool all,
+                          bool members)
 {
     struct slot_link *own = &worker->slot->link;
     if (all) {
@@ -124,9 +126,9 @@ static void note_told(struct worker *worker, const struct outage *outage, bool a
     }
 }
 
-/* Whether the part of the outage that is over is still to wait for the other, so that who is in
- * topics gets one GAP for both. */
-static bool wait_for_rest(const struct worker *worker, bool rest)
+/* True if the ended part of the outage still waits for the other, so that topic members get one GAP
+ * for both. */
+static bool waits_for_other_part(const struct worker *worker, bool rest)
 {
     if (rest && gap.half_ms == 0)
         gap.half_ms = worker->now_ms;
@@ -135,51 +137,52 @@ static bool wait_for_rest(const struct worker *worker, bool rest)
 
 void gap_turn(struct worker *worker)
 {
-    const struct outage outage = look(worker);
+    const struct outage outage = assess_outage(worker);
     const bool all = outage.all && outage.all_over;
     const bool members = outage.members && outage.members_over;
     if (!atomic_load_explicit(&worker->slot->present, memory_order_relaxed)) {
-        note_told(worker, &outage, true, true); /* there is nobody who can have missed anything */
+        note_gap_told(worker, &outage, true, true); /* no client can have missed anything */
         return;
     }
     if (all || members) {
-        if (wait_for_rest(worker, outage.all != all || outage.members != members))
+        if (waits_for_other_part(worker, outage.all != all || outage.members != members))
             return;
-        send_gap(worker, worker->now_ms - outage.since_ms, !all);
+        send_gap_frames(worker, worker->now_ms - outage.since_ms, !all);
         KILLPOINT(GAP_MADE);
-        note_told(worker, &outage, all, members);
+        note_gap_told(worker, &outage, all, members);
     } else if (!outage.members) {
-        note_told(worker, &outage, false, true); /* nobody is in a topic */
+        note_gap_told(worker, &outage, false, true); /* no client is in a topic */
     }
     gap.half_ms = 0;
 }
 
 /* ---- Another number of workers ---- */
 
-static uint64_t all_failures(const struct worker *worker)
+static uint64_t sum_all_failures(const struct worker *worker)
 {
     uint64_t failures = 0;
     for (uint32_t i = 0; i < worker_slots(worker); i++)
-        failures += failures_of(&worker->segment->slot[i].link);
+        failures += link_failure_count(&worker->segment->slot[i].link);
     return failures;
 }
 
-/* A blind link (move.h) was not routed up to the fence. */
+/* Records this worker's gaps for the next workers of its clients. A blind link (move.h) was not
+ * routed up to the fence, so it counts as a gap. */
 void gap_leave(struct worker *worker)
 {
     struct slot_move *move = &worker->slot->move;
     const bool blind = move_blind(worker);
-    const struct outage outage = look(worker);
+    const struct outage outage = assess_outage(worker);
     uint64_t since = outage.all ? outage.since_ms : 0;
     if (since == 0 && (outage.all || blind))
         since = worker->now_ms;
     atomic_store(&move->gap_since, since);
     atomic_store(&move->topics_gap, blind || outage.others != worker->topics.control->gap_seen);
-    atomic_store(&move->all_failures, all_failures(worker));
+    atomic_store(&move->all_failures, sum_all_failures(worker));
 }
 
-/* Whoever it was whose clients missed something, some of them may be here now. A failure that came
- * after its worker had noted what it owes may concern anybody. */
+/* Takes over the gaps of all previous workers: some of their clients may be here now. A failure
+ * after its worker had recorded its gaps may concern any client. */
 void gap_take(struct worker *worker)
 {
     struct slot_link *own = &worker->slot->link;
@@ -189,7 +192,7 @@ void gap_take(struct worker *worker)
         link_note_gap(worker);
     for (uint32_t i = 0; i < worker->plan.other; i++) {
         const struct slot_move *move = &worker->segment->slot[i].move;
-        const bool late = atomic_load(&move->all_failures) != all_failures(worker);
+        const bool late = atomic_load(&move->all_failures) != sum_all_failures(worker);
         const uint64_t left = atomic_load(&move->gap_since);
         const uint64_t theirs = left ? left : late ? worker->now_ms : 0;
         if (theirs && (since == 0 || theirs < since))
@@ -198,6 +201,6 @@ void gap_take(struct worker *worker)
     }
     if (since)
         atomic_store(&own->gap_since, since);
-    own->home_told = failures_of(&worker->segment->slot[worker_node_home(worker)].link);
-    worker->topics.control->gap_seen = look_at_others(worker, &last_ms, &whole) - members;
+    own->home_told = link_failure_count(&worker->segment->slot[worker_node_home(worker)].link);
+    worker->topics.control->gap_seen = sum_other_failures(worker, &last_ms, &whole) - members;
 }

@@ -1,7 +1,7 @@
 /*
- * See hold.h. Holds live in a table of pointers, so that a record can name one by a number that
- * means nothing to another process: `held` counts only together with the record's incarnation, and
- * only if the hold that it leads to is of that connection, and not of one before it.
+ * See hold.h. Holds are in a table of pointers, so a record refers to one by an index, which means
+ * nothing to another process: `held` counts only together with the record's incarnation, and only
+ * if the hold found there belongs to this connection, not to an earlier one.
  */
 #include "worker/hold.h"
 
@@ -14,12 +14,12 @@
 
 struct holds {
     struct hold **at;
-    uint32_t *unused; /* indices that are free, a stack */
+    uint32_t *unused; /* free indices, a stack */
     uint32_t unused_count;
     uint32_t count, size;
 };
 
-static void *must(void *p)
+static void *must_have_memory(void *p)
 {
     if (!p)
         abort();
@@ -28,7 +28,7 @@ static void *must(void *p)
 
 struct chunk *chunk_new(const void *bytes, size_t len)
 {
-    struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
+    struct chunk *chunk = must_have_memory(malloc(sizeof(*chunk) + len));
     *chunk = (struct chunk){.refs = 1, .len = (uint32_t)len};
     memcpy(chunk->bytes, bytes, len);
     return chunk;
@@ -36,7 +36,7 @@ struct chunk *chunk_new(const void *bytes, size_t len)
 
 struct chunk *chunk_read(FILE *in, size_t len)
 {
-    struct chunk *chunk = must(malloc(sizeof(*chunk) + len));
+    struct chunk *chunk = must_have_memory(malloc(sizeof(*chunk) + len));
     *chunk = (struct chunk){.refs = 1, .len = (uint32_t)len};
     if (fread(chunk->bytes, 1, len, in) == len)
         return chunk;
@@ -61,14 +61,15 @@ struct holds *holds_new(void)
     return calloc(1, sizeof(struct holds));
 }
 
-static uint32_t index_take(struct holds *holds)
+static uint32_t take_hold_index(struct holds *holds)
 {
     if (holds->unused_count > 0)
         return holds->unused[--holds->unused_count];
     if (holds->count == holds->size) {
         holds->size = holds->size ? holds->size * 2 : 64;
-        holds->at = must(realloc(holds->at, holds->size * sizeof(*holds->at)));
-        holds->unused = must(realloc(holds->unused, holds->size * sizeof(*holds->unused)));
+        holds->at = must_have_memory(realloc(holds->at, holds->size * sizeof(*holds->at)));
+        holds->unused =
+            must_have_memory(realloc(holds->unused, holds->size * sizeof(*holds->unused)));
     }
     return holds->count++;
 }
@@ -99,8 +100,8 @@ struct hold *hold_get(struct worker *worker, struct conn *conn)
     struct hold *hold = hold_find(worker, conn);
     if (hold)
         return hold;
-    const uint32_t index = index_take(worker->holds);
-    hold = must(calloc(1, sizeof(*hold)));
+    const uint32_t index = take_hold_index(worker->holds);
+    hold = must_have_memory(calloc(1, sizeof(*hold)));
     hold->ref = conn_ref(worker->table, conn);
     hold->outbox =
         conn->incarnation == worker->incarnation && !(conn->held & HELD) ? conn->held : 0;
@@ -116,7 +117,7 @@ void hold_append(struct hold *hold, const void *bytes, size_t len)
         size_t size = hold->in_size ? hold->in_size : 512;
         while (size < hold->in_len + len)
             size *= 2;
-        hold->in = must(realloc(hold->in, size));
+        hold->in = must_have_memory(realloc(hold->in, size));
         hold->in_size = (uint32_t)size;
     }
     memcpy(hold->in + hold->in_len, bytes, len);
@@ -130,10 +131,10 @@ void hold_clear_in(struct hold *hold)
     hold->in_len = hold->in_size = 0;
 }
 
-static void queue_grow(struct hold *hold)
+static void grow_frame_queue(struct hold *hold)
 {
     const uint32_t size = hold->size ? hold->size * 2 : 8;
-    struct waiting *queue = must(malloc(size * sizeof(*queue)));
+    struct waiting *queue = must_have_memory(malloc(size * sizeof(*queue)));
     for (uint32_t i = 0; i < hold->count; i++)
         queue[i] = *hold_at(hold, i);
     free(hold->queue);
@@ -142,7 +143,7 @@ static void queue_grow(struct hold *hold)
     hold->size = size;
 }
 
-static void note_expiry(struct hold *hold, const struct chunk *chunk)
+static void note_frame_expiry(struct hold *hold, const struct chunk *chunk)
 {
     if (chunk->expires_ms && (!hold->expires_ms || chunk->expires_ms < hold->expires_ms))
         hold->expires_ms = chunk->expires_ms;
@@ -151,7 +152,7 @@ static void note_expiry(struct hold *hold, const struct chunk *chunk)
 void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes)
 {
     if (hold->count == hold->size)
-        queue_grow(hold);
+        grow_frame_queue(hold);
     uint32_t i = hold->count++;
     for (uint32_t k = 0; before_pushes && k < i; k++)
         if (hold_at(hold, k)->push)
@@ -160,11 +161,12 @@ void hold_queue(struct hold *hold, struct waiting frame, bool before_pushes)
     *hold_at(hold, i) = frame;
     hold->bytes += frame.chunk->len - frame.sent;
     hold->pushes += frame.push;
-    note_expiry(hold, frame.chunk);
+    note_frame_expiry(hold, frame.chunk);
 }
 
-/* Takes the frame out of the books; its place in the queue is the caller's to close. */
-static void frame_drop(struct hold *hold, const struct waiting *waiting)
+/* Subtracts the frame from the counts and drops its reference. The caller closes its place in the
+ * queue. */
+static void release_queued_frame(struct hold *hold, const struct waiting *waiting)
 {
     hold->bytes -= waiting->chunk->len - waiting->sent;
     hold->pushes -= waiting->push;
@@ -173,13 +175,13 @@ static void frame_drop(struct hold *hold, const struct waiting *waiting)
 
 void hold_shift(struct hold *hold)
 {
-    frame_drop(hold, hold_at(hold, 0));
+    release_queued_frame(hold, hold_at(hold, 0));
     hold->first = (hold->first + 1) & (hold->size - 1);
     hold->count--;
 }
 
-/* The frames before it, which stay, move up by one place. They are few: what is partly sent, and
- * what is no push. */
+/* Moves the frames before the dropped push up by one place. They are few: a partly sent frame, and
+ * frames that are not pushes. */
 bool hold_drop_oldest(struct hold *hold)
 {
     uint32_t i = 0;
@@ -187,7 +189,7 @@ bool hold_drop_oldest(struct hold *hold)
         i++;
     if (i == hold->count)
         return false;
-    frame_drop(hold, hold_at(hold, i));
+    release_queued_frame(hold, hold_at(hold, i));
     for (; i > 0; i--)
         *hold_at(hold, i) = *hold_at(hold, i - 1);
     hold->first = (hold->first + 1) & (hold->size - 1);
@@ -195,14 +197,14 @@ bool hold_drop_oldest(struct hold *hold)
     return true;
 }
 
-/* Which frames sift() removes. */
+/* Selects the frames that remove_sieved_frames() removes. */
 struct sieve {
-    uint64_t now_ms; /* those that expire by then */
-    uint64_t key;    /* those with this key; 0: none */
+    uint64_t now_ms; /* frames that expire by then */
+    uint64_t key;    /* frames with this key; 0: none */
     bool pushes;     /* all pushes */
 };
 
-static bool is_caught(const struct waiting *waiting, struct sieve sieve)
+static bool is_caught_by_sieve(const struct waiting *waiting, struct sieve sieve)
 {
     const struct chunk *chunk = waiting->chunk;
     return waiting->sent == 0 &&
@@ -210,19 +212,20 @@ static bool is_caught(const struct waiting *waiting, struct sieve sieve)
             (chunk->key && chunk->key == sieve.key) || (waiting->push && sieve.pushes));
 }
 
-/* Removes what the sieve catches and of which nothing was sent; the others keep their order. */
-static uint32_t sift(struct hold *hold, struct sieve sieve)
+/* Removes the wholly unsent frames that the sieve selects; the others keep their order. Returns the
+ * number removed. */
+static uint32_t remove_sieved_frames(struct hold *hold, struct sieve sieve)
 {
     const uint32_t count = hold->count;
     uint32_t kept = 0;
     hold->expires_ms = 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct waiting waiting = *hold_at(hold, i);
-        if (is_caught(&waiting, sieve)) {
-            frame_drop(hold, &waiting);
+        if (is_caught_by_sieve(&waiting, sieve)) {
+            release_queued_frame(hold, &waiting);
             continue;
         }
-        note_expiry(hold, waiting.chunk);
+        note_frame_expiry(hold, waiting.chunk);
         *hold_at(hold, kept++) = waiting;
     }
     hold->count = kept;
@@ -232,18 +235,18 @@ static uint32_t sift(struct hold *hold, struct sieve sieve)
 uint32_t hold_expire(struct hold *hold, uint64_t now_ms)
 {
     return hold->expires_ms && hold->expires_ms <= now_ms
-               ? sift(hold, (struct sieve){.now_ms = now_ms})
+               ? remove_sieved_frames(hold, (struct sieve){.now_ms = now_ms})
                : 0;
 }
 
 uint32_t hold_replace(struct hold *hold, uint64_t key)
 {
-    return sift(hold, (struct sieve){.key = key});
+    return remove_sieved_frames(hold, (struct sieve){.key = key});
 }
 
 uint32_t hold_drop_pushes(struct hold *hold)
 {
-    return sift(hold, (struct sieve){.pushes = true});
+    return remove_sieved_frames(hold, (struct sieve){.pushes = true});
 }
 
 bool hold_exceeds(const struct hold *hold, uint64_t limit)
@@ -270,10 +273,10 @@ uint32_t hold_empty(struct hold *hold)
     return pushes;
 }
 
-static void show(struct worker *worker, const struct conn *conn, struct hold *hold)
+static void publish_backlog_bytes(struct worker *worker, const struct conn *conn, struct hold *hold)
 {
     if (hold->shown == hold->bytes)
-        return; /* above all: what was never there is never written */
+        return; /* a write would allocate a page for an empty backlog */
     backlog_note(worker->segment->backlog, conn_ref(worker->table, conn), hold->bytes);
     hold->shown = hold->bytes;
 }
@@ -282,13 +285,13 @@ void hold_show(struct worker *worker, const struct conn *conn)
 {
     struct hold *hold = hold_find(worker, conn);
     if (hold)
-        show(worker, conn, hold);
+        publish_backlog_bytes(worker, conn, hold);
 }
 
-/* Gives an empty hold back. */
-static void hold_free(struct worker *worker, struct conn *conn, struct hold *hold)
+/* Frees an empty hold and its index. */
+static void free_empty_hold(struct worker *worker, struct conn *conn, struct hold *hold)
 {
-    show(worker, conn, hold);
+    publish_backlog_bytes(worker, conn, hold);
     struct holds *holds = worker->holds;
     const uint32_t index = conn->held & ~HELD;
     conn->held = hold->outbox;
@@ -302,7 +305,7 @@ void hold_settle(struct worker *worker, struct conn *conn)
     struct hold *hold = hold_find(worker, conn);
     if (hold && hold->count == 0 && hold->in_len == 0 && ws_rx_idle(&hold->rx)) {
         hold_empty(hold);
-        hold_free(worker, conn, hold);
+        free_empty_hold(worker, conn, hold);
         hold = NULL;
     }
     if (!hold && conn->held == 0 && conn_has(conn, CONN_DIRTY))
@@ -315,6 +318,6 @@ uint32_t hold_drop(struct worker *worker, struct conn *conn)
     if (!hold)
         return 0;
     const uint32_t pushes = hold_empty(hold);
-    hold_free(worker, conn, hold);
+    free_empty_hold(worker, conn, hold);
     return pushes;
 }

@@ -1,7 +1,7 @@
 /*
- * See home.h. The order of the stores in home_give is what makes a death harmless: the record
- * names its new owner before the ring tells it, and `handing` names the connection until the ring
- * has it. A successor finds it there and tells the new owner again.
+ * See home.h. The order of the stores in home_give makes a death harmless: the record names its new
+ * owner before the ring does, and `handing` names the connection until the ring has it. A successor
+ * finds it there and tells the new owner again.
  */
 #include "worker/home.h"
 
@@ -24,17 +24,17 @@
 #include <string.h>
 
 enum {
-    SIBLINGS_ASKED = 8, /* connections of a user that a login looks at */
+    SIBLINGS_ASKED = 8, /* connections of a user that a login checks */
     REPLACED_MAX = 1000 /* connections that a login ends, at most */
 };
 
 static const struct refusal refused_devices = {409, "too_many_devices",
-                                               "the user has as many connections as they may"};
+                                               "the user already has max_devices connections"};
 
 static const struct refusal refused_late = {503, "not_ready", "the login took too long; try again"};
 
-static void adoption_fill(struct adoption *adoption, struct conn_ref ref,
-                          const struct home_entry *entry)
+static void fill_adoption_message(struct adoption *adoption, struct conn_ref ref,
+                                  const struct home_entry *entry)
 {
     adoption->kicks = entry->kicks;
     adoption->fd = ref.fd;
@@ -46,12 +46,13 @@ static void adoption_fill(struct adoption *adoption, struct conn_ref ref,
         memcpy(adoption->bytes + entry->response_len, entry->rest, entry->rest_len);
 }
 
-static void adopt_here(struct worker *worker, struct conn *conn, const struct home_entry *entry)
+static void adopt_in_this_worker(struct worker *worker, struct conn *conn,
+                                 const struct home_entry *entry)
 {
     _Alignas(struct adoption) uint8_t bytes[sizeof(struct adoption) + HEAD_MAX + 8192];
     struct adoption *adoption = (struct adoption *)bytes;
-    adoption_fill(adoption, conn_ref(worker->table, conn), entry);
-    hold_mark(worker, conn); /* no ring has the adoption: a successor is to end it */
+    fill_adoption_message(adoption, conn_ref(worker->table, conn), entry);
+    hold_mark(worker, conn); /* no ring has the adoption: a successor must end the connection */
     conn_set_state(conn, CONN_MOVING);
     KILLPOINT(KEPT);
     worker_count(worker, -1, 0);
@@ -64,8 +65,8 @@ uint32_t home_entry_size(const struct home_entry *entry)
     return (uint32_t)(sizeof(struct adoption) + entry->response_len + entry->rest_len);
 }
 
-/* Room for an adoption in the ring to `home`, or NULL. */
-static struct adoption *adoption_reserve(struct worker *worker, uint32_t home, uint32_t size)
+/* Reserves room for an adoption in the ring to `home`. Returns NULL if there is none. */
+static struct adoption *reserve_adoption_room(struct worker *worker, uint32_t home, uint32_t size)
 {
     return rings_room(worker, home, size) ? ring_reserve(&worker->out[home], RING_ADOPT, 0, size)
                                           : NULL;
@@ -77,13 +78,13 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home,
     struct slot *slot = worker->slot;
     const struct conn_ref ref = conn_ref(worker->table, conn);
     if (home == worker->id) {
-        adopt_here(worker, conn, entry);
+        adopt_in_this_worker(worker, conn, entry);
         return true;
     }
-    struct adoption *adoption = adoption_reserve(worker, home, home_entry_size(entry));
+    struct adoption *adoption = reserve_adoption_room(worker, home, home_entry_size(entry));
     if (!adoption)
         return false;
-    adoption_fill(adoption, ref, entry);
+    fill_adoption_message(adoption, ref, entry);
     atomic_store_explicit(&slot->handing, conn_ref_pack(ref), memory_order_release);
     KILLPOINT(GIVE_NOTED);
     client_unwatch(worker, conn);
@@ -101,9 +102,10 @@ bool home_give(struct worker *worker, struct conn *conn, uint32_t home,
     return true;
 }
 
-/* True if one of the user's newest connections is OPEN: then the subscription is confirmed. A user
- * with very many may have another that is; then the next confirmation tells. */
-static bool subscribed_already(const struct worker *worker, uint32_t first)
+/* True if one of the user's newest connections is OPEN: then the subscription is confirmed. Only
+ * SIBLINGS_ASKED are checked; if an older one is OPEN, the next confirmation greets the new
+ * connection. */
+static bool is_user_subscribed(const struct worker *worker, uint32_t first)
 {
     uint32_t fd = first;
     for (int i = 0; fd && i < SIBLINGS_ASKED; i++, fd = users_next(&worker->users, fd)) {
@@ -114,13 +116,13 @@ static bool subscribed_already(const struct worker *worker, uint32_t first)
     return false;
 }
 
-static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
+static void enter_user_index(struct worker *worker, struct conn *conn, uint32_t fd)
 {
     const uint32_t first = users_first(&worker->users, conn->user, conn->user_len);
     worker_count(worker, 0, 1);
     users_add(&worker->users, fd);
     KILLPOINT(ADOPT_INDEXED);
-    if (subscribed_already(worker, first) && subscriptions_live(worker))
+    if (is_user_subscribed(worker, first) && subscriptions_live(worker))
         home_greet(worker, conn);
     else
         subscriptions_join(worker, conn, first == 0);
@@ -129,7 +131,7 @@ static void settle_in(struct worker *worker, struct conn *conn, uint32_t fd)
 /* ---- Devices ---- */
 
 /* True if the user has at least `count` connections. */
-static bool has_devices(const struct worker *worker, const struct conn *conn, uint32_t count)
+static bool has_device_count(const struct worker *worker, const struct conn *conn, uint32_t count)
 {
     uint32_t fd = users_first(&worker->users, conn->user, conn->user_len);
     for (; fd && count > 0; fd = users_next(&worker->users, fd))
@@ -137,20 +139,20 @@ static bool has_devices(const struct worker *worker, const struct conn *conn, ui
     return count == 0;
 }
 
-static bool has_place(const struct worker *worker, const struct conn *conn)
+static bool device_limit_admits(const struct worker *worker, const struct conn *conn)
 {
     const uint32_t max = worker->config->max_devices;
     return max == 0 || worker->config->device_policy != DEVICE_REJECT ||
-           !has_devices(worker, conn, max);
+           !has_device_count(worker, conn, max);
 }
 
-/* A connection that may be replaced; `place` in its user's list, where newer ones come first. */
+/* A connection that may be replaced. `place`: in its user's list, where newer ones come first. */
 struct device {
     struct conn_ref ref;
     uint32_t since, place;
 };
 
-static int compare_age(const void *left, const void *right)
+static int compare_device_age(const void *left, const void *right)
 {
     const struct device *a = left, *b = right;
     if (a->since != b->since)
@@ -158,9 +160,10 @@ static int compare_age(const void *left, const void *right)
     return a->place > b->place ? -1 : 1;
 }
 
-/* All of the user's connections, oldest first; *count says how many. Valid until the next call. */
-static struct device *list_devices(const struct worker *worker, const struct conn *conn,
-                                   uint32_t *count)
+/* Returns all of the user's connections, oldest first, and their number in *count. Valid until the
+ * next call. */
+static struct device *list_user_devices(const struct worker *worker, const struct conn *conn,
+                                        uint32_t *count)
 {
     static struct device *device;
     static uint32_t size;
@@ -178,20 +181,20 @@ static struct device *list_devices(const struct worker *worker, const struct con
         ++*count;
     }
     if (*count > 1)
-        qsort(device, *count, sizeof(*device), compare_age);
+        qsort(device, *count, sizeof(*device), compare_device_age);
     return device;
 }
 
-/* Closes the oldest of too many. The new one is there by then, so that the user is never away. If
- * max_devices was lowered there may be very many: no more than REPLACED_MAX at once, so that others
- * are served; the next login ends more. */
-static void replace_oldest(struct worker *worker, const struct conn *conn)
+/* Closes the oldest connections above max_devices. The new one is indexed by then, so the user
+ * stays online. If max_devices was lowered there may be very many: closes at most REPLACED_MAX at
+ * once, so that others are served; the next login closes more. */
+static void replace_oldest_devices(struct worker *worker, const struct conn *conn)
 {
     const uint32_t max = worker->config->max_devices;
     uint32_t count;
-    if (max == 0 || !has_devices(worker, conn, max + 1))
+    if (max == 0 || !has_device_count(worker, conn, max + 1))
         return;
-    const struct device *device = list_devices(worker, conn, &count);
+    const struct device *device = list_user_devices(worker, conn, &count);
     const uint32_t excess = count - max;
     for (uint32_t i = 0; i < excess && i < REPLACED_MAX; i++) {
         struct conn *oldest =
@@ -210,8 +213,9 @@ void home_count(struct worker *worker, struct conn *conn)
     limits_gain(worker, conn);
 }
 
-/* It is this worker's from here on: its bytes are only here until the answer has left. */
-static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool arrives)
+/* Takes ownership of the connection. Its bytes exist only here until the answer has left. Returns
+ * 0, or -1 if it had to be ended. */
+static int take_connection_in(struct worker *worker, struct conn *conn, uint32_t fd, bool arrives)
 {
     worker_owns(worker, fd);
     conn->seen = worker->now_s;
@@ -230,10 +234,11 @@ static int take_in(struct worker *worker, struct conn *conn, uint32_t fd, bool a
     return -1;
 }
 
-/* A kick since the login ends it: the client is let in, to be told so. If nobody knows, it is to
- * log in again. Returns whether the connection stays. */
-static bool outlives_kicks(struct worker *worker, struct conn *conn,
-                           const struct adoption *adoption)
+/* Ends the login if a kick has come since: the client is admitted, so that it can be told the
+ * kick's code. If kicks that old are forgotten, the client has to log in again. Returns true if the
+ * connection stays. */
+static bool login_outlives_kicks(struct worker *worker, struct conn *conn,
+                                 const struct adoption *adoption)
 {
     struct kick kick;
     const enum kicks_verdict verdict = kicks_judge_login(worker, conn, adoption->kicks, &kick);
@@ -260,20 +265,20 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
         return;
     outbox_reserve(worker, adoption->response_len);
     kicks_begin(worker);
-    if (take_in(worker, conn, ref.fd, arrives) == -1)
+    if (take_connection_in(worker, conn, ref.fd, arrives) == -1)
         return;
-    if (!conn_has(conn, CONN_INDEXED) && !outlives_kicks(worker, conn, adoption))
+    if (!conn_has(conn, CONN_INDEXED) && !login_outlives_kicks(worker, conn, adoption))
         return;
-    if (!conn_has(conn, CONN_INDEXED) && !has_place(worker, conn)) {
+    if (!conn_has(conn, CONN_INDEXED) && !device_limit_admits(worker, conn)) {
         refuse(worker, conn, refused_devices, &worker->stats->refused_devices);
         return;
     }
     KILLPOINT(ADOPT_WATCHED);
     outbox_add(worker, conn, outbox_bytes(worker, adoption->bytes, adoption->response_len));
     if (!conn_has(conn, CONN_INDEXED)) {
-        settle_in(worker, conn, ref.fd);
+        enter_user_index(worker, conn, ref.fd);
         KILLPOINT(ADOPT_ASKED);
-        replace_oldest(worker, conn);
+        replace_oldest_devices(worker, conn);
     }
     if (adoption->rest_len > 0) {
         memcpy(worker->scratch, adoption->bytes + adoption->response_len, adoption->rest_len);
@@ -281,8 +286,8 @@ void home_adopt(struct worker *worker, const struct adoption *adoption)
     }
 }
 
-static size_t hello_json(const struct worker *worker, const struct conn *conn, char *out,
-                         size_t size)
+static size_t format_hello_json(const struct worker *worker, const struct conn *conn, char *out,
+                                size_t size)
 {
     char name[CONN_NAME_MAX], user[6 * USER_MAX + 2], node[6 * NODE_NAME_MAX + 2];
     const char *const node_name = worker->segment->header->node;
@@ -303,7 +308,7 @@ void home_greet(struct worker *worker, struct conn *conn)
     const struct message hello = {.op = OP_HELLO,
                                   .form = PAYLOAD_JSON,
                                   .payload = (const uint8_t *)json,
-                                  .len = hello_json(worker, conn, json, sizeof(json))};
+                                  .len = format_hello_json(worker, conn, json, sizeof(json))};
     outbox_reserve(worker, sizeof(json));
     if (word_state(conn_word(conn)) != CONN_SUBSCRIBING || conn_has(conn, CONN_GREETING))
         return;
@@ -320,18 +325,18 @@ void home_greeted(struct worker *worker, struct conn *conn)
 {
     (void)worker;
     if (word_state(conn_word(conn)) != CONN_SUBSCRIBING)
-        return; /* it was closed behind its HELLO, in the same turn */
+        return; /* closed after its HELLO, in the same turn */
     conn->mark = 0;
     KILLPOINT(HELLO_LEFT);
     conn_set_state(conn, CONN_OPEN);
 }
 
-/* Asks for the end of the subscription before the index forgets the user: a successor finds either
- * that it was asked, or the connection, CLOSING and still in the index. */
+/* Unsubscribes before the index forgets the user: a successor finds either the UNSUBSCRIBE
+ * requested, or the connection CLOSING and still in the index. */
 void home_leave(struct worker *worker, struct conn *conn)
 {
-    /* Whether it is in the index or not: what is kept by its descriptor must not be the next one's.
-     */
+    /* Even if it is not in the index: data kept under its descriptor must not pass to the next
+     * connection. */
     join_end(worker, conn);
     KILLPOINT(LEAVE_TOPICS);
     if (!conn_has(conn, CONN_INDEXED))
@@ -345,11 +350,12 @@ void home_leave(struct worker *worker, struct conn *conn)
 }
 
 /*
- * The dead worker may have died anywhere in home_give. Before conn_give the record was still ours,
- * and takeover.c deals with it. After it, the ring may not have the adoption, and then the 101 in
- * it is lost: the new owner is told, behind whatever the ring has, to end a connection that has
- * not arrived; its client asks again. It may have arrived and ended since, and its number be that
- * of another which moves just now: the generation tells.
+ * Deals with the connection that the dead worker was handing over. It may have died anywhere in
+ * home_give. Before conn_give the record was still this worker's, and takeover.c deals with it.
+ * After it, the ring may lack the adoption, and then the 101 in it is lost: the new owner is told,
+ * after everything already in the ring, to end a connection that has not arrived; its client
+ * retries. The connection may also have arrived and ended, and another with its number may be
+ * moving now: the generation tells them apart.
  */
 void home_resume_handing(struct worker *worker)
 {

@@ -1,9 +1,9 @@
 /*
- * See join.h. Each SUB has a number, and its memberships bear it until their SUBBED has left: not
- * until it is in the outbox, because a worker that dies takes its outbox with it. So SUBBED may
- * come twice after a death, and never not at all.
+ * See join.h. Each SUB has a number, which its memberships keep until their SUBBED has been sent to
+ * the kernel, not only put into the outbox, because a dying worker takes its outbox with it. So
+ * SUBBED may come twice after a death, but is never missing.
  *
- * A topic that is asked for again while its SUBBED is due goes over to the later SUB.
+ * A topic that is requested again while its SUBBED is due is counted to the later SUB.
  */
 #include "worker/join.h"
 
@@ -23,10 +23,10 @@
 
 _Static_assert((int)TOPIC_MAX == (int)TOPIC_NAME_MAX, "a name fits its record");
 
-/* Private to the process: what it leaves undone, its successor finds in the memberships. */
+/* Private to the process: a successor finds unfinished work in the memberships. */
 struct join {
-    /* descriptor << 32 | number of the SUB: perhaps to be answered now. Whoever has the descriptor
-     * since has no membership with that number. */
+    /* descriptor << 32 | number of a SUB that may now be answered. A later connection with this
+     * descriptor has no membership with that number. */
     struct queue due;
     struct queue sent; /* memberships whose SUBBED is in the outbox */
 };
@@ -36,25 +36,25 @@ struct join *join_new(void)
     return calloc(1, sizeof(struct join));
 }
 
-static struct topic_member *at(const struct worker *worker, uint32_t member)
+static struct topic_member *join_member_at(const struct worker *worker, uint32_t member)
 {
     return &worker->topics.member[member];
 }
 
-static uint32_t fd_of(const struct worker *worker, const struct conn *conn)
+static uint32_t join_fd(const struct worker *worker, const struct conn *conn)
 {
     return (uint32_t)(conn - worker->table);
 }
 
 /* ---- {"topics":[...]} ---- */
 
-/* The text of an answer. Grows to the longest. */
+/* The text of the answer in the making. Grows to the longest. */
 static struct {
     char *at;
     size_t len, size;
 } text;
 
-static void text_add(const char *bytes, size_t len)
+static void topics_text_add(const char *bytes, size_t len)
 {
     if (text.len + len > text.size) {
         text.size = 2 * (text.len + len);
@@ -66,25 +66,25 @@ static void text_add(const char *bytes, size_t len)
     text.len += len;
 }
 
-static void text_begin(void)
+static void topics_text_begin(void)
 {
     text.len = 0;
-    text_add("{\"topics\":[", 11);
+    topics_text_add("{\"topics\":[", 11);
 }
 
-static void text_name(const char *name, size_t len)
+static void topics_text_add_name(const char *name, size_t len)
 {
-    char quoted[2 * TOPIC_MAX + 3]; /* a name has no control characters */
+    char quoted[2 * TOPIC_MAX + 3]; /* names have no control characters */
     quoted[0] = ',';
     const size_t quoted_len = json_quote(quoted + 1, name, len);
     const bool first = text.at[text.len - 1] == '[';
-    text_add(quoted + first, quoted_len + !first);
+    topics_text_add(quoted + first, quoted_len + !first);
 }
 
 /* Ends the text and sends it. */
-static void text_send(struct worker *worker, struct conn *conn, uint32_t op)
+static void topics_text_send(struct worker *worker, struct conn *conn, uint32_t op)
 {
-    text_add("]}", 2);
+    topics_text_add("]}", 2);
     const struct message message = {
         .op = op, .form = PAYLOAD_JSON, .payload = (const uint8_t *)text.at, .len = text.len};
     outbox_reserve(worker, text.len);
@@ -93,60 +93,62 @@ static void text_send(struct worker *worker, struct conn *conn, uint32_t op)
 
 /* ---- SUBBED ---- */
 
-static void make_due(struct worker *worker, uint32_t fd, uint32_t request)
+static void queue_due_sub(struct worker *worker, uint32_t fd, uint32_t request)
 {
     queue_push(&worker->join->due, (uint64_t)fd << 32 | request);
 }
 
-static bool is_due(const struct worker *worker, const struct topic_member *member)
+static bool is_subbed_due(const struct worker *worker, const struct topic_member *member)
 {
     return member->request != 0 && member->sent != worker->incarnation;
 }
 
-/* Gathers the names that a SUB is to be answered with. Returns false where not all of its topics
- * are live yet, or nothing is due. */
-static bool gather(const struct worker *worker, const struct conn *conn, uint32_t request)
+/* Collects the names for a SUB's answer. Returns false if not all of its topics are live yet, or
+ * nothing is due. */
+static bool gather_live_names(const struct worker *worker, const struct conn *conn,
+                              uint32_t request)
 {
     bool any = false;
-    text_begin();
-    for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn) {
-        const struct topic_member *member = at(worker, i);
+    topics_text_begin();
+    for (uint32_t i = conn->topics; i; i = join_member_at(worker, i)->of_conn) {
+        const struct topic_member *member = join_member_at(worker, i);
         const struct topic *topic = &worker->topics.topic[topic_of(member)];
-        if (member->request != request || !is_due(worker, member))
+        if (member->request != request || !is_subbed_due(worker, member))
             continue;
         if (!topic_live(worker, topic_of(member)))
             return false;
-        text_name(topic->name, topic_len(topic));
+        topics_text_add_name(topic->name, topic_len(topic));
         any = true;
     }
     return any;
 }
 
-static void answer_if_live(struct worker *worker, uint32_t fd, uint32_t request)
+static void send_subbed_if_live(struct worker *worker, uint32_t fd, uint32_t request)
 {
     struct conn *conn = &worker->table[fd];
     const uint64_t word = conn_word(conn);
     const bool greeted = word_state(word) == CONN_OPEN || word_flags(word) & CONN_GREETING;
-    if (word_owner(word) != worker->id || !greeted || !gather(worker, conn, request))
+    if (word_owner(word) != worker->id || !greeted || !gather_live_names(worker, conn, request))
         return;
-    text_send(worker, conn, OP_SUBBED);
+    topics_text_send(worker, conn, OP_SUBBED);
     KILLPOINT(SUBBED_MADE);
-    for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn) {
-        if (at(worker, i)->request != request)
+    for (uint32_t i = conn->topics; i; i = join_member_at(worker, i)->of_conn) {
+        if (join_member_at(worker, i)->request != request)
             continue;
-        at(worker, i)->sent = worker->incarnation;
+        join_member_at(worker, i)->sent = worker->incarnation;
         queue_push(&worker->join->sent, i);
     }
 }
 
-/* What was in the outbox has left. */
-static void note_sent(struct worker *worker)
+/* Clears the numbers of memberships whose SUBBED has been sent. */
+static void note_subbed_sent(struct worker *worker)
 {
     struct queue *sent = &worker->join->sent;
     while (sent->count > 0) {
         const uint32_t i = (uint32_t)queue_pop(sent);
         KILLPOINT(SUBBED_LEFT);
-        if (topic_of(at(worker, i)) && at(worker, i)->sent == worker->incarnation)
+        if (topic_of(join_member_at(worker, i)) &&
+            join_member_at(worker, i)->sent == worker->incarnation)
             topics_request(&worker->topics, i, 0);
     }
 }
@@ -154,54 +156,56 @@ static void note_sent(struct worker *worker)
 void join_turn(struct worker *worker)
 {
     struct queue *due = &worker->join->due;
-    note_sent(worker);
+    note_subbed_sent(worker);
     while (due->count > 0) {
         const uint64_t next = queue_pop(due);
-        answer_if_live(worker, (uint32_t)(next >> 32), (uint32_t)next);
+        send_subbed_if_live(worker, (uint32_t)(next >> 32), (uint32_t)next);
     }
 }
 
-/* Those who wait came last and so stand first, but for those who have asked again. */
+/* Queues the SUBs that wait for the topic. Waiting members joined last, so they come first in the
+ * list, except those that have requested the topic again. */
 void join_live(struct worker *worker, uint32_t number)
 {
     const struct topic *topic = &worker->topics.topic[number];
     uint32_t left = topic->waiting;
-    for (uint32_t i = topic->first; i && left > 0; i = at(worker, i)->next) {
-        left -= at(worker, i)->request != 0;
-        if (is_due(worker, at(worker, i)))
-            make_due(worker, at(worker, i)->fd, at(worker, i)->request);
+    for (uint32_t i = topic->first; i && left > 0; i = join_member_at(worker, i)->next) {
+        left -= join_member_at(worker, i)->request != 0;
+        if (is_subbed_due(worker, join_member_at(worker, i)))
+            queue_due_sub(worker, join_member_at(worker, i)->fd,
+                          join_member_at(worker, i)->request);
     }
 }
 
 void join_greeted(struct worker *worker, const struct conn *conn)
 {
-    for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn)
-        if (is_due(worker, at(worker, i)))
-            make_due(worker, fd_of(worker, conn), at(worker, i)->request);
+    for (uint32_t i = conn->topics; i; i = join_member_at(worker, i)->of_conn)
+        if (is_subbed_due(worker, join_member_at(worker, i)))
+            queue_due_sub(worker, join_fd(worker, conn), join_member_at(worker, i)->request);
 }
 
 /* ---- One topic ---- */
 
-static uint32_t topics_of(const struct worker *worker, const struct conn *conn)
+static uint32_t count_conn_topics(const struct worker *worker, const struct conn *conn)
 {
     uint32_t count = 0;
-    for (uint32_t i = conn->topics; i; i = at(worker, i)->of_conn)
+    for (uint32_t i = conn->topics; i; i = join_member_at(worker, i)->of_conn)
         count++;
     return count;
 }
 
-static enum verdict join(struct worker *worker, const struct conn *conn, const char *name,
-                         size_t len, uint32_t request)
+static enum verdict join_one_topic(struct worker *worker, const struct conn *conn, const char *name,
+                                   size_t len, uint32_t request)
 {
     struct topics *topics = &worker->topics;
-    const uint32_t fd = fd_of(worker, conn);
+    const uint32_t fd = join_fd(worker, conn);
     uint32_t topic = topics_find(topics, name, len);
     uint32_t member = topic ? topics_membership(topics, fd, topic) : 0;
     if (member) {
         topics_request(topics, member, request);
         return ALREADY;
     }
-    if (topics_of(worker, conn) >= worker->config->max_topics)
+    if (count_conn_topics(worker, conn) >= worker->config->max_topics)
         return TOO_MANY;
     topic = topics_add(topics, name, len, worker_topic_home(worker, name, len));
     if (!topic)
@@ -216,42 +220,44 @@ static enum verdict join(struct worker *worker, const struct conn *conn, const c
     return DONE;
 }
 
-static void leave_one(struct worker *worker, uint32_t member)
+static void end_membership(struct worker *worker, uint32_t member)
 {
-    const uint32_t topic = topic_of(at(worker, member));
+    const uint32_t topic = topic_of(join_member_at(worker, member));
     topics_leave(&worker->topics, member);
     topic_changed(worker, topic);
     stats_add(&worker->stats->topic_leaves, 1);
 }
 
-static enum verdict leave(struct worker *worker, const struct conn *conn, const char *name,
-                          size_t len)
+static enum verdict leave_one_topic(struct worker *worker, const struct conn *conn,
+                                    const char *name, size_t len)
 {
-    const uint32_t fd = fd_of(worker, conn);
+    const uint32_t fd = join_fd(worker, conn);
     const uint32_t topic = topics_find(&worker->topics, name, len);
     const uint32_t member = topic ? topics_membership(&worker->topics, fd, topic) : 0;
     if (!member)
         return ALREADY;
-    if (is_due(worker, at(worker, member)))
-        make_due(worker, fd, at(worker, member)->request); /* for the others of that SUB */
-    leave_one(worker, member);
+    if (is_subbed_due(worker, join_member_at(worker, member)))
+        queue_due_sub(worker, fd,
+                      join_member_at(worker, member)->request); /* for the SUB's other topics */
+    end_membership(worker, member);
     return DONE;
 }
 
 void join_end(struct worker *worker, struct conn *conn)
 {
     while (conn->topics)
-        leave_one(worker, conn->topics);
+        end_membership(worker, conn->topics);
 }
 
-static uint32_t next_request(struct worker *worker)
+static uint32_t next_sub_number(struct worker *worker)
 {
     struct topics_control *control = worker->topics.control;
     return ++control->request ? control->request : ++control->request;
 }
 
-/* A SUB has one number here, too, as long as its memberships come one after another. */
-static uint32_t renumber(struct worker *worker, struct conn_ref ref, uint32_t request)
+/* Returns this worker's number for another worker's SUB: one number per SUB, as long as its
+ * memberships come one after another. */
+static uint32_t renumber_brought_sub(struct worker *worker, struct conn_ref ref, uint32_t request)
 {
     static struct {
         struct conn_ref ref;
@@ -262,7 +268,7 @@ static uint32_t renumber(struct worker *worker, struct conn_ref ref, uint32_t re
     if (last.ref.fd != ref.fd || last.ref.generation != ref.generation || last.request != request) {
         last.ref = ref;
         last.request = request;
-        last.number = next_request(worker);
+        last.number = next_sub_number(worker);
     }
     return last.number;
 }
@@ -271,21 +277,22 @@ void join_brought(struct worker *worker, struct conn *conn, const char *name, si
                   uint32_t request)
 {
     struct topics *topics = &worker->topics;
-    const uint32_t fd = fd_of(worker, conn);
+    const uint32_t fd = join_fd(worker, conn);
     const uint32_t topic = topics_add(topics, name, len, worker_topic_home(worker, name, len));
     const uint32_t member =
         !topic || topics_membership(topics, fd, topic) ? 0 : topics_join(topics, topic, fd);
     if (!member)
-        return; /* it is there, or the table is full, as it was not at the other worker's */
-    topics_request(topics, member, renumber(worker, conn_ref(worker->table, conn), request));
+        return; /* it exists already, or the table is full, though the other worker's was not */
+    topics_request(topics, member,
+                   renumber_brought_sub(worker, conn_ref(worker->table, conn), request));
     topic_changed(worker, topic);
 }
 
 /* ---- SUB and UNSUB ---- */
 
-/* Finds the array "topics" in a payload. Returns false where the payload is not one valid object
- * with an array of strings. */
-static bool find_topics(const struct message *request, struct json_value *topics)
+/* Finds the array "topics" in a payload. Returns false if the payload is not one valid object with
+ * an array of strings. */
+static bool find_topics_array(const struct message *request, struct json_value *topics)
 {
     struct json_value name, value;
     struct json_walk walk = json_walk_object((const char *)request->payload, request->len);
@@ -302,8 +309,8 @@ static bool find_topics(const struct message *request, struct json_value *topics
     return true;
 }
 
-static bool allowed(const struct worker *worker, const struct conn *conn, const char *name,
-                    size_t len)
+static bool is_topic_allowed(const struct worker *worker, const struct conn *conn, const char *name,
+                             size_t len)
 {
     const struct string_list *patterns = &worker->config->topics;
     for (size_t i = 0; i < patterns->count; i++)
@@ -312,22 +319,22 @@ static bool allowed(const struct worker *worker, const struct conn *conn, const 
     return false;
 }
 
-/* Whether the name may be used, and a name more at all; decodes it into `name`. */
-static enum verdict check_name(struct worker *worker, const struct conn *conn, uint32_t op,
-                               const struct json_value *value, char name[6 * TOPIC_MAX + 2],
-                               size_t *len)
+/* Checks a name, and the limit on names a second; decodes it into `name`. */
+static enum verdict check_topic_name(struct worker *worker, const struct conn *conn, uint32_t op,
+                                     const struct json_value *value, char name[6 * TOPIC_MAX + 2],
+                                     size_t *len)
 {
     if (!rates_allow(worker, conn, op, worker->config->max_topics))
         return RATE_LIMITED;
     *len = value->len <= 6 * TOPIC_MAX + 2 ? json_unescape(name, value) : 0;
     if (!topic_name_valid(name, *len))
         return BAD_TOPIC;
-    return op == OP_SUB && !allowed(worker, conn, name, *len) ? FORBIDDEN : DONE;
+    return op == OP_SUB && !is_topic_allowed(worker, conn, name, *len) ? FORBIDDEN : DONE;
 }
 
-/* What became of the names of a request: verdicts as bits. */
-static uint32_t handle_names(struct worker *worker, struct conn *conn, uint32_t op,
-                             const struct json_value *topics, uint32_t number)
+/* Handles the names of a request. Returns the set of their verdicts, as bits. */
+static uint32_t handle_topic_names(struct worker *worker, struct conn *conn, uint32_t op,
+                                   const struct json_value *topics, uint32_t number)
 {
     uint32_t verdicts = 0;
     struct json_value value;
@@ -336,12 +343,12 @@ static uint32_t handle_names(struct worker *worker, struct conn *conn, uint32_t 
     while (!(verdicts & 1u << RATE_LIMITED) && json_next(&walk, NULL, &value)) {
         char name[6 * TOPIC_MAX + 2];
         size_t len = 0;
-        enum verdict verdict = check_name(worker, conn, op, &value, name, &len);
+        enum verdict verdict = check_topic_name(worker, conn, op, &value, name, &len);
         if (verdict == DONE)
-            verdict = op == OP_SUB ? join(worker, conn, name, len, number)
-                                   : leave(worker, conn, name, len);
+            verdict = op == OP_SUB ? join_one_topic(worker, conn, name, len, number)
+                                   : leave_one_topic(worker, conn, name, len);
         if (op == OP_UNSUB && verdict == DONE)
-            text_name(name, len);
+            topics_text_add_name(name, len);
         verdicts |= 1u << verdict;
         verdicts_add(verdict);
     }
@@ -356,23 +363,22 @@ static void refuse_topics_payload(struct worker *worker, struct conn *conn,
     request_refuse(worker, conn, ERROR_BAD_PAYLOAD, request->op, why);
 }
 
-/* Whether a request is to be answered although none of its names came to anything: one that was
- * refused altogether is not. */
+/* The refusals, as bits: an UNSUB gets no UNSUBBED if no name was removed and any was refused. */
 enum { REFUSED = ~((1u << DONE) | (1u << ALREADY)) & ((1u << VERDICT_COUNT) - 1) };
 
 void join_requested(struct worker *worker, struct conn *conn, const struct message *request)
 {
     struct json_value topics;
-    if (!find_topics(request, &topics)) {
+    if (!find_topics_array(request, &topics)) {
         refuse_topics_payload(worker, conn, request);
         return;
     }
-    const uint32_t number = next_request(worker);
-    const uint32_t verdicts = handle_names(worker, conn, request->op, &topics, number);
-    make_due(worker, fd_of(worker, conn), number);
+    const uint32_t number = next_sub_number(worker);
+    const uint32_t verdicts = handle_topic_names(worker, conn, request->op, &topics, number);
+    queue_due_sub(worker, join_fd(worker, conn), number);
     if (verdicts == 0) {
-        text_begin();
-        text_send(worker, conn, OP_SUBBED);
+        topics_text_begin();
+        topics_text_send(worker, conn, OP_SUBBED);
     }
     verdicts_refuse(worker, conn, request->op, &topics);
 }
@@ -380,20 +386,21 @@ void join_requested(struct worker *worker, struct conn *conn, const struct messa
 void leave_requested(struct worker *worker, struct conn *conn, const struct message *request)
 {
     struct json_value topics;
-    if (!find_topics(request, &topics)) {
+    if (!find_topics_array(request, &topics)) {
         refuse_topics_payload(worker, conn, request);
         return;
     }
-    text_begin();
-    const uint32_t verdicts = handle_names(worker, conn, request->op, &topics, 0);
+    topics_text_begin();
+    const uint32_t verdicts = handle_topic_names(worker, conn, request->op, &topics, 0);
     if ((verdicts & REFUSED) == 0 || verdicts & 1u << DONE)
-        text_send(worker, conn, OP_UNSUBBED);
+        topics_text_send(worker, conn, OP_UNSUBBED);
     verdicts_refuse(worker, conn, request->op, &topics);
 }
 
 /* ---- Backends ---- */
 
-static void log_refused(const struct conn *conn, enum verdict verdict, const char *name, size_t len)
+static void log_refused_sub(const struct conn *conn, enum verdict verdict, const char *name,
+                            size_t len)
 {
     static struct log_limit limit;
     if (log_allow(&limit, 10, NULL))
@@ -403,29 +410,30 @@ static void log_refused(const struct conn *conn, enum verdict verdict, const cha
 
 void join_commanded(struct worker *worker, struct conn *conn, const json_t *topics)
 {
-    const uint32_t number = next_request(worker);
+    const uint32_t number = next_sub_number(worker);
     for (size_t i = 0; i < json_array_size(topics); i++) {
         const json_t *topic = json_array_get(topics, i);
         const char *name = json_string_value(topic);
-        const enum verdict verdict = join(worker, conn, name, json_string_length(topic), number);
+        const enum verdict verdict =
+            join_one_topic(worker, conn, name, json_string_length(topic), number);
         if (verdict > ALREADY)
-            log_refused(conn, verdict, name, json_string_length(topic));
+            log_refused_sub(conn, verdict, name, json_string_length(topic));
     }
-    make_due(worker, fd_of(worker, conn), number);
+    queue_due_sub(worker, join_fd(worker, conn), number);
 }
 
 void leave_commanded(struct worker *worker, struct conn *conn, const json_t *topics)
 {
     bool any = false;
-    text_begin();
+    topics_text_begin();
     for (size_t i = 0; i < json_array_size(topics); i++) {
         const json_t *topic = json_array_get(topics, i);
         const char *name = json_string_value(topic);
-        if (leave(worker, conn, name, json_string_length(topic)) != DONE)
+        if (leave_one_topic(worker, conn, name, json_string_length(topic)) != DONE)
             continue;
-        text_name(name, json_string_length(topic));
+        topics_text_add_name(name, json_string_length(topic));
         any = true;
     }
     if (any)
-        text_send(worker, conn, OP_UNSUBBED);
+        topics_text_send(worker, conn, OP_UNSUBBED);
 }

@@ -1,6 +1,6 @@
 /*
- * See join_refusal.h. The names are walked once more for each kind of refusal: that costs nothing
- * as long as nothing is refused.
+ * See join_refusal.h. The names are walked once more for each kind of refusal, which costs nothing
+ * as long as none is refused.
  */
 #include "worker/join_refusal.h"
 
@@ -13,11 +13,11 @@
 #include <string.h>
 
 enum {
-    NAME_WRITTEN_MAX = 6 * TOPIC_MAX + 2, /* bytes of a name in JSON; longer ones are not named */
+    NAME_WRITTEN_MAX = 6 * TOPIC_MAX + 2, /* bytes of a name in JSON; longer ones are left out */
     SHOWN_MAX = 40,                       /* bytes of a name in the message */
 };
 
-/* Of the request in hand. Grows to the most. */
+/* The verdicts of the current request. Grows to the most. */
 static struct {
     uint8_t *at;
     size_t count, size;
@@ -49,15 +49,16 @@ void verdicts_add(enum verdict verdict)
     list.at[list.count++] = (uint8_t)verdict;
 }
 
-static enum verdict verdict_of(size_t name)
+static enum verdict verdict_of_name(size_t name)
 {
     return (enum verdict)list.at[name < list.count ? name : list.count - 1];
 }
 
 /* ---- The text of an ERROR ---- */
 
-/* Why a name of this kind is refused. */
-static void write_cause(char *out, size_t size, const struct worker *worker, enum verdict verdict)
+/* Writes the reason for this verdict. */
+static void write_refusal_cause(char *out, size_t size, const struct worker *worker,
+                                enum verdict verdict)
 {
     const struct config *config = worker->config;
     switch (verdict) {
@@ -88,13 +89,13 @@ static void write_cause(char *out, size_t size, const struct worker *worker, enu
     }
 }
 
-/* Writes the message that names the first topic. */
-static void write_message(char why[EXPLAIN_MAX], const struct worker *worker, enum verdict verdict,
-                          const struct json_value *name)
+/* Writes the message, which names the first refused topic. */
+static void write_refusal_message(char why[EXPLAIN_MAX], const struct worker *worker,
+                                  enum verdict verdict, const struct json_value *name)
 {
     char cause[128];
     size_t len = name->len - 2;
-    write_cause(cause, sizeof(cause), worker, verdict);
+    write_refusal_cause(cause, sizeof(cause), worker, verdict);
     const bool cut = len > SHOWN_MAX;
     for (len = cut ? SHOWN_MAX : len; cut && ((unsigned char)name->at[1 + len] & 0xc0) == 0x80;
          len--)
@@ -104,14 +105,14 @@ static void write_message(char why[EXPLAIN_MAX], const struct worker *worker, en
 }
 
 /* Appends ,"topics":[...}} with the names that have this verdict, as the client wrote them. */
-static void write_topics(FILE *out, enum verdict verdict, const struct json_value *topics)
+static void write_refused_topics(FILE *out, enum verdict verdict, const struct json_value *topics)
 {
     struct json_value name;
     struct json_walk walk = json_walk_array(topics->at, topics->len);
     const char *comma = "";
     fputs(",\"topics\":[", out);
     for (size_t i = 0; json_next(&walk, NULL, &name); i++) {
-        if (verdict_of(i) != verdict || name.len > NAME_WRITTEN_MAX)
+        if (verdict_of_name(i) != verdict || name.len > NAME_WRITTEN_MAX)
             continue;
         fprintf(out, "%s%.*s", comma, (int)name.len, name.at);
         comma = ",";
@@ -120,32 +121,32 @@ static void write_topics(FILE *out, enum verdict verdict, const struct json_valu
 }
 
 /* Finds the first name with this verdict. */
-static bool find_first(enum verdict verdict, const struct json_value *topics,
-                       struct json_value *name)
+static bool find_first_refused(enum verdict verdict, const struct json_value *topics,
+                               struct json_value *name)
 {
     struct json_walk walk = json_walk_array(topics->at, topics->len);
     for (size_t i = 0; json_next(&walk, NULL, name); i++)
-        if (verdict_of(i) == verdict)
+        if (verdict_of_name(i) == verdict)
             return true;
     return false;
 }
 
-static void refuse(struct worker *worker, struct conn *conn, uint32_t op, enum verdict verdict,
-                   const struct json_value *topics)
+static void send_sub_refusal(struct worker *worker, struct conn *conn, uint32_t op,
+                             enum verdict verdict, const struct json_value *topics)
 {
     char why[EXPLAIN_MAX], quoted[6 * EXPLAIN_MAX + 2], *text = NULL;
     size_t len = 0;
     struct json_value first;
-    if (!find_first(verdict, topics, &first))
+    if (!find_first_refused(verdict, topics, &first))
         return;
-    write_message(why, worker, verdict, &first);
+    write_refusal_message(why, worker, verdict, &first);
     FILE *out = open_memstream(&text, &len);
     if (!out)
         abort();
     fprintf(out, "{\"code\":\"%s\",\"op\":%u,\"message\":%.*s",
             error_code_name(verdict_error(verdict)), op, (int)json_quote(quoted, why, strlen(why)),
             quoted);
-    write_topics(out, verdict, topics);
+    write_refused_topics(out, verdict, topics);
     if (fclose(out) != 0)
         abort();
     const struct message error = {
@@ -160,10 +161,10 @@ void verdicts_refuse(struct worker *worker, struct conn *conn, uint32_t op,
 {
     for (enum verdict verdict = BAD_TOPIC; verdict < VERDICT_COUNT; verdict++)
         if (list.count > 0 && memchr(list.at, (int)verdict, list.count))
-            refuse(worker, conn, op, verdict, topics);
+            send_sub_refusal(worker, conn, op, verdict, topics);
 }
 
-/* ---- A payload that is none ---- */
+/* ---- Invalid payloads ---- */
 
 void explain_topics(char why[EXPLAIN_MAX], const struct message *request)
 {

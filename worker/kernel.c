@@ -1,6 +1,6 @@
 /*
- * See kernel.h. Either sum has two parts that the network moves bytes between, so it is asked for
- * until two answers agree.
+ * See kernel.h. Each result is a sum of two counts between which the network moves bytes, so both
+ * are read until two readings agree.
  */
 #include "worker/kernel.h"
 
@@ -18,7 +18,7 @@ bool kernel_counts(int fd)
     return domain != AF_UNIX;
 }
 
-static struct tcp_info info_of(int fd)
+static struct tcp_info read_tcp_info(int fd)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
@@ -26,14 +26,15 @@ static struct tcp_info info_of(int fd)
     return info;
 }
 
-/* The kernel's counts, and in *waiting, of the same moment, what `request` of ioctl(2) asks for. */
-static struct tcp_info counts_with(int fd, unsigned long request, int *waiting)
+/* Returns the kernel's counts and, of the same moment, the result of an ioctl(2) `request` in
+ * *waiting. */
+static struct tcp_info read_tcp_counts(int fd, unsigned long request, int *waiting)
 {
     struct tcp_info before, after;
     do {
-        before = info_of(fd);
+        before = read_tcp_info(fd);
         ioctl(fd, request, waiting);
-        after = info_of(fd);
+        after = read_tcp_info(fd);
     } while (before.tcpi_bytes_acked != after.tcpi_bytes_acked ||
              before.tcpi_bytes_received != after.tcpi_bytes_received);
     return after;
@@ -42,13 +43,13 @@ static struct tcp_info counts_with(int fd, unsigned long request, int *waiting)
 uint64_t kernel_sent(int fd)
 {
     int queued = 0;
-    const struct tcp_info info = counts_with(fd, SIOCOUTQ, &queued);
+    const struct tcp_info info = read_tcp_counts(fd, SIOCOUTQ, &queued);
     return (uint64_t)info.tcpi_bytes_acked + (uint64_t)queued;
 }
 
 uint64_t kernel_received(int fd)
 {
     int unread = 0;
-    const struct tcp_info info = counts_with(fd, SIOCINQ, &unread);
+    const struct tcp_info info = read_tcp_counts(fd, SIOCINQ, &unread);
     return (uint64_t)info.tcpi_bytes_received - (uint64_t)unread;
 }

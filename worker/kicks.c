@@ -1,8 +1,8 @@
 /*
- * See kicks.h. A kick begins with a list of the connections that it ends, in private memory; it is
- * done when all of them are closed, and then the slot says so. A successor begins again with the
- * first that is not done. By then the user may have logged in again: a connection that was accepted
- * in a later second than the kick came in is left alone.
+ * See kicks.h. A worker lists a kick's connections in private memory, and records in the slot when
+ * all of them are closed. A successor repeats the first kick that is not done. By then the user may
+ * have logged in again: a connection that was accepted in a later second than the kick is left
+ * alone.
  */
 #include "worker/kicks.h"
 
@@ -14,43 +14,43 @@
 
 #include <string.h>
 
-enum { CLOSES_MAX = 500 /* of one turn: about as many system calls, 5 ms */ };
+enum { CLOSES_MAX = 500 /* per turn: about as many system calls, 5 ms */ };
 
-/* Private to the process: what is begun and not done. */
+/* Private to the process: kicks that are begun but not done. */
 static struct {
     struct queue left; /* for each kick from kicks_done + 1 on: connections still to be closed */
-    struct queue refs; /* these connections, in the same order */
+    struct queue refs; /* these connections, in that order */
 } begun;
 
-static struct kicks *table(const struct worker *worker)
+static struct kicks *kicks_table(const struct worker *worker)
 {
     return worker->segment->kicks;
 }
 
-static uint64_t done(const struct slot *slot)
+static uint64_t kicks_done_by(const struct slot *slot)
 {
     return atomic_load_explicit(&slot->kicks_done, memory_order_acquire);
 }
 
-/* Release: pairs with the acquire in done, so that the node's home overwrites only what was read.
- */
-static void set_done(struct worker *worker, uint64_t number)
+/* Release: pairs with the acquire in kicks_done_by, so that the node's home overwrites only kicks
+ * that have been read. */
+static void set_kicks_done(struct worker *worker, uint64_t number)
 {
     atomic_store_explicit(&worker->slot->kicks_done, number, memory_order_release);
 }
 
 uint64_t kicks_now(const struct worker *worker)
 {
-    return kicks_count(table(worker));
+    return kicks_count(kicks_table(worker));
 }
 
 /* ---- The node's home ---- */
 
-static bool has_room(const struct worker *worker)
+static bool has_kick_room(const struct worker *worker)
 {
-    const uint64_t count = kicks_count(table(worker));
+    const uint64_t count = kicks_count(kicks_table(worker));
     for (uint32_t i = 0; i < worker->workers; i++)
-        if (count - done(&worker->segment->slot[i]) >= KICKS_MAX)
+        if (count - kicks_done_by(&worker->segment->slot[i]) >= KICKS_MAX)
             return false;
     return true;
 }
@@ -59,29 +59,29 @@ bool kicks_add(struct worker *worker, const char *user, size_t user_len, uint16_
                const char *reason, uint64_t origin)
 {
     struct kick kick = {.origin = origin,
-                        .second = (uint32_t)(clock_mono_ms() / 1000), /* now, not as of this turn */
+                        .second = (uint32_t)(clock_mono_ms() / 1000), /* now, not the turn's */
                         .hash = users_hash(worker->users.seed, user, user_len),
                         .code = code,
                         .user_len = (uint8_t)user_len};
-    if (!has_room(worker))
+    if (!has_kick_room(worker))
         return false;
     memcpy(kick.user, user, user_len);
     memcpy(kick.reason, reason, strnlen(reason, sizeof(kick.reason) - 1));
-    kicks_append(table(worker), &kick);
+    kicks_append(kicks_table(worker), &kick);
     rings_tell_all(worker);
     return true;
 }
 
 /* ---- Every worker ---- */
 
-static void find_connections(struct worker *worker, const struct kick *kick)
+static void find_kicked_conns(struct worker *worker, const struct kick *kick)
 {
     uint32_t count = 0;
     for (uint32_t fd = users_first(&worker->users, kick->user, kick->user_len); fd;
          fd = users_next(&worker->users, fd)) {
         const struct conn *conn = &worker->table[fd];
         if (conn->since > kick->second)
-            continue; /* accepted after it */
+            continue; /* accepted after the kick */
         queue_push(&begun.refs, conn_ref_pack(conn_ref(worker->table, conn)));
         count++;
     }
@@ -90,22 +90,22 @@ static void find_connections(struct worker *worker, const struct kick *kick)
 
 void kicks_begin(struct worker *worker)
 {
-    const uint64_t count = kicks_count(table(worker));
+    const uint64_t count = kicks_count(kicks_table(worker));
     if (worker->id >= worker->plan.active) {
-        set_done(worker, count); /* it has no connections yet */
+        set_kicks_done(worker, count); /* this worker has no connections yet */
         return;
     }
-    for (uint64_t number = done(worker->slot) + begun.left.count; number < count;)
-        find_connections(worker, kicks_at(table(worker), ++number));
+    for (uint64_t number = kicks_done_by(worker->slot) + begun.left.count; number < count;)
+        find_kicked_conns(worker, kicks_at(kicks_table(worker), ++number));
 }
 
 enum kicks_verdict kicks_judge_login(const struct worker *worker, const struct conn *conn,
                                      uint64_t made, struct kick *kick)
 {
-    return kicks_judge(table(worker), made, conn, kick);
+    return kicks_judge(kicks_table(worker), made, conn, kick);
 }
 
-static void close_one(struct worker *worker, const struct kick *kick)
+static void close_kicked_conn(struct worker *worker, const struct kick *kick)
 {
     const struct conn_ref ref = conn_ref_unpack(queue_pop(&begun.refs));
     struct conn *conn = conn_deref(worker->table, worker->capacity, ref, worker->id);
@@ -114,13 +114,13 @@ static void close_one(struct worker *worker, const struct kick *kick)
     KILLPOINT(KICK_CLOSED);
 }
 
-/* The first kick that was begun is done. */
-static void finish_first(struct worker *worker)
+/* Marks the oldest begun kick as done. */
+static void finish_first_kick(struct worker *worker)
 {
-    const uint64_t number = done(worker->slot) + 1;
-    const bool was_full = kicks_count(table(worker)) - number + 1 >= KICKS_MAX;
+    const uint64_t number = kicks_done_by(worker->slot) + 1;
+    const bool was_full = kicks_count(kicks_table(worker)) - number + 1 >= KICKS_MAX;
     queue_pop(&begun.left);
-    set_done(worker, number);
+    set_kicks_done(worker, number);
     KILLPOINT(KICK_DONE);
     if (was_full)
         rings_tell_all(worker);
@@ -131,13 +131,13 @@ void kicks_turn(struct worker *worker)
     uint32_t closes = 0;
     kicks_begin(worker);
     while (begun.left.count > 0) {
-        const struct kick *kick = kicks_at(table(worker), done(worker->slot) + 1);
+        const struct kick *kick = kicks_at(kicks_table(worker), kicks_done_by(worker->slot) + 1);
         uint64_t *const left = &begun.left.at[begun.left.first];
         for (; *left > 0 && closes < CLOSES_MAX; --*left, closes++)
-            close_one(worker, kick);
+            close_kicked_conn(worker, kick);
         if (*left > 0)
             return;
-        finish_first(worker);
+        finish_first_kick(worker);
     }
 }
 
@@ -149,5 +149,5 @@ bool kicks_busy(const struct worker *worker)
 
 void kicks_rehome(struct worker *worker)
 {
-    set_done(worker, kicks_count(table(worker)));
+    set_kicks_done(worker, kicks_count(kicks_table(worker)));
 }

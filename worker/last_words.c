@@ -1,12 +1,12 @@
 /*
- * See last_words.h. The handler does what signal-safety(7) allows: stores, two system calls, and
- * backtrace(3), which is safe from its second call on. It may fault itself, over a broken stack or
- * a pointer gone wrong; all signals are blocked while it runs, so that ends the process at once.
- * Hence the order: what is certain is stored first, and each further thing is complete before it
- * counts.
+ * See last_words.h. The handler does only what signal-safety(7) permits: stores, two system calls,
+ * and backtrace(3), which is safe from its second call on. It may fault itself, because of a broken
+ * stack or pointer; all signals are blocked while it runs, so such a fault ends the process at
+ * once. Hence the order: the most certain data is stored first, and each further part is complete
+ * before it counts.
  *
- * Repairs nothing and returns to nothing: when it is done the signal is pending again, without a
- * handler, and is taken before the program goes on.
+ * Nothing is repaired or resumed: when the handler returns, the signal is pending again without a
+ * handler, and is delivered before the program continues.
  */
 #include "worker/last_words.h"
 
@@ -19,7 +19,7 @@
 
 enum {
     STACK_SIZE = 64 * 1024, /* the unwinder takes some 10 KiB of it */
-    OWN_FRAMES = 8          /* of the handler and below, at most */
+    OWN_FRAMES = 8          /* most frames of the handler itself */
 };
 
 static struct {
@@ -30,8 +30,9 @@ static struct {
     volatile size_t message_len;
 } mine;
 
-/* 0 where it is not known how to find it: then the backtrace begins with the handler. */
-static uint64_t instruction_of(const ucontext_t *context)
+/* Returns the address of the faulting instruction, or 0 on other processors: then the backtrace
+ * begins with the handler. */
+static uint64_t fault_instruction(const ucontext_t *context)
 {
 #if defined(__x86_64__)
     return (uint64_t)context->uc_mcontext.gregs[REG_RIP];
@@ -43,22 +44,22 @@ static uint64_t instruction_of(const ucontext_t *context)
 #endif
 }
 
-/* What a process sends itself, as abort(3) does, nobody else has sent. */
-static void note_signal(struct fault *fault, const siginfo_t *info, const ucontext_t *context)
+/* Records the signal. A signal that the process sent itself, as abort(3) does, has no sender. */
+static void note_fault_signal(struct fault *fault, const siginfo_t *info, const ucontext_t *context)
 {
     const bool sent = info->si_code <= 0;
     fault->signal = info->si_signo;
     fault->code = info->si_code;
     fault->sender = sent && info->si_pid != getpid() ? info->si_pid : 0;
     fault->address = sent ? 0 : (uint64_t)(uintptr_t)info->si_addr;
-    fault->instruction = instruction_of(context);
+    fault->instruction = fault_instruction(context);
     atomic_store_explicit(&fault->message_len, 0, memory_order_relaxed);
     atomic_store_explicit(&fault->frames, 0, memory_order_relaxed);
     /* Release: pairs with the acquire in fault_is_of. */
     atomic_store_explicit(&fault->incarnation, mine.incarnation, memory_order_release);
 }
 
-static void note_message(struct fault *fault, const uint8_t *message, size_t len)
+static void note_fault_message(struct fault *fault, const uint8_t *message, size_t len)
 {
     if (!message || len == 0)
         return;
@@ -68,8 +69,9 @@ static void note_message(struct fault *fault, const uint8_t *message, size_t len
     atomic_store_explicit(&fault->message_len, (uint32_t)len, memory_order_release);
 }
 
-/* From where the program was; of its callers the call, and not what comes behind it. */
-static void note_frames(struct fault *fault)
+/* Records the backtrace from the faulting instruction on; for its callers the call instruction, not
+ * the one after it. */
+static void note_fault_frames(struct fault *fault)
 {
     void *frame[OWN_FRAMES + FAULT_FRAMES];
     const int count = backtrace(frame, OWN_FRAMES + FAULT_FRAMES);
@@ -77,31 +79,31 @@ static void note_frames(struct fault *fault)
     uint32_t noted = 0;
     while (first < count && (uint64_t)(uintptr_t)frame[first] != fault->instruction)
         first++;
-    if (first == count) /* it has jumped to where no frame is */
+    if (first == count) /* the program has jumped to where there is no frame */
         first = 0;
     for (int i = first; i < count && noted < FAULT_FRAMES; i++)
         fault->frame[noted++] = (uint64_t)(uintptr_t)frame[i] - (i > first);
     atomic_store_explicit(&fault->frames, noted, memory_order_release);
 }
 
-/* tgkill(2), and the thread's number from the kernel: glibc's raise(3) may go by one that it has
- * kept since before the clone(2). */
-static void die_of(int number)
+/* Sends the signal to this thread again. Uses tgkill(2) with the thread's number from the kernel:
+ * glibc's raise(3) may use one cached before the clone(2). */
+static void resend_fatal_signal(int number)
 {
     syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number);
 }
 
-static void on_fault(int number, siginfo_t *info, void *context)
+static void on_fatal_signal(int number, siginfo_t *info, void *context)
 {
-    note_signal(mine.fault, info, context);
-    note_message(mine.fault, mine.message, mine.message_len);
-    note_frames(mine.fault);
-    die_of(number); /* SA_RESETHAND: by default */
+    note_fault_signal(mine.fault, info, context);
+    note_fault_message(mine.fault, mine.message, mine.message_len);
+    note_fault_frames(mine.fault);
+    resend_fatal_signal(number); /* SA_RESETHAND: the default action */
 }
 
-static void install(int number)
+static void install_fault_handler(int number)
 {
-    struct sigaction before, action = {.sa_sigaction = on_fault,
+    struct sigaction before, action = {.sa_sigaction = on_fatal_signal,
                                        .sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND};
     sigfillset(&action.sa_mask);
     if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
@@ -118,7 +120,7 @@ void last_words_open(struct slot_words *words, struct fault *fault, uint32_t inc
     mine.incarnation = incarnation;
     mine.seed = seed;
     sigaltstack(&own, NULL);
-#define INSTALL(number) install(number);
+#define INSTALL(number) install_fault_handler(number);
     FATAL_SIGNALS(INSTALL)
 #undef INSTALL
 }

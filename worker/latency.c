@@ -1,13 +1,13 @@
 /*
- * See latency.h. The clock is read once when bytes come and once when they have been sent, not for
- * each push: all pushes of one flush get the time at which the flush ended. So a latency is never
- * shown too small, and a push costs no more for being measured.
+ * See latency.h. The clock is read once when bytes arrive and once when they have been sent, not
+ * for each push: all pushes of one flush get the time at which the flush ended. So no latency is
+ * shown too small, and measuring adds no cost per push.
  *
- * The time of the bytes is in the slot. After a death the successor routes what its predecessor had
- * received, and counts the time that the death cost.
+ * The arrival time is in the slot. After a death the successor routes what its predecessor had
+ * received, and the latency includes the time that the death cost.
  *
- * Left out: the time before recv(2), in which bytes wait in the kernel; and pushes that had to wait
- * for a slow client, of which pushes_queued_total tells.
+ * Left out: the time before recv(2), while bytes wait in the kernel; and pushes that waited for a
+ * slow client, which pushes_queued_total counts.
  */
 #include "worker/latency.h"
 
@@ -15,12 +15,12 @@
 
 enum { STAMP_BITS = 24, STAMP_MASK = (1 << STAMP_BITS) - 1 };
 
-static uint64_t received_us(const struct worker *worker)
+static uint64_t input_received_us(const struct worker *worker)
 {
     return atomic_load_explicit(&worker->slot->link.received_us, memory_order_relaxed);
 }
 
-static void set_received(struct worker *worker, uint64_t us)
+static void set_input_received(struct worker *worker, uint64_t us)
 {
     atomic_store_explicit(&worker->slot->link.received_us, us, memory_order_relaxed);
 }
@@ -28,7 +28,7 @@ static void set_received(struct worker *worker, uint64_t us)
 void latency_received(struct worker *worker, uint64_t from, bool all_routed)
 {
     if (all_routed) {
-        set_received(worker, worker->now_us);
+        set_input_received(worker, worker->now_us);
         worker->latency.later_us = 0;
     } else if (worker->latency.later_us == 0) {
         worker->latency = (struct latency){.later_us = worker->now_us, .later_from = from};
@@ -39,13 +39,13 @@ uint64_t latency_begin(struct worker *worker, uint64_t start)
 {
     struct latency *latency = &worker->latency;
     if (latency->later_us > 0 && start >= latency->later_from) {
-        set_received(worker, latency->later_us);
+        set_input_received(worker, latency->later_us);
         latency->later_us = 0;
     }
     return latency_delivered(worker);
 }
 
-static void count_latency(struct worker *worker, uint64_t pushes, uint64_t us)
+static void count_push_latency(struct worker *worker, uint64_t pushes, uint64_t us)
 {
     stats_add(&worker->stats->latency[latency_bucket(us)], pushes);
     stats_add(&worker->stats->latency_us, us * pushes);
@@ -54,14 +54,14 @@ static void count_latency(struct worker *worker, uint64_t pushes, uint64_t us)
 void latency_sent(struct worker *worker, uint64_t delivered_before)
 {
     const uint64_t pushes = latency_delivered(worker) - delivered_before;
-    const uint64_t since = received_us(worker);
+    const uint64_t since = input_received_us(worker);
     if (pushes > 0 && since > 0)
-        count_latency(worker, pushes, clock_mono_us() - since);
+        count_push_latency(worker, pushes, clock_mono_us() - since);
 }
 
 uint32_t latency_stamp(const struct worker *worker)
 {
-    const uint32_t stamp = (uint32_t)received_us(worker) & STAMP_MASK;
+    const uint32_t stamp = (uint32_t)input_received_us(worker) & STAMP_MASK;
     return stamp ? stamp : 1;
 }
 
@@ -74,5 +74,5 @@ void latency_sent_for(struct worker *worker, uint64_t delivered_before, uint32_t
 {
     const uint64_t pushes = latency_delivered(worker) - delivered_before;
     if (pushes > 0 && stamp > 0)
-        count_latency(worker, pushes, ((uint32_t)clock_mono_us() - stamp) & STAMP_MASK);
+        count_push_latency(worker, pushes, ((uint32_t)clock_mono_us() - stamp) & STAMP_MASK);
 }

@@ -1,22 +1,23 @@
 /*
- * See limits.h. What others count may be a moment old, so a limit may be passed by as many as come
- * to different workers in the same instant.
+ * See limits.h. Other workers' counts may be a moment old, so a limit may be exceeded by
+ * connections that reach different workers at the same instant.
  */
 #include "worker/limits.h"
 
-static struct addresses table_of(const struct worker *worker, uint32_t i)
+static struct addresses address_table_of(const struct worker *worker, uint32_t i)
 {
     const uint32_t size = addresses_size(worker->capacity);
     return (struct addresses){worker->segment->addresses + (size_t)i * size, size};
 }
 
-static uint64_t key_of(const struct worker *worker, const struct conn *conn)
+static uint64_t conn_address_key(const struct worker *worker, const struct conn *conn)
 {
     return address_key(worker->segment->header->hash_seed, conn->address);
 }
 
-/* Without a limit nothing is counted, and the table's pages are never touched. */
-static bool counts(const struct worker *worker, const struct conn *conn)
+/* True if the connection is counted by its address. Without a limit none is, and the table's pages
+ * are never touched. */
+static bool counts_by_address(const struct worker *worker, const struct conn *conn)
 {
     return worker->config->max_per_address > 0 && conn_has(conn, CONN_COUNTED);
 }
@@ -24,7 +25,7 @@ static bool counts(const struct worker *worker, const struct conn *conn)
 void limits_open(struct worker *worker)
 {
     const uint32_t limit = budget_limit();
-    worker->addresses = table_of(worker, worker->id);
+    worker->addresses = address_table_of(worker, worker->id);
     worker->budget =
         budget_share(limit < worker->capacity ? limit : worker->capacity,
                      worker->config->max_connections, worker_slots(worker), worker->workers);
@@ -43,14 +44,14 @@ bool limits_overfull(const struct worker *worker, uint32_t fd)
 
 void limits_gain(struct worker *worker, const struct conn *conn)
 {
-    if (counts(worker, conn))
-        addresses_add(&worker->addresses, key_of(worker, conn));
+    if (counts_by_address(worker, conn))
+        addresses_add(&worker->addresses, conn_address_key(worker, conn));
 }
 
 void limits_lose(struct worker *worker, const struct conn *conn)
 {
-    if (counts(worker, conn))
-        addresses_remove(&worker->addresses, key_of(worker, conn));
+    if (counts_by_address(worker, conn))
+        addresses_remove(&worker->addresses, conn_address_key(worker, conn));
 }
 
 void limits_count(struct worker *worker, struct conn *conn)
@@ -68,11 +69,11 @@ void limits_forget(struct worker *worker)
 bool limits_exceeded(struct worker *worker, struct conn *conn)
 {
     uint64_t total = 0;
-    if (!counts(worker, conn))
+    if (!counts_by_address(worker, conn))
         return false;
     for (uint32_t i = 0; i < worker->workers; i++) {
-        const struct addresses table = table_of(worker, i);
-        total += addresses_count(&table, key_of(worker, conn));
+        const struct addresses table = address_table_of(worker, i);
+        total += addresses_count(&table, conn_address_key(worker, conn));
     }
     if (total <= worker->config->max_per_address)
         return false;
@@ -81,8 +82,9 @@ bool limits_exceeded(struct worker *worker, struct conn *conn)
     return true;
 }
 
-/* The second that a worker's count is of, and the count: one word, so that they belong together. */
-static uint32_t handshakes_in(const struct worker *worker, uint32_t i, uint32_t second)
+/* Returns the worker's handshakes in this second. The second and the count share one word, so that
+ * they belong together. */
+static uint32_t handshakes_in_second(const struct worker *worker, uint32_t i, uint32_t second)
 {
     const uint64_t word =
         atomic_load_explicit(&worker->segment->slot[i].handshakes, memory_order_relaxed);
@@ -96,10 +98,10 @@ bool limits_handshake(struct worker *worker)
     if (worker->config->handshake_rate == 0)
         return true;
     for (uint32_t i = 0; i < worker->workers; i++)
-        total += handshakes_in(worker, i, second);
+        total += handshakes_in_second(worker, i, second);
     if (total >= worker->config->handshake_rate)
         return false;
-    const uint32_t own = handshakes_in(worker, worker->id, second) + 1;
+    const uint32_t own = handshakes_in_second(worker, worker->id, second) + 1;
     atomic_store_explicit(&worker->slot->handshakes, (uint64_t)second << 32 | own,
                           memory_order_relaxed);
     return true;

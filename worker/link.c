@@ -1,8 +1,8 @@
 /*
- * See link.h. The state is in the slot, and is changed such that a successor can tell at every
- * instruction whether the socket there is worth going on with: a connection that was not made when
- * its worker died, or was being given up, is begun anew. A failure is noted before the link is seen
- * down, for it is what the clients are told of (gap.c).
+ * See link.h. The state is in the slot, and its changes are ordered so that a successor can tell at
+ * every instruction whether the socket there is usable: a connection that was not established when
+ * its worker died, or was being given up, is made again. A failure is recorded before the link
+ * appears down, because clients are told of the failure (gap.c).
  *
  * No byte is read, routed or sent here: link_streams.c does that.
  */
@@ -31,23 +31,23 @@
 #include <unistd.h>
 
 enum {
-    RETRY_FIRST_MS = 50,        /* the first delay before another connect */
+    RETRY_FIRST_MS = 50,        /* the first delay before reconnecting */
     RETRY_LAST_MS = 5000,       /* the longest */
-    SILENCE_MS = 10000,         /* then Redis is asked for a sign of life */
+    SILENCE_MS = 10000,         /* then Redis is sent a PING */
     SILENCE_TIMEOUT_MS = 15000, /* then the link counts as dead */
 };
 
 /* ---- The state ---- */
 
-/* Tells one Redis from another: a reload may have changed the URL. */
-static uint64_t address_of(const struct worker *worker)
+/* Returns a hash of the Redis URL, so that a successor notices if a reload has changed it. */
+static uint64_t redis_address_hash(const struct worker *worker)
 {
     const char *url = worker->config->redis;
     return users_hash(worker->segment->header->hash_seed, url, strlen(url));
 }
 
-/* Release: another worker that sees UP (worker_ready) sees a link that is. */
-static void set_state(struct worker *worker, enum link_state state)
+/* Release: another worker that sees UP (worker_ready) sees the link's other fields. */
+static void set_link_state(struct worker *worker, enum link_state state)
 {
     atomic_store_explicit(&link_shared(worker)->state, state, memory_order_release);
 }
@@ -60,8 +60,8 @@ bool link_writable(const struct worker *worker)
 
 /* ---- Ends ---- */
 
-/* Pushes may be missing from now on: for this worker's clients, and for members of this worker's
- * topics everywhere. Others see the number grow before they see the link down. */
+/* Records a gap for this worker's clients, and for members of its topics on all workers. Other
+ * workers see the number of failures grow before they see the link down. */
 void link_note_gap(struct worker *worker)
 {
     struct slot_link *slot_link = link_shared(worker);
@@ -73,8 +73,8 @@ void link_note_gap(struct worker *worker)
     rings_tell_all(worker);
 }
 
-/* Release: pairs with the acquire in gap.c, so that what the failure has changed is seen. */
-static void note_healed(struct worker *worker)
+/* Release: pairs with the acquire in gap.c, so that the failure's effects are seen. */
+static void note_link_healed(struct worker *worker)
 {
     struct slot_link *slot_link = link_shared(worker);
     const uint32_t failures = atomic_load_explicit(&slot_link->failures, memory_order_relaxed);
@@ -85,7 +85,7 @@ void link_close(struct worker *worker)
 {
     struct slot_link *slot_link = link_shared(worker);
     const int fd = link_fd(worker);
-    set_state(worker, LINK_DOWN);
+    set_link_state(worker, LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
     if (fd > 0)
         close(fd);
@@ -95,8 +95,8 @@ void link_close(struct worker *worker)
     atomic_store_explicit(&slot_link->sending, 0, memory_order_relaxed);
 }
 
-/* The address that a socket is connected to. */
-static const char *peer_text(int fd, char *out, size_t size)
+/* Writes the address that a socket is connected to. */
+static const char *link_peer_text(int fd, char *out, size_t size)
 {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof(peer);
@@ -107,12 +107,12 @@ static const char *peer_text(int fd, char *out, size_t size)
     return out;
 }
 
-/* `why`, and of which Redis where there is a connection. */
-static void tell_failure(struct worker *worker, int fd, const char *why, uint32_t delay)
+/* Reports `why`, with the address of Redis if there is a connection. */
+static void report_link_failure(struct worker *worker, int fd, const char *why, uint32_t delay)
 {
     char text[TROUBLE_TEXT_MAX], peer[160];
     if (fd > 0)
-        snprintf(text, sizeof(text), "%s: %s", peer_text(fd, peer, sizeof(peer)), why);
+        snprintf(text, sizeof(text), "%s: %s", link_peer_text(fd, peer, sizeof(peer)), why);
     else
         snprintf(text, sizeof(text), "%s", why);
     redis_trouble_tell(worker, REDIS_PUSHES, text, delay);
@@ -130,13 +130,13 @@ void link_fail(struct worker *worker, const char *why)
     if (state == LINK_UP || state == LINK_SUBSCRIBING)
         link_note_gap(worker);
     KILLPOINT(LINK_FAILED);
-    set_state(worker, LINK_DOWN);
+    set_link_state(worker, LINK_DOWN);
     KILLPOINT(LINK_DOWN);
     atomic_store_explicit(&slot_link->fd, 0, memory_order_release);
     KILLPOINT(LINK_FORGOTTEN);
     const uint32_t delay = backoff_next(&link->retry_ms, RETRY_LAST_MS);
     const struct timeval wait = backoff_timeval(delay);
-    tell_failure(worker, fd, why, delay);
+    report_link_failure(worker, fd, why, delay);
     if (fd > 0)
         close(fd);
     KILLPOINT(LINK_CLOSED);
@@ -146,16 +146,16 @@ void link_fail(struct worker *worker, const char *why)
 
 /* ---- Connecting ---- */
 
-/* The note in the slot's list goes first: a descriptor that both name would be closed twice after a
- * death. */
-static void take_socket(struct worker *worker, int fd)
+/* Moves a new socket from the slot's notes to the link. The note goes first: a descriptor in both
+ * would be closed twice after a death. */
+static void adopt_link_socket(struct worker *worker, int fd)
 {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof(peer);
     descriptors_forget(worker, fd);
     KILLPOINT(LINK_SOCKET);
     link_streams_forget(worker); /* a worker may have died between a connection's end and this */
-    link_shared(worker)->address = address_of(worker);
+    link_shared(worker)->address = redis_address_hash(worker);
     atomic_store_explicit(&link_shared(worker)->fd, fd, memory_order_release);
     KILLPOINT(LINK_NOTED);
     getpeername(fd, (struct sockaddr *)&peer, &len);
@@ -163,26 +163,26 @@ static void take_socket(struct worker *worker, int fd)
     stats_add(&worker->stats->link_connects, 1);
 }
 
-/* Everything that is to be subscribed goes out in one go. */
-static void on_logged_in(struct worker *worker, int fd, const char *text)
+/* Requests all subscriptions in one go. */
+static void link_on_logged_in(struct worker *worker, int fd, const char *text)
 {
     struct link *link = worker->link;
     if (fd == -1) {
         link_fail(worker, text);
         return;
     }
-    take_socket(worker, fd);
+    adopt_link_socket(worker, fd);
     link_streams_begin(worker, fd);
     link->heard_ms = link->moved_ms = worker->now_ms;
     KILLPOINT(LINK_CONNECTED);
     link->asking = true;
     subscriptions_all(worker);
     link->asking = false;
-    /* Last: a successor takes a link up whose commands are all in the stream, and no other. */
-    set_state(worker, LINK_SUBSCRIBING);
+    /* Last: a successor takes over only a link whose commands are all in the stream. */
+    set_link_state(worker, LINK_SUBSCRIBING);
 }
 
-static void on_connected(struct worker *worker, int fd, const char *text)
+static void link_on_connected(struct worker *worker, int fd, const char *text)
 {
     if (fd == -1)
         link_fail(worker, text);
@@ -190,16 +190,16 @@ static void on_connected(struct worker *worker, int fd, const char *text)
         redis_login_begin(worker->link->login, fd, text);
 }
 
-static void begin(struct worker *worker)
+static void begin_connecting(struct worker *worker)
 {
-    set_state(worker, LINK_CONNECTING);
+    set_link_state(worker, LINK_CONNECTING);
     redis_connect_begin(worker->link->connect, &worker->config->redis_at);
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void link_on_retry(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    begin(arg);
+    begin_connecting(arg);
 }
 
 void link_notice_others(struct worker *worker)
@@ -214,7 +214,7 @@ void link_notice_others(struct worker *worker)
     if (link_state(worker) != LINK_DOWN || !(link->others_up & ~before))
         return;
     event_del(link->retry);
-    begin(worker);
+    begin_connecting(worker);
 }
 
 void link_confirmed(struct worker *worker)
@@ -222,14 +222,14 @@ void link_confirmed(struct worker *worker)
     if (link_state(worker) != LINK_SUBSCRIBING)
         return;
     worker->link->retry_ms = RETRY_FIRST_MS;
-    note_healed(worker);
-    set_state(worker, LINK_UP);
+    note_link_healed(worker);
+    set_link_state(worker, LINK_UP);
     KILLPOINT(LINK_UP);
     rings_tell_all(worker);
     node_probe(worker);
     redis_trouble_over(worker, REDIS_PUSHES);
     char peer[160];
-    peer_text(link_fd(worker), peer, sizeof(peer));
+    link_peer_text(link_fd(worker), peer, sizeof(peer));
     log_info("redis_link_up", "redis=%s connects=%llu", log_quote(peer, strlen(peer)),
              (unsigned long long)atomic_load(&worker->stats->link_connects));
 }
@@ -258,7 +258,7 @@ void link_tick(struct worker *worker)
 
 /* ---- After a death ---- */
 
-static bool take_up(struct worker *worker, int fd)
+static bool take_over_socket(struct worker *worker, int fd)
 {
     const struct slot_link *slot_link = link_shared(worker);
     int domain = 0;
@@ -266,25 +266,25 @@ static bool take_up(struct worker *worker, int fd)
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == -1)
         return false;
     worker->link->is_unix = domain == AF_UNIX;
-    /* UP and not healed: the worker died in link_fail. */
+    /* UP but not healed: the worker died in link_fail. */
     if (link_state(worker) == LINK_UP &&
         atomic_load(&slot_link->failures) != atomic_load(&slot_link->healed))
         return false;
     return subscriptions_taken_up(worker) && link_streams_resume(worker, fd);
 }
 
-/* Takes up, or begins, by what the slot says of its link. */
-static void go_on(struct worker *worker)
+/* Takes over the slot's connection, or makes a new one. */
+static void resume_or_connect(struct worker *worker)
 {
     const int fd = link_fd(worker);
     if (fd <= 0)
-        begin(worker);
-    else if (link_shared(worker)->address != address_of(worker))
+        begin_connecting(worker);
+    else if (link_shared(worker)->address != redis_address_hash(worker))
         link_fail(worker, "another Redis is configured");
     else if (!link_writable(worker))
         link_fail(worker, "the worker died while connecting");
-    else if (!take_up(worker, fd))
-        link_fail(worker, "it failed, or bytes were lost, with a worker that died");
+    else if (!take_over_socket(worker, fd))
+        link_fail(worker, "the connection failed, or bytes were lost, when a worker died");
 }
 
 int link_open(struct worker *worker)
@@ -293,13 +293,13 @@ int link_open(struct worker *worker)
     if (!link)
         return -1;
     worker->link = link;
-    link->connect = redis_connect_new(worker, on_connected);
-    link->login = redis_login_new(worker, false, on_logged_in);
-    link->retry = event_new(worker->base, -1, 0, on_retry, worker);
+    link->connect = redis_connect_new(worker, link_on_connected);
+    link->login = redis_login_new(worker, false, link_on_logged_in);
+    link->retry = event_new(worker->base, -1, 0, link_on_retry, worker);
     link->retry_ms = RETRY_FIRST_MS;
     link->heard_ms = link->moved_ms = worker->now_ms;
     if (!link->connect || !link->login || !link->retry || link_streams_open(worker) == -1)
         return -1;
-    go_on(worker);
+    resume_or_connect(worker);
     return 0;
 }

@@ -1,9 +1,9 @@
 /*
  * See link_streams.h. Reading and routing are two steps: the socket's event moves bytes into the
- * input stream, the end of the turn routes them. Where a ring is full the routing stops, the stream
+ * input stream, and the end of the turn routes them. When a ring is full, routing stops, the stream
  * fills, and the socket is no longer read: Redis feels the back-pressure, and nothing is dropped.
  *
- * Whether there is a connection is not decided here: what cannot go on ends in link_fail.
+ * The state of the connection is not changed here: errors go to link_fail.
  */
 #include "worker/link_streams.h"
 
@@ -28,8 +28,8 @@
 
 enum { READ_MAX = 256 * 1024 /* bytes of one recv(2) */ };
 
-/* Commands wait in private memory, behind those in the stream. */
-static void set_behind(struct worker *worker, bool behind)
+/* Records whether commands wait in private memory, behind those in the stream. */
+static void set_commands_behind(struct worker *worker, bool behind)
 {
     atomic_store_explicit(&link_shared(worker)->behind, behind, memory_order_release);
 }
@@ -42,7 +42,7 @@ bool link_congested(const struct worker *worker)
     return link->waiting_len > 0 || stream_level(&link_shared(worker)->out) > link->out_size / 2;
 }
 
-static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
+static size_t put_out_bytes(struct worker *worker, const uint8_t *bytes, size_t len)
 {
     const struct link *link = worker->link;
     struct stream *out = &link_shared(worker)->out;
@@ -54,7 +54,7 @@ static size_t put(struct worker *worker, const uint8_t *bytes, size_t len)
     return len;
 }
 
-static void put_behind(struct link *link, const uint8_t *bytes, size_t len)
+static void put_waiting_bytes(struct link *link, const uint8_t *bytes, size_t len)
 {
     if (link->waiting_len + len > link->waiting_size) {
         link->waiting_size = 2 * (link->waiting_len + len);
@@ -70,33 +70,34 @@ void link_write(struct worker *worker, const void *bytes, size_t len)
 {
     struct link *link = worker->link;
     if (link->waiting_len == 0 && len <= link->out_size - stream_level(&link_shared(worker)->out)) {
-        put(worker, bytes, len);
+        put_out_bytes(worker, bytes, len);
         return;
     }
-    /* First: from here on the stream alone is not what was to be sent. */
-    set_behind(worker, true);
-    put_behind(link, bytes, len);
+    /* First: from here on the stream alone no longer has everything to be sent. */
+    set_commands_behind(worker, true);
+    put_waiting_bytes(link, bytes, len);
 }
 
-/* Moves waiting bytes into the stream as far as they fit. */
-static void refill(struct worker *worker)
+/* Moves as many waiting bytes into the stream as fit. */
+static void refill_out_stream(struct worker *worker)
 {
     struct link *link = worker->link;
     if (!link->waiting)
         return;
-    const size_t done = put(worker, link->waiting, link->waiting_len);
+    const size_t done = put_out_bytes(worker, link->waiting, link->waiting_len);
     link->waiting_len -= done;
     memmove(link->waiting, link->waiting + done, link->waiting_len);
     if (link->waiting_len > 0)
         return;
-    set_behind(worker, false);
+    set_commands_behind(worker, false);
     free(link->waiting);
     link->waiting = NULL;
     link->waiting_size = 0;
 }
 
-/* One send(2); returns the bytes taken, 0 when the socket is full, -1 when the link has failed. */
-static ssize_t send_some(struct worker *worker)
+/* Calls send(2) once. Returns the bytes taken, 0 if the socket is full, or -1 if the link has
+ * failed. */
+static ssize_t send_out_bytes(struct worker *worker)
 {
     const struct link *link = worker->link;
     struct slot_link *slot_link = link_shared(worker);
@@ -125,8 +126,8 @@ void link_turn(struct worker *worker)
     if (!link->readable)
         return; /* not connected yet */
     while (stream_level(out) > 0 || link->waiting_len > 0) {
-        refill(worker);
-        const ssize_t n = send_some(worker);
+        refill_out_stream(worker);
+        const ssize_t n = send_out_bytes(worker);
         if (n < 0)
             return;
         if (n == 0) {
@@ -138,14 +139,14 @@ void link_turn(struct worker *worker)
     stream_rewind(out, link->out_size);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void link_on_writable(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what, (void)arg; /* the end of the turn sends */
 }
 
 /* ---- Receiving ---- */
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void link_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *worker = arg;
     struct link *link = worker->link;
@@ -176,8 +177,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         link_fail(worker, strerror(errno));
 }
 
-/* How many of the bytes from `position` on belong to an oversized reply. */
-static uint32_t to_skip(const struct slot_link *link, uint64_t position, uint32_t available)
+/* Returns how many of the bytes from `position` on belong to an oversized reply. */
+static uint32_t bytes_to_skip(const struct slot_link *link, uint64_t position, uint32_t available)
 {
     if (link->skip_to <= position)
         return 0;
@@ -185,62 +186,63 @@ static uint32_t to_skip(const struct slot_link *link, uint64_t position, uint32_
     return left < available ? (uint32_t)left : available;
 }
 
-/* A reply that the stream could never hold whole: it is thrown away as it comes. */
-static bool too_large(struct worker *worker, uint64_t position, size_t need)
+/* Arranges to discard a reply that the stream could never hold whole, as its bytes arrive. Returns
+ * false if the reply fits. */
+static bool skip_too_large_reply(struct worker *worker, uint64_t position, size_t need)
 {
     if (need <= worker->link->in_size)
         return false;
     link_shared(worker)->skip_to = position + need;
     deliver_too_large(worker, "", 0,
-                      need); /* its channel is not looked for: it may not be there yet */
+                      need); /* the channel is not parsed: it may not have arrived yet */
     return true;
 }
 
 /* Routes a reply that ends at `end`. Returns false if it cannot be routed now. */
-static bool route_next(struct worker *worker, const struct resp_reply *reply, uint64_t end)
+static bool route_whole_reply(struct worker *worker, const struct resp_reply *reply, uint64_t end)
 {
     batch_reach(worker, end);
     return route_reply(worker, reply, end);
 }
 
-/* Routes one reply out of `available` bytes. Returns the bytes that are done, 0 to stop here. */
-static uint32_t route_one(struct worker *worker, const uint8_t *at, uint32_t available,
-                          uint64_t position)
+/* Routes one reply out of `available` bytes. Returns the bytes handled, or 0 to stop here. */
+static uint32_t route_one_reply(struct worker *worker, const uint8_t *at, uint32_t available,
+                                uint64_t position)
 {
     struct slot_words *words = &worker->slot->words;
     struct resp_reply reply;
     size_t need = 0;
-    const uint32_t skip = to_skip(link_shared(worker), position, available);
+    const uint32_t skip = bytes_to_skip(link_shared(worker), position, available);
     if (skip > 0)
         return skip;
     words_push(words, 0, position);
     words_doing(words, DOING_PARSING);
     if (poison_is_unread(worker, position)) {
-        link_fail(worker, "what Redis sent has killed two workers");
+        link_fail(worker, "input from Redis has killed two workers");
         return 0;
     }
     const ssize_t n = resp_parse(&reply, (const char *)at, available, &need);
     if (n == 0) {
-        const bool skip_all = too_large(worker, position, need);
+        const bool skip_all = skip_too_large_reply(worker, position, need);
         worker->link->hungry = !skip_all;
         return skip_all ? available : 0;
     }
     if (n < 0) {
-        link_fail(worker, "Redis sent what is no RESP");
+        link_fail(worker, "malformed reply from Redis");
         return 0;
     }
     words_doing(words, DOING_ROUTING);
     if (poison_is(worker, 0, position) && poison_skips(worker, 0, position, at, (size_t)n))
         return (uint32_t)n;
-    if (!route_next(worker, &reply, position + (uint64_t)n)) {
+    if (!route_whole_reply(worker, &reply, position + (uint64_t)n)) {
         worker->link->blocked = true;
         return 0;
     }
     return (uint32_t)n;
 }
 
-/* If the link has failed since, the stream was begun anew behind `end`. */
-static void commit_link(struct worker *worker, uint32_t source, uint64_t end)
+/* Commits a batch. If the link has failed since, the stream has restarted behind `end`. */
+static void commit_link_batch(struct worker *worker, uint32_t source, uint64_t end)
 {
     struct stream *in = &link_shared(worker)->in;
     (void)source;
@@ -255,8 +257,8 @@ static void commit_link(struct worker *worker, uint32_t source, uint64_t end)
         stream_rewind(in, worker->link->in_size);
 }
 
-/* Routes what is there, at most so many replies, as one batch. Returns whether it is sent. */
-static bool route_some(struct worker *worker, uint32_t most)
+/* Routes at most `most` replies as one batch. Returns true if it has been sent. */
+static bool route_link_batch(struct worker *worker, uint32_t most)
 {
     struct link *link = worker->link;
     const struct stream *in = &link_shared(worker)->in;
@@ -266,23 +268,23 @@ static bool route_some(struct worker *worker, uint32_t most)
     batch_begin(worker, LINK_SOURCE, start);
     do {
         const uint8_t *at = link->in + ((start + done) & (link->in_size - 1));
-        n = route_one(worker, at, stream_level(in) - done, start + done);
+        n = route_one_reply(worker, at, stream_level(in) - done, start + done);
         done += n;
     } while (n > 0 && --most > 0 && link_fd(worker) > 0 && done < stream_level(in) &&
              !batch_is_full(worker));
     KILLPOINT(LINK_ROUTED);
-    return batch_send(worker, LINK_SOURCE, start + done, commit_link);
+    return batch_send(worker, LINK_SOURCE, start + done, commit_link_batch);
 }
 
-/* Nothing is routed now, so nothing is read either. */
-static void rest(struct link *link)
+/* Stops reading while nothing is routed. */
+static void pause_link_input(struct link *link)
 {
     if (link->readable)
         event_del(link->readable);
     link->blocked = true;
 }
 
-/* Reads the socket only while there is room for what is routed. */
+/* Reads the socket only while routed pushes have room. */
 static void link_watch_input(struct worker *worker, bool was_blocked)
 {
     struct link *link = worker->link;
@@ -300,13 +302,13 @@ void link_route(struct worker *worker)
     struct stream *in = &link_shared(worker)->in;
     const bool was_blocked = link->blocked;
     if (move_holds_link(worker)) {
-        rest(link);
+        pause_link_input(link);
         return;
     }
     if (stream_level(in) == 0 && !was_blocked)
         return;
     link->blocked = false;
-    if (stream_level(in) > 0 && !route_some(worker, UINT32_MAX)) {
+    if (stream_level(in) > 0 && !route_link_batch(worker, UINT32_MAX)) {
         link_watch_input(worker, was_blocked);
         return;
     }
@@ -324,7 +326,7 @@ void link_resume(struct worker *worker, uint64_t end)
            stream_start(in) != start) {
         start = stream_start(in);
         batch_turn(worker);
-        route_some(worker, worker->careful ? 1 : UINT32_MAX);
+        route_link_batch(worker, worker->careful ? 1 : UINT32_MAX);
         batch_finish(worker);
     }
     words_push(&worker->slot->words, 0, 0);
@@ -351,11 +353,11 @@ int link_streams_open(struct worker *worker)
     return 0;
 }
 
-static void watch(struct worker *worker, int fd)
+static void watch_link_socket(struct worker *worker, int fd)
 {
     struct link *link = worker->link;
-    link->readable = event_new(worker->base, fd, EV_READ | EV_PERSIST, on_readable, worker);
-    link->writable = event_new(worker->base, fd, EV_WRITE, on_writable, worker);
+    link->readable = event_new(worker->base, fd, EV_READ | EV_PERSIST, link_on_readable, worker);
+    link->writable = event_new(worker->base, fd, EV_WRITE, link_on_writable, worker);
     if (!link->readable || !link->writable)
         abort();
     event_add(link->readable, NULL);
@@ -368,12 +370,13 @@ void link_streams_begin(struct worker *worker, int fd)
         slot_link->sent_base = kernel_sent(fd);
         slot_link->received_base = kernel_received(fd);
     }
-    watch(worker, fd);
+    watch_link_socket(worker, fd);
 }
 
-/* What the kernel counts of a TCP socket tells what a predecessor has not; a unix socket has no
- * such counts, and is whole only where nothing was under way. */
-static bool reconcile(const struct worker *worker, int fd)
+/* Completes the streams by the kernel's byte counts of a TCP socket, which include the bytes that a
+ * predecessor had not recorded. A unix socket has no such counts, and is intact only if no call was
+ * in progress. Returns false if bytes were lost. */
+static bool reconcile_streams(const struct worker *worker, int fd)
 {
     const struct link *link = worker->link;
     struct slot_link *slot_link = link_shared(worker);
@@ -388,9 +391,9 @@ static bool reconcile(const struct worker *worker, int fd)
 
 bool link_streams_resume(struct worker *worker, int fd)
 {
-    if (!reconcile(worker, fd))
+    if (!reconcile_streams(worker, fd))
         return false;
-    watch(worker, fd);
+    watch_link_socket(worker, fd);
     return true;
 }
 
@@ -412,5 +415,5 @@ void link_streams_forget(struct worker *worker)
     stream_begin(&slot_link->in);
     stream_begin(&slot_link->out);
     slot_link->skip_to = 0;
-    set_behind(worker, false);
+    set_commands_behind(worker, false);
 }

@@ -1,9 +1,9 @@
 /*
- * See lobby.h. First come, first served, but who waits for one worker does not wait for another's.
- * The ring was asked for room by home_give, so that its reader wakes this worker. Whoever has ended
- * meanwhile is recognised by his reference; a client that waits for too long is ended by the sweep,
- * as any whose handshake takes too long. With a worker its lobby dies: those in it are dirty and
- * are closed, and ask again.
+ * See lobby.h. First come, first served, but connections that wait for one worker do not delay
+ * those for another. home_give requested the room in the ring, so its reader wakes this worker. A
+ * connection that has ended meanwhile is recognised by its reference; a client that waits too long
+ * is ended by the sweep, like any whose handshake takes too long. The lobby dies with its worker:
+ * its connections are dirty and are closed, and the clients retry.
  */
 #include "worker/lobby.h"
 
@@ -18,9 +18,9 @@
 
 struct guest {
     struct conn_ref ref;
-    struct login login;   /* user_len 0: it begins anew */
-    uint32_t home, size;  /* what it waits for, where there is a login */
-    uint64_t deadline_ms; /* and where there is none */
+    struct login login;   /* user_len 0: the login is repeated */
+    uint32_t home, size;  /* the ring it waits for, if there is a login */
+    uint64_t deadline_ms; /* how long it waits, if there is none */
     STAILQ_ENTRY(guest) next;
 };
 STAILQ_HEAD(guests, guest);
@@ -37,7 +37,7 @@ struct lobby *lobby_new(void)
     return lobby;
 }
 
-static void let_in(struct worker *worker, struct guest guest)
+static void add_lobby_guest(struct worker *worker, struct guest guest)
 {
     struct guest *kept = malloc(sizeof(*kept));
     if (!kept)
@@ -49,21 +49,22 @@ static void let_in(struct worker *worker, struct guest guest)
 void lobby_wait(struct worker *worker, const struct conn *conn, const struct login *login,
                 uint32_t home, uint32_t size)
 {
-    let_in(worker,
-           (struct guest){
-               .ref = conn_ref(worker->table, conn), .home = home, .size = size, .login = *login});
+    add_lobby_guest(worker, (struct guest){.ref = conn_ref(worker->table, conn),
+                                           .home = home,
+                                           .size = size,
+                                           .login = *login});
 }
 
 void lobby_again(struct worker *worker, const struct conn *conn)
 {
     const uint64_t patience_ms = (uint64_t)worker->config->auth_timeout * 1000;
-    let_in(worker, (struct guest){.ref = conn_ref(worker->table, conn),
-                                  .login.kicks = kicks_now(worker),
-                                  .deadline_ms = worker->now_ms + patience_ms});
+    add_lobby_guest(worker, (struct guest){.ref = conn_ref(worker->table, conn),
+                                           .login.kicks = kicks_now(worker),
+                                           .deadline_ms = worker->now_ms + patience_ms});
 }
 
-/* May put the guest back, at the end. */
-static void let_go(struct worker *worker, struct guest *guest)
+/* Resumes the guest's login, which may put it back at the end of the lobby. Frees the guest. */
+static void release_lobby_guest(struct worker *worker, struct guest *guest)
 {
     struct auth auth = {.login = guest->login};
     struct conn *conn = conn_deref(worker->table, worker->capacity, guest->ref, worker->id);
@@ -72,8 +73,9 @@ static void let_go(struct worker *worker, struct guest *guest)
     free(guest);
 }
 
-/* Asks for room anew where there is none: a wish lasts for a turn. */
-static bool may_go(struct worker *worker, const struct guest *guest)
+/* True if the guest can proceed. Requests room in its ring again if there is none: a request lasts
+ * for one turn. */
+static bool guest_may_proceed(struct worker *worker, const struct guest *guest)
 {
     if (guest->login.user_len > 0)
         return guest->home == worker->id || rings_room(worker, guest->home, guest->size);
@@ -89,8 +91,8 @@ void lobby_turn(struct worker *worker)
     STAILQ_CONCAT(&guests, &worker->lobby->guests);
     while ((guest = STAILQ_FIRST(&guests))) {
         STAILQ_REMOVE_HEAD(&guests, next);
-        if (may_go(worker, guest))
-            let_go(worker, guest);
+        if (guest_may_proceed(worker, guest))
+            release_lobby_guest(worker, guest);
         else
             STAILQ_INSERT_TAIL(&worker->lobby->guests, guest, next);
     }

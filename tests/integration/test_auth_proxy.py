@@ -20,8 +20,8 @@ def test_header_is_believed_from_a_trusted_proxy(servers, user):
     server = servers(auth=["header"])
     admit(server, [("x-auth-user", user)], user)
     admit(server, [("X-Auth-User", "我")], "我")
-    refuse(server, says="header: the header is not there")
-    refuse(server, [("X-Auth-User", "")], says="header: the header is not there")
+    refuse(server, says="header: the header is missing")
+    refuse(server, [("X-Auth-User", "")], says="header: the header is missing")
     refuse(server, [("X-Auth-User", "a"), ("X-Auth-User", "b")], says="more than once")
     before = len(server.log())
     for name in ("a\tb", "b" * 1000, "\udcff"):
@@ -55,7 +55,7 @@ def test_methods_are_tried_in_order_and_all_are_named(servers, keys, redis, user
     assert refuse(server, [*bearer("x"), *sid("gone")]) == {
         "error": "unauthorized",
         "message": "jwt: it is not a signed JSON Web Token; session: there is no such session; "
-                   "header: the header is not there"}
+                   "header: the header is missing"}
     assert "event=login_refused address=127.0.0.1:" in server.log()
     assert server.admin.counter("handshakes_refused_total", reason="login") >= 1
 

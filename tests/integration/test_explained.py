@@ -184,8 +184,8 @@ def test_an_unknown_member_counts_once_for_the_node(make_server, user):
     (b'{"kick":"42"', "expected ',' or '}' at byte 12, the end of the text"),
     (b"[]", "not a JSON object"),
     (b'{"kik":"42"}',
-     'none of kick, kick_conn, sub, unsub is there; unknown member "kik": did you mean "kick"'),
-    (b'{"kick":"42","sub":"42"}', "kick and sub: only one command may be there"),
+     'expected one of kick, kick_conn, sub, unsub; unknown member "kik": did you mean "kick"'),
+    (b'{"kick":"42","sub":"42"}', "kick and sub: only one command is allowed"),
     (b'{"kick":42}', "kick must be a string of 1 to 63 bytes, not 42"),
     (b'{"kick":""}', 'kick must be a string of 1 to 63 bytes, not ""'),
     (b'{"kick":"4\\n2"}', "kick must not have control characters"),
@@ -225,10 +225,10 @@ def test_a_command_with_an_unknown_member_is_carried_out(explained, user):
     ("push", '{"users":"a","op":110}', 'users must be an array of 1 to 1000 user names, not "a"'),
     ("push", '{"topic":7,"op":110}', "topic must be a string of 1 to 128 bytes, not 7"),
     ("push", '{"all":1,"op":110}', "all must be true, not 1"),
-    ("push", '{"usr":"42","op":110}', "exactly one of user, users, topic and all must be there; "
+    ("push", '{"usr":"42","op":110}', "exactly one of user, users, topic and all is required; "
                                      'unknown member "usr": did you mean "user"'),
     ("push", '{"user":"42","all":true,"op":110}',
-     "exactly one of user, users, topic and all must be there, not user and all"),
+     "exactly one of user, users, topic and all is required, not user and all"),
     ("push", '{"user":"42","opcode":110}',
      'op is missing; unknown member "opcode": did you mean "op"'),
     ("push", '{"user":"42","op":110,"ttl":"5"}',

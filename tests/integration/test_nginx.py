@@ -254,7 +254,7 @@ def test_name_forged_outside_is_worth_nothing_by_itself(guarded):
     assert refusal(server, nginx, forged).status == 401
     assert server.admin.counter("connections_accepted_total") == 0, "nginx has not asked wspushd"
     application.answer = lambda head: answer("200 OK")
-    assert "the header is not there" in refusal(server, nginx, forged).json()["message"]
+    assert "the header is missing" in refusal(server, nginx, forged).json()["message"]
     refuse(server, forged, says="does not come from a trusted proxy")
     server.wait_connections(0)
 
@@ -264,5 +264,5 @@ def test_site_without_auth_request_takes_the_name_away(make_server, make_nginx):
     server = make_server(auth=["header"])
     nginx = make_nginx("wspushd.conf", in_front_of(server))
     forged = [("X-Auth-User", "admin")]
-    assert "the header is not there" in refusal(server, nginx, forged).json()["message"]
+    assert "the header is missing" in refusal(server, nginx, forged).json()["message"]
     admit(server, forged, "admin")  # as from nginx itself: it is the site file that protects
