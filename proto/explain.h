@@ -1,7 +1,7 @@
 /*
- * Explains what is wrong with a push or a message, for the person who has to correct it: the value
- * found, its place, and what was expected. Called only for input that was refused already, so it
- * may parse the text several times.
+ * Explains the mistake in a push or a message to the person who has to correct it: the value found,
+ * its place, and the expected value. Called only for input that was refused already, so it may
+ * parse the text several times.
  */
 #ifndef WSPUSHD_PROTO_EXPLAIN_H
 #define WSPUSHD_PROTO_EXPLAIN_H

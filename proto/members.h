@@ -47,8 +47,8 @@ bool members_collect(struct members *members, const char *text, size_t len);
 
 /*
  * Fills the message from op and from data, text or b64. The payload borrows from the text, or from
- * `scratch` (as large as the text) if it had to be decoded. Returns PUSH_OK or what is wrong with
- * these four members.
+ * `scratch` (as large as the text) if it had to be decoded. Returns PUSH_OK or the error in these
+ * four members.
  */
 enum push_error members_message(const struct members *members, struct message *message,
                                 uint8_t *scratch);

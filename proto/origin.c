@@ -119,7 +119,7 @@ bool origin_is_host(struct slice origin, struct slice host)
     return own.port == page.at.port && slices_equal_nocase(own.host, page.at.host);
 }
 
-/* True if the host equals the pattern, or is one label followed by what comes after the star of
+/* True if the host equals the pattern, or is one label followed by the part after the star of
  * "*.example.org". */
 static bool host_matches_pattern(struct slice host, struct slice pattern)
 {

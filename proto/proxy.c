@@ -66,7 +66,7 @@ static bool read_line_address(struct slice text, bool v4, uint8_t out[16])
     return colons != v4 && memchr(text.at, '[', text.len) == NULL && address_parse(text, out);
 }
 
-/* Parses what is between "PROXY " and the end of the line. */
+/* Parses the line after "PROXY ". */
 static bool read_client_line(struct proxy_header *header, struct slice line)
 {
     const struct slice family = take_line_word(&line);

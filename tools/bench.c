@@ -2,7 +2,7 @@
  * wspush-bench: generates load for a push server and measures the result exactly: every push has a
  * number and a time, so that each loss, duplicate, delay and reordering is noticed.
  *
- *   bench.c ─▶ bench_options ─▶ bench_modes       modes
+ *   bench.c ─▶ bench_options ─▶ bench_modes       the command line
  *      │
  *      ├▶ bench_run ─┬▶ bench_publisher ─▶ bench_pipe ─▶ bench_medium   (process: publishes)
  *      │   main      ├▶ bench_swarm ─▶ bench_client ─▶ bench_account    (processes: clients)
@@ -23,7 +23,7 @@
 
 enum { EXIT_USAGE = 1, EXIT_UNMEASURED = 2, EXIT_LOST = 3 };
 
-static void on_stop_signal(int signal_number)
+static void on_run_stop_signal(int signal_number)
 {
     (void)signal_number;
     run_stop();
@@ -83,7 +83,7 @@ static int run_all_modes(const struct options *options, struct result *result, j
 int main(int argc, char **argv)
 {
     struct options options = {0};
-    const struct sigaction action = {.sa_handler = on_stop_signal};
+    const struct sigaction action = {.sa_handler = on_run_stop_signal};
 
     const enum options_result parsed = options_parse(&options, argc, argv);
     if (parsed != OPTIONS_RUN) {

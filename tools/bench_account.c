@@ -1,7 +1,7 @@
 /*
- * Compares what was received with what was published. A payload names its source and number, so
- * that each push is known to be in order, late, a duplicate or misdelivered. Lost pushes are found
- * at the end: the number published minus the number of different ones received.
+ * Compares the pushes received with those published. A payload names its source and number, so that
+ * each push is known to be in order, late, a duplicate or misdelivered. Lost pushes are found at
+ * the end: the number published minus the number of different ones received.
  */
 #include "tools/bench_account.h"
 

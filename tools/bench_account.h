@@ -20,7 +20,7 @@ void account_ready(struct swarm *swarm, struct client *client);
 void account_expected(struct swarm *swarm);
 
 /* True if a client must receive everything of a stream. A client that comes and goes must receive
- * what is sent to its user, but may miss what is sent to all. */
+ * all pushes to its user, but may miss pushes to all. */
 bool account_owed(const struct swarm *swarm, const struct client *client, enum source kind);
 
 #endif

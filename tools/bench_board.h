@@ -2,10 +2,10 @@
  * The shared memory of the processes of a run. It has no locks, because every word has one writer,
  * named above it.
  *
- *   wspush-bench ──fork──┬▶ publisher     publishes what is due, and counts it
- *     the main process:  ├▶ swarm 0       holds clients 0, S, 2S, ... and what they receive
- *     gives the    ├▶ swarm 1       holds clients 1, S + 1, ...
- *     orders; measures  ├▶ ...
+ *   wspush-bench ──fork──┬▶ publisher     publishes pushes that are due, and counts them
+ *     the main process:  ├▶ swarm 0       holds clients 0, S, 2S, ... and counts for them
+ *     gives the orders,  ├▶ swarm 1       holds clients 1, S + 1, ...
+ *     measures          ├▶ ...
  *                        └▶ stall 0, 1    one on each processor: measures its stalls
  *
  *   +--------------------------------------------------+
@@ -51,34 +51,34 @@
 enum phase { PHASE_CONNECT, PHASE_RUN, PHASE_DRAIN, PHASE_END };
 
 /* The counters of a swarm: X(name, description) */
-#define SWARM_COUNTS(X)                                                      \
-    X(ready, "connections that are ready now")                               \
-    X(opened, "connections that became ready")                               \
-    X(refused, "attempts to connect that failed")                            \
-    X(closed, "connections that the server closed")                          \
-    X(left, "connections that left on purpose")                              \
-    X(deliveries, "pushes received")                                         \
-    X(settled, "of them, expected and not received before")                  \
-    X(doubled, "received before")                                            \
-    X(late, "received behind one that was published after it")               \
-    X(foreign, "for another user, or no push of this run")                   \
-    X(expected, "pushes published for these clients, as counted at the end") \
-    X(requests, "requests sent")                                             \
-    X(accepted, "requests answered with ACCEPTED or an echo")                \
-    X(rejected, "requests answered with ERROR")                              \
-    X(gaps, "GAPs: pushes may be missing, the server says")
+#define SWARM_COUNTS(X)                                                   \
+    X(ready, "connections that are ready now")                            \
+    X(opened, "connections that became ready")                            \
+    X(refused, "attempts to connect that failed")                         \
+    X(closed, "connections that the server closed")                       \
+    X(left, "connections that left on purpose")                           \
+    X(deliveries, "pushes received")                                      \
+    X(settled, "pushes that were expected and not received before")       \
+    X(doubled, "pushes received again")                                   \
+    X(late, "pushes received after one that was published later")         \
+    X(foreign, "messages for another user or from another run")           \
+    X(expected, "pushes published for these clients, counted at the end") \
+    X(requests, "requests sent")                                          \
+    X(accepted, "requests answered with ACCEPTED or an echo")             \
+    X(rejected, "requests answered with ERROR")                           \
+    X(gaps, "GAPs: the server says that pushes may be missing")
 
 /* The counters of the publisher: X(name, description) */
 #define PUBLISHER_COUNTS(X)                                        \
     X(published, "pushes published")                               \
-    X(owed, "deliveries that they must make to clients that stay") \
-    X(answered, "replies to them")                                 \
+    X(owed, "deliveries expected of them, to clients that stay")   \
+    X(answered, "replies to these pushes")                         \
     X(receivers, "sum of the replies: nodes that had a recipient") \
     X(nobody, "replies of 0")                                      \
     X(failed, "errors instead of a reply")                         \
     X(forgiven, "deliveries that the window did not wait for any longer")
 
-/* What one event did to the clients of a swarm. */
+/* The effect of one event on the clients of a swarm. */
 struct event_mark {
     uint64_t worst;   /* ns: the longest latency of a push that arrived after it */
     uint64_t back_at; /* ns: when the last client that it disconnected was ready again */
@@ -100,7 +100,7 @@ struct publisher_board {
     char error[160];
 
     /* The latch: the publisher sets `waits` and then tests its condition once more; a swarm counts
-     * what has arrived and then tests `waits`. */
+     * its arrivals and then tests `waits`. */
     _Atomic uint32_t waits;
     _Atomic uint64_t goal; /* number of settled deliveries to wait for */
     PUBLISHER_COUNTS(BOARD_COUNT)

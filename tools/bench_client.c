@@ -1,6 +1,6 @@
 /*
  * A client: see the header for its states. It sends only what a client must send (the handshake,
- * pongs, the answers that its dialect requires), and checks what it reads with the same code as the
+ * pongs, the answers that its dialect requires), and checks input with the same code as the
  * server.
  *
  * All handshakes use the same key, the example of RFC 6455 §1.3, whose answer is known: a random
@@ -80,8 +80,8 @@ void client_give_up(struct swarm *swarm, struct client *client, const char *why)
     end_client_connection(swarm, client, why);
 }
 
-static bool send_all_bytes(struct swarm *swarm, struct client *client, const void *bytes,
-                           size_t len)
+static bool send_client_bytes(struct swarm *swarm, struct client *client, const void *bytes,
+                              size_t len)
 {
     const ssize_t sent = send(client->fd, bytes, len, MSG_NOSIGNAL);
     if (sent == (ssize_t)len)
@@ -102,7 +102,7 @@ static bool send_masked_frame(struct swarm *swarm, struct client *client, enum w
     if (len > 0)
         memcpy(out + head, payload, len);
     ws_mask(out + head, len, key);
-    return send_all_bytes(swarm, client, out, head + len);
+    return send_client_bytes(swarm, client, out, head + len);
 }
 
 static bool send_text_frame(struct swarm *swarm, struct client *client, const char *text)
@@ -111,7 +111,7 @@ static bool send_text_frame(struct swarm *swarm, struct client *client, const ch
                                              text, strlen(text));
 }
 
-static bool send_opcode_message(struct swarm *swarm, struct client *client, uint32_t op,
+static bool send_client_message(struct swarm *swarm, struct client *client, uint32_t op,
                                 const void *payload, size_t len)
 {
     static uint8_t message[OPCODE_SIZE + SIZE_MAX_PAYLOAD];
@@ -177,7 +177,7 @@ static void send_upgrade_request(struct swarm *swarm, struct client *client)
                              dialect->subprotocol != NULL ? "\r\n" : "");
     if (len < 0 || (size_t)len >= sizeof(request))
         end_client_connection(swarm, client, "the URL is too long");
-    else if (send_all_bytes(swarm, client, request, (size_t)len))
+    else if (send_client_bytes(swarm, client, request, (size_t)len))
         client->state = CLIENT_UPGRADING;
 }
 
@@ -201,7 +201,7 @@ static void mark_client_ready(struct swarm *swarm, struct client *client)
     account_ready(swarm, client);
     if (!bench_comes_and_goes(swarm->bench, client->user))
         return;
-    /* It has missed what was sent to all in the meantime. */
+    /* It has missed the pushes to all in the meantime. */
     for (unsigned kind = SOURCE_TOPIC; kind < SOURCE_STREAMS; kind++)
         client->joined_late[kind] = true;
     atomic_store_explicit(&swarm->bench->away[client->user], 0, memory_order_seq_cst);
@@ -220,7 +220,7 @@ static void handle_greeting(struct swarm *swarm, struct client *client)
     medium_name(name, sizeof(name), bench->options->topic_name, client->user % bench->topics);
     const int len = snprintf(message, sizeof(message), "{\"topics\":[\"%s\"]}", name);
     client->state = CLIENT_JOINING;
-    send_opcode_message(swarm, client, OP_SUB, message, (size_t)len);
+    send_client_message(swarm, client, OP_SUB, message, (size_t)len);
 }
 
 /* True if a retry would get the same answer: a 4xx (RFC 9110 §15.5) other than those that ask the
@@ -381,8 +381,7 @@ static void read_client_frames(struct swarm *swarm, struct client *client, uint8
     }
 }
 
-/* Copies what has arrived of an incomplete answer to the start of the buffer. Returns its length.
- */
+/* Copies the incomplete answer so far to the start of the buffer. Returns its length. */
 static size_t restore_partial_answer(const struct swarm *swarm, const struct client *client)
 {
     if (client->answer.len > 0)
@@ -469,6 +468,6 @@ bool client_ask(struct swarm *swarm, struct client *client, uint64_t due)
     client->asked_count++;
     swarm->unanswered++;
     board_add(&swarm->board->requests, 1);
-    send_opcode_message(swarm, client, (uint32_t)options->request_op, payload, options->size);
+    send_client_message(swarm, client, (uint32_t)options->request_op, payload, options->size);
     return true;
 }

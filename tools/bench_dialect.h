@@ -50,8 +50,8 @@ struct dialect {
 
 const struct dialect *dialect_find(const char *name);
 
-/* Writes what is published for a payload: for wspushd a raw frame or an envelope, for others the
- * payload itself. `out` has DIALECT_WRAP more bytes than the payload. Returns the length. */
+/* Writes the message to publish for a payload: for wspushd a raw frame or an envelope, for others
+ * the payload itself. `out` has DIALECT_WRAP more bytes than the payload. Returns the length. */
 enum { DIALECT_WRAP = 64 };
 size_t dialect_wrap(const struct dialect *dialect, bool envelope, uint32_t op, char *out,
                     const char *payload, size_t len);

@@ -17,7 +17,7 @@
 #define WSPUSHD_VERSION "unversioned"
 #endif
 
-/* The points of the curve: closer together where it rises. */
+/* The points of the curve: closer together at the high percentiles. */
 static const double curve[] = {1,  5,  10, 25,   50,   75,   80,    85,    90,     92.5, 95,
                                97, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99, 99.999, 100};
 

@@ -51,7 +51,7 @@ static size_t append_http_post(char *out, const char *host, const char *channel,
 }
 
 /* Returns the length of the body; -1 if it is unknown or too large. */
-static ssize_t read_body_length(const struct http_request *head, int status)
+static ssize_t read_reply_body_length(const struct http_request *head, int status)
 {
     const struct slice *length = http_header_find(head, "Content-Length", NULL);
     size_t bytes = 0;
@@ -73,7 +73,7 @@ static ssize_t read_http_reply(struct medium_reply *reply, const char *buf, size
     const ssize_t used = http_parse_response(&head, &status, buf, len, HTTP_HEAD_MOST);
     if (used <= 0)
         return used;
-    const ssize_t body = read_body_length(&head, status);
+    const ssize_t body = read_reply_body_length(&head, status);
     if (body < 0)
         return -1;
     if (len - (size_t)used < (size_t)body)

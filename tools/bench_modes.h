@@ -5,12 +5,12 @@
  *
  *   users, topics, all   of 1,000 pushes, how many go to one user, to a topic, to all
  *   requests             of clients, per 1,000 pushes; without pushes, --rate counts them
- *   churn                1 if a quarter of the clients come and go
- *   burst                1 if a user gets several pushes at once
+ *   churn                true if a quarter of the clients come and go
+ *   burst                true if a user gets several pushes at once
  *   rate                 per second, unless --rate is given; 0: as fast as --window allows
  *   window               deliveries or requests in flight, unless --window is given; of pushes
  *                        to many: pushes
- *   event                what is done to the server during the run
+ *   event                the event that happens to the server during the run
  */
 #ifndef WSPUSHD_TOOLS_BENCH_MODES_H
 #define WSPUSHD_TOOLS_BENCH_MODES_H

@@ -42,7 +42,7 @@ static const struct row rows[] = {
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
-static enum options_result refuse_usage(const char *what, const char *why)
+static enum options_result refuse_bench_usage(const char *what, const char *why)
 {
     fprintf(stderr, "wspush-bench: %s: %s\nTry 'wspush-bench --help'.\n", what, why);
     return OPTIONS_WRONG;
@@ -58,7 +58,7 @@ static void print_option_default(const struct row *row)
         printf(" (default %llu)", (unsigned long long)row->by_default);
 }
 
-static void print_usage_help(void)
+static void print_bench_help(void)
 {
     printf(
         "usage: wspush-bench [options] URL...\n"
@@ -106,7 +106,7 @@ static const char *explain_number_bounds(const struct row *row)
     return why;
 }
 
-static const char *set_number_option(const struct row *row, void *field, const char *text)
+static const char *set_bench_number(const struct row *row, void *field, const char *text)
 {
     char *end;
 
@@ -119,7 +119,7 @@ static const char *set_number_option(const struct row *row, void *field, const c
     return NULL;
 }
 
-static const char *set_time_option(const struct row *row, void *field, const char *text)
+static const char *set_bench_time(const struct row *row, void *field, const char *text)
 {
     double ms = 0;
 
@@ -130,7 +130,7 @@ static const char *set_time_option(const struct row *row, void *field, const cha
 }
 
 /* Sets the field of a row. Returns NULL or a description of the error. */
-static const char *set_option_value(struct options *options, const struct row *row,
+static const char *set_bench_option(struct options *options, const struct row *row,
                                     const char *text)
 {
     void *field = (char *)options + row->field;
@@ -140,9 +140,9 @@ static const char *set_option_value(struct options *options, const struct row *r
         *(const char **)field = text;
         return NULL;
     case KIND_NUMBER:
-        return set_number_option(row, field, text);
+        return set_bench_number(row, field, text);
     case KIND_TIME:
-        return set_time_option(row, field, text);
+        return set_bench_time(row, field, text);
     case KIND_FLAG:
         *(bool *)field = true;
         return NULL;
@@ -150,7 +150,7 @@ static const char *set_option_value(struct options *options, const struct row *r
     return NULL;
 }
 
-static void set_option_defaults(struct options *options)
+static void set_bench_defaults(struct options *options)
 {
     for (size_t i = 0; i < ROWS; i++) {
         if (rows[i].kind == KIND_NUMBER || rows[i].kind == KIND_TIME)
@@ -226,39 +226,39 @@ static const char *parse_server_pids(struct options *options)
     return NULL;
 }
 
-static enum options_result check_option_conflicts(struct options *options)
+static enum options_result check_bench_conflicts(struct options *options)
 {
     options->speaks = dialect_find(options->dialect);
     options->medium = medium_find(options->publish);
     options->envelope = strcmp(options->format, "envelope") == 0;
     if (options->speaks == NULL)
-        return refuse_usage("--dialect", "expected wspush, plain or socketio");
+        return refuse_bench_usage("--dialect", "expected wspush, plain or socketio");
     if (options->medium == NULL)
-        return refuse_usage("--publish", "expected redis://HOST:PORT or http://HOST:PORT");
+        return refuse_bench_usage("--publish", "expected redis://HOST:PORT or http://HOST:PORT");
     if (!options->envelope && strcmp(options->format, "raw") != 0)
-        return refuse_usage("--format", "expected raw or envelope");
+        return refuse_bench_usage("--format", "expected raw or envelope");
     options->publish_at = options->publish + strlen(options->medium->scheme);
     choose_channel_patterns(options);
     if (!pattern_has_number(options->channel[SOURCE_USER]) || strlen(options->topic_name) > 100)
-        return refuse_usage("--user-channel", "expected a pattern with {}, not too long");
+        return refuse_bench_usage("--user-channel", "expected a pattern with {}, not too long");
     if (options->processes > options->connections)
         options->processes = options->connections;
     if (options->first != OPTION_UNSET && options->first >= options->connections)
-        return refuse_usage("--first", "must be below --connections");
+        return refuse_bench_usage("--first", "must be below --connections");
     const char *wrong = parse_server_pids(options);
     if (wrong != NULL)
-        return refuse_usage("--server-pid", wrong);
+        return refuse_bench_usage("--server-pid", wrong);
     if (options->jwt_key != NULL)
         wrong = token_key_read(&options->token_key, options->jwt_key);
     if (wrong != NULL)
-        return refuse_usage(options->jwt_key, wrong);
+        return refuse_bench_usage(options->jwt_key, wrong);
     wrong = find_requested_modes(options);
     if (wrong != NULL)
-        return refuse_usage(options->mode, wrong);
+        return refuse_bench_usage(options->mode, wrong);
     for (size_t i = 0; i < options->runs; i++) {
         wrong = check_mode_requirements(options, options->run[i]);
         if (wrong != NULL)
-            return refuse_usage(options->run[i]->name, wrong);
+            return refuse_bench_usage(options->run[i]->name, wrong);
     }
     return OPTIONS_RUN;
 }
@@ -279,9 +279,9 @@ static bool take_all_options(struct options *options, int argc, char **argv)
             fputs("Try 'wspush-bench --help'.\n", stderr);
             return false;
         }
-        const char *wrong = result == 0 ? set_option_value(options, &rows[row], optarg) : NULL;
+        const char *wrong = result == 0 ? set_bench_option(options, &rows[row], optarg) : NULL;
         if (wrong != NULL) {
-            refuse_usage(rows[row].name, wrong);
+            refuse_bench_usage(rows[row].name, wrong);
             return false;
         }
     }
@@ -290,26 +290,26 @@ static bool take_all_options(struct options *options, int argc, char **argv)
 
 enum options_result options_parse(struct options *options, int argc, char **argv)
 {
-    set_option_defaults(options);
+    set_bench_defaults(options);
     if (!take_all_options(options, argc, argv))
         return OPTIONS_WRONG;
     if (options->help || options->version) {
         if (options->help)
-            print_usage_help();
+            print_bench_help();
         else
             puts("wspush-bench " WSPUSHD_VERSION);
         return OPTIONS_DONE;
     }
     if (optind == argc)
-        return refuse_usage("URL", "missing");
+        return refuse_bench_usage("URL", "missing");
     for (; optind < argc; optind++) {
         if (options->urls == NODES_MAX)
-            return refuse_usage(argv[optind], "too many URLs");
+            return refuse_bench_usage(argv[optind], "too many URLs");
         const char *wrong = url_parse(&options->url[options->urls++], argv[optind], NULL);
         if (wrong != NULL)
-            return refuse_usage(argv[optind], wrong);
+            return refuse_bench_usage(argv[optind], wrong);
     }
-    return check_option_conflicts(options);
+    return check_bench_conflicts(options);
 }
 
 void options_free(struct options *options)

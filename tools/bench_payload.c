@@ -18,7 +18,7 @@ static void write_hex_number(char *out, unsigned digits, uint64_t value)
         out[i] = "0123456789abcdef"[value & 15];
 }
 
-static int hex_digit_value(char c)
+static int hex_number_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -29,7 +29,7 @@ static bool read_hex_number(const char *text, unsigned digits, uint64_t *value)
 {
     *value = 0;
     for (unsigned i = 0; i < digits; i++) {
-        const int digit = hex_digit_value(text[i]);
+        const int digit = hex_number_digit(text[i]);
         if (digit < 0)
             return false;
         *value = *value << 4 | (uint64_t)digit;

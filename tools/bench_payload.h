@@ -9,9 +9,9 @@
  *
  *   k        the recipient: one user, a topic, all; or that it is a client's request
  *   source   the user's or topic's number, in hexadecimal like all that follows
- *   number   number of the push among those of its source, from 0: reveals loss, duplicates,
- * reordering time     when it was due, in ns (bench_now()), not when it was actually sent, so that
- * a server that stalls the generator cannot hide it (coordinated omission)
+ *   number   of the push among those of its source, from 0: reveals loss and reordering
+ *   time     when it was due, in ns (bench_now()), not when it was actually sent, so that a
+ *            server that stalls the generator cannot hide it (coordinated omission)
  */
 #ifndef WSPUSHD_TOOLS_BENCH_PAYLOAD_H
 #define WSPUSHD_TOOLS_BENCH_PAYLOAD_H

@@ -1,6 +1,6 @@
 /*
  * One connection of the publisher: requests are sent, replies arrive in order. It never blocks;
- * what the socket does not take stays in `out`.
+ * bytes that the socket does not take stay in `out`.
  */
 #ifndef WSPUSHD_TOOLS_BENCH_PIPE_H
 #define WSPUSHD_TOOLS_BENCH_PIPE_H
@@ -36,8 +36,8 @@ bool pipe_has_room(const struct pipe *pipe);
 /* Appends a request; pipe_flush() sends it. */
 void pipe_publish(struct pipe *pipe, const char *channel, const char *message, size_t len);
 
-/* pipe_flush() sends what the socket takes; pipe_read() takes the available replies and counts them
- * on the board. Both return NULL, or a description of the error. */
+/* pipe_flush() sends as much as the socket takes; pipe_read() takes the available replies and
+ * counts them on the board. Both return NULL, or a description of the error. */
 const char *pipe_flush(struct pipe *pipe);
 const char *pipe_read(struct pipe *pipe);
 

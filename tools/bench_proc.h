@@ -26,7 +26,7 @@ void tree_find(struct tree *tree, const pid_t *root, size_t roots);
 pid_t tree_child(const struct tree *tree, size_t n);
 
 /* Usage since the start of all living processes of a tree; that of dead ones as far as the roots
- * were told (the children they have waited for), to 10 ms. All CPU times are read first, so that
+ * know it (of the children they have waited for), to 10 ms. All CPU times are read first, so that
  * they belong to the moment of the call. */
 struct usage {
     uint64_t cpu;          /* ns */

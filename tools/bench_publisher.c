@@ -1,10 +1,10 @@
 /*
  * The publisher: one process, one loop.
  *
- *   open loop (a rate)       push i is due at start + i / rate. Whatever is due is published, and
+ *   open loop (a rate)       push i is due at start + i / rate. Each push that is due is sent, and
  *                            carries the time at which it was due: if the server stalls us, the
  *                            delay shows in the latency (no coordinated omission).
- *   closed loop (a window)   as long as fewer deliveries than the window holds are under way. A
+ *   closed loop (a window)   as long as fewer deliveries than the window are in flight. A
  *                            swarm wakes us when half of them have arrived, so that neither side
  *                            wakes for each.
  *
@@ -109,8 +109,8 @@ static void publish_payload(struct publisher *self, const struct payload *payloa
     board_add(&self->board->published, 1);
 }
 
-/* Finds the next user who is not away, and counts `pushes` to them as sent. Returns false if all
- * users are away. */
+/* Finds the next user who is not away, and counts `pushes` to that user as sent. Returns false if
+ * all users are away. */
 static bool find_next_user(struct publisher *self, uint32_t pushes, uint32_t *user)
 {
     for (uint32_t tried = 0; tried < self->bench->users; tried++) {
@@ -198,7 +198,7 @@ static bool pipes_have_room(const struct publisher *self)
     return true;
 }
 
-/* Publishes what is due by the clock. Returns the ns until the next push is due. */
+/* Publishes the pushes that are due by the clock. Returns the ns until the next one is. */
 static uint64_t run_open_loop(struct publisher *self, uint64_t stop_at)
 {
     for (unsigned i = 0; i < TURN_MOST && pipes_have_room(self); i++) {

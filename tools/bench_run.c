@@ -1,6 +1,6 @@
 /*
  * The main process of a run: starts the publisher and the swarms, writes the orders on the board,
- * takes samples, does to the server what the mode says, and computes the result when the other
+ * takes samples, causes the events of the mode, and computes the result when the other
  * processes have ended. It holds no client and publishes nothing, so that its work does not disturb
  * the measurement.
  *
@@ -141,7 +141,7 @@ static void start_call_counting(struct run *run)
 /* --- the run -----------------------------------------------------------------------------------
  */
 
-/* True if the connections are what is measured. */
+/* True if the mode measures connections. */
 static bool mode_connects_only(const struct mode *mode)
 {
     return strcmp(mode->name, "connect") == 0;
@@ -214,7 +214,7 @@ static bool connect_all_clients(struct run *run)
     return true;
 }
 
-/* Does to the server what the mode says, and records the time. */
+/* Causes one event of the mode, and records the time. */
 static bool cause_server_event(struct run *run, uint32_t number)
 {
     static struct tree tree;
@@ -286,7 +286,7 @@ static bool has_all_arrived(const struct run *run)
            sums.accepted + sums.rejected >= sums.requests;
 }
 
-/* Waits for what is in flight, until nothing has arrived for --drain. */
+/* Waits for requests in flight, until nothing has arrived for --drain. */
 static bool drain_run(struct run *run)
 {
     uint64_t seen = 0, moved_at = bench_now();

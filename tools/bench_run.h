@@ -56,7 +56,8 @@ struct result {
 bool run_mode(struct result *result, const struct options *options, const struct mode *mode,
               const struct target *clients_to, const struct target *publish_to);
 
-/* Asks the run to stop measuring and to report what it has. May be called from a signal handler. */
+/* Asks the run to stop measuring and to report its result so far. May be called from a signal
+ * handler. */
 void run_stop(void);
 
 /* True if the result shows no fault: nothing lost, reordered, misdelivered or duplicated (a kill

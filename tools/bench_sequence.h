@@ -1,6 +1,6 @@
 /*
- * What a client has received from one numbered source: what arrived in order, late or twice, and so
- * what is missing.
+ * The numbers that a client has received from one numbered source: which of them came in order,
+ * late or twice, and so which are missing.
  *
  *   seen    bit 0 is for number next - 1, bit 1 for next - 2, ...: which of the last 64 have come
  *

@@ -1,7 +1,7 @@
 /*
  * A swarm: one process with the clients of every S-th user and one epoll loop. Each turn handles
- * what is due by the clock (connections, clients that leave, requests), waits until a socket is
- * ready or the next item is due, and reads what has arrived.
+ * everything that is due by the clock (connections, clients that leave, requests), waits until a
+ * socket is ready or the next item is due, and reads the sockets that are ready.
  *
  * Connections are due when they are wanted, or by --connect-rate. The time until ready counts from
  * then, including a wait for --connect-window.
@@ -225,7 +225,7 @@ static uint64_t do_due_work(struct loop *loop, enum phase phase)
     return next > then ? next - then : 0;
 }
 
-/* Wakes the publisher if it waits for what has arrived and been counted (bench_board.h). */
+/* Wakes the publisher if it waits for the deliveries counted by now (bench_board.h). */
 static void wake_publisher(const struct bench *bench)
 {
     const struct publisher_board *publisher = &bench->board->publisher;

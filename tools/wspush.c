@@ -3,9 +3,9 @@
  * WebSocket server), prints received messages and sends typed ones. One thread, one poll(2):
  *
  *   wspush.c ─▶ wspush_session ─┬▶ wspush_conn ─┬▶ wspush_opening (the handshake)
- *      │        what is done    │  frames       └▶ wspush_net     (TCP, unix, TLS)
+ *      │        reactions       │  frames       └▶ wspush_net     (TCP, unix, TLS)
  *      ▼                        ├▶ wspush_input   typed lines
- *   wspush_options              ├▶ wspush_retry   when to connect again
+ *   wspush_options              ├▶ wspush_retry   when to reconnect
  *      └▶ wspush_url            └▶ wspush_print ─▶ wspush_text (safe to print)
  *
  * It is a tool to examine single connections; wspush-bench generates load.

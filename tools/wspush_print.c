@@ -54,7 +54,7 @@ static const char *format_local_time(char out[16])
     return out;
 }
 
-/* Prints for --raw: the exact bytes if the reader is a program. */
+/* Prints for --raw: the exact bytes, but escaped text on a terminal. */
 static void print_raw_bytes(const void *bytes, size_t len)
 {
     if (stdout_is_terminal) {

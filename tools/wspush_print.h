@@ -19,7 +19,7 @@
 
 enum direction { RECEIVED, SENT };
 
-/* Decides about colours and about what is omitted. Borrows nothing. */
+/* Chooses colours and omissions by the options, which it does not borrow. */
 void print_open(const struct options *options);
 
 /* Prints a message with an opcode. */

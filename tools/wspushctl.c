@@ -9,7 +9,7 @@
  *                            └▶ wspushctl_ask ─▶ wspushctl_http (one request)
  *                                        └────▶ wspushctl_text (aligned, and safe to print)
  *
- * It knows only what the admin interface tells, and reads no file of the server except, with -c,
+ * It gets all its data from the admin interface, and reads no file of the server except, with -c,
  * push.conf for the address of the admin interface and its token.
  */
 #include "tools/wspushctl.h"
@@ -69,7 +69,7 @@ static void print_command_help(void)
         printf("  %d  %s\n", exits[i].status, exits[i].help);
 }
 
-static enum ctl_exit refuse_usage(const char *what, const char *why)
+static enum ctl_exit refuse_ctl_usage(const char *what, const char *why)
 {
     fprintf(stderr, "wspushctl: %s: %s\nTry 'wspushctl --help'.\n", what, why);
     return CTL_USAGE;
@@ -106,7 +106,7 @@ static enum ctl_exit run_with_access(const struct ctl_command *command, struct c
 {
     const char *wrong = server_parse(&ctl->server, access->address);
     if (wrong)
-        return refuse_usage(access->address, wrong);
+        return refuse_ctl_usage(access->address, wrong);
     ctl->server.token = access->token;
     return command->run(ctl);
 }
@@ -137,16 +137,16 @@ int main(int argc, char **argv)
         return CTL_DONE;
     }
     if (first == argc)
-        return refuse_usage("COMMAND", "missing");
+        return refuse_ctl_usage("COMMAND", "missing");
     const struct ctl_command *command = find_command_row(argv[first]);
     if (!command)
-        return refuse_usage(argv[first], "no such command");
+        return refuse_ctl_usage(argv[first], "no such command");
     ctl.argument = argv + first + 1;
     ctl.arguments = argc - first - 1;
     if (ctl.arguments < command->least || ctl.arguments > command->most)
-        return refuse_usage(command->name,
-                            command->most == 0 ? "takes no argument" : command->arguments);
+        return refuse_ctl_usage(command->name,
+                                command->most == 0 ? "takes no argument" : command->arguments);
     if (options.restart && strcmp(command->name, "drain") != 0)
-        return refuse_usage("--restart", "is an option of drain only");
+        return refuse_ctl_usage("--restart", "is an option of drain only");
     return (int)run_found_command(command, &ctl);
 }

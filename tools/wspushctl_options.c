@@ -32,7 +32,7 @@ static const struct row {
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]), FIRST_LONG = 256 /* larger than any letter */ };
 
-static void set_option_defaults(struct ctl_options *options)
+static void set_ctl_defaults(struct ctl_options *options)
 {
 #define DEFAULT_NONE(...)
 #define DEFAULT_NUMBER(field, letter, name, value, initial, help) options->field = (initial);
@@ -41,7 +41,7 @@ static void set_option_defaults(struct ctl_options *options)
 #undef DEFAULT_NUMBER
 }
 
-static bool set_number_option(uint32_t *field, const char *text)
+static bool set_ctl_number(uint32_t *field, const char *text)
 {
     char *end;
     errno = 0;
@@ -52,7 +52,7 @@ static bool set_number_option(uint32_t *field, const char *text)
     return true;
 }
 
-static bool set_option_value(struct ctl_options *options, const struct row *row, const char *value)
+static bool set_ctl_option(struct ctl_options *options, const struct row *row, const char *value)
 {
     void *field = (char *)options + row->field;
     switch (row->kind) {
@@ -63,7 +63,7 @@ static bool set_option_value(struct ctl_options *options, const struct row *row,
         *(bool *)field = true;
         return true;
     case KIND_NUMBER:
-        if (set_number_option(field, value))
+        if (set_ctl_number(field, value))
             return true;
         fprintf(stderr, "wspushctl: --%s: expected a number from 1 to 1000000\n", row->name);
         return false;
@@ -87,7 +87,7 @@ static void make_getopt_tables(struct option longs[ROWS + 1], char letters[2 * R
     *letters = '\0';
 }
 
-static const struct row *find_option_row(int got)
+static const struct row *find_ctl_option(int got)
 {
     for (size_t i = 0; i < ROWS; i++)
         if (got == FIRST_LONG + (int)i || (rows[i].letter && got == rows[i].letter))
@@ -101,11 +101,11 @@ int ctl_options_parse(struct ctl_options *options, int argc, char **argv)
     char letters[2 * ROWS + 1];
     int got;
 
-    set_option_defaults(options);
+    set_ctl_defaults(options);
     make_getopt_tables(longs, letters);
     while ((got = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
-        const struct row *row = find_option_row(got);
-        if (!row || !set_option_value(options, row, optarg)) {
+        const struct row *row = find_ctl_option(got);
+        if (!row || !set_ctl_option(options, row, optarg)) {
             fprintf(stderr, "Try 'wspushctl --help'.\n");
             return -1;
         }
