@@ -17,7 +17,7 @@ from harness.login import admit, bearer, section
 from harness.server import run_wspushd
 from harness.wait import SLACK, WSPUSHD, wait_for
 
-HEAD = 'listen = "127.0.0.1:8080"\nadmin = ""\n'
+HEAD = 'listen = "127.0.0.1:8080"\nadmin = ""\nmax_connections = 100\n'
 
 
 def private_pem(key, password=None, form=serialization.PrivateFormat.PKCS8):
