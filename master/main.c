@@ -101,6 +101,19 @@ static void print_limit_warning(const struct config *config, const char *file)
                 file, config->max_connections, budget.limit, budget.clients);
 }
 
+/* With -t: says what is dangerous, and in an upgrade's trial whether this binary can take over.
+ * Returns the exit status. */
+static int check_only(const struct config *config, const char *file)
+{
+    const int unfit = upgrade_check(config);
+    if (unfit)
+        return unfit;
+    config_warn(config, file, stderr);
+    print_limit_warning(config, file);
+    printf("%s: ok\n", file);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     if (!upgrade_inherits())
@@ -119,14 +132,9 @@ int main(int argc, char **argv)
     if (!config)
         return EXIT_CONFIG;
     if (options.check) {
-        const int unfit = upgrade_check(config);
-        if (unfit)
-            return unfit;
-        config_warn(config, invocation->file, stderr);
-        print_limit_warning(config, invocation->file);
-        printf("%s: ok\n", invocation->file);
+        const int status = check_only(config, invocation->file);
         config_free(config);
-        return EXIT_SUCCESS;
+        return status;
     }
     log_set_source("master");
     if (log_open(config->log, (enum log_level)config->log_level) == -1) {

@@ -48,7 +48,8 @@ class Crowd:
 
     def read(self, until=WHOLE, timeout=60 * SLACK):
         """Reads until everybody has had the end of it. Returns what each has had."""
-        waiting, deadline = set(self.got), time.monotonic() + timeout
+        waiting = {fd for fd, got in self.got.items() if not got.endswith(until[-SIZE:])}
+        deadline = time.monotonic() + timeout
         while waiting:
             assert time.monotonic() < deadline, f"{len(waiting)} have not had all of it"
             for fd, _ in self._poll.poll(1):

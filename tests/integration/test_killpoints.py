@@ -157,8 +157,10 @@ class Load:
         second = self.handshake(self.users[self.fresh % CLIENTS])
         second.send_close()
         second.close()
-        pair = [self.handshake(f"pair{self.fresh}") for _ in range(2)]
-        for client in pair:
+        first, *others = [self.handshake(f"trio{self.fresh}") for _ in range(3)]
+        first.send_close()  # one that the others do not follow leaves first, and then one that leads
+        first.drain(5 * SLACK)
+        for client in (first, *others):
             client.close()
 
     def crowd(self):

@@ -247,8 +247,8 @@ def check_homes(server, users, topics=()):
         wait_for(lambda: not strays(), "one subscription for each channel", 5)
     except AssertionError:
         raise AssertionError(f"not subscribed once: {strays()}") from None
-    fences = server.redis.client.pubsub_channels(server.channel("fence:*"))
-    assert fences == [], "the fence's channel is given up"
+    wait_for(lambda: server.redis.client.pubsub_channels(server.channel("fence:*")) == [],
+             "the fence's channel to be given up", 5)
     workers = server.admin.workers()
     assert len(workers) == server.config["workers"]
     total = sum(worker["connections"] for worker in workers)
