@@ -20,7 +20,7 @@ struct login {
     char user[USER_MAX];
     uint8_t user_len;
     uint32_t expires; /* Unix second; 0: never */
-    uint64_t kicks;   /* kicks on this node when the credentials were checked: kicks.h */
+    uint64_t kicks;   /* number of kicks so far when credentials were checked: kicks.h */
 };
 
 enum { AUTH_WHY_MAX = 384 };

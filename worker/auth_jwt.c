@@ -1,7 +1,7 @@
 /*
  * Login by JSON Web Token. The token is looked for in `Authorization: Bearer` (RFC 6750 §2.1), in a
- * cookie, and in the query; the first one found counts. It is checked in the order of what a
- * forgery costs a stranger: form, signature, then claims.
+ * cookie, and in the query; the first one found counts. The cheapest checks come first, so that a
+ * stranger's token costs little: form, signature, then claims.
  */
 #include "worker/auth_methods.h"
 

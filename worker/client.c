@@ -1,8 +1,8 @@
 /*
  * See client.h. A read fills the worker's scratch buffer, and the codec's events are handled from
- * there; only the part of an unfinished message is kept (hold.h). A connection is marked dirty
- * while bytes of it have left the kernel and are not handled: a successor that finds the mark
- * closes the connection with 1012 instead of serving it with bytes missing.
+ * there; only an unfinished message is kept (hold.h). A connection is marked dirty while bytes of
+ * it have left the kernel and are not handled: a successor that finds the mark closes the
+ * connection with 1012 instead of serving it with bytes missing.
  */
 #include "worker/client.h"
 

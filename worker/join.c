@@ -3,7 +3,7 @@
  * the kernel, not only put into the outbox, because a dying worker takes its outbox with it. So
  * SUBBED may come twice after a death, but is never missing.
  *
- * A topic that is requested again while its SUBBED is due is counted to the later SUB.
+ * A topic that is requested again while its SUBBED is due belongs to the later SUB.
  */
 #include "worker/join.h"
 

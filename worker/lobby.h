@@ -1,6 +1,6 @@
 /*
  * The lobby: connections that are logged in, but whose ring to their home is full, wait here until
- * that worker has emptied it. So a burst of logins is not turned away. While the number of workers
+ * the home has made room. So a burst of logins is not turned away. While the number of workers
  * changes no connection is admitted (move.h).
  */
 #ifndef WSPUSHD_WORKER_LOBBY_H
