@@ -74,7 +74,7 @@ export const glossary = {
     "pushes": "Messages for users and topics that Redis delivered to this node (PUBLISH).",
     "deliveries": "A push makes one delivery for each connection of its user. It counts when the kernel has taken its last byte.",
     "dropped": "Deliveries that came to nothing. The counters below tell the reasons.",
-    "latency": "From the read of a push from Redis to the system call that gave it to the kernel: what this server adds. p50: half of the deliveries were faster. p99: all but one in a hundred were faster. Computed from a histogram, so between its bounds it is an estimate.",
+    "latency": "From the read of a push from Redis to the send that gave it to the kernel: what this server adds. p50: half of the deliveries were faster. p99: all but one in a hundred were faster. Computed from a histogram, so between its bounds it is an estimate.",
     "CPU": "Of all processes of the server together. 100 % is one core.",
     "memory": "Resident memory of all processes, with what they share counted once. The kernel's memory of the sockets is not in it.",
     "files open": "Open descriptors of all processes together, and the limit on them. Each connection is one.",
