@@ -1,4 +1,4 @@
-"""Fixtures. `server` is shared and checked after each test; `make_server` makes one to order."""
+"""Fixtures. `server` is shared and checked after each test; `make_server` starts a server for one test."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ _users = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory):
-    """The Redis of all tests that do not harm theirs."""
+    """The Redis that tests share unless they disturb it."""
     server = RedisServer(tmp_path_factory.mktemp("redis")).start()
     yield server
     server.stop()
@@ -35,7 +35,7 @@ def redis(tmp_path_factory):
 
 @pytest.fixture
 def own_redis(tmp_path_factory):
-    """Makes a Redis of the test's own: own_redis(password=...), not started."""
+    """own_redis(password=...) makes a Redis for one test, not started."""
     made = []
 
     def make(**kwargs):
@@ -55,7 +55,7 @@ def user():
 
 @pytest.fixture(scope="session")
 def _shared(redis, tmp_path_factory):
-    """The shared server, started when first wanted and again after a test broke it."""
+    """The shared server, started on first use and restarted after a test broke it."""
     running = []
 
     def get():
@@ -79,7 +79,7 @@ def _shared(redis, tmp_path_factory):
 
 @pytest.fixture
 def server(_shared):
-    """The shared server: channels as in the contract, OPCODES, no connections left over."""
+    """The shared server: default channel names, OPCODES, and no connections left from earlier tests."""
     get, drop = _shared
     shared = get()
     Server.used.append(shared)
@@ -94,7 +94,7 @@ def server(_shared):
 
 @pytest.fixture
 def make_server(redis, tmp_path_factory):
-    """make_server(key=value, ...) starts a server with a prefix of its own.
+    """make_server(key=value, ...) starts a server with a unique channel prefix.
 
     Further arguments: redis_server= a RedisServer; opcodes=, arguments= as Server; start=False.
     Each is checked and stopped after the test, unless the test has stopped it (then only its log
@@ -121,7 +121,7 @@ def make_server(redis, tmp_path_factory):
 
 @pytest.fixture
 def mortal(make_server):
-    """As make_server, for a server whose workers may be killed."""
+    """Like make_server, for a server whose workers may be killed."""
     def make(**kwargs):
         server = make_server(**kwargs)
         server.expect_log(r"worker|died|killed|signal")
@@ -132,7 +132,7 @@ def mortal(make_server):
 
 @pytest.fixture
 def make_nginx(tmp_path_factory):
-    """make_nginx(site, replace) starts one; what it complains of fails the test."""
+    """make_nginx(site, replace) starts an nginx; errors in its log fail the test."""
     made = []
 
     def make(site, replace):
@@ -148,7 +148,7 @@ def make_nginx(tmp_path_factory):
 
 @pytest.fixture
 def make_backend():
-    """make_backend(redis, name="one") starts examples/backend.py, which consumes by then."""
+    """make_backend(redis, name="one") starts examples/backend.py and waits until it consumes."""
     made = []
 
     def make(redis_server, name="one"):
@@ -162,14 +162,14 @@ def make_backend():
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory):
-    """The keys of JSON Web Tokens, for every algorithm."""
+    """Keys for JSON Web Tokens, for every algorithm."""
     return Keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
 def servers(redis, tmp_path_factory):
-    """servers(key=value, ...): like make_server, but one server for all tests of a file that ask
-    for the same."""
+    """servers(key=value, ...): like make_server, but the tests of a file that use the same
+    arguments share a server."""
     made = {}
 
     def get(**config):

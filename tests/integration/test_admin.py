@@ -1,4 +1,4 @@
-"""The admin interface: what operators and their monitoring see."""
+"""The admin interface: statistics, metrics and health for operators and their monitoring."""
 
 import json
 import random
@@ -244,7 +244,7 @@ def test_user_with_very_many_connections(server, user):
     wait_for(lambda: server.admin.user(user) == [], "none left")
 
 
-# What is not there, what is not allowed, what is no HTTP.
+# Unknown paths, methods that are not allowed, and invalid HTTP.
 
 @pytest.mark.parametrize("path", ["/nothing", "/api", "/api/nothing", "/healthz/x", "/api/stats/x",
                                   "/..", "/api/../healthz"])
@@ -328,7 +328,7 @@ def test_websocket_port_is_no_admin_port(server):
 
 
 def test_answers_end_with_a_line_feed(server, user):
-    """So that a shell's prompt stands on a line of its own."""
+    """The body ends in a newline, so that a shell's prompt starts on a new line."""
     for path in ("/healthz", "/api/stats", "/api/users/" + user, "/nothing"):
         assert server.admin.get(path).body.endswith(b"}\n")
     answer = server.admin.get("/api/push", method="POST", body=b'{"user":"nobody","op":110}')

@@ -1,5 +1,5 @@
-"""POST /api/reload, /api/upgrade and /api/drain: the master does it, and /api/stats tells the true
-outcome, whichever worker is asked and whoever replaces it."""
+"""POST /api/reload, /api/upgrade and /api/drain: the master carries them out, and /api/stats reports
+the outcome correctly at every worker and its successors."""
 
 import json
 import os
@@ -35,13 +35,13 @@ def stats(server):
 
 
 def change(server, kind, number):
-    """What became of it, awaited."""
+    """Waits for the change to end; returns its outcome."""
     wait_for(lambda: stats(server)[kind]["number"] >= number, f"{kind} {number} to end")
     return stats(server)[kind]
 
 
 def ask(server, kind):
-    """Asks for a reload or an upgrade; returns what became of it."""
+    """Asks for a reload or an upgrade; returns its outcome."""
     response = post(server, f"/api/{kind}")
     assert response.status == 202, response
     return change(server, kind, response.json()["number"])
@@ -63,7 +63,7 @@ def untouched(server, pids, client):
     assert client.recv_message().json() == 1
 
 
-# What /api/stats tells.
+# The reports in /api/stats.
 
 def test_before_any_change_there_is_none(make_server):
     server = make_server()
@@ -169,7 +169,7 @@ def test_a_reload_while_the_server_starts_does_not_wait_for_that(changing):
 
 
 def attempt(server, path):
-    """A worker that leaves, or stands still, may have taken the request: None."""
+    """POSTs to `path`; returns None if a worker that is leaving or stopped took the request."""
     try:
         return server.admin.get(path, method="POST", timeout=0.5)
     except (OSError, AssertionError):
@@ -190,7 +190,7 @@ def test_a_reload_that_is_asked_for_during_an_upgrade_outlives_it(installed):  #
 
 
 def test_a_reload_by_which_workers_do_not_serve_has_failed_and_another_is_made(changing):
-    """One that has died young again and again waits for its next start, up to 10 s."""
+    """A worker that has died young repeatedly waits up to 10 s for its next start."""
     server = changing(workers=2, watchdog=1)
     while "event=worker_backoff worker=0 ms=10000" not in server.log():
         died = server.log().count("event=worker_died worker=0")
@@ -336,7 +336,7 @@ def test_a_stop_refuses_the_change_under_way(changing):
     assert server.wait_exit() == 0
 
 
-# Who may ask.
+# Authorization.
 
 @pytest.mark.parametrize("path", ["/api/reload", "/api/upgrade", "/api/drain"])
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:1"])

@@ -1,4 +1,4 @@
-"""Who may use the admin interface: the token, names that DNS could redirect, pages of other sites."""
+"""Access to the admin interface: the token, host names (DNS rebinding), and pages of other sites."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""POST /api/push and /api/kick: what they do, what they answer, and that they hold nobody up."""
+"""POST /api/push and /api/kick: their effects and answers, and that they delay no other client."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def push(server, **body):
 
 
 def became(nodes=1, reports=None, delivered=0, queued=0, slow=0, closed=0, no_connection=0):
-    """What the answer says of a push."""
+    """Returns the answer's report on a push."""
     return {"nodes": nodes, "reports": nodes if reports is None else reports,
             "delivered": delivered, "queued": queued,
             "dropped": {"slow": slow, "closed": closed, "no_connection": no_connection}}
@@ -175,7 +175,7 @@ def test_a_subscriber_that_is_no_node_is_not_waited_for_long(server, user, redis
 
 
 def ticket_of(server, user, redis):
-    """The ticket and channel of a push that nobody reports on, while it waits."""
+    """Returns the ticket and channel of a push that waits and is never reported on."""
     listener = redis.client.pubsub()
     listener.subscribe(server.channel("user:" + user))
     assert listener.get_message(timeout=TIMEOUT)["type"] == "subscribe"
@@ -280,7 +280,7 @@ def test_with_another_number_of_workers_all_of_them_report(make_server, user):
         node.signal(signal.SIGHUP)
         wait_for(lambda: node.log().count("event=moved ") == moved + 1, "the end of the move")
         wait_for(lambda: len(node.worker_pids()) == workers and node.admin.ready(), "the workers")
-        for _ in range(8):  # each time whoever is quickest answers
+        for _ in range(8):  # each time any worker may answer
             assert push(node, all=True, op=110, data=1) == {"all": True, **became(delivered=12)}
             assert push(node, user=f"{user}-0", op=110) == of_user(f"{user}-0", delivered=1)
     for number, client in enumerate(clients):
@@ -289,7 +289,7 @@ def test_with_another_number_of_workers_all_of_them_report(make_server, user):
 
 
 def test_it_is_answered_although_the_worker_that_has_the_user_dies(make_server, user):
-    """Whoever answers may die, too, and then the connection breaks; but no answer is wrong."""
+    """The answering worker may die, too, which breaks the connection; but no answer is wrong."""
     node = make_server(workers=2)
     node.workers_may_change = True
     client = node.client(user)
@@ -444,7 +444,7 @@ def test_a_wrong_kick_is_named(server, body, error):
     assert response.status == 400 and error in response.json()["error"]
 
 
-# Who may.
+# Authorization.
 
 @pytest.mark.parametrize("path", ["/api/push", "/api/kick"])
 def test_other_methods_are_405(server, path):
@@ -547,7 +547,7 @@ def test_redis_dies_with_the_question(make_server, own_redis, user):
 
 
 def test_a_large_push_to_many_users_takes_the_memory_of_a_few(make_server, own_redis, user):
-    """Each is a PUBLISH of its own, and they wait for Redis's replies: 400 of 100 kB are 40 MB."""
+    """Each push is a separate PUBLISH and waits for Redis's reply: 400 of 100 kB are 40 MB."""
     redis = own_redis().start()
     server = make_server(redis_server=redis, workers=1)
     client = server.client(f"{user}-7")

@@ -1,5 +1,5 @@
-"""A worker dies while a connection comes to it, and what its successor makes of that. Needs `make
-killpoints`."""
+"""A worker dies while a connection is being handed to it, and its successor adopts the connection. Needs
+`make killpoints`."""
 
 import os
 import signal

@@ -30,7 +30,7 @@ def rules(key):
 
 
 class Halted:
-    """Redis does not answer meanwhile."""
+    """A context in which Redis is suspended and does not answer."""
 
     def __init__(self, redis):
         self.redis = redis
@@ -43,7 +43,7 @@ class Halted:
 
 
 def send_all(client, requests):
-    """All of them in one segment, as far as the network likes."""
+    """Sends all requests in one segment, if the network allows."""
     client.send_bytes(b"".join(ws.frame(ws.BINARY, encode_binary(*request))
                                for request in requests))
 
@@ -121,7 +121,7 @@ def test_one_client_cannot_fill_the_memory_nor_take_the_room_of_others(make_serv
     redis = own_redis().start()
     server = make_server(redis_server=redis, opcodes=rules(key), workers=1, request_limit=8 * MIB)
     greedy, modest = server.client("greedy"), server.client("modest")
-    send_all(greedy, [(SHORT, b"")])  # what the first request costs is no matter here
+    send_all(greedy, [(SHORT, b"")])  # the cost of the first request does not matter here
     assert answers(greedy, 1) == [(SHORT, "accepted")]
     pid, = server.worker_pids()
     before = memory([pid])
@@ -145,8 +145,8 @@ def test_one_client_cannot_fill_the_memory_nor_take_the_room_of_others(make_serv
 
 
 def test_many_answers_wait_in_little_memory_and_come_in_pieces(make_server, own_redis, key):
-    """Answers that are the same and follow one another take the memory of one; when they may be
-    sent at last, the client is not taken for one that is too slow."""
+    """Consecutive identical answers take the memory of one. When they can be sent at last, the client
+    is not treated as too slow."""
     redis = own_redis().start()
     server = make_server(redis_server=redis, opcodes=rules(key), workers=1, queue_limit=65536)
     client = server.client("u")
@@ -198,8 +198,8 @@ def test_clients_that_leave_take_their_answers_along(make_server, own_redis, key
 
 
 def test_a_reload_leaves_no_request_without_an_answer(make_server, own_redis, key):
-    """A worker that leaves cannot wait for Redis for ever: it says so, and what was answered since
-    comes behind it."""
+    """A leaving worker cannot wait for Redis forever: it answers `unavailable`, in the order of the
+    requests."""
     redis = own_redis().start()
     server = make_server(redis_server=redis, opcodes=rules(key), workers=1)
     server.workers_may_change = True

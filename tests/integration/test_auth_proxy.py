@@ -1,4 +1,4 @@
-"""What a proxy says of its client: user, address, PROXY header; and who is believed to be one."""
+"""A proxy's statements about its client (user, address, PROXY header), and which peers are trusted as proxies."""
 
 import pytest
 
@@ -173,7 +173,7 @@ def test_two_proxy_headers_are_one_too_many(balanced):
 
 
 def test_client_behind_a_balancer_is_no_trusted_proxy(balanced, user):
-    """What the balancer's client writes itself is not believed: neither name nor address."""
+    """Headers written by the balancer's client are not trusted, neither for the name nor the address."""
     refuse(balanced, [("X-Auth-User", "admin")], before=V1,
            says="does not come from a trusted proxy")
     admit(balanced, [("X-Forwarded-For", "198.51.100.7")], before=V2_TCP4,

@@ -1,4 +1,4 @@
-"""Login by session: Redis is asked, and nobody waits but who asked."""
+"""Login by session: looked up in Redis, delaying only the connection that logs in."""
 
 import json
 import signal
@@ -124,7 +124,7 @@ def test_three_hundred_logins_at_once(server, store, user):
 
 @pytest.fixture
 def hanging(make_server, own_redis):
-    """(server, a Redis of its own)."""
+    """Returns (server, its private Redis)."""
     redis = own_redis().start()
     server = make_server(redis_server=redis, auth=["session", "none"], auth_timeout=1)
     redis.client.set("session:good", "good")
@@ -150,7 +150,7 @@ def test_redis_that_hangs_is_503_in_time_and_others_go_on(hanging):
     for client in there:
         asked = time.monotonic()
         client.expect_silence()
-        assert time.monotonic() - asked < 0.5 * SLACK, "nobody waits for another one's login"
+        assert time.monotonic() - asked < 0.5 * SLACK, "no client waits for another client's login"
     for client in waiting:
         response = client.recv_response()
         assert response.status == 503

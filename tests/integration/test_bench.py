@@ -1,5 +1,5 @@
-"""wspush-bench: what it says of a server is held against what the server says of itself, and against
-servers that lose, double and reorder on purpose.
+"""wspush-bench: its results are compared with the server's own statistics, and with servers that lose,
+duplicate and reorder messages on purpose.
 """
 
 import json
@@ -141,7 +141,7 @@ def test_requests_are_answered_and_stored(target, redis, more):
     [result] = run_bench(url, mode="upstream", **(options | more))
     counts = result["counts"]
     assert counts["requests"] == counts["accepted"] > 0 and result["lost"] == 0
-    assert result["latency_us"], "their time is told"
+    assert result["latency_us"], "their latency is reported"
     assert redis.client.xlen("bench") == (0 if "request_op" in more else counts["requests"])
     redis.client.delete("bench")
 
@@ -194,8 +194,8 @@ def test_what_happens_to_the_server_is_marked(target, mode, successors):
 
 
 def test_a_gap_is_as_long_as_it_was(target):
-    """The server stands still for 300 ms after the first event: so long a push waited, but for the
-    time until the next push was due."""
+    """The server stops for 300 ms after the first event. A push waited that long, less the time until
+    the next push was due."""
     server, url, options = target()
     bench = Bench(url, mode="steady", events=2, every="1s", rate=500, **options)
     wait_for(lambda: server.admin.counter(RECEIVED) > 100, "the load")
@@ -215,7 +215,7 @@ while time.monotonic() < end:
 
 
 def test_a_standstill_of_the_machine_is_told_from_one_of_the_server(target):
-    """A processor is taken from everybody for 100 ms, as a hypervisor does."""
+    """A processor is taken from all processes for 100 ms, as by a hypervisor."""
     server, url, options = target()
     bench = Bench(url, mode="steady", events=2, every="1s", rate=200, **options)
     wait_for(lambda: server.admin.counter(RECEIVED) > 100, "the load")
@@ -251,14 +251,14 @@ def test_latency_counts_from_when_a_push_was_due(target):
     [result] = bench.end()
     points = dict(map(tuple, result["latency_us"]))
     assert points[99.0] > 200_000, "the 15 ms before the end of the standstill are in the last 1 %"
-    assert points[85.0] > 10_000, "of pushes that were due while nothing moved, a fifth"
+    assert points[85.0] > 10_000, "pushes that were due during the standstill: a fifth"
     assert result["max_us"] >= 290_000
-    assert result["counts"]["published"] >= 0.9 * 1000 * 1.5, "what was due is published all the same"
+    assert result["counts"]["published"] >= 0.9 * 1000 * 1.5, "pushes that were due are still published"
 
 
 def test_a_generator_that_stalls_cannot_hide_it(target):
-    """The publisher itself stands still for 0.3 s. What was due meanwhile is published late, and its
-    latency is from when it was due, not from when it was sent (coordinated omission)."""
+    """The publisher itself stops for 0.3 s. Pushes due meanwhile are published late, and their latency
+    counts from the time they were due, not from when they were sent (coordinated omission)."""
     server, url, options = target()
     bench = Bench(url, mode="unicast", rate=1000, **(options | {"seconds": "1500ms"}))
     wait_for(lambda: server.admin.counter(RECEIVED) > 200, "the load")
@@ -269,12 +269,12 @@ def test_a_generator_that_stalls_cannot_hide_it(target):
     [result] = bench.end()
     latency, lag = (dict(map(tuple, result[name])) for name in ("latency_us", "lag_us"))
     assert latency[99.0] > 200_000 and result["max_us"] >= 290_000
-    assert lag[100.0] >= 290_000, "and that it was the generator is told"
+    assert lag[100.0] >= 290_000, "and the generator's lag is reported"
     assert result["good"] and result["counts"]["published"] >= 0.9 * 1000 * 1.5
 
 
 def test_who_leaves_waits_for_what_is_under_way(push_server, redis):
-    """Every push takes 50 ms in this server: who left at once would miss some."""
+    """Every push takes 50 ms in this server, so a client that left at once would miss some."""
     server = push_server("slow:", delay=0.05)
     [result] = run_bench(server.url, **plain(redis, "slow:", mode="churn", connections=8, churn=40))
     assert result["good"] and result["counts"]["left"] > 5
@@ -292,7 +292,7 @@ def double_every_fifth(count, message):
 
 
 def swap_pairs():
-    """Keeps each even one, and sends it behind its successor."""
+    """Holds back each even message and sends it after the next one."""
     held = []
 
     def deliver(count, message):
@@ -403,7 +403,7 @@ def test_a_greeting_is_waited_for(push_server, redis):
     assert result["good"] and result["counts"]["gaps"] == 3
 
 
-# --- what cannot be measured ----------------------------------------------------------------------
+# --- results that cannot be measured ----------------------------------------------------------------------
 
 
 def test_nobody_there(redis):

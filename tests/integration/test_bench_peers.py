@@ -1,6 +1,6 @@
-"""bench/peers: floor, with which wspushd's cost is compared, and the check that all of them undergo.
+"""bench/peers: the floor peer, the baseline for wspushd's cost, and the check that every peer must pass.
 
-The others need Go, npm and nchan: `scripts/bench.sh --check` looks at all of them.
+The other peers need Go, npm and nchan; `scripts/bench.sh --check` checks all of them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ def floor(redis):
     assert process.stdout.readline() == b"READY\n"
     yield port
     process.send_signal(signal.SIGTERM)
-    assert process.wait(TIMEOUT) == -signal.SIGTERM, "it has not ended before"
+    assert process.wait(TIMEOUT) == -signal.SIGTERM, "it had not ended before"
     process.stdout.close()
 
 
@@ -76,7 +76,7 @@ def test_who_has_gone_is_forgotten_and_may_come_back(floor, redis):
         async with connect(floor, 6) as other:     # may have the descriptor of the one who left
             redis.client.publish("push:user:5", "for nobody")
             redis.client.publish("push:user:6", "then")
-            assert await next_of(other) == "then", "what was for nobody is behind us"
+            assert await next_of(other) == "then", "messages without a recipient have passed"
             async with connect(floor, 5) as again:
                 redis.client.publish("push:user:5", "back")
                 redis.client.publish("push:all", "end")

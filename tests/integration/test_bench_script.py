@@ -1,4 +1,4 @@
-"""scripts/bench.sh: measures, compares with a peer that is made here, and writes page and plots."""
+"""scripts/bench.sh: measures, compares with a peer made by the test, and writes the page and plots."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def assert_near(said, meant):
 
 
 def test_ratios_and_medians_of_the_shipped_page_agree(tmp_path, peers):
-    """Nobody may divide two numbers of a column and get another number than the one beside them."""
+    """The ratio of two numbers of a column must equal the ratio printed next to them."""
     bench("--from", ROOT / "docs/benchmarks/results.json", "--write", tmp_path, peers=peers)
     page = (tmp_path / "benchmarks.md").read_text()
     assert page == (ROOT / "docs/benchmarks.md").read_text(), "write it again: scripts/bench.sh --from"
@@ -133,16 +133,16 @@ def scale_row(page, what):
 
 
 def test_nodes_on_one_redis(tmp_path):
-    """What must come out whatever the machine is like: who gets which push, who subscribes whom; and
-    that the page says what the results say."""
+    """Checks the results that do not depend on the machine: the recipients of each push and the
+    subscriptions; and that the page agrees with the results."""
     bench("--scale", "--nodes", "1,3", "--users", 40, "--seconds", "0.2", "--warmup", "0.1",
           "--rounds", 1, "--idle", "0.2", "--write", tmp_path)
     results = json.loads((tmp_path / "scaling/results.json").read_text())
     one, three = results["scale"]
     assert [one["nodes"], three["nodes"]] == [1, 3]
     for entry in (one, three):
-        assert entry["push_nodes"] == 1, "a push to a user goes to the node that has him"
-        assert entry["all_copies"] == entry["nodes"], "one to all goes to every node"
+        assert entry["push_nodes"] == 1, "a push to a user goes only to the user's node"
+        assert entry["all_copies"] == entry["nodes"], "a push to all goes to every node"
         assert entry["links"] == 1
         assert 1 <= entry["connect_channels"] <= 40 and entry["anew_channels"] >= 30
         assert 30 < entry["anew_bytes"] < 200

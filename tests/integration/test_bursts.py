@@ -1,5 +1,5 @@
-"""More broadcasts at once than a turn of a worker's loop may take: sent in slices, others are served in
-between, nothing is lost, and nobody is taken to hang."""
+"""More broadcasts at once than a turn of a worker's loop can send: they are sent in slices, other clients
+are served in between, no push is lost, and the watchdog does not kill the worker."""
 
 import select
 import time
@@ -47,11 +47,11 @@ class Crowd:
             self.got[fd] += self.sockets[fd].recv(1 << 16)
 
     def read(self, until=WHOLE, timeout=60 * SLACK):
-        """Reads until everybody has had the end of it. Returns what each has had."""
+        """Reads until every client has the last broadcast. Returns what each has received."""
         waiting = {fd for fd, got in self.got.items() if not got.endswith(until[-SIZE:])}
         deadline = time.monotonic() + timeout
         while waiting:
-            assert time.monotonic() < deadline, f"{len(waiting)} have not had all of it"
+            assert time.monotonic() < deadline, f"{len(waiting)} clients have not received everything"
             for fd, _ in self._poll.poll(1):
                 bytes_in = self.sockets[fd].recv(1 << 16)
                 assert bytes_in, "a client was closed"
@@ -74,7 +74,7 @@ def test_others_are_served_while_a_burst_is_sent(make_server):
     before = 0
     while other.recv_message(timeout=60 * SLACK).op != PONG:
         before += 1
-    assert before < BURST, "answered only behind the last broadcast"
+    assert before < BURST, "answered only after the last broadcast"
     assert all(got == WHOLE for got in crowd.read())
     assert server.worker_pids() == workers and "worker_hangs" not in server.log()
     crowd.close()
@@ -106,7 +106,7 @@ def test_workers_killed_within_a_burst_lose_none_of_it(make_server, workers):
 
 
 def test_push_that_kills_workers_within_a_burst_delays_only_what_was_in_hand(doomed):  # noqa: F811
-    """The successor sends the pushes that were in hand one by one, and the rest as ever."""
+    """The successor sends the pushes that were in hand one by one, and the rest as usual."""
     server = doomed(workers=1, watchdog=5, heartbeat=600)
     crowd = Crowd(server, CLIENTS // 10)
     channel, pushes = server.channel("all"), [raw_push(number) for number in range(BURST)]

@@ -1,8 +1,8 @@
-"""Everything at once: thousands of clients, and workers that are killed, stopped, replaced, cut off.
+"""All failures at once: thousands of clients, and workers that are killed, stopped, replaced, cut off.
 
 At the end the books must balance (harness/chaos.py): every push that was published while its user was
-connected came, in order; nobody was closed but those counted as dirty; nothing leaks; the counters add
-up. `make soak` runs the same for longer:
+connected has arrived, in order; only clients counted as dirty were closed; nothing leaks; the counters
+add up. `make soak` runs the same for longer:
 
     CHAOS_SECONDS, CHAOS_CLIENTS, CHAOS_SEED, CHAOS_KILLS
 """
@@ -35,12 +35,12 @@ BOTCHED = "supervisor fault:segv"
 """Where a bad version fails: its workers run already."""
 
 RECLAIM_S = 30
-"""Within this time the audit has closed what a dead worker had opened and told nobody."""
+"""Time within which the audit closes the unrecorded descriptors of a dead worker."""
 
 
 @pytest.fixture
 def node(make_server, own_redis, monkeypatch, tmp_path):
-    """A server whose workers may die, with a Redis of its own; a file of its own, that upgrades replace."""
+    """A server whose workers may die, with a private Redis and a copy of the binary that upgrades replace."""
     sanitizer_options(monkeypatch, "handle_segv=0") # the signal is ours, not a bug
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
@@ -77,8 +77,8 @@ def is_wanted(name):
 
 
 def give_up_strays(server, channels):
-    """Who leaves while users change their home may leave a subscription behind, which the next push
-    on it ends (worker/move.c)."""
+    """A user who leaves during a change of homes may leave a subscription behind, which ends with the
+    next push on it (worker/move.c)."""
     for name in set(filter(is_wanted, subscriptions(server))) - channels:
         server.publish(name, b"\0\0\0\x6estray")
 
@@ -112,7 +112,7 @@ def counted(server):
 
 
 def check_counters(chaos, server):
-    """In the calm after it the counters move exactly with what is done."""
+    """After the chaos, the counters match the test's actions exactly."""
     before, _ = counted(server)
     chaos.calm()
     wait_for(lambda: counted(server)[0][admin.DELIVERED] - before[admin.DELIVERED] ==
@@ -160,7 +160,7 @@ def test_books_balance_after_chaos(node):
     deaths = chaos.deaths()
     print_table(chaos, entries, by_reason, counters)
     assert chaos.faults == [], f"seed {SEED}: " + "\n".join(chaos.faults[:40])
-    assert chaos.doubled == 0, f"seed {SEED}: {chaos.doubled} pushes came twice"
+    assert chaos.doubled == 0, f"seed {SEED}: {chaos.doubled} pushes arrived twice"
     assert chaos.closed_by_server <= by_reason["dirty"], \
         f"seed {SEED}: {chaos.closed_by_server} closed, {by_reason['dirty']} counted"
     assert by_reason["dirty"] <= deaths * 40, f"seed {SEED}: too many closed as dirty"
@@ -212,10 +212,10 @@ def test_kills_leak_nothing(node):
     assert sum(w["restarts"] for w in server.admin.workers()) >= KILLS
     check_leaks(server, spare, 40, channels)
     after = memory([server.pid, *server.worker_pids()])
-    assert after < before + (4 << 20), f"{before} bytes have become {after}"
+    assert after < before + (4 << 20), f"{before} bytes have grown to {after}"
     for number, client in enumerate(clients):
         assert server.push(f"u{number}", 110, data=number) == 1
-        assert client.recv_message().json() == number, "no GAP, and nothing lost"
+        assert client.recv_message().json() == number, "no GAP, and no push lost"
 
 
 def kill_in_turn(server, kills):

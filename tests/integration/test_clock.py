@@ -1,4 +1,4 @@
-"""Time that passes while no process of the server runs, and a wall clock that is set back."""
+"""Time that passes while all of the server's processes are stopped, and a wall clock that is set back."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def test_time_in_which_no_process_ran_counts_against_nobody(make_server, freeze)
     fresh.auto_pong = False
     freeze(server, FROZEN)
     woken = time.monotonic()
-    assert closed_after(pinged, woken) > TIMEOUT - 0.2, "it had no time to answer"
+    assert closed_after(pinged, woken) > TIMEOUT - 0.2, "it was closed before it could answer"
     assert fresh.recv_frame(timeout=10).opcode == ws.PING
     assert "event=paused" in server.log()
     assert server.worker_pids() == workers and "worker_hangs" not in server.log()

@@ -1,5 +1,5 @@
-"""A connection that is closed in the turn in which its HELLO leaves stays closed: nobody gets its
-pushes afterwards, and all that lists or counts connections agrees that it is gone."""
+"""A connection that is closed in the turn in which its HELLO leaves stays closed: it gets no
+pushes afterwards, and every list and count of connections omits it."""
 
 import os
 import signal
@@ -24,12 +24,12 @@ def request(user):
 
 
 def close_code(got):
-    assert got.opcode == CLOSE, f"no close frame but {got}"
+    assert got.opcode == CLOSE, f"not a close frame: {got}"
     return struct.unpack(">H", got.payload[:2])[0] if got.payload else 1005
 
 
 def expect_hello_and_close(client, *codes):
-    """The two frames of the turn, and whatever the client sends then is thrown away."""
+    """Expects HELLO and a close frame; data that the client sends afterwards is discarded."""
     client.expect_upgrade()
     client.expect_hello()
     assert close_code(client.recv_frame()) in codes

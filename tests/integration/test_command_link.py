@@ -1,5 +1,5 @@
-"""The link for commands falls silent: it is noticed in bounded time, everything that is owed gets its
-answer, and the node says that it is not ready."""
+"""The link for commands falls silent: the server notices in bounded time, answers every pending
+request, and reports that it is not ready."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ DETECTED = 17
 
 @pytest.fixture
 def make_node(make_server, own_redis):
-    """make_node(...) starts a server behind a proxy to a Redis of its own."""
+    """make_node(...) starts a server behind a proxy to a private Redis."""
     proxies = []
 
     def make(**config):

@@ -1,8 +1,7 @@
-"""Workers killed, stopped and replaced; the clients notice nothing.
+"""Workers are killed, stopped and replaced; the clients notice nothing.
 
-A push that a dying worker had in hand may come a second time: its successor cannot always know
-whether the kernel had taken it. So duplicates are allowed here, and only here; a loss or a wrong
-order is not.
+A push that a dying worker had in hand may arrive twice: its successor cannot always know whether the
+kernel had taken it. So these tests allow duplicates, but no loss and no wrong order.
 """
 
 import os
@@ -61,7 +60,7 @@ def test_all_workers_killed_at_once(mortal):
         os.kill(worker["pid"], signal.SIGKILL)
     replies = server.redis.publish_many(
         (server.channel("user:" + user), b"\0\0\0\x6enow") for user in users)
-    assert replies == [1] * len(users), "Redis still knows them"
+    assert replies == [1] * len(users), "Redis still has their subscriptions"
     for client in clients:
         assert client.recv_message().payload == b"now"
     for worker in old:
@@ -110,7 +109,7 @@ def test_user_leaves_after_a_kill_and_is_offline(mortal):
 
 
 def test_20_kills_in_a_row_leak_nothing(mortal):
-    """Five for each worker: who dies young and often is started later each time."""
+    """Five deaths for each worker: one that dies young repeatedly is restarted later each time."""
     server = mortal(workers=4)
     clients = [server.client(f"u{n}") for n in range(30)]
     server.kill_worker(server.admin.workers()[0])
@@ -148,7 +147,7 @@ def test_worker_that_ends_by_any_signal_is_replaced(mortal, monkeypatch, number)
 
 
 def test_worker_that_hangs_is_killed_and_replaced(mortal):
-    """SIGSTOP: alive, but its heartbeat stands still."""
+    """SIGSTOP: the worker is alive, but its heartbeat has stopped."""
     server = mortal(watchdog=1)
     clients = [server.client(f"u{n}") for n in range(20)]
     workers = server.admin.workers()
@@ -191,8 +190,8 @@ def test_handshakes_under_way_are_finished_or_ended(mortal):
 
 
 def test_message_cut_by_a_kill_is_answered_whole_or_closed_with_1012(mortal):
-    """What was only in the dead worker's memory is gone: then the connection must end, and never
-    may the rest of a frame be taken for a frame."""
+    """Data that was only in the dead worker's memory is lost. Then the connection must end; the rest
+    of a frame must never be parsed as a frame."""
     server = mortal(workers=1)
     data = frame(BINARY, b"the payload of the message" * 20)
     clients = []
@@ -260,8 +259,8 @@ def test_frames_that_waited_in_a_dead_worker_never_tear_the_stream(mortal):
         except Closed as closed:
             assert closed.code in (None, 1012)
         numbers = list(dict.fromkeys(got))
-        assert numbers == list(range(len(numbers))), "in order, without a hole"
-        assert last != 111 or len(numbers) == 200, "went on although pushes were lost"
+        assert numbers == list(range(len(numbers))), "in order, without a gap"
+        assert last != 111 or len(numbers) == 200, "continued although pushes were lost"
 
 
 def test_pushes_between_death_and_succession_arrive(mortal):

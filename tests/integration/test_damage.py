@@ -1,5 +1,5 @@
-"""Shared memory that something has written over: the damage stays where it is, it is logged, and the node
-serves everybody else."""
+"""Overwritten shared memory: the damage does not spread, it is logged, and the node serves all other
+clients."""
 
 import random
 import struct
@@ -54,7 +54,7 @@ def expect_served(server, clients):
 
 
 def test_records_of_the_masters_descriptors_are_not_believed(damaged):
-    """A record that calls a listening socket an open connection: nobody closes that."""
+    """A record claims that a listening socket is an open connection; the socket is not closed."""
     server = damaged(workers=2)
     clients = {name: server.client(name) for name in ("a", "b", "c", "d")}
     own = regions(server)["own_fds"]
@@ -87,7 +87,7 @@ def test_damaged_record_costs_its_own_connection(damaged, change):
     write_over(server, "CONNS", (fd_of(victim) * CONN, change(generation_of(victim), owner)))
     victim.send_bytes(b"\x8a\x80\0\0\0\0") # a pong
     victim.expect_end()
-    wait_for(lambda: "event=record_damaged" in server.log(), "the log to tell of it")
+    wait_for(lambda: "event=record_damaged" in server.log(), "the damage to be logged")
     assert server.admin.counter("records_damaged_total") == 1
     expect_served(server, clients)
     server.wait_connections(4)
@@ -107,7 +107,7 @@ def test_damaged_rings_are_used_again(damaged):
         server.publish("all", {"op": 110, "text": "perhaps"})
 
     def comes_everywhere():
-        """Rings that nobody could put right are emptied after three seconds."""
+        """Rings that cannot be repaired are emptied after three seconds."""
         server.publish("topic:room", {"op": 110, "text": "here"})
         return all(b"here" in texts_of(client) for client in clients.values())
 

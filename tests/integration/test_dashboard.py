@@ -1,4 +1,4 @@
-"""The dashboard: its files over HTTP, and the page in a real browser, with a node that works."""
+"""The dashboard: its files over HTTP, and the page in a real browser, with a running node."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def whole(text):
 
 
 def tile(page, label):
-    """What a tile says: its large text, and the small one below."""
+    """Returns a tile's large text and the small one below."""
     texts = page.run(f"""[...document.querySelectorAll(".tile")].map((tile) =>
         [...tile.children].map((child) => child.textContent)).find(([label]) => label === {label!r})""")
     return texts[1:]
@@ -71,7 +71,7 @@ def points(page, chart, key):
 
 
 def look_up(page, user):
-    """What the page tells of a user, once it does."""
+    """Waits for the page's report on a user and returns it."""
     page.run("document.querySelector('#found').replaceChildren()")
     page.type("#user", user)
     page.click("#lookup button")
@@ -110,7 +110,7 @@ def test_other_paths_are_404(server, path):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_other_methods_are_405(server, method):
     assert server.admin.get("/", method=method, body=b"{}").status == 405
-    assert request(server.address, "/").status == 404, "and it is not on the clients' side"
+    assert request(server.address, "/").status == 404, "the clients' listener does not serve it"
 
 
 # In the browser.
@@ -172,7 +172,7 @@ def test_a_page_that_is_opened_later_knows_what_was_before(make_server, browser)
         server.push("42", 110, data=number)
         client.recv_message()
     page = open_page(browser, server)
-    assert whole(tile(page, "pushes / s")[0]) > 10, "though it has asked once"
+    assert whole(tile(page, "pushes / s")[0]) > 10, "although it has asked once"
     page.click("#ranges button:last-child")
     wait_for(lambda: points(page, "flow", "pushes") >= 1 and points(page, "latency", "p99") >= 1, "the lines")
 
@@ -364,7 +364,7 @@ def test_a_user_who_is_not_there_has_reasons(make_server, own_redis, browser):
 # Behind a token.
 
 def test_it_works_behind_a_token(make_server, browser):
-    """The browser sends the password of the page with what the page asks for. With a name and a password
+    """The browser sends the page's password with the page's requests. With a name and a password
     in its address, fetch() refuses relative ones."""
     server = make_server(admin_token="a-token-of-the-tests")
     server.client("42")
@@ -394,7 +394,7 @@ def test_an_outage_of_redis_and_of_the_server_shows(make_server, own_redis, brow
     page.wait("document.querySelector('#state').innerText === 'no answer'")
     server.start()
     page.wait("document.querySelector('#state').innerText === 'ready'")
-    assert sum(url.endswith("/api/history") for url in page.requests) == 2, "of the new server, too"
+    assert sum(url.endswith("/api/history") for url in page.requests) == 2, "from the new server, too"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

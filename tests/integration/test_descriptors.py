@@ -1,5 +1,5 @@
-"""Descriptors: all processes of a server share one table of them. What a dead worker leaves open is
-closed, what anybody uses is not; and the server keeps some for itself."""
+"""Descriptors: all processes of a server share one table. Descriptors that a dead worker leaves open are
+closed, those in use are not; and the server keeps a reserve."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def test_admin_connections_of_others_outlive_a_death(mortal, visit):
     os.kill(victim["pid"], signal.SIGKILL)
     wait_for(lambda: "event=took_over" in server.log(), "the successor")
     left = [sock for sock in there if ask(sock) == 200]
-    assert len(left) <= VISITORS_MAX, "the dead worker's are closed at once"
+    assert len(left) <= VISITORS_MAX, "the dead worker's descriptors are closed at once"
     wait_audited(server, before)
     assert [ask(sock) for sock in left] == [200] * len(left)
     assert "descriptor_reclaimed" not in server.log()

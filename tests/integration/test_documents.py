@@ -1,5 +1,5 @@
-"""What the documents show is tried: snippets are run against a server, configurations are read by it,
-answers are compared with its own."""
+"""Tests the examples in the documents: runs the snippets against a server, loads the configurations, and
+compares the answers shown with real ones."""
 
 import json
 import os
@@ -111,7 +111,7 @@ def go(directory, snippet, redis):
     # As Debian packages its libraries: by GOPATH, without modules, and without the network.
     run(["go", "build", "-o", str(program), str(file)], GO111MODULE="off", GOFLAGS="",
         GOPROXY="off", GOPATH="/usr/share/gocode", GOCACHE=str(directory / "cache"))
-    assert run(["gofmt", "-l", str(file)]) == "", "not as gofmt has it"
+    assert run(["gofmt", "-l", str(file)]) == "", "not formatted by gofmt"
     return lambda: run([str(program)])
 
 

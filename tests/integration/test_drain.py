@@ -1,5 +1,5 @@
-"""The end of service: each client is told when to come back, so that they do not come all at once,
-and by the close code whether the end is for good."""
+"""The end of service: each client gets its own time to reconnect, so that they do not all return at
+once, and a close code that tells whether the end is permanent."""
 
 import binascii
 import itertools
@@ -73,7 +73,7 @@ def test_no_second_has_more_than_its_share_of_2000_reconnects(make_server, count
     assert (server.wait_exit(60 * SLACK), codes) == (0, {1001})
     assert len(delays) == sum(counts)
     assert most_in_a_second(delays) <= 1.2 * len(delays) / WINDOW
-    assert len(set(delays)) == len(delays), "each has its own"
+    assert len(set(delays)) == len(delays), "each has its own delay"
 
 
 @pytest.mark.parametrize("counts", [(1, 0), (1, 1), (0, 1, 1), (1, 1, 1), (3, 2, 1), (0, 14, 0),
@@ -185,7 +185,7 @@ def test_addresses_of_a_dead_master_are_free_while_its_clients_are_told(make_ser
         assert client.recv_message().op == BYE
         assert client.recv_frame().payload[:2] == struct.pack(">H", 1012)
     server.start()
-    assert any(map(alive, orphans)), "the next server has waited until the workers had ended"
+    assert any(map(alive, orphans)), "the next server waited until the workers had ended"
     for address in server.addresses:
         assert server.client("next", address=address).hello
 

@@ -1,4 +1,4 @@
-"""examples/backend.py: what it answers, and that nothing is lost or poisoned when it dies."""
+"""examples/backend.py: its answers, and that no request is lost or poisoned when it dies."""
 
 import signal
 import time
@@ -81,7 +81,7 @@ def test_what_a_dead_backend_left_another_takes_over(node, backend):
     backend("two")
     begun = time.monotonic()
     assert client.recv_message().json() == {"to": "7", "online": False}
-    assert time.monotonic() - begun < 2 * SLACK, "it was done before fresh ones were waited for"
+    assert time.monotonic() - begun < 2 * SLACK, "it was done before the backend waited for new requests"
     wait_for(lambda: redis.xpending("push:requests", "app")["pending"] == 0, "the ack")
 
 

@@ -1,4 +1,4 @@
-"""Errors name their cause: the value, the place, and what belongs there."""
+"""Error messages name the cause: the value, the place, and the expected value."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""RFC 6455 frame by frame: what fails a connection, with which code, and what must not."""
+"""RFC 6455 frame by frame: errors that fail the connection, their codes, and valid input that must not."""
 
 import random
 import struct
@@ -288,7 +288,7 @@ def test_max_message_is_settable(make_server):
     fails(client, frame(BINARY, b"a" * 1001), 1009)
 
 
-# What is right stays right, however it is cut.
+# Valid frames are accepted, however they are split.
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 5, 7, 8, 9, 125, 126, 127, 4096, 65535, 65536])
 def test_every_form_of_length_is_echoed(server, size):

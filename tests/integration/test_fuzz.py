@@ -1,5 +1,5 @@
-"""A fuzzer against the running server: harness/fuzz.py. Whatever strangers send, nobody gets what is another
-user's, honest users miss nothing, no worker dies, and nothing is left of the strangers.
+"""A fuzzer against the running server: harness/fuzz.py. Despite hostile input, no client gets another
+user's push, honest users miss nothing, no worker dies, and the strangers leave no state behind.
 
     FUZZ_SECONDS=3600 FUZZ_SEED=42 pytest -s tests/integration/test_fuzz.py
 """

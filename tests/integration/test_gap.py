@@ -1,4 +1,4 @@
-"""GAP: everyone who may have missed a push is told, once for an outage, and never too early."""
+"""GAP: every client that may have missed a push is told, once per outage, and never too early."""
 
 import json
 
@@ -50,7 +50,7 @@ def kill_link(server, *workers):
 
 
 def cut_link(server, worker):
-    """The same for one, until it is up again."""
+    """Cuts one worker's link and waits until it is up again."""
     kill_link(server, worker)
     wait_for(lambda: server.admin.counter("redis_connects_total") == WORKERS + 1 and
              links(server) == ["up"] * WORKERS, "the link to be up again", RECONNECT)
@@ -86,8 +86,8 @@ def test_an_outage_of_redis_is_one_gap(node, topics):
 
 @pytest.mark.parametrize("worker", range(WORKERS))
 def test_one_link_cut_is_one_gap_for_whom_it_concerns(node, worker):
-    """Worker 0 has the node's own channels, so its failure concerns everybody; all are in topics of
-    each worker."""
+    """Worker 0 has the node's own channels, so its failure concerns every client; all clients are in
+    topics of each worker."""
     members = connect(node)
     cut_link(node, worker)
     assert gaps_before_pushes(node, members) == [1] * len(members)
@@ -113,8 +113,8 @@ def test_a_gap_outlives_the_workers_that_owe_it(node):
 
 
 def test_who_is_back_does_not_wait_for_ever_for_who_stays_away(node):
-    """Redis lets only one of two links in again. Whose pushes come again learns that soon; those in
-    topics of the other learn the rest when that is back, too."""
+    """Redis accepts only one of two links again. Clients whose pushes arrive again get
+    GAP soon; members of the other link's topics get the rest when that link is back, too."""
     clients = connect(node)
     kill = node.redis.client
     kill.config_set("maxclients", len(kill.client_list()) - 1)
@@ -133,7 +133,7 @@ def test_who_is_back_does_not_wait_for_ever_for_who_stays_away(node):
     assert links(node)[3 - back] != "up", "it was told before the other came back"
     kill.config_set("maxclients", 10000)
     counts = gaps_before_pushes(node, clients)
-    assert counts == [1] * len(clients), "who was told half before is told the rest now"
+    assert counts == [1] * len(clients), "clients that were told of one link before are told of the other now"
 
 
 def test_whatever_is_pushed_upon_a_gap_arrives(node):

@@ -1,4 +1,4 @@
-"""The opening handshake: what is let in, what is refused, and with which words."""
+"""The opening handshake: which requests are accepted, which are refused, and the error texts."""
 
 import socket
 import time
@@ -44,7 +44,7 @@ def admit(server, head, mode="binary"):
     return client
 
 
-# What is let in.
+# Accepted requests.
 
 def test_accept_key_is_that_of_the_rfc(server, user):
     client = server.raw()
@@ -206,7 +206,7 @@ def test_two_upgrade_fields_are_one_list(server, user):
 
 @pytest.mark.parametrize("key", ["AQIDBAUGBwgJCgsMDQ4PEC==", "dGhlIHNhbXBsZSBub25jZR=="])
 def test_key_with_bits_behind_its_last_byte_is_let_in(server, user, key):
-    """The first is RFC 6455's own example (§4.1). A key is hashed as it stands."""
+    """The first is RFC 6455's own example (§4.1). A key is hashed verbatim."""
     client = server.raw()
     client.send_bytes(upgrade_head(target(user), replace={"Sec-WebSocket-Key": key}))
     client.expect_upgrade(key)
@@ -221,7 +221,7 @@ def test_of_an_absolute_target_the_host_counts_and_not_the_field(server, user):
         assert client.recv_response().status == status
 
 
-# What is refused.
+# Refused requests.
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "get"])
 def test_method_other_than_get_is_405(server, method):
@@ -501,7 +501,7 @@ def test_connection_limit_is_503_with_retry_after_until_one_leaves(make_server):
 
 
 def test_head_that_never_ends_is_closed_in_time(make_server):
-    """A drip of bytes does not buy more time, and silence is no better."""
+    """Sending byte by byte does not extend the timeout, and neither does silence."""
     server = make_server(handshake_timeout=1)
     dripping, silent, halted = server.raw(), server.raw(), server.raw()
     dripping.send_bytes(b"GET /ws?user=u HTTP/1.1\r\n")

@@ -1,4 +1,4 @@
-"""The harness itself: a client that lets everything pass would make every other test worthless."""
+"""The harness itself: a client that accepted invalid data would make every other test worthless."""
 
 import asyncio
 import threading

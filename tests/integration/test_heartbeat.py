@@ -1,4 +1,4 @@
-"""Pings to the idle, 4009 to the dead."""
+"""Heartbeats: idle clients are pinged, and dead ones closed with 4009."""
 
 import time
 
@@ -12,7 +12,7 @@ LATE = 8
 """Seconds after which a ping or close that is due after one or two is missing."""
 
 ALIVE = 4
-"""Seconds after which who was not closed is held to be alive: heartbeat, timeout and some more."""
+"""Seconds after which an open connection counts as kept alive: heartbeat, timeout and a margin."""
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def drip(client):
 
 
 def test_signs_of_life_keep_a_connection(server):
-    """The answer to a ping; any byte, be it of a frame that is not whole for long; and who is busy
-    is not even pinged."""
+    """A pong keeps it, and so does any byte, even of a frame that stays incomplete for long. A busy
+    client is not even pinged."""
     answering, dripping, busy = trio(server), trio(server), server.client("busy")
     for client in answering:
         client.auto_pong = True
@@ -63,7 +63,7 @@ def test_signs_of_life_keep_a_connection(server):
             client.send_bytes(drips[client].pop(0))
         for client in (*answering, *dripping, busy):
             client.pull()
-            assert client.ended is None, "closed although it gave signs of life"
+            assert client.ended is None, "closed although it was alive"
             assert not any(got.opcode == ws.CLOSE for got in client.frames)
         time.sleep(0.2)
     for client in answering:
@@ -77,7 +77,7 @@ def test_signs_of_life_keep_a_connection(server):
 
 
 def test_user_of_a_dead_connection_goes_offline(server):
-    """Though much is pushed to it: that is no sign of its life."""
+    """Pushes to the client do not count as signs of life."""
     client = server.client("u")
     client.auto_pong = False
     assert server.push("u", 110, data=1) == 1

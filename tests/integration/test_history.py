@@ -1,4 +1,4 @@
-"""/api/history: a sample every ten seconds, which outlives every worker and which any worker shows."""
+"""/api/history: a sample every ten seconds, which survives every worker and is available from any worker."""
 
 import time
 
@@ -51,7 +51,7 @@ def test_the_first_sample_comes_at_the_start(server):
 def test_every_worker_shows_the_same(make_server):
     server = make_server(workers=3)
     wait_for(lambda: samples(server), "the first sample")
-    answers = [samples(server) for _ in range(12)]  # by whoever accepts
+    answers = [samples(server) for _ in range(12)]  # from any worker that accepts
     shared = min(len(answer) for answer in answers)
     for number in range(shared):
         assert all(abs(answer[number]["at_ms"] - answers[0][number]["at_ms"]) <= 2 for answer in answers)
@@ -76,7 +76,7 @@ def test_it_goes_on_through_deaths_reloads_and_upgrades(installed, user):
     after = next_sample(server, before)
     for old, new in zip(before, after):
         assert abs(old.pop("at_ms") - new["at_ms"]) <= 2
-        assert old == {name: new[name] for name in old}, "what was written stays as it was"
+        assert old == {name: new[name] for name in old}, "written samples do not change"
     first, last, stats = after[0], after[-1], server.admin.stats()
     assert first["pushes_received"] == 0 and first["latency"][-1] == 0
     assert last["connections"] == 1 and last["cpu_ms"] >= first["cpu_ms"]
@@ -84,7 +84,7 @@ def test_it_goes_on_through_deaths_reloads_and_upgrades(installed, user):
         assert last[name] == stats["counters"][counter] == 40
     assert last["latency"] == [bucket["count"] for bucket in stats["push_latency"]["buckets"]]
     gap_ms = last["at_ms"] - after[-2]["at_ms"]
-    assert gap_ms <= EVERY_MS + 5000 * SLACK, "the successors take up where it was"
+    assert gap_ms <= EVERY_MS + 5000 * SLACK, "the successors continue from there"
     assert inspect(server)["faults"] == []
 
 

@@ -1,4 +1,4 @@
-"""A kick ends every login that was made before it, wherever it is under way, and none made after."""
+"""A kick ends every login made before it, even one still in progress, and none made after it."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def user_at(server, worker, name="u"):
 
 class Stage:
     """A server with three workers that can be stopped one by one; `user`, whose home is HOME, has a
-    connection: the witness, who is closed as soon as the home carries out a kick."""
+    connection, the witness, which is closed as soon as the home carries out a kick."""
 
     def __init__(self, server, headers=()):
         server.workers_may_change = True
@@ -247,7 +247,7 @@ def test_a_kick_goes_on_when_its_worker_dies_in_the_middle(make_server, tmp_path
         points.arm("KICK_CLOSED", 20)
         server.publish("ctl", {"kick": "crowd"})
         swarm.pump(lambda: all(client.frames or client.ended for client in clients), "the end of all")
-        wait_for(lambda: server.admin.ready() and server.subscribers("crowd") == 0, "nobody to be left")
+        wait_for(lambda: server.admin.ready() and server.subscribers("crowd") == 0, "no connection to be left")
         told = [c for c in clients if c.frames and c.frames[0].payload[:2] == (4001).to_bytes(2, "big")]
-        assert len(told) >= 30, "those whose close frame died with the worker are closed all the same"
+        assert len(told) >= 30, "clients whose close frame was lost with the worker are closed, too"
         assert points.armed("KICK_CLOSED") == 0

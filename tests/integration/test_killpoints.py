@@ -1,10 +1,9 @@
 """A worker dies at every point between two writes to shared memory; nothing is lost, nothing leaks.
 
-Needs `make killpoints`. One server goes through all points of common/killpoint.h. First every step of
-the load is done once, to see which points it passes; then each point is armed, a step that passes it is
-done, and afterwards everything must be as if nothing had happened: no push lost or out of order, none
-twice but what was in hand, no client closed but those that are counted, shared memory whole, no
-subscription too many or too few.
+Needs `make killpoints`. One server goes through all points of common/killpoint.h. First it runs every step
+of the load once to see which points the step passes. Then it arms each point and runs a step that passes
+it. Afterwards no push may be lost, out of order, or duplicated unless it was in hand; only clients that
+are counted may be closed; shared memory must be consistent, and the subscriptions exact.
 """
 
 import json
@@ -67,7 +66,7 @@ class Load:
 
     def __init__(self, server, points, swarm):
         self.server, self.points, self.swarm = server, points, swarm
-        # Who has accepted a request may die before the answer.
+        # The worker that has accepted a request may die before it answers.
         self.admin = admin.Admin(server.admin.address, timeout=2 * SLACK)
         self.ledger = Ledger(server)
         self.users = [f"u{n}" for n in range(CLIENTS)]
@@ -293,7 +292,7 @@ class Load:
         wait_for(lambda: not alive(victim), "the worker to die")
 
     def link(self):
-        """Redis drops a link; everything is subscribed anew, and GAP says so."""
+        """Redis drops a link; all channels are subscribed again, and the clients get GAP."""
         self.fresh += 1
         links = [c for c in self.server.redis.client.client_list()
                  if c["name"].startswith("wspushd-") and c["name"].endswith(f"-{self.fresh % WORKERS}")]
@@ -305,7 +304,7 @@ class Load:
         self.wait_ready()
 
     def busy(self):
-        """Redis refuses for a while what is asked of it, and somebody comes meanwhile."""
+        """Redis refuses commands for a while, and a client connects meanwhile."""
         self.fresh += 1
         client = Client(self.server.address)
         script = Script(self.server.redis)
@@ -327,7 +326,7 @@ class Load:
         for user in self.users:
             if user in self.readers:
                 self.drop(user)
-        wait_for(lambda: self.server.publish("all", b"\0\0\0\xcanobody") == 0, "nobody to be here",
+        wait_for(lambda: self.server.publish("all", b"\0\0\0\xcanobody") == 0, "no connection to be left",
                  5 * SLACK)
 
     def full(self):
@@ -350,7 +349,7 @@ class Load:
     STEPS = [push, connect, topics, topics_by_backend, requests, kick, slow, reload, resize, kill, link,
              busy, empty, full, crowd]
 
-    # What must hold.
+    # Checks.
 
     def metric(self, name):
         try:
@@ -415,10 +414,10 @@ class Load:
         wait_for(lambda: self.for_clients() == self.expected_channels(),
                  f"the right subscriptions, not {self.for_clients() ^ self.expected_channels()}",
                  5 * SLACK)
-        seen = wait_for(self.quiet, "the clients, and nobody else", 5 * SLACK)
+        seen = wait_for(self.quiet, "only the test's clients", 5 * SLACK)
         assert seen["faults"] == [], seen
         metrics = self.admin.metrics()
-        assert metrics.total("turns_total") - turns < 5000, "a worker runs in circles"
+        assert metrics.total("turns_total") - turns < 5000, "a worker is in a busy loop"
         connects = metrics.total("redis_connects_total")
         if step not in (Load.link, Load.busy):
             assert self.connects in (None, connects), "a link to Redis was lost with a worker"
@@ -487,8 +486,8 @@ def survey(load):
 
 
 def wait_of_age(server):
-    """Who dies younger is replaced later each time."""
-    wait_for(lambda: all(age(pid) > 0.13 for pid in server.worker_pids()), "workers of age")
+    """A worker that dies younger is replaced later each time."""
+    wait_for(lambda: all(age(pid) > 0.13 for pid in server.worker_pids()), "workers that are old enough")
 
 
 def die_at(load, name, step, nth):
@@ -512,7 +511,7 @@ def die_at(load, name, step, nth):
 
 
 def plan(rng, found, only_in_start=False):
-    """What to try at a point that these steps pass: [(step, nth pass)]."""
+    """Returns the trials for a point that these steps pass: [(step, nth pass)]."""
     cheap = [one for one in found if one[0] in Load.CHEAP]
     out = []
     if only_in_start:
@@ -526,7 +525,7 @@ def plan(rng, found, only_in_start=False):
 
 
 def try_point(load, name, step, nth):
-    """Whether a worker died there, and what is wrong then, or None."""
+    """Returns whether a worker died at the point, and the fault found afterwards or None."""
     died = False
     try:
         died = die_at(load, name, step, nth)
@@ -600,7 +599,7 @@ def test_a_topic_that_is_left_right_behind_a_death_is_given_up(make_killable):
 @pytest.mark.parametrize("gathered", ["nothing", "a subscription"])
 def test_a_user_who_left_right_before_a_death_is_offline(make_killable, gathered, point):
     """The worker dies in the turn in which alice's last connection ends: her UNSUBSCRIBE was gathered
-    in its memory, behind whatever else that turn has for Redis. PUBLISH must answer 0."""
+    in its memory, after that turn's other commands for Redis. PUBLISH must answer 0."""
     server, points = make_killable(workers=1, heartbeat=300)
     server.client("carol")
     alice, bob = server.client("alice"), server.raw()
@@ -645,8 +644,8 @@ def test_a_user_whose_connection_was_closing_is_offline_though_the_index_was_reb
 
 
 def test_what_a_dead_worker_left_open_ends_with_an_upgrade(make_killable):
-    """The new version takes over what has a record. It would never find what has none: it has opened
-    more itself, with higher numbers and lower ones."""
+    """The new version takes over the descriptors that have a record. It could not find any others,
+    because its own have both higher and lower numbers."""
     server, points = make_killable("worker_died", workers=1)
     worker = server.admin.workers()[0]
     points.arm("ACCEPTED", 1)

@@ -1,4 +1,4 @@
-"""What the log says of a worker that has died: how, where, and what it had in hand."""
+"""Log entries on the death of a worker: the cause, the place, and the work it had in hand."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def backtrace(server, pid):
 
 
 def functions(frames):
-    """Their names; the compiler marks copies of its own: turn.constprop.0."""
+    """Returns the functions' names without the compiler's suffixes for copies, as in turn.constprop.0."""
     return [frame.partition("(")[0].partition(".")[0] for frame in frames]
 
 

@@ -1,5 +1,5 @@
-"""An upgrade to a binary with another layout of shared memory: carried over where it knows how, else a
-restart that the clients are told of."""
+"""An upgrade to a binary with another layout of shared memory: migrated if the new binary can, or else a
+restart that is announced to the clients."""
 
 import re
 import shutil
@@ -150,7 +150,7 @@ def test_without_a_row_clients_are_told_of_a_restart(installed):
     clients = [server.client(f"u{n}", ("binary", "json")[n % 2]) for n in range(40)]
     replace(server, FOREIGN)
     delays = sorted(expect_restart(client) for client in clients)
-    assert delays[0] < 400 and delays[-1] > 1600 and len(set(delays)) > 30, "spread over all the time"
+    assert delays[0] < 400 and delays[-1] > 1600 and len(set(delays)) > 30, "spread over the whole time"
     assert server.pid == pid and server.process.poll() is None
     assert server.admin.connections() == 0
     fresh = server.client("u0")
@@ -173,7 +173,7 @@ def test_wspushctl_tells_of_the_restart(installed):
 
 
 def test_who_comes_meanwhile_waits_for_the_new_version(installed):
-    """The listening sockets stay open all the time: nobody is refused."""
+    """The listening sockets stay open all the time, so no client is refused."""
     server = installed(drain_timeout=3, workers=1)
     server.expect_log("upgrade_restarts")
     stubborn = server.raw() # does not answer the close frame, so that the drain takes its time
@@ -182,7 +182,7 @@ def test_who_comes_meanwhile_waits_for_the_new_version(installed):
     stubborn.expect_hello()
     install(server, built(FOREIGN))
     server.signal(signal.SIGUSR2)
-    assert stubborn.recv_message().op == BYE, "by now the worker accepts nobody"
+    assert stubborn.recv_message().op == BYE, "the worker no longer accepts connections"
     patient = server.raw()
     assert started(server) == 1, "still the old version"
     wait_for(lambda: started(server) == 2, "the new version")
@@ -216,7 +216,7 @@ def test_restart_takes_keys_that_need_one(installed):
     client = server.client("u")
     assert server.push("u", 110, text="x" * (3 << 20)) == 1
     assert len(client.recv_message().payload) == 3 << 20
-    assert not can_connect(old), "nobody would accept there"
+    assert not can_connect(old), "no process would accept there"
 
 
 def test_stop_while_it_drains_is_a_stop(installed):
@@ -243,7 +243,7 @@ def test_binary_that_goes_away_within_the_drain_ends_the_server_for_a_restart(in
     server.binary.unlink()
     expect_restart(client)
     client.close()
-    assert server.wait_exit() == 3, "whoever started it starts it again"
+    assert server.wait_exit() == 3, "its supervisor has to restart it"
 
 
 @pytest.mark.parametrize("key", ["max_connections"])

@@ -1,4 +1,4 @@
-"""How many may come: devices of a user, connections of an address, handshakes a second."""
+"""Limits: devices per user, connections per address, handshakes per second."""
 
 import contextlib
 import os
@@ -161,7 +161,7 @@ def held(sockets):
 
 
 def test_address_has_its_limit_on_silence(make_server):
-    """Connections that say nothing shut nobody out."""
+    """Silent connections do not keep other clients out."""
     server = make_server(max_per_address=5, max_connections=50, trusted_proxies=["10.0.0.0/8"],
                          handshake_timeout=60)
     there = [connect_from(server, "127.0.0.1") for _ in range(200)]
@@ -252,8 +252,8 @@ def test_a_thousand_unfinished_handshakes_beside_one_that_is(make_server):
 # A crowd.
 
 def test_crowd_for_a_worker_that_is_busy_waits_and_is_not_refused(make_server):
-    """What 600 clients send at once, with 3,000 bytes behind each head, is more than the ring to a
-    worker takes that does nothing."""
+    """600 clients with 3,000 bytes after each head send more than fits into the ring to a stopped
+    worker."""
     server = make_server(workers=2, max_push=1024, watchdog=60, handshake_timeout=60)
     busy, other = (worker["pid"] for worker in server.admin.workers())
     ping = frame(BINARY, encode_binary(PING, b"p" * 3000))

@@ -1,4 +1,4 @@
-"""The log: what its lines name, and that nobody can make too many of them."""
+"""The log: the fields of its lines, and that clients cannot flood it."""
 
 import os
 import re

@@ -1,5 +1,5 @@
-"""What /metrics tells of the node and its processes, beyond the counters of test_admin.py; and that
-the alert rules and the dashboard in scripts/ ask for nothing that it does not tell."""
+"""The metrics of the node and its processes, beyond the counters of test_admin.py; and that the alert
+rules and the dashboard in scripts/ use only metrics that exist."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_the_last_reload(make_server):
 
 
 def test_the_capacity_is_what_is_let_in(make_server):
-    """Not more than the limit on open files leaves, whatever max_connections says."""
+    """No more than the limit on open files allows, even if max_connections is higher."""
     def fewer_descriptors():
         die_with_us()
         resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))

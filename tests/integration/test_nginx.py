@@ -1,4 +1,4 @@
-"""Behind Debian's nginx, with the site files of scripts/nginx as they are shipped."""
+"""wspushd behind Debian's nginx, with the shipped site files of scripts/nginx."""
 
 import re
 import socket
@@ -166,13 +166,13 @@ def test_login_and_address_are_passed_and_the_forged_name_is_not(server, make_ng
     assert wspushd.headers("Host") == ["app.example.org:8"]
     assert wspushd.headers("Cookie") == ["sid=abc; token=x.y.z"]
     assert wspushd.headers("Authorization") == ["Bearer x.y.z"]
-    # The client's own claim stands first, nginx's word last: only the last counts.
+    # The client's own claim comes first and nginx's last: only the last counts.
     assert wspushd.headers("X-Forwarded-For") == ["6.6.6.6, 127.0.0.1"]
     assert wspushd.headers("X-Auth-User") == []
 
 
 def answer(status, *headers):
-    """What the application says to nginx's question who it is."""
+    """Builds the application's answer to nginx's auth_request."""
     return "\r\n".join([f"HTTP/1.1 {status}", *headers, "Content-Length: 0", "Connection: close",
                         "", ""])
 
@@ -208,7 +208,7 @@ def test_auth_request_refuses_whom_the_application_refuses(server, make_nginx, u
     assert can_connect(nginx.address)
 
 
-# auth_request before wspushd itself, with auth = {"header"}. nginx comes from an address of its own,
+# auth_request before wspushd itself, with auth = {"header"}. nginx connects from a separate address,
 # so that only it is trusted, and not the clients, which come from 127.0.0.1.
 
 PROXY = "127.0.0.2"
@@ -216,7 +216,7 @@ PROXY = "127.0.0.2"
 
 @pytest.fixture
 def guarded(make_server, make_nginx, upstream):
-    """(wspushd, nginx before it, the application), which knows whoever has a cookie sid=<user>."""
+    """Returns (wspushd, nginx in front of it, the application). The cookie sid=<user> is a valid login."""
     def who(head):
         user = re.search(r"^Cookie: sid=(.+)\r$", head, re.M)
         return answer("200 OK", f"X-Auth-User: {user[1]}") if user else answer("401 Unauthorized")
@@ -260,7 +260,7 @@ def test_name_forged_outside_is_worth_nothing_by_itself(guarded):
 
 
 def test_site_without_auth_request_takes_the_name_away(make_server, make_nginx):
-    """wspushd.conf: who logs in by cookie there cannot name himself, were `header` on, too."""
+    """wspushd.conf: users who log in by cookie cannot choose a name, even if `header` is on, too."""
     server = make_server(auth=["header"])
     nginx = make_nginx("wspushd.conf", in_front_of(server))
     forged = [("X-Auth-User", "admin")]

@@ -1,4 +1,4 @@
-"""What kills two workers in a row is set aside; and nothing else is."""
+"""A message or connection that kills two workers in a row is set aside, and nothing else."""
 
 import os
 import re
@@ -116,7 +116,7 @@ def test_message_that_kills_two_workers_is_refused(doomed):
         codes.append(closed.value.code)
         wait_for(server.admin.ready, "/readyz 200")
     assert codes == [1012, 1011, 1011, 1011]
-    assert len(deaths(server)) == 2, "the third is closed before it is looked at"
+    assert len(deaths(server)) == 2, "the third is closed before it is read"
     assert reason(server, admin.CLOSED) == 3
     assert b"fault:abort".hex() in logged(server, "message")[0]
     bystander.send_message(PING, b"fault:abort")   # another message: a death is a death

@@ -1,4 +1,4 @@
-"""The main job: what a backend publishes reaches whoever it is for, once, whole and in order."""
+"""Pushes, the main purpose: every published push reaches its recipients once, complete and in order."""
 
 import json
 import random
@@ -239,14 +239,14 @@ def test_two_nodes_on_one_redis(make_server, user):
     for client in (here, there): # pushes of one channel keep their order, not those of two
         assert {client.recv_message().json() for _ in range(2)} == {"both", "all"}
     here.close()
-    wait_for(lambda: first.push(user, 110, data="one") == 1, "the first node to let go")
+    wait_for(lambda: first.push(user, 110, data="one") == 1, "the first node to unsubscribe")
     assert first.publish("all", {"op": 110, "data": "end"}) <= 2
     got = [there.recv_message().json()]
     while got[-1] != "end":
         got.append(there.recv_message().json())
     assert set(got[:-1]) <= {"one"} or set(got[:-1]) == {"both", "one"}
     there.close()
-    wait_for(lambda: first.push(user, 110, data="none") == 0, "both to let go")
+    wait_for(lambda: first.push(user, 110, data="none") == 0, "both nodes to unsubscribe")
 
 
 # READY means ready.

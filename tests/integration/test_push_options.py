@@ -1,4 +1,4 @@
-"""What a push may ask for beside its payload: ttl, key, id; and the commands kick and kick_conn."""
+"""The options of a push (ttl, key, id), and the commands kick and kick_conn."""
 
 import json
 import re
@@ -11,18 +11,18 @@ from harness.client import PONG, PING, SUB, SUBBED
 from harness.wait import wait_for
 
 ROOMY = {"send_buffer": 16384, "queue_limit": 4 << 20, "topics": ["*"]}
-"""The kernel holds little, the server much: what is slow waits."""
+"""Small buffers in the kernel and a large queue in the server, so that pushes to slow clients queue."""
 
 FILL = b"\0\0\0\x6efill" + b"." * 1000
 
 
 def slow_client(server, user, mode="binary"):
-    """A client that is ready, and that reads only when it is told to."""
+    """Returns a connected client that reads only when told to."""
     return server.client(user, mode, receive_buffer=4096)
 
 
 def fill(server, user, count=600):
-    """More than the kernel takes, so that all that follows waits in the server."""
+    """Sends more than the kernel takes, so that all later pushes wait in the server."""
     before = server.admin.counter(admin.QUEUED)
     server.redis.publish_many((server.channel("user:" + user), FILL) for _ in range(count))
     wait_for(lambda: server.admin.counter(admin.QUEUED) > before, "a backlog")
@@ -33,7 +33,7 @@ def wait_routed(server, count):
 
 
 def read_until(client, text):
-    """The payloads that are no filling, up to this one."""
+    """Returns the payloads up to this one, without filler."""
     got = []
     while not got or got[-1] != text:
         payload = client.recv_message().bytes()
@@ -84,7 +84,7 @@ def test_ttl_of_zero_is_none_and_a_reading_client_gets_everything(server, user):
 
 
 def test_backlog_of_expired_pushes_makes_room(make_server):
-    """What has expired counts no more when the queue's limit is looked at."""
+    """Expired pushes do not count towards the queue's limit."""
     server = make_server(send_buffer=16384, queue_limit=262144)
     client = slow_client(server, "u")
     server.redis.publish_many((server.channel("user:u"), FILL) for _ in range(60))

@@ -58,7 +58,7 @@ def expect_gap(client, since):
 
 @pytest.fixture
 def linked(own_redis, make_server):
-    """A server with a Redis of its own that may be harmed."""
+    """A server with a private Redis that the test may disturb."""
     redis = own_redis().start()
     server = make_server(redis_server=redis)
     server.expect_log(LINK_LINES)
@@ -124,7 +124,7 @@ def test_redis_killed_and_restarted(linked):
     echo.echo()
     late = linked.client("late")
     assert linked.push("late", 110, data=1) == 1
-    assert late.recv_message().json() == 1, "no GAP for who came after"
+    assert late.recv_message().json() == 1, "no GAP for a client that connected later"
 
 
 def test_after_its_gap_a_client_gets_every_push(linked):
@@ -208,7 +208,7 @@ def test_client_whose_hello_was_pending_gets_it_or_a_clear_end(linked):
 
 
 def test_requests_are_answered_while_redis_is_down(linked):
-    """Nothing of the opcode protocol that needs no Redis waits for it."""
+    """Messages of the opcode protocol that do not need Redis do not wait for it."""
     client = linked.client("u")
     linked.redis.kill()
     wait_not_ready(linked)
@@ -363,7 +363,7 @@ def test_wrong_password_is_told_and_tried_again(own_redis, make_server):
     server.expect_log(LINK_LINES)
     wait_for(lambda: "WRONGPASS" in server.log() or "password" in server.log().lower(),
              "a line about the password")
-    assert "wrong-guess" not in server.log(), "passwords are not for logs"
+    assert "wrong-guess" not in server.log(), "passwords must not be logged"
     assert server.admin.status("/readyz") == 503
     expect_503(server)
     redis.client.config_set("requirepass", "wrong-guess")

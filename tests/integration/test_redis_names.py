@@ -1,4 +1,4 @@
-"""Redis by name: whatever getaddrinfo(3) says on this machine, and every address that it says."""
+"""Redis by host name: names resolve as getaddrinfo(3) does, and every address is tried."""
 
 import os
 import signal

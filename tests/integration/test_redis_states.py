@@ -1,4 +1,4 @@
-"""Redis in each state in which it refuses something: what still works, and what is told."""
+"""Redis in each state in which it refuses commands: what still works, and what is reported."""
 
 import contextlib
 import socket
@@ -20,7 +20,7 @@ RECONNECT = 30 * SLACK
 
 @pytest.fixture
 def linked(own_redis, make_server):
-    """linked(key=value): a server with a Redis of its own that may be harmed."""
+    """linked(key=value): a server with a private Redis that the test may disturb."""
     def make(**config):
         redis = own_redis().start()
         server = make_server(redis_server=redis, **config)
@@ -41,7 +41,7 @@ def works(server, user="u"):
 
 
 def not_ready(server, part=""):
-    """What /readyz says of Redis, awaited until it has this part."""
+    """Waits until /readyz's text on Redis contains this part; returns the text."""
     def why():
         response = server.admin.get("/readyz")
         text = response.json().get("redis", "") if response.status == 503 else ""
@@ -50,7 +50,7 @@ def not_ready(server, part=""):
 
 
 def status(server):
-    """What wspushctl prints."""
+    """Returns the output of wspushctl."""
     return subprocess.run([WSPUSHD.with_name("wspushctl"), "--admin", server.config["admin"], "status"],
                           capture_output=True, text=True, timeout=10 * SLACK).stdout
 
@@ -250,7 +250,7 @@ def test_replica_is_not_used_until_it_is_the_primary(own_redis, make_server):
     assert server.admin.stats()["redis"] == not_ready(server)
     assert f"replica of 127.0.0.1:{primary.port}" in status(server)
     assert server.admin.counter("redis_connects_total") == 0
-    assert downs(server) == 1, "told once"
+    assert downs(server) == 1, "reported once"
     replica.client.execute_command("REPLICAOF", "NO", "ONE")
     wait_ready(server)
     works(server)
@@ -258,7 +258,7 @@ def test_replica_is_not_used_until_it_is_the_primary(own_redis, make_server):
 
 
 def test_primary_that_becomes_a_replica_is_left(own_redis, linked):
-    """A failover: what was the primary says so to nobody who does not ask."""
+    """A failover: the former primary does not announce the change."""
     server, other = linked(), own_redis().start()
     client = server.client("u")
     server.redis.client.execute_command("REPLICAOF", "127.0.0.1", other.port)

@@ -1,5 +1,5 @@
-"""SIGHUP with other listeners and with another number of workers: nobody is closed, no push is lost,
-doubled or out of order, and each connection is with its new home afterwards."""
+"""SIGHUP with other listeners and with another number of workers: no client is closed, no push is lost,
+duplicated or out of order, and each connection is at its new home afterwards."""
 
 import os
 import random
@@ -107,7 +107,7 @@ def test_address_that_is_taken_changes_nothing(changed, tmp_path):
         for address in (f"127.0.0.1:{taken.getsockname()[1]}", f"unix:{path}"):
             refused(server, listen=[fresh, *server.config["listen"], address], heartbeat=9)
             assert not can_connect(parse_address(fresh)), "it was closed again"
-    assert path.exists(), "another's file"
+    assert path.exists(), "a file of another program"
     assert server.client("u").hello["heartbeat"] == 25
     reload(server, listen=[fresh])
     assert server.client("v").hello["user"] == "v"
@@ -333,7 +333,7 @@ def test_what_is_half_done_goes_along(changed):
 
 
 def test_clients_come_and_go_during_moves(changed):
-    """Nobody who was greeted misses a push, and whoever comes is greeted."""
+    """No client misses a push after HELLO, and every new client gets HELLO."""
     server = changed(workers=2, handshake_timeout=60)
     stop, failures, served = threading.Event(), [], []
 
@@ -503,7 +503,7 @@ def mortal(changed):
 
 
 def test_workers_killed_at_any_moment_of_a_move(mortal):
-    """Pushes in hand may come twice, as after any death; none is lost, and nobody is closed."""
+    """Pushes in hand may arrive twice, as after any death; none is lost, and no client is closed."""
     server = mortal(workers=2, topics=["room:*"])
     users, topics = [f"u{n}" for n in range(100)], [f"room:{n}" for n in range(5)]
     seed = random.randrange(10000)
@@ -544,8 +544,8 @@ def test_workers_killed_at_any_moment_of_a_move(mortal):
 
 
 def expect_told(messages, rounds):
-    """Every number in order; where some are missing, a GAP stands there or comes soon after: pushes
-    come as soon as Redis has the subscription, GAP when it has confirmed all of them."""
+    """Expects every number in order; if some are missing, a GAP must be there or follow soon. Pushes
+    arrive as soon as Redis has the subscription, GAP when Redis has confirmed all of them."""
     expected, told_at, lost_at = 0, None, None
     for message in messages:
         if message.op == GAP:
@@ -555,13 +555,13 @@ def expect_told(messages, rounds):
         assert number >= expected, "doubled or reordered"
         if number > expected and told_at != expected:
             lost_at = number
-        assert lost_at is None or number - lost_at < 60, f"{lost_at - 1} lost in silence"
+        assert lost_at is None or number - lost_at < 60, f"{lost_at - 1} lost without a GAP"
         expected = number + 1
     assert expected == rounds and lost_at is None
 
 
 def test_links_killed_in_the_middle_of_a_move(changed):
-    """What is lost with a link is told, whoever has the connection by then."""
+    """Clients are told of pushes lost with a link, whichever worker has their connection by then."""
     server = changed(workers=2)
     users = [f"u{n}" for n in range(60)]
     seed = random.randrange(10000)

@@ -1,5 +1,5 @@
-"""SIGHUP: a new configuration, and no client notices: nothing is closed, nothing is lost, and what
-was half way stays half way."""
+"""SIGHUP: a new configuration that no client notices. No connection is closed, no push is lost, and
+partial messages are completed afterwards."""
 
 import json
 import signal
@@ -134,7 +134,7 @@ def test_backlog_of_a_slow_client_goes_along(reloaded):
 
 
 def test_key_of_tokens_is_read_again(reloaded, keys, tmp_path):
-    """Who is there stays; a new token must be signed by the new key. A key that is none changes
+    """Connected clients stay; new tokens must be signed with the new key. An invalid key changes
     nothing."""
     file = tmp_path / "jwt.key"
     old, new = "o" * 64, "n" * 64

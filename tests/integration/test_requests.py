@@ -1,5 +1,5 @@
-"""Requests of clients: stored in Redis as their rule says, answered when Redis has them, and never
-pretended to be."""
+"""Requests of clients: stored in Redis according to their rule, and acknowledged only when Redis has
+them."""
 
 import itertools
 import json
@@ -87,8 +87,8 @@ def test_requests_of_a_connection_keep_their_order(make_server, key):
 
 
 def test_requests_wait_for_redis_together_and_nobody_waits_for_them(make_server, own_redis, key):
-    """Redis halts: what the clients ask meanwhile goes out over the one connection that each worker
-    has for it, is answered when Redis goes on, in its order, and holds nothing else up."""
+    """Redis halts: the clients' requests go out over each worker's one connection for commands, are
+    answered in order when Redis continues, and delay nothing else."""
     redis = own_redis().start()
     server = make_server(redis_server=redis, opcodes=rules(key), workers=2)
     clients = [server.client(f"u{n}") for n in range(6)]

@@ -1,4 +1,4 @@
-"""A new version that passes its trial and fails afterwards: the one before takes its place again."""
+"""A new version that passes its trial and fails afterwards is replaced by the version before it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from test_wspushctl import DONE, REFUSED, ctl
 FAULTS = "wspushd-faults"
 BACK = "the previous version has taken over again"
 
-# Where the new version comes to its fault, and what is said of it.
+# The places where the new version fails, and the log's reports.
 ENDS = [("master fault:abort", "the new version was killed by SIGABRT"),
         ("master fault:segv", "the new version was killed by SIGSEGV"),
         ("master fault:overflow", "the new version was killed by SIGSEGV"),
@@ -58,7 +58,7 @@ def expect_refusal(server, why, program=FAULTS):
     assert (ran.status, ran.out) == (REFUSED, "")
     assert why in ran.err and BACK in ran.err
     assert server.pid == pid and server.process.poll() is None
-    assert not set(before) & set(server.worker_pids()), "it was tried in earnest"
+    assert not set(before) & set(server.worker_pids()), "the new version did start"
     wait_for(lambda: not any(map(alive, before)), "the end of the workers before")
 
 
@@ -182,7 +182,7 @@ def test_restart_that_fails_is_one_to_the_version_before(faulty):
     serves(server, server.client("u"), 1)
 
 
-# What is no server.
+# Files that are not servers.
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 0\n", "#!/bin/sh\necho push.conf: ok\n"])
 def test_a_trial_that_says_nothing_proves_nothing(installed, script):  # noqa: F811

@@ -1,4 +1,4 @@
-"""make run, for real: what it prints is pasted, Ctrl-C is pressed, and nothing may be left."""
+"""make run: runs the commands that it prints, sends Ctrl-C, and checks that nothing is left."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def descendants(pid):
 
 
 class Lines:
-    """A process in a process group of its own, whose lines can be waited for."""
+    """A process in its own process group; its lines can be waited for."""
 
     def __init__(self, command, **options):
         self.process = subprocess.Popen(
@@ -90,7 +90,7 @@ class Lines:
 
 
 class Run(Lines):
-    """make run (or scripts/run itself) on free ports, with a runtime directory of its own."""
+    """make run (or scripts/run itself) on free ports, with a private runtime directory."""
 
     def __init__(self, command, ports):
         self.ports = ports

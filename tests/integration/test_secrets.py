@@ -1,5 +1,5 @@
-"""Keys, passwords and tokens in files: where they are looked for, who may read them, and that nobody
-is asked for a pass phrase."""
+"""Keys, passwords and tokens in files: their paths, their permissions, and that the server never asks
+for a pass phrase."""
 
 import os
 import pty
@@ -27,7 +27,7 @@ def private_pem(key, password=None, form=serialization.PrivateFormat.PKCS8):
 
 
 def run_on_terminal(*arguments, seconds=5 * SLACK):
-    """Runs wspushd with a terminal of its own, as a shell's user does; returns (status, text), or
+    """Runs wspushd on a new terminal, as from a shell; returns (status, text), or
     (None, text) if it has not ended."""
     pid, fd = pty.fork()
     if pid == 0:
@@ -122,10 +122,10 @@ def test_a_key_from_systemds_credentials(make_server, keys, user, tmp_path):
     admit(server, bearer(keys.token(user, secret="c" * 64)), user)
 
 
-# Who may read them.
+# Permissions.
 
 def check(conf):
-    """What -t warns of; it must not refuse."""
+    """Returns the warnings of -t, which must succeed."""
     done = subprocess.run([WSPUSHD, "-t", "-c", conf], capture_output=True, text=True,
                           env={**os.environ, "WSPUSHD_TEST_PASSWORD": "hunter2"})
     assert done.returncode == 0 and done.stdout.endswith(": ok\n"), done.stderr

@@ -1,4 +1,4 @@
-"""Clients that do not read: what waits for them is bounded, and they delay nobody."""
+"""Clients that do not read: their queues are bounded, and they delay no other client."""
 
 import signal
 import time
@@ -171,7 +171,7 @@ def test_drop_oldest_keeps_the_newest_in_order_and_whole(make_server):
     while got[-1] != 2999:
         got.append(number_of(client.recv_message()))
     assert got == sorted(set(got)), "in order, none twice"
-    assert got[0] == 0, "what the kernel had taken stays"
+    assert got[0] == 0, "pushes that the kernel had taken stay"
     assert got[-40:] == list(range(2960, 3000)), "the newest are all there"
     lost = 3000 - len(got)
     assert lost > 0
@@ -217,8 +217,8 @@ def test_drop_oldest_of_large_pushes_never_tears_a_frame(make_server):
 # Frames that are no pushes.
 
 def test_drop_oldest_drops_pushes_alone(make_server):
-    """What tells the client something once and for all waits, however many pushes are dropped: the
-    answers to its requests, and that it may have missed pushes (GAP)."""
+    """Messages that are sent only once stay queued, however many pushes are dropped: answers to
+    requests, and the GAP that reports missed pushes."""
     server = make_server(slow_policy="drop_oldest", workers=1, topics=["*"],
                          opcodes=[opcode(111, name="note", to="list:notes")], **SMALL)
     client = slow_client(server, "slow")
@@ -315,7 +315,7 @@ def test_a_slow_client_is_told_that_its_token_has_expired(make_server, keys):
 
 
 def test_a_slow_client_is_told_that_service_ends(make_server):
-    """BYE, which is no push, comes before the close frame."""
+    """BYE, which is not a push, comes before the close frame."""
     server = make_server(send_buffer=16384, queue_limit=64 << 20, drain_timeout=20)
     client = slow_client(server, "slow")
     flood(server, "slow", 4000)

@@ -1,6 +1,6 @@
-"""The story that all of this is for, with nothing left out: two nodes on one Redis, nginx before
-both, the example backend. A asks, the backend consumes, B gets a push wherever B is, A gets an
-answer; and none of it is disturbed by silence, by a reload of nginx, or by kill -9.
+"""The complete use case: two nodes on one Redis behind nginx, and the example backend. A sends a
+request, the backend consumes it, B gets a push on either node, and A gets an answer. Silence, a reload
+of nginx and kill -9 do not disturb it.
 """
 
 import itertools
@@ -34,7 +34,7 @@ class World:
         self._keys = keys
 
     def cookie(self, user, login):
-        """What a browser has after the user has logged in with the application."""
+        """Returns a browser's headers after the user has logged in to the application."""
         if login == "jwt":
             return [("Cookie", "token=" + self._keys.token(user))]
         session = secrets.token_urlsafe(24)
@@ -43,7 +43,7 @@ class World:
 
     def enter(self, user, node, login="session"):
         """A browser's connection through nginx, as the user, to this node. nginx gives the nodes in
-        turn: who is not where he wants to be comes again."""
+        turn, so this connects again until it reaches the right node."""
         host = f"app.example.org:{self.nginx.port}"
         headers = [("Origin", "http://" + host), *self.cookie(user, login)]
         for _ in range(50):
@@ -153,7 +153,7 @@ def test_what_the_stream_and_the_nodes_know_of_it(make_world):
     assert [c["address"] for c in home.admin.user("a")] == ["127.0.0.1"]
     assert away.admin.user("a") == []
     assert a.recv_message().json() == {"to": "b", "online": False}
-    # B comes later, and asks what he has missed.
+    # B connects later and asks for missed messages.
     b = world.enter("b", away)
     b.send_message(111, b"{}")
     assert b.recv_message().op == ACCEPTED
@@ -212,7 +212,7 @@ def test_a_reload_of_nginx_in_the_middle(make_world):
 
 
 class Survivor:
-    """A client whose worker dies now and then: what that had in hand may come twice in a row."""
+    """A client whose worker dies now and then: messages in hand may arrive twice in a row."""
 
     def __init__(self, client):
         self.send_message = client.send_message

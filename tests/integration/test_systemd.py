@@ -1,4 +1,4 @@
-"""wspushd under systemd: both protocols spoken to the real binary, the units read by
+"""wspushd under systemd: both protocols with the real binary, the units checked by
 systemd-analyze, and `make install`."""
 
 import os
@@ -274,7 +274,7 @@ def test_passed_sockets_outlive_an_upgrade_and_one_that_fails(make_server, liste
         assert server.client(program).hello["user"] == program
     assert server.push("first", 110, data=1) == 1
     assert client.recv_message().json() == 1
-    assert server.log().count("event=inherited") == 2 * 8, "by the first, and by all who took over"
+    assert server.log().count("event=inherited") == 2 * 8, "by the first process and every successor"
 
 
 def test_clients_that_come_during_a_restart_wait_instead_of_being_refused(make_server, listening):

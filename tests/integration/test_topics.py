@@ -1,4 +1,4 @@
-"""Topics: who may join, what SUBBED promises, whom a push reaches, and what a crash leaves."""
+"""Topics: permission to join, the guarantee of SUBBED, the recipients of a push, and crashes."""
 
 import json
 import os
@@ -187,7 +187,7 @@ def test_empty_and_longest_and_strange_names(make_server):
     assert client.recv_message() == (SUBBED, b'{"topics":[]}', "binary")
 
 
-# Who may.
+# Permissions.
 
 BAD_NAMES = ["", "x" * 129, "我" * 43, "a\nb", "a\0b", "\x7f", "\x85", "\x1b[31m", "x" * 1000]
 
@@ -266,7 +266,7 @@ def test_number_of_topics_is_limited(make_server):
 
 
 def test_flood_of_subs_harms_nobody(make_server):
-    """SUBs of many names as fast as they are read, beside a client that goes on as before."""
+    """SUBs of many names as fast as they are read, while another client is served as before."""
     server = make_server(workers=2, **OPEN)
     flood, good = server.client("flood"), server.client("good")
     join(good, "room")
@@ -448,7 +448,7 @@ def test_only_workers_with_members_are_woken(make_server):
 
 
 def test_full_table_of_topics_refuses_and_goes_on(make_server):
-    """65,535 topics in one worker: the next SUB gets `unavailable`, and whoever leaves makes room."""
+    """65,535 topics in one worker: the next SUB gets `unavailable`, and a member that leaves makes room."""
     server = make_server(workers=1, max_connections=1000, max_topics=1000, **OPEN)
     with server.swarm() as swarm:
         clients = swarm.connect(server.address, [f"u{n}" for n in range(66)])
@@ -520,7 +520,7 @@ def test_each_worker_killed_while_members_listen(mortal):
 
 
 def test_workers_killed_while_topics_are_joined_and_left(mortal):
-    """Whatever was under way, in the end SUBBED has come and each topic reaches who is in it."""
+    """In the end every SUBBED has arrived and each topic reaches its members."""
     server = mortal(workers=3, **OPEN)
     with server.swarm() as swarm:
         clients = swarm.connect(server.address, [f"u{n}" for n in range(40)])
@@ -538,7 +538,7 @@ def test_workers_killed_while_topics_are_joined_and_left(mortal):
             wait_for(server.admin.ready, "/readyz 200")
         swarm.pump_for(0.3)
         left = [client for client in clients if not client.ended]
-        assert len(left) >= 10, "few are closed: only those whose SUB was in the dead worker"
+        assert len(left) >= 10, "only clients whose SUB was in the dead worker may be closed"
         for client in left:
             client.frames.clear()
             number = clients.index(client)
@@ -587,7 +587,7 @@ def test_subbed_waits_for_redis_and_comes(mortal, own_redis):
 
 
 def test_redis_killed_and_started_again(make_server, own_redis):
-    """GAP, then every topic reaches its members again; who asks meanwhile is answered after."""
+    """GAP, then every topic reaches its members again; requests made meanwhile are answered afterwards."""
     redis = own_redis().start()
     server = make_server(workers=3, redis_server=redis, **OPEN)
     clients = [server.client(f"u{n}") for n in range(12)]

@@ -1,4 +1,4 @@
-"""SIGUSR2: another binary under the same pid, and no client notices."""
+"""SIGUSR2: another binary runs under the same pid, and no client notices."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from test_slow import flood, number_of, slow_client
 
 @pytest.fixture
 def installed(make_server, tmp_path):
-    """A server that runs from a file of its own, which can be replaced."""
+    """A server that runs from a private copy of the binary, which can be replaced."""
     def make(start=True, **config):
         server = make_server(start=False, **config)
         server.binary = tmp_path / "wspushd"

@@ -1,4 +1,4 @@
-"""wspush: what it sends, asks for and prints, and its command line."""
+"""wspush: its messages, requests and output, and its command line."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from harness.wspush import (HELLO, PATIENCE, WSPUSH, binary, echo, hello, peer, 
                             ready, sending, wspush)
 
 
-# --- what is sent ---------------------------------------------------------------------------------
+# --- messages sent ---------------------------------------------------------------------------------
 
 
 def test_typed_lines_go_out_as_opcode_and_payload(wspush, peer, tmp_path):
@@ -139,7 +139,7 @@ def test_help_is_shown_while_connected(wspush, peer):
     client.expect("/quit")
 
 
-# --- what is asked for ----------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------
 
 
 def test_user_and_credentials_reach_the_server(wspush, peer):
@@ -204,7 +204,7 @@ def test_tls_host_must_be_the_certificates(wspush, peer, certificate):
     assert client.wait() == 2
 
 
-# --- what is printed ------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def test_system_messages_are_said_in_words(wspush, peer):
@@ -287,7 +287,7 @@ def test_hostile_refusal_cannot_touch_the_terminal(wspush, peer):
 
 
 def on_terminal(arguments, env):
-    """What wspush writes where stdout is a terminal."""
+    """Returns wspush's output on a terminal."""
     master, slave = pty.openpty()
     with subprocess.Popen([WSPUSH, *arguments], stdin=subprocess.DEVNULL, stdout=slave,
                           stderr=subprocess.DEVNULL, env={**os.environ, **env}) as process:

@@ -1,4 +1,4 @@
-"""wspush: its side of the protocol, how a connection ends, and whether it comes back."""
+"""wspush: its side of the protocol, the end of a connection, and reconnecting."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""wspushctl: each command against the real server, what it prints, and every exit status."""
+"""wspushctl: each command against the real server, its output, and every exit status."""
 
 import contextlib
 import json
@@ -389,7 +389,7 @@ def test_reload_ends_when_every_worker_has_the_new_file(changing):
     assert not set(before) & set(server.worker_pids())
     assert ran.out.startswith("reload 1 done: 3 workers run with the new push.conf\n")
     assert "  max_connections: keeps its value until a restart\n" in ran.out
-    assert "an upgrade will be refused" in ran.out, "said now and not when it is tried"
+    assert "an upgrade will be refused" in ran.out, "reported now and not when it is tried"
     assert server.client("v").hello["heartbeat"] == 7
     client.expect_silence()
     ran = ctl(server, "--json", "reload")

@@ -1,4 +1,4 @@
-"""The admin interface. The one place that knows its JSON shapes and its metrics' names.
+"""The admin interface: the only place with its JSON shapes and its metrics' names.
 
 GET /api/stats
     {"node":"...", "version":"...", "uptime":s, "connections":n,
@@ -20,7 +20,7 @@ from .wait import TIMEOUT, wait_for
 
 PREFIX = "wspushd_"
 
-# shm/stats.h is the list of all.
+# shm/stats.h lists all of them.
 ACCEPTED = "connections_accepted_total"
 CLOSED = "connections_closed_total"       # by reason: peer, reset, protocol, slow, dirty, ...
 REFUSED = "handshakes_refused_total"      # by reason: bad_request, login, origin, full, ...
@@ -48,7 +48,7 @@ class Admin:
         return request(self.address, target, headers=headers, **{"timeout": self.timeout, **kwargs})
 
     def status(self, target):
-        """The status of a GET; 0 where nobody answers."""
+        """Returns the status of a GET, or 0 if there is no answer."""
         try:
             return self.get(target).status
         except (OSError, AssertionError):
@@ -66,8 +66,8 @@ class Admin:
         return self.stats()["connections"]
 
     def workers(self):
-        """The workers' entries by slot, once every slot has one: between two lives its pid is 0, and
-        kill(2) of that would end the tests."""
+        """Returns the workers' entries by slot, once every slot has a worker. An empty slot has pid 0,
+        and kill(2) with pid 0 would kill the tests themselves."""
         def all_of_them():
             workers = sorted(self.stats()["workers"], key=lambda worker: worker["slot"])
             return workers if all(worker["pid"] for worker in workers) else None
@@ -75,7 +75,7 @@ class Admin:
         return wait_for(all_of_them, "a worker in every slot")
 
     def user(self, name):
-        """The user's connections."""
+        """Returns the user's connections."""
         response = self.get("/api/users/" + quote(name, safe=""))
         assert response.status == 200, response
         answer = response.json()
@@ -98,7 +98,7 @@ _SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("", "_sum",
 
 
 class Metrics:
-    """Prometheus's text format 0.0.4, read strictly."""
+    """A strict parser of Prometheus's text format 0.0.4."""
 
     def __init__(self, text):
         assert text.endswith("\n"), "the last line must end"
@@ -141,7 +141,7 @@ class Metrics:
         return out
 
     def total(self, name, **labels):
-        """The sum of the samples of a metric (without prefix) that have these labels."""
+        """Returns the sum of a metric's samples that have these labels; `name` is without the prefix."""
         name = PREFIX + name
         assert name in self.types, f"no metric {name}; there are: {', '.join(sorted(self.types))}"
         wanted = set(labels.items())
@@ -149,7 +149,7 @@ class Metrics:
                    if sample == name and wanted <= set(has))
 
     def by_label(self, name, label):
-        """{label value: sum} of a metric."""
+        """Returns {label value: sum} for a metric."""
         out = {}
         for (sample, has), value in self.samples.items():
             if sample == PREFIX + name and label in dict(has):

@@ -9,7 +9,7 @@ from .wait import ROOT, TIMEOUT
 
 
 class Backend:
-    """The example backend on a Redis; it consumes once this is made."""
+    """The example backend on a Redis. It is consuming by the time the constructor returns."""
 
     def __init__(self, url, name="one"):
         self.process = subprocess.Popen(
@@ -18,21 +18,21 @@ class Backend:
         self.expect("consumes push:requests")
 
     def expect(self, part):
-        """Reads on to the line that contains this."""
+        """Reads up to the next line that contains `part`."""
         for line in self.process.stdout:
             if part in line:
                 return
         raise AssertionError(f"the backend ended without: {part}")
 
     def stop(self):
-        """Halts it where it stands."""
+        """Suspends the process."""
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self):
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self, number=signal.SIGKILL):
-        """Ends it by a signal, unless it has ended; returns its exit status."""
+        """Sends a signal unless the process has ended; returns its exit status."""
         self.process.send_signal(number)
         self.go_on()
         status = self.process.wait(TIMEOUT)

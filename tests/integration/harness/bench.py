@@ -1,5 +1,5 @@
-"""wspush-bench as a process, and servers for it to measure that are not wspushd: what it says of a
-server must not depend on the server being ours, nor on its being right.
+"""wspush-bench as a process, and servers other than wspushd for it to measure. Its results must be
+right for any server, including one that loses or reorders messages.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class Bench:
             stderr=subprocess.PIPE, text=True, preexec_fn=die_with_us)
 
     def end(self, status=0, timeout=TIMEOUT * 2):
-        """Its results, one for each mode; it has to end with that status."""
+        """Returns the results, one for each mode, and asserts the exit status."""
         try:
             out, err = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -49,9 +49,9 @@ def run_bench(url, *flags, status=0, **options):
 
 
 class PushServer:
-    """A WebSocket push server in Python. `deliver(count, message)` says what a user gets for the
-    message with that number: a list of messages, after `delay` seconds. Messages come from a Redis
-    or by HTTP POST."""
+    """A WebSocket push server in Python. `deliver(count, message)` returns the list of messages that a
+    user gets for message number `count`; they are sent after `delay` seconds. Messages come from a
+    Redis or by HTTP POST."""
 
     def __init__(self, deliver=lambda count, message: [message], greet=None, wrap=None, hear=None,
                  delay=0):
@@ -101,7 +101,7 @@ class PushServer:
                 await self._users[user].send(self._wrap(one))
 
     def subscribe(self, client, prefix):
-        """Takes pushes from a Redis: its channels prefix + user."""
+        """Takes pushes from a Redis, on the channels prefix + user."""
         self._pubsub = client.pubsub()
 
         def message(found):
@@ -176,8 +176,8 @@ asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
 
 
 def make_peers(directory, to="[user]"):
-    """A folder of peers, as bench/peers is, with one that is called floor. `to`: to whom it sends what
-    is for a user."""
+    """Makes a folder like bench/peers, with one peer, called floor. `to`: the users to whom it sends a
+    message for `user`, as a Python expression."""
     program = directory / "floor/run"
     program.parent.mkdir(parents=True)
     program.write_text(PEER.format(to=to))

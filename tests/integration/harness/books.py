@@ -1,8 +1,8 @@
-"""Books of pushes: what was published while whom, what came, and whether the two agree.
+"""Bookkeeping of pushes: compares what was published with what each client received.
 
 A Ledger numbers every push on every channel. A Reader is one client's account: from the moment it
-follows a channel, every number must come, in order. A number may come again only where a worker died
-in between, and may be missing only where the client was told of a GAP that covers the time.
+follows a channel, every number must arrive, in order. A number may be repeated only if a worker died
+in between, and may be missing only if the client got a GAP that covers the time.
 """
 
 import struct
@@ -24,7 +24,7 @@ class Channel:
 
 
 class Ledger:
-    """Numbers what is published; `server` is the one under test."""
+    """Numbers the pushes that it publishes through the Redis of `server`, the server under test."""
 
     def __init__(self, server):
         self.server = server
@@ -41,7 +41,7 @@ class Ledger:
         return self._by_number[number].name
 
     def pairs(self, names, padding=b""):
-        """(channel, message) for the next push on each of the channels."""
+        """Returns a (channel, message) pair for the next push on each of the channels."""
         out = []
         for name in names:
             channel = self.channel(name)
@@ -56,7 +56,7 @@ class Ledger:
 
 
 class Hole:
-    """Numbers of a channel that did not come, and between when and when they should have."""
+    """A range of a channel's numbers that did not arrive, and the interval in which they were due."""
 
     def __init__(self, channel, first, end, since, until):
         self.channel, self.first, self.end, self.since, self.until = channel, first, end, since, until
@@ -66,17 +66,17 @@ class Hole:
 
 
 class Reader:
-    """The account of one client that has got HELLO."""
+    """The account of one client that has received HELLO."""
 
     def __init__(self, ledger, client, user):
         self.ledger, self.client, self.user = ledger, client, user
-        self.wanted = {}          # channel number -> next number that must come
-        self.first = {}           # channel number -> first one that must; those before may come
-        self.heard = {}           # channel number -> when something last came, or was followed
+        self.wanted = {}          # channel number -> next number that is due
+        self.first = {}           # channel number -> first number that is due; earlier ones may arrive
+        self.heard = {}           # channel number -> time of the last push, or of following the channel
         self.holes, self.gaps = [], []
         self.received = self.doubled = 0
         self.hellos = 1
-        self.others = []          # messages that are no pushes of the books
+        self.others = []          # messages other than the ledger's pushes
         self.follow("user:" + user)
         self.follow("all")
 
@@ -93,12 +93,12 @@ class Reader:
 
     @property
     def closed(self):
-        """Whether the server has ended the connection, or said that it will."""
+        """True if the server has ended the connection or announced that it will."""
         client = self.client
         return client.ended is not None or bool(client.frames and client.frames[0].opcode == 0x8)
 
     def take(self):
-        """Books what has been pulled."""
+        """Enters the messages that the client has pulled."""
         for message in self.client.messages():
             if message.op == OP:
                 self._push(message.payload)
@@ -129,13 +129,13 @@ class Reader:
         self.heard[number] = now
 
     def _excuse(self):
-        """Takes off the holes that a GAP speaks of."""
+        """Removes the holes that a GAP covers."""
         self.holes = [hole for hole in self.holes if not any(
             came - lasted - SLACK_S <= hole.until and came + SLACK_S >= hole.since
             for came, lasted in self.gaps)]
 
     def missing(self):
-        """What has not come of all that was published, by channel."""
+        """Returns {channel name: (first, end)} for the published numbers that have not arrived."""
         out = {}
         for number, expected in self.wanted.items():
             channel = self.ledger._by_number[number]

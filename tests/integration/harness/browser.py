@@ -1,4 +1,4 @@
-"""Debian's Chromium without a window, driven by its DevTools protocol over a WebSocket."""
+"""Debian's Chromium, headless, driven by the DevTools protocol over a WebSocket."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 
 
 class Browser:
-    """A browser with a profile of its own."""
+    """A browser with a fresh profile."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -73,7 +73,7 @@ class Browser:
         return answer["result"]
 
     def open(self, url, dark=False, width=None, height=None):
-        """A page in a tab of its own, loaded; with a width and height, on a phone."""
+        """Opens a page in a new tab and waits until it is loaded. A width and height emulate a phone."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, session)
@@ -99,8 +99,8 @@ class Browser:
 class Page:
     def __init__(self, browser, session):
         self.browser, self.session = browser, session
-        self.complaints = []  # what the page's console says as errors, and exceptions
-        self.requests = []    # URLs that it has asked for
+        self.complaints = []  # errors and exceptions on the page's console
+        self.requests = []    # URLs that the page has requested
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
@@ -122,7 +122,7 @@ class Page:
         self.wait("document.readyState === 'complete'")
 
     def run(self, expression):
-        """The value of an expression, as JSON can say it."""
+        """Returns the value of a JavaScript expression, converted from JSON."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True,
                            awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
@@ -135,7 +135,7 @@ class Page:
         return self.run(f"document.querySelector({json.dumps(selector)})?.innerText")
 
     def click(self, selector):
-        """As a person would: the mouse, where the element is."""
+        """Clicks with the mouse at the element's position, as a person would."""
         x, y = self.run(f"""(() => {{
             const element = document.querySelector({json.dumps(selector)});
             element.scrollIntoView({{block: "nearest"}});
@@ -145,7 +145,7 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def type(self, selector, text):
-        """Replaces what stands in a field."""
+        """Replaces the text of a field."""
         self.run(f"document.querySelector({json.dumps(selector)}).select()")
         self.click(selector)
         self.run(f"document.querySelector({json.dumps(selector)}).select()")

@@ -1,5 +1,5 @@
-"""Programs that only tests want, made by the Makefile beside the server under test; and what takes the
-place of a server's own."""
+"""Programs that only the tests need, built by the Makefile next to the server under test; and replacing
+a server's binary."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from .wait import ROOT, SANITIZED, WSPUSHD
 
 
 def built(name):
-    """The path of a program of the same build, up to date."""
+    """Brings a program of the same build up to date and returns its path."""
     path = WSPUSHD.with_name(name)
     build = os.path.relpath(WSPUSHD.parent, ROOT)
     target = os.path.join(build, name)
@@ -21,7 +21,7 @@ def built(name):
 
 
 def install(server, source=WSPUSHD):
-    """Puts another file in the place of the binary, as a package manager does."""
+    """Replaces the server's binary by another file, as a package manager does."""
     fresh = server.binary.with_suffix(".new")
     if isinstance(source, str):
         fresh.write_text(source)

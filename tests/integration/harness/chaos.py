@@ -1,9 +1,9 @@
-"""Thousands of clients with exact books, while anything that may happen to a server happens to it.
+"""Thousands of clients with exact bookkeeping, while all kinds of failures are inflicted on the server.
 
-One thread does all of it, so that what was published before or after a client's HELLO is never in
-doubt: it reads the clients, publishes, lets clients come and go, sends their requests, and, by a table
-of events, kills and stops workers, reloads, upgrades, well or badly, and cuts links to Redis. The seed
-decides what happens when.
+One thread does everything, so the order of a push and a client's HELLO is always known. It reads the
+clients, publishes, connects and disconnects clients, and sends their requests. A table of events makes
+it kill and stop workers, reload, upgrade to good and bad versions, and cut links to Redis. The sequence
+follows from the seed.
 """
 
 import json
@@ -34,7 +34,7 @@ DEATHS = {"kill": 1, "stop": 1, "segv": 1, "botch": MOST_WORKERS}
 
 
 class Peer:
-    """One client, from its first byte on."""
+    """One client, from the start of its handshake."""
 
     serial = 0
 
@@ -45,9 +45,9 @@ class Peer:
         self.client.send_upgrade(user)
         self.fd = self.client.fileno()
         self.began = time.monotonic()
-        self.reader = None        # once HELLO has come
+        self.reader = None        # set when HELLO arrives
         self.asked, self.accepted, self.refused = 0, [], 0
-        self.named = None         # the connection's name
+        self.named = None         # the connection's name, from HELLO
 
     def ask(self):
         self.asked += 1
@@ -60,14 +60,14 @@ class Peer:
 
 
 class Event:
-    """A row of the table: what is done, how often, and whether it can be done at all."""
+    """A row of the table of events: the action, its frequency, and whether it is possible."""
 
     def __init__(self, name, weight, run):
         self.name, self.weight, self.run, self.count = name, weight, run, 0
 
 
 def reloadable(key):
-    """Whether push.conf's key may change without a restart, by the table of keys."""
+    """True if a key of push.conf can change without a restart, according to the table of keys."""
     text = (ROOT / "common" / "config_keys.h").read_text()
     row = re.search(rf"^ *\w+ *\({key},.*$", text, re.M)
     return bool(row) and re.search(r"\bRELOAD(_ONLY)?\b", row[0]) is not None
@@ -75,8 +75,8 @@ def reloadable(key):
 
 class Chaos:
     def __init__(self, server, *, programs, clients, seed, pushes, churn, requests, every, tell=print):
-        """programs: the server, and a version that fails; pushes, churn, requests: a second; every:
-        mean seconds between events."""
+        """programs: the server, and a version that fails; pushes, churn, requests: rates per second;
+        every: mean seconds between events."""
         self.programs = programs
         self.server, self.size, self.rng, self.tell = server, clients, random.Random(seed), tell
         self.rates = {"push": pushes, "churn": churn, "request": requests, "topic": 20, "all": 0.5}
@@ -87,12 +87,12 @@ class Chaos:
         self.free = [f"u{n}" for n in range(clients + clients // 10)]
         self.rng.shuffle(self.free)
         self.peers = {}           # descriptor -> Peer
-        self.open = []            # those with HELLO
+        self.open = []            # peers that have received HELLO
         self.poll = select.epoll()
         self.closed_by_server = 0
         self.turned_away = 0
         self.came = self.left = 0
-        self.done = []            # accounts of those who left
+        self.done = []            # accounts of closed connections
         self.received = self.doubled = self.gaps = 0
         self.seen_accepted = []   # (stream id, connection's name)
         self.unanswered = self.asked = 0
@@ -111,7 +111,7 @@ class Chaos:
     # What happens to the server.
 
     def workers(self):
-        """Workers, and not a new binary on trial."""
+        """Returns the workers, without those of a new binary on trial."""
         out = []
         for pid in children(self.server.pid):
             try:
@@ -134,12 +134,12 @@ class Chaos:
             self.server.redis.client.client_kill_filter(_id=self.rng.choice(links)["id"])
 
     def upgrade(self, program):
-        """To a good version, or to one that fails after its trial and gives way to the one before."""
+        """Upgrades to a good version, or to one that fails after its trial and is rolled back."""
         install(self.server, program)
         self.server.signal(signal.SIGUSR2)
 
     def resize(self, workers):
-        """Asks for another number of workers."""
+        """Changes the number of workers."""
         self.server.config["workers"] = workers
         self.server.rewrite()
         self.server.signal(signal.SIGHUP)
@@ -170,7 +170,7 @@ class Chaos:
         self.poll.register(peer.fd, select.EPOLLIN)
 
     def forget(self, peer, reset=False):
-        """The connection is over: its account is closed."""
+        """Closes the connection and its account."""
         self.poll.unregister(peer.fd)
         del self.peers[peer.fd]
         if peer.reader:
@@ -194,11 +194,11 @@ class Chaos:
 
     @staticmethod
     def may_be_excused(_, hole):
-        """Who leaves at once after a hole cannot have had its GAP."""
+        """True if the client left so soon after a hole that its GAP may not have arrived."""
         return time.monotonic() - hole.until < 10
 
     def leave(self, peer):
-        """The client goes, in one of the ways in which clients go."""
+        """Disconnects a client: by a close frame, a FIN or a RST."""
         how = self.rng.randrange(3)
         peer.reader.take()
         if how == 0:
@@ -257,7 +257,7 @@ class Chaos:
     # The load.
 
     def turns(self, seconds):
-        """How often each thing is due now."""
+        """Returns how often each kind of load is due in this turn."""
         out = {}
         for name, rate in self.rates.items():
             self.due[name] += rate * seconds
@@ -290,7 +290,7 @@ class Chaos:
                 self.read(self.peers[fd])
 
     def late(self):
-        """Clients that are not let in ask again."""
+        """Drops the clients that had no HELLO within HANDSHAKE_S."""
         now = time.monotonic()
         for peer in [p for p in self.peers.values()
                      if p.reader is None and now - p.began > HANDSHAKE_S]:
@@ -309,7 +309,7 @@ class Chaos:
         return True
 
     def run(self, seconds):
-        """Load and events for so long."""
+        """Runs load and events for that many seconds."""
         began = last = time.monotonic()
         next_event = began + 1
         next_word = began
@@ -340,7 +340,7 @@ class Chaos:
             p.reader.follows(p.topic) for p in self.open)
 
     def calm(self):
-        """Nothing happens any more: everybody is in, and has had everything."""
+        """Waits, without further events, until every client is connected and has received every push."""
         self.until(self.everybody, "everybody to be connected", 60)
         for peer in self.open:
             peer.asked_before = peer.unanswered
@@ -353,7 +353,7 @@ class Chaos:
                 self.faults.append(f"{peer.user}: lost {peer.reader.missing()}")
 
     def requests_are_answered(self):
-        """Every client asks once more, and is answered."""
+        """Sends a request from every client and waits for the answers."""
         for peer in self.open:
             peer.settled = len(peer.accepted) + peer.refused
             peer.ask()
@@ -367,7 +367,7 @@ class Chaos:
                             for hole in peer.reader.holes if self.may_be_excused(None, hole)]
 
     def check_stream(self):
-        """The stream of requests: none twice, none out of order, each that was ACCEPTED is there."""
+        """Checks the stream: no request twice or out of order, and every ACCEPTED one is there."""
         entries, by_conn = {}, {}
         for name, fields in self.server.redis.client.xrange(STREAM):
             data = json.loads(fields[b"data"])

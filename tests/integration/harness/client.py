@@ -1,8 +1,8 @@
-"""A WebSocket client that sends whatever bytes it is told to, and believes nothing it receives.
+"""A WebSocket client that can send arbitrary bytes and checks everything it receives.
 
-Client is for one connection: every call waits, up to a timeout. Swarm drives thousands of them in
-one thread. Sockets never block by themselves, so both use the same code: pull() takes what is
-there, and whoever wants more waits in poll.
+Client is one connection; every call waits, up to a timeout. Swarm drives thousands of clients in one
+thread. All sockets are non-blocking, so both use the same code: pull() takes the data that has
+arrived, and a caller that needs more waits in poll(2).
 """
 
 import base64
@@ -26,7 +26,7 @@ SUBPROTOCOL = {"binary": "push.bin.v1", "json": "push.json.v1"}
 
 
 class Closed(AssertionError):
-    """The connection ended where a message was awaited."""
+    """The connection ended while a message was awaited."""
 
     def __init__(self, how, code=None, reason=""):
         super().__init__(f"closed: {how} {code or ''} {reason}")
@@ -44,14 +44,14 @@ class Message(NamedTuple):
     form: str = "binary"
 
     def json(self):
-        """The payload as JSON, whichever mode it came in."""
+        """Returns the payload as JSON, in either mode."""
         if self.form == "binary":
             return json.loads(self.payload)
         assert self.form == "data", f"no JSON payload: {self}"
         return self.payload
 
     def bytes(self):
-        """The payload as bytes, where the form tells them exactly."""
+        """Returns the payload as bytes; fails for the form "data", which does not preserve them."""
         assert self.form != "data", "JSON has no exact bytes once it is parsed"
         if self.form == "none":
             return b""
@@ -63,7 +63,7 @@ def encode_binary(op, payload=b""):
 
 
 def encode_json(op, **payload):
-    """{"op":op} with data=, text= or b64= (as bytes)."""
+    """Returns {"op":op} as JSON, with data=, text= or b64= (given as bytes)."""
     if "b64" in payload:
         payload["b64"] = base64.b64encode(payload["b64"]).decode()
     return json.dumps({"op": op, **payload}, ensure_ascii=False).encode()
@@ -99,11 +99,11 @@ class Client:
         self.sock.setblocking(False)
         self.mode = "binary"
         self.auto_pong = True
-        self.response = None      # to the handshake, once it is whole
-        self.hello = None         # the payload of HELLO, once it was received
-        self.frames = deque()     # received, not asked for yet
+        self.response = None      # to the handshake, once it is complete
+        self.hello = None         # the payload of HELLO, once received
+        self.frames = deque()     # received, not read by the test yet
         self.ended = None         # "eof" or "reset"
-        self.fault = None         # what the server did wrong, found while pulling
+        self.fault = None         # a violation by the server that pull() has found
         self._raw = bytearray()   # received before the upgrade
         self._reader = ws.FrameReader()
         self._parts = None        # of a fragmented message
@@ -131,7 +131,7 @@ class Client:
         return bool(left > 0 and poller.poll(left * 1000))
 
     def send_bytes(self, data, timeout=TIMEOUT):
-        """Sends all of it; raises where the peer is gone; TimeoutError where it does not read."""
+        """Sends everything. Raises an error if the peer is gone, TimeoutError if it does not read."""
         view, deadline = memoryview(data), time.monotonic() + timeout
         while view:
             try:
@@ -141,14 +141,14 @@ class Client:
                     raise TimeoutError("the server does not read its socket") from None
 
     def offer_bytes(self, data):
-        """Sends what the peer takes; a peer that is gone is fine. For bytes that earn a close."""
+        """Sends as much as the peer takes; it may be gone. For bytes that make the server close."""
         try:
             self.send_bytes(data)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
     def pull(self):
-        """Takes what has arrived, without waiting; returns the number of bytes."""
+        """Reads the data that has arrived, without waiting; returns the number of bytes."""
         total = 0
         while self.ended is None:
             try:
@@ -188,7 +188,7 @@ class Client:
     # The handshake.
 
     def send_upgrade(self, user=None, *, mode="binary", path=None, **head):
-        """Sends the opening handshake; head: as upgrade_head."""
+        """Sends the opening handshake; `head` as for upgrade_head()."""
         self.mode = mode
         extra = list(head.pop("extra", ()))
         if mode in SUBPROTOCOL and path is None:
@@ -200,7 +200,7 @@ class Client:
         self.send_bytes(upgrade_head(path, extra=extra, **head))
 
     def recv_response(self, timeout=TIMEOUT):
-        """The answer to the handshake."""
+        """Returns the response to the handshake."""
         deadline = time.monotonic() + timeout
         while self.response is None:
             if self.pull() == 0 and self.response is None:
@@ -230,11 +230,11 @@ class Client:
         self.send_bytes(ws.frame(opcode, payload, **wrong))
 
     def send_message(self, op, payload=b""):
-        """A message of binary mode."""
+        """Sends a message of binary mode."""
         self.send_frame(ws.BINARY, encode_binary(op, payload))
 
     def send_json(self, op, **payload):
-        """A message of JSON mode: data=, text= or b64=."""
+        """Sends a message of JSON mode: data=, text= or b64=."""
         self.send_frame(ws.TEXT, encode_json(op, **payload))
 
     def send_close(self, code=1000, reason=b""):
@@ -243,7 +243,7 @@ class Client:
     # Receiving.
 
     def recv_frame(self, timeout=TIMEOUT):
-        """The next frame of any kind."""
+        """Returns the next frame of any kind."""
         deadline = time.monotonic() + timeout
         while not self.frames:
             if self.pull() == 0 and not self.frames:
@@ -253,7 +253,7 @@ class Client:
         return self.frames.popleft()
 
     def recv_data(self, timeout=TIMEOUT):
-        """(TEXT or BINARY, payload) of the next whole message; pings and pongs are skipped."""
+        """Returns (TEXT or BINARY, payload) of the next complete message; skips pings and pongs."""
         while True:
             got = self.recv_frame(timeout)
             if got.opcode == ws.CLOSE:
@@ -267,7 +267,7 @@ class Client:
                 return self._parts[0], b"".join(self._parts[1])
 
     def recv_message(self, timeout=TIMEOUT):
-        """The next message of the opcode protocol."""
+        """Returns the next message of the opcode protocol."""
         return self.decode(*self.recv_data(timeout))
 
     def decode(self, opcode, payload):
@@ -278,7 +278,7 @@ class Client:
         return decode_binary(payload)
 
     def messages(self):
-        """The messages pulled so far, without waiting. Stops before a close frame."""
+        """Returns the messages pulled so far, without waiting. Stops before a close frame."""
         out = []
         while self.frames and self.frames[0].opcode != ws.CLOSE:
             got = self.frames.popleft()
@@ -288,13 +288,13 @@ class Client:
         return out
 
     def recv_pong(self, timeout=TIMEOUT):
-        """The payload of the next pong."""
+        """Returns the payload of the next pong."""
         got = self.recv_frame(timeout)
         assert got.opcode == ws.PONG, f"no pong but {got}"
         return got.payload
 
     def expect_silence(self):
-        """Nothing was sent to us: a PING of the opcode protocol brings only its PONG."""
+        """Asserts that nothing was sent to this client: a PING of the opcode protocol gets only its PONG."""
         mark = struct.pack(">d", time.monotonic()).hex()
         if self.mode == "json":
             self.send_json(PING, text=mark)
@@ -304,7 +304,7 @@ class Client:
         assert (message.op, message.bytes()) == (PONG, mark.encode()), f"unexpected: {message}"
 
     def echo(self, payload=b"still here"):
-        """One round trip on the echo path."""
+        """Makes one round trip on the echo path."""
         self.send_frame(ws.BINARY, payload)
         assert self.recv_data() == (ws.BINARY, payload)
 
@@ -316,9 +316,9 @@ class Client:
         return Closed("close frame", code, got.payload[2:].decode("utf-8"))
 
     def expect_close(self, *codes, skip_data=False, timeout=TIMEOUT):
-        """The server's close frame with one of the codes, and then the end of the connection.
+        """Expects the server's close frame with one of the codes, and then the end of the connection.
 
-        Returns (code, reason). skip_data: messages may come before it.
+        Returns (code, reason). skip_data: messages may precede it.
         """
         while True:
             got = self.recv_frame(timeout)
@@ -334,7 +334,7 @@ class Client:
         return closed.code, closed.reason
 
     def expect_end(self, timeout=TIMEOUT):
-        """The connection ends, by FIN or RST, without a further frame."""
+        """Expects the connection to end, by FIN or RST, without another frame."""
         deadline = time.monotonic() + timeout
         while self.ended is None:
             self.pull()
@@ -344,7 +344,7 @@ class Client:
         return self.ended
 
     def drain(self, timeout=TIMEOUT):
-        """Reads to the end, however it comes. Returns ([messages], close code or None)."""
+        """Reads until the connection ends in any way. Returns ([messages], close code or None)."""
         out = []
         while True:
             try:
@@ -354,7 +354,7 @@ class Client:
 
 
 class Swarm:
-    """Many clients in one thread: pump() reads whatever any of them has until a condition holds."""
+    """Many clients in one thread: pump() reads from all of them until a condition holds."""
 
     def __init__(self):
         self.clients = []
@@ -384,7 +384,7 @@ class Swarm:
             self._poll.unregister(fd)
 
     def connect(self, address, users, mode="binary", batch=200, **upgrade):
-        """One client for each user (a name may come again: a second device), all with HELLO."""
+        """Connects one client for each user and awaits HELLO. A repeated name is a second device."""
         made, users = [], list(users)
         for at in range(0, len(users), batch):
             fresh = [self.add(Client(address)) for _ in users[at:at + batch]]
@@ -398,7 +398,7 @@ class Swarm:
         return made
 
     def pump(self, done, what, timeout=TIMEOUT):
-        """Reads until done() is true, which is asked after each turn. what: a text, or says it."""
+        """Reads until done() is true; calls it after each turn. what: a text, or a function for it."""
         deadline = time.monotonic() + timeout
         while not done():
             left = deadline - time.monotonic()
@@ -410,6 +410,6 @@ class Swarm:
                     self._forget(fd)
 
     def pump_for(self, seconds):
-        """Reads for a while: only for the time in between, never to wait for something."""
+        """Reads for a while. Only to let time pass, never to wait for an event."""
         end = time.monotonic() + seconds
         self.pump(lambda: time.monotonic() >= end, "the time to pass", timeout=seconds + TIMEOUT)

@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455 §5.2): built as one likes, read as the RFC demands of a server."""
+"""WebSocket frames (RFC 6455 §5.2): builds any frame, valid or not; reads a server's frames strictly."""
 
 import os
 import struct
@@ -9,7 +9,7 @@ _KNOWN = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 
 
 class ServerFault(AssertionError):
-    """The server sent what the RFC forbids a server to send."""
+    """The server sent something that the RFC forbids to servers."""
 
 
 class Frame(NamedTuple):
@@ -28,10 +28,10 @@ def mask(payload, key):
 
 def frame(opcode, payload=b"", *, fin=True, rsv=0, masked=True, key=None, length_bits=None,
           length=None):
-    """A client's frame; wrong where asked for.
+    """Builds a client's frame, invalid if the arguments say so.
 
     length_bits: 7, 16 or 64, to write the length in a longer form than needed
-    length:      the length to announce, where it is not the payload's
+    length:      the length to announce, if not the payload's
     """
     size = len(payload) if length is None else length
     bits = length_bits or (7 if size < 126 else 16 if size < 65536 else 64)
@@ -54,7 +54,7 @@ def close_payload(code, reason=b""):
 
 
 class FrameReader:
-    """Takes frames out of a server's bytes; raises ServerFault at the first wrong one."""
+    """Splits a server's bytes into frames; raises ServerFault at the first invalid one."""
 
     def __init__(self):
         self._buffer = bytearray()
@@ -62,7 +62,7 @@ class FrameReader:
 
     @property
     def pending(self):
-        """Bytes of a frame that has not ended."""
+        """Returns the number of bytes of an incomplete frame."""
         return len(self._buffer)
 
     def feed(self, data):

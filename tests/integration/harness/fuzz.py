@@ -1,6 +1,6 @@
-"""Strangers that send a running server whatever comes to mind, and users who must notice nothing of it.
+"""Hostile clients ("strangers") that send random input to a running server, and users who must not notice.
 
-Fuzzer.step() does one random thing: a handshake that may be wrong, frames that may be damaged, a close
+Fuzzer.step() does one random thing: a handshake that may be invalid, frames that may be damaged, a close
 frame in the segment of the handshake, a kick, a push, a request to the admin interface, a connection that
 is reset. Every push carries its user's name, or its topic's, and a number:
 
@@ -8,8 +8,8 @@ is reset. Every push carries its user's name, or its topic's, and a number:
     to NAME TOPIC NUMBER      in the user's own topics, push:topic:user:NAME:TOPIC
     room NAME topic NUMBER    in push:topic:room:NAME
 
-so every message that anybody gets tells whether it is theirs, and whether it came before. The same seed makes
-the same things happen, as far as the server's timing lets them.
+so every message shows whether its receiver may have it and whether it is a duplicate. The same seed repeats
+the same steps, as far as the server's timing allows.
 """
 
 import json
@@ -25,14 +25,14 @@ HONEST = [f"honest{n}" for n in range(8)]
 ROOMS = ["a", "b", "c", "d"]
 OWN_TOPICS = ["one", "two"]
 OPS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, 100, 110, 111, 112, 113, 114, 2**24 - 1, 2**24, 2**32 - 1]
-PUSH = 120 # the opcode of every push: no request has it
-MOST = 60  # connections of strangers at once
+PUSH = 120 # the opcode of every push; requests never use it
+MOST = 60  # maximum of the strangers' simultaneous connections
 
 TOPICS = ["user:{user}:*", "room:*"]
 
 
 class Leak(AssertionError):
-    """Somebody got what was not theirs, or got it twice."""
+    """A client got another user's message, or got a message twice."""
 
 
 def topics_of(user):
@@ -40,15 +40,15 @@ def topics_of(user):
 
 
 class Reader:
-    """What one connection has got, and whether it may have got that."""
+    """Checks that one connection gets only messages that it may have."""
 
     def __init__(self, client, user, counts, trusted=True):
         self.client, self.user, self.counts = client, user, counts
-        self.trusted = trusted  # False: its handshake was damaged, so only the frames are looked at
-        self.last = {}          # by channel: the number of the last push
+        self.trusted = trusted  # False: its handshake was damaged, so only its frames are checked
+        self.last = {}          # channel -> number of the last push
 
     def read(self):
-        """Takes what has come. Raises Leak, or ServerFault if the bytes break RFC 6455."""
+        """Reads the data that has arrived. Raises Leak, or ServerFault if it violates RFC 6455."""
         self.client.pull()
         response = self.client.response
         if response is None or response.status != 101 or self.client.mode == "echo" or not self.trusted:
@@ -73,7 +73,7 @@ class Reader:
 class Fuzzer:
     def __init__(self, server, rng):
         self.server, self.rng = server, rng
-        self.strangers = []  # Reader of each connection that is open as far as we know
+        self.strangers = []  # a Reader for each connection that is not known to have ended
         self.counts = Counter()
         self.number = 0
         self.steps = [
@@ -154,7 +154,7 @@ class Fuzzer:
             self.offer(reader.client, self.frames(reader.user, reader.client.mode))
 
     def offer(self, client, data):
-        """Sends it in pieces, for as long as the server takes them."""
+        """Sends `data` in pieces, as long as the server takes them."""
         at = 0
         while at < len(data):
             size = self.rng.choice([1, 7, 100, 1 << 20])
@@ -269,7 +269,7 @@ class Fuzzer:
 
 
 class Honest:
-    """Users who stay connected and get everything, in order, whatever the strangers do."""
+    """Users who stay connected and must get every push in order, despite the strangers."""
 
     def __init__(self, server, counts):
         self.server = server

@@ -1,4 +1,4 @@
-"""HTTP as bytes: heads that may be wrong in any way, and responses that may not."""
+"""HTTP as bytes: builds request heads that may be invalid, and parses responses strictly."""
 
 import base64
 import hashlib
@@ -17,14 +17,14 @@ HEAD_LIMIT = 8192
 
 
 def accept_of(key):
-    """Sec-WebSocket-Accept for a key, RFC 6455 §4.2.2."""
+    """Returns Sec-WebSocket-Accept for a key (RFC 6455 §4.2.2)."""
     digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
     return base64.b64encode(digest).decode()
 
 
 def upgrade_head(target="/ws?user=u", *, method="GET", version="HTTP/1.1", host="127.0.0.1",
                  replace=None, extra=()):
-    """A client's opening handshake.
+    """Builds a client's opening handshake.
 
     replace: {header name: new value, or None to leave the header out}
     extra:   further (name, value) pairs, after the usual ones
@@ -39,7 +39,7 @@ def upgrade_head(target="/ws?user=u", *, method="GET", version="HTTP/1.1", host=
 
 
 def padded_head(size, **kwargs):
-    """An upgrade head of exactly `size` bytes."""
+    """Builds an upgrade head of exactly `size` bytes."""
     short = len(upgrade_head(extra=[("X-Padding", "")], **kwargs))
     head = upgrade_head(extra=[("X-Padding", "p" * (size - short))], **kwargs)
     assert len(head) == size
@@ -54,7 +54,7 @@ class Response:
     body: bytes = b""
 
     def header(self, name):
-        """The value of a header that may be there once, or None."""
+        """Returns a header's value, or None; fails if the header is repeated."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) <= 1, f"{name} comes {len(values)} times"
         return values[0] if values else None
@@ -64,7 +64,7 @@ class Response:
 
 
 def parse_head(head):
-    """Parses a response head, its empty line included, and accepts nothing odd."""
+    """Parses a response head, including its empty line, strictly."""
     lines = head.decode("latin-1").split("\r\n")
     assert lines[-2:] == ["", ""], f"no empty line: {head!r}"
     assert "\n" not in "".join(lines) and "\r" not in "".join(lines), f"stray CR or LF: {head!r}"
@@ -79,7 +79,7 @@ def parse_head(head):
 
 
 def split_response(raw, ended):
-    """(response, rest) from received bytes, or None while more is needed."""
+    """Returns (response, rest) from received bytes, or None while more are needed."""
     end = raw.find(b"\r\n\r\n")
     if end < 0:
         return None
@@ -122,7 +122,7 @@ def _unchunk(rest):
 
 
 def request(address, target, method="GET", headers=(), body=b"", timeout=TIMEOUT):
-    """One request on a connection of its own."""
+    """Sends one request on a new connection and returns the response."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers]
     if body:

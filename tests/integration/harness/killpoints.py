@@ -1,4 +1,4 @@
-"""The kill points of common/killpoint.h: arm one, and the n-th worker that passes it dies there."""
+"""The kill points of common/killpoint.h: once a point is armed, a worker dies at its nth pass."""
 
 import mmap
 import re
@@ -18,7 +18,7 @@ def names():
 
 
 class Killpoints:
-    """The file that the workers share; see tests/chaos/killpoint.c."""
+    """The file of kill points that the workers share; see tests/chaos/killpoint.c."""
 
     def __init__(self, path):
         self.path = path
@@ -31,15 +31,15 @@ class Killpoints:
         return self.index[name] * _ENTRY.size
 
     def passes(self, name):
-        """How often it was passed so far."""
+        """Returns how often the point was passed so far."""
         return _ENTRY.unpack_from(self._map, self._at(name))[0]
 
     def arm(self, name, nth=1):
-        """The nth pass from now on is a worker's last; 0 disarms it."""
+        """Kills the worker that makes the nth pass from now on; 0 disarms the point."""
         self._map[self._at(name) + 4:self._at(name) + 8] = struct.pack("=I", nth)
 
     def arm_stop(self, name):
-        """The first worker that passes it from now on stops there; SIGCONT lets it go on."""
+        """Stops the next worker that passes the point; SIGCONT lets it continue."""
         self.arm(name, STOP)
 
     def armed(self, name):

@@ -1,4 +1,4 @@
-"""Logins: keys and tokens, right and wrong, and how a server answers to them."""
+"""Logins: valid and invalid keys and tokens, and a server's answers to them."""
 
 import base64
 import json
@@ -16,16 +16,16 @@ ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "ES256"]
 
 BAD_NAMES = ["a" * 64, "b" * 1000, "line\nbreak event=forged", "\x1b[31m",
              "a\0b", "c1\u0085", "\x7f"]
-"""What is no user's name, as text."""
+"""Texts that are not valid user names."""
 
 
 def section(**keys):
-    """The body of a section of push.conf."""
+    """Returns the body of a section of push.conf."""
     return Raw("{ " + " ".join(f'{key} = "{value}"' for key, value in keys.items()) + " }")
 
 
 class Keys:
-    """For each algorithm what signs, and the file that wspushd reads."""
+    """For each algorithm, the signing key and the key file for wspushd."""
 
     def __init__(self, directory):
         self.signing = {name: SECRET for name in ALGORITHMS}
@@ -53,13 +53,13 @@ class Keys:
         return section(key_file=self.file[algorithm], algorithm=algorithm, **more)
 
     def token(self, user="42", algorithm="HS256", secret=None, **claims):
-        """A good token, unless the claims say otherwise; by another secret where one is given."""
+        """Returns a token, valid unless the claims or another secret make it invalid."""
         claims.setdefault("exp", int(time.time()) + 600)
         return jwt.encode({"sub": user, **claims}, secret or self.signing[algorithm], algorithm)
 
 
 def sign(payload):
-    """HS256 over whatever it is: PyJWT would look at the claims."""
+    """Signs any payload with HS256. PyJWT would check the claims."""
     if not isinstance(payload, bytes):
         payload = json.dumps(payload).encode()
     return jwt.api_jws.encode(payload, SECRET, "HS256")
@@ -84,14 +84,14 @@ def sid(value):
 
 
 def ask(server, headers=(), target="/ws", before=b"", **kwargs):
-    """A client whose request is sent, behind the bytes `before`."""
+    """Returns a client that has sent the bytes `before` and then its request."""
     client = server.raw(**kwargs)
     client.send_bytes(before + upgrade_head(target, extra=headers))
     return client
 
 
 def admit(server, headers=(), user=None, **kwargs):
-    """A client that is let in, as `user`, with its HELLO."""
+    """Returns a client that was admitted as `user` and has received HELLO."""
     client = ask(server, headers, **kwargs)
     client.expect_upgrade()
     hello = client.expect_hello()
@@ -100,7 +100,7 @@ def admit(server, headers=(), user=None, **kwargs):
 
 
 def refuse(server, headers=(), status=401, says="", **kwargs):
-    """The body of the refusal that the request gets."""
+    """Expects the request to be refused, and returns the body of the refusal."""
     client = ask(server, headers, **kwargs)
     response = client.recv_response()
     assert response.status == status, f"{response.status} {response.body!r}"
@@ -114,7 +114,7 @@ def refuse(server, headers=(), status=401, says="", **kwargs):
 
 
 def assert_one_line_each(server, before, count):
-    """Since `before` bytes of log: one line for each of `count` names that are none, escaped."""
+    """Asserts that the log, from byte `before` on, has one escaped line for each of `count` invalid names."""
     lines = server.log()[before:].split("\n")
     assert sum("event=bad_user_name" in line for line in lines) == count
     assert not [line for line in lines if line.startswith("break")]

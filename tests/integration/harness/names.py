@@ -1,5 +1,5 @@
-"""Names as one process sees them: a hosts(5) and a resolv.conf(5) of its own, and a DNS server that
-answers, refuses or is silent, as told."""
+"""Name resolution for one process: a private hosts(5) and resolv.conf(5), and a DNS server that can
+answer, report that a name does not exist, or stay silent."""
 
 import random
 import socket
@@ -10,8 +10,8 @@ A, AAAA = 1, 28
 
 
 class DnsServer:
-    """On port 53 of a loopback address of its own, over UDP. Answers come from `addresses`, a
-    dict of a name's IPv4 addresses; `silent` makes it swallow every query."""
+    """A DNS server over UDP, on port 53 of a random loopback address. `addresses` maps names to lists
+    of IPv4 addresses; if `silent` is true, it drops every query."""
 
     def __init__(self, addresses=None, silent=False):
         self.addresses = addresses or {}
@@ -54,7 +54,7 @@ class DnsServer:
 
 
 def _question(query):
-    """(name, type, where the question ends) of the only question."""
+    """Returns (name, type, offset of the question's end) for a query with one question."""
     at, labels = 12, []
     while query[at]:
         labels.append(query[at + 1:at + 1 + query[at]].decode())
@@ -63,7 +63,7 @@ def _question(query):
 
 
 class Names:
-    """What a process started by command() finds in /etc/hosts, /etc/resolv.conf and nsswitch.conf."""
+    """The /etc/hosts, /etc/resolv.conf and /etc/nsswitch.conf of a process started by command()."""
 
     def __init__(self, directory):
         self.files = {name: directory / name for name in ("hosts", "resolv.conf", "nsswitch.conf")}
@@ -79,6 +79,6 @@ class Names:
         self.files["resolv.conf"].write_text("".join(lines) + f"options {options}\n")
 
     def command(self, binary):
-        """For Server.launch(command=...): the binary in a mount namespace with these files."""
+        """Returns a command for Server.launch(command=...): the binary in a mount namespace with these files."""
         binds = "".join(f"mount --bind {path} /etc/{name} && " for name, path in self.files.items())
         return ["unshare", "--mount", "sh", "-c", binds + f'exec {binary} "$@"', str(binary)]

@@ -10,12 +10,12 @@ def _lowest_ephemeral_port():
 
 
 _reserved = []
-"""Sockets in the abstract namespace (unix(7)), one for each port that this process was given: they
-say so to the other processes of the same test run, until this one ends."""
+"""Sockets in the abstract namespace (unix(7)), one for each port that this process was given. They
+keep the port from the other processes of the test run until this process ends."""
 
 
 def _reserve(port):
-    """Whether the port was nobody's yet; then it is ours."""
+    """Reserves the port for this process; False if another process has it."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.bind(f"\0wspushd-tests-port-{port}")
@@ -27,12 +27,12 @@ def _reserve(port):
 
 
 def free_port():
-    """A loopback port that nothing listens on, and that no other process of the tests was given.
+    """Returns a loopback port that nothing listens on and no other test process was given.
 
-    It lies below the kernel's ephemeral range. A port from bind(0) would lie in it, and then
-    somebody's outgoing connection may take it before the server does; worse, while a test has
-    Redis down, a client that keeps connecting to such a port can be given the very same port as
-    its own and connect to itself.
+    The port is below the kernel's ephemeral range. A port from bind(0) would be within it, and
+    an outgoing connection of another process could take it before the server does. Worse, while
+    Redis is down, a client that keeps connecting to such a port can be assigned the same port as
+    its local port and connect to itself.
     """
     top = _lowest_ephemeral_port()
     for _ in range(200):
@@ -48,7 +48,7 @@ def free_port():
 
 
 def can_connect(address):
-    """Whether somebody listens there."""
+    """True if a connection to the address is accepted."""
     try:
         open_socket(address).close()
         return True
@@ -57,7 +57,7 @@ def can_connect(address):
 
 
 def open_socket(address, receive_buffer=None, timeout=10):
-    """A connected socket. A small receive buffer must be asked for before connecting."""
+    """Returns a connected socket. A small receive buffer has to be set before connecting."""
     if isinstance(address, str):
         family, target = socket.AF_UNIX, address
     else:

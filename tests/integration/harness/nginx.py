@@ -1,4 +1,4 @@
-"""Debian's nginx with one of the site files of scripts/nginx, in a directory of its own."""
+"""Debian's nginx with one of the site files of scripts/nginx, in a private directory."""
 
 import os
 import re
@@ -30,14 +30,14 @@ http {{
 
 
 def in_front_of(*servers, **further):
-    """Replacements for wspushd.conf: the servers of the test as its upstream, and more."""
+    """Returns replacements for wspushd.conf: the test's servers as upstream, and `further` ones."""
     upstream = " ".join(f"server 127.0.0.1:{server.address[1]};" for server in servers)
     return {"server 127.0.0.1:8080;": upstream, **further}
 
 
 class Nginx:
-    """site: a file of scripts/nginx. replace: {text of the file: what the test needs instead}; its
-    `listen 80` becomes a free port of the loopback."""
+    """site: a file of scripts/nginx. replace: {text in the file: its replacement}. `listen 80` becomes
+    a free port of the loopback."""
 
     def __init__(self, directory, site, replace):
         self.directory = directory
@@ -47,7 +47,7 @@ class Nginx:
             assert text.count(old) >= 1, f"{site} has no {old!r}"
             text = text.replace(old, new)
         (directory / "site.conf").write_text(text)
-        # Where the tests are run by root, the directories of the test are root's, too.
+        # If root runs the tests, the test's directories belong to root, too.
         user = "user root;" if os.geteuid() == 0 else ""
         (directory / "nginx.conf").write_text(user + MAIN.format(directory=directory))
         self.process = None
@@ -67,7 +67,7 @@ class Nginx:
         return self
 
     def reload(self):
-        """nginx -s reload: returns the old worker processes, once they accept no more."""
+        """Runs nginx -s reload; returns the old worker processes once they no longer accept."""
         before = set(children(self.process.pid))
         subprocess.run(self.command("-s", "reload"), check=True, timeout=TIMEOUT,
                        capture_output=True)

@@ -1,4 +1,4 @@
-"""Processes seen from outside: who is whose child, what is open, what memory is used."""
+"""Processes seen from outside: their children, open descriptors, CPU time and memory."""
 
 import ctypes
 import os
@@ -12,20 +12,20 @@ _libc = ctypes.CDLL(None)
 
 
 def mind_signals():
-    """In a child before exec: what we ignore it would ignore as well."""
+    """For a child before exec: resets ignored signals, which it would otherwise inherit."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def die_with_us():
-    """In a child before exec: it is killed should the tests themselves be killed, and minds the
-    signals that a shell or nohup(1) has the tests ignore."""
+    """For a child before exec: has it killed if the tests are killed, and resets the signals that a
+    shell or nohup(1) made the tests ignore."""
     mind_signals()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def children(pid):
-    """The pids of a process's living children, by age."""
+    """Returns the pids of a process's living children, oldest first."""
     out = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -35,7 +35,7 @@ def children(pid):
 
 
 def stat(pid):
-    """(state letter, parent's pid), or None where there is no such process."""
+    """Returns (state letter, parent's pid), or None if the process does not exist."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rsplit(")", 1)[1].split()
@@ -50,7 +50,7 @@ def alive(pid):
 
 
 def age(pid):
-    """Seconds since the process began; 0 where there is none."""
+    """Returns the seconds since the process started, or 0 if it does not exist."""
     try:
         with open(f"/proc/{pid}/stat") as file, open("/proc/uptime") as uptime:
             began = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
@@ -60,16 +60,16 @@ def age(pid):
 
 
 def is_child(pid, parent):
-    """Whether it is a living child of that process."""
+    """True if `pid` is a living child of `parent`."""
     state = stat(pid)
     return state is not None and state[0] != "Z" and state[1] == parent
 
 
 def wait_end(process, timeout):
-    """Waits for the end of a subprocess.Popen; False where it goes on. Its own wait() polls."""
+    """Waits for a subprocess.Popen to end; False on timeout. Popen.wait() would poll."""
     pidfd = os.pidfd_open(process.pid)
     try:
-        ready = select.poll()  # select() knows no descriptor above 1,023
+        ready = select.poll()  # select() is limited to descriptors up to 1,023
         ready.register(pidfd, select.POLLIN)
         return bool(ready.poll(timeout * 1000))
     finally:
@@ -77,28 +77,28 @@ def wait_end(process, timeout):
 
 
 def descriptors(pid):
-    """The number of open descriptors."""
+    """Returns the number of open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def open_kinds(pid):
-    """What its open descriptors are, and how many of each: socket, anon_inode:[eventfd], /dev/null, ..."""
+    """Counts the open descriptors by kind: socket, pipe, anon_inode, /dev/null, ..."""
     def kind(name):
         try:
             return os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
-        except FileNotFoundError: # closed since, or our own look
+        except FileNotFoundError: # closed since the directory was listed
             return None
     return Counter(filter(None, map(kind, os.listdir(f"/proc/{pid}/fd"))))
 
 
 def cpu_us(pid):
-    """CPU time of all its threads, as the scheduler counts it."""
+    """Returns the CPU time of all threads in microseconds, as the scheduler counts it."""
     return sum(int(path.read_text().split()[0]) for path in
                Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1000
 
 
 def memory(pids):
-    """Proportional set size of the processes together, in bytes."""
+    """Returns the total proportional set size of the processes, in bytes."""
     total = 0
     for pid in pids:
         with open(f"/proc/{pid}/smaps_rollup") as file:

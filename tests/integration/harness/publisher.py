@@ -1,12 +1,12 @@
-"""Numbered pushes without end, while something happens to the server; and whether all of them came."""
+"""Publishes numbered pushes in the background, and checks that all of them arrived."""
 
 import threading
 
 
 class Publisher(threading.Thread):
-    """Publishes round after round of numbered pushes to some users, or topics, until told to stop.
+    """Publishes rounds of numbered pushes to some users or topics until finish() is called.
 
-    rounds: how many there were; unheard: how many pushes nobody had subscribed.
+    rounds: the number of rounds so far; unheard: the number of pushes without a subscriber.
     """
 
     def __init__(self, server, names, kind="user"):
@@ -35,12 +35,12 @@ class Publisher(threading.Thread):
 
 
 def last_number(client):
-    """The number, as text, of the last push that a client has pulled; None before the first."""
+    """Returns the number, as text, of the last push that a client has pulled, or None."""
     return client.frames[-1].payload.rsplit(b" ", 1)[1] if client.frames else None
 
 
 def pull_all(swarm, clients, rounds):
-    """Reads until every client has the last push of the rounds."""
+    """Reads until every client has the push of the last round."""
     end = b"%d" % (rounds - 1)
 
     def behind():
@@ -52,8 +52,8 @@ def pull_all(swarm, clients, rounds):
 
 
 def check_received(clients, rounds, topics=None):
-    """That each client has pulled every push to its user (or to these topics), in order; one that
-    comes again must have come before. Returns how many came again."""
+    """Checks that each client has pulled every push to its user (or to these topics) in order, apart
+    from duplicates of earlier ones. Returns the number of duplicates."""
     repeats = 0
     for client in clients:
         assert client.ended is None and client.fault is None

@@ -1,5 +1,5 @@
-"""A TCP proxy before Redis that can let connections fall silent, as a firewall does that has forgotten
-them: both ends stay open, and nothing comes through any more."""
+"""A TCP proxy in front of Redis that can silence connections, as a firewall does that has dropped their
+state: both ends stay open, but no data passes."""
 
 import contextlib
 import selectors
@@ -15,12 +15,12 @@ class _Pair:
 
 
 class RedisProxy(threading.Thread):
-    """Looks like a RedisServer to Server(redis_server=...)."""
+    """Has the interface of a RedisServer, for Server(redis_server=...)."""
 
     def __init__(self, redis):
         super().__init__(daemon=True)
         self.redis = redis
-        self.mute_new = False     # new connections are accepted, and never answered
+        self.mute_new = False     # True: new connections are accepted but never answered
         self._pairs = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._ended = threading.Event()
@@ -34,7 +34,7 @@ class RedisProxy(threading.Thread):
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def silence_commands(self, mute_new=False):
-        """The connections for commands that there are pass nothing on. Returns their number."""
+        """Silences the present connections for commands. Returns their number."""
         self.mute_new = mute_new
         pairs = [pair for pair in self._pairs if pair.is_command_link and not pair.silent]
         for pair in pairs:

@@ -1,4 +1,4 @@
-"""A private redis-server: on a unix socket and a loopback port, in memory, gone after the test."""
+"""A private redis-server on a unix socket and a loopback port, by default without persistence."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ from .wait import TIMEOUT, wait_for
 
 
 def publish_command(channel, message):
-    """PUBLISH as Redis reads it."""
+    """Encodes a PUBLISH command in the Redis protocol."""
     channel, message = _bytes(channel), _bytes(message)
     return (b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
             % (len(channel), channel, len(message), message))
@@ -46,7 +46,7 @@ class RedisServer:
         return self
 
     def launch(self):
-        """Starts the process and waits for nothing."""
+        """Starts the process without waiting for it to be ready."""
         arguments = ["redis-server", "--port", str(self.port), "--bind", self.host,
                      "--unixsocket", self.socket_path, "--dir", str(self.directory),
                      "--save", "", "--appendonly", "no", "--maxclients", "2000"]
@@ -74,7 +74,7 @@ class RedisServer:
         self.client.connection_pool.disconnect()
 
     def kill(self):
-        """Ends it at once, as a crash would."""
+        """Kills the process at once, as a crash would."""
         if self.process:
             self.process.kill()
             self.process.wait(TIMEOUT)
@@ -89,7 +89,7 @@ class RedisServer:
             self.process = None
         self._forget()
 
-    # Publishing: the reply is the number of nodes that had a recipient.
+    # Publishing. The reply is the number of nodes that have a recipient.
 
     def publish(self, channel, message):
         return self.publish_many([(channel, message)])[0]
@@ -97,7 +97,7 @@ class RedisServer:
     def publish_many(self, pairs):
         """PUBLISHes (channel, message) pairs in one write; returns the replies.
 
-        redis-py would cost more than the server under test.
+        redis-py would use more CPU time than the server under test.
         """
         count, out = 0, []
         for channel, message in pairs:
@@ -127,7 +127,7 @@ class RedisServer:
         return pipe
 
     def subscribers(self, channel):
-        """PUBSUB NUMSUB: how many connections have subscribed the channel."""
+        """Returns the number of connections that subscribe to the channel (PUBSUB NUMSUB)."""
         return self.client.pubsub_numsub(channel)[0][1]
 
 
@@ -136,7 +136,7 @@ def _bytes(value):
 
 
 class Script:
-    """Keeps a RedisServer busy until it is ended: it refuses whatever is asked of it."""
+    """A script that keeps a RedisServer busy until it is stopped; meanwhile Redis refuses other commands."""
 
     def __init__(self, server):
         self.server = server
@@ -165,7 +165,7 @@ class Script:
 
 
 class MuteServer:
-    """Listens where Redis should be and accepts, but never says a word (or only `greeting`)."""
+    """Listens in place of Redis and accepts connections, but sends nothing except `greeting`, if given."""
 
     def __init__(self, port):
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)

@@ -1,4 +1,4 @@
-"""Writing over the shared memory of a running server: tests/chaos/scribble.c."""
+"""Overwrites the shared memory of a running server (tests/chaos/scribble.c)."""
 
 import json
 import subprocess
@@ -14,10 +14,10 @@ def _run(server, *arguments):
 
 
 def regions(server):
-    """{"CONNS": {"elements": n, "bytes": of each}, ..., "own_fds": n, "high": n}"""
+    """Returns {"CONNS": {"elements": n, "bytes": of each}, ..., "own_fds": n, "high": n}."""
     return json.loads(_run(server))
 
 
 def write_over(server, region, *pieces):
-    """pieces: (offset from the region's beginning, bytes)"""
+    """Overwrites parts of a region. pieces: (offset from the start of the region, bytes)."""
     _run(server, region, *(text for at, data in pieces for text in (at, data.hex())))

@@ -1,4 +1,4 @@
-"""wspushd under test: its push.conf, its process, and what must hold of it after every test."""
+"""wspushd under test: its push.conf, its process, and the checks after every test."""
 
 import binascii
 import itertools
@@ -23,11 +23,11 @@ _serial = itertools.count(1)
 
 
 class Raw(str):
-    """A piece of push.conf to be written as it is: a value, or the body of a section."""
+    """A piece of push.conf that is written verbatim: a value, or the body of a section."""
 
 
 def opcode(number, **rule):
-    """An opcode section for Server(opcodes=[...])."""
+    """Returns an opcode section for Server(opcodes=[...])."""
     return f"opcode {number} {{ " + " ".join(f"{k} = {_value(v)}" for k, v in rule.items()) + " }"
 
 
@@ -51,7 +51,7 @@ def write_conf(path, config, opcodes=()):
 
 
 def parse_address(text):
-    """A listen address as in push.conf, as harness.net wants it."""
+    """Converts a listen address of push.conf to an address for harness.net."""
     text = text.removesuffix(" proxy")
     if text.startswith("unix:"):
         return text[5:]
@@ -60,7 +60,7 @@ def parse_address(text):
 
 
 class Server:
-    """One node. Keyword arguments are keys of push.conf; the defaults suit a test."""
+    """One node. Keyword arguments are keys of push.conf; the defaults suit most tests."""
 
     used = []
     """The servers of the running test, for the report of a failure."""
@@ -81,9 +81,9 @@ class Server:
             "drain_timeout": 0,
         }
         self.config.update(config)
-        self.binary = WSPUSHD     # a test that replaces it starts a copy
+        self.binary = WSPUSHD     # tests that replace it start a copy
         self.process = None
-        self.ended = False        # it was awaited to end
+        self.ended = False        # True: wait_exit() has seen it end
         self.clients = []
         self.log_path = directory / "stderr.log"
         self.log_path.touch()
@@ -115,9 +115,9 @@ class Server:
         return self.process.pid
 
     def launch(self, env=None, command=None, **options):
-        """Starts the process and waits for nothing.
+        """Starts the process without waiting for it to be ready.
 
-        env: further variables; command: instead of [wspushd]; options: of subprocess.Popen.
+        env: additional variables; command: in place of [wspushd]; options: for subprocess.Popen.
         """
         assert self.binary.exists(), f"{self.binary} is missing: run make first"
         self.rewrite()
@@ -132,11 +132,11 @@ class Server:
         return self
 
     def rewrite(self):
-        """Writes push.conf as self.config is now."""
+        """Writes push.conf from the present self.config."""
         write_conf(self.conf_path, self.config, self.opcodes)
 
     def start(self, ready=True, **options):
-        """Starts it and waits until it is ready, or (ready=False) alive. options: as launch."""
+        """Starts the server and waits until it is ready or, if not `ready`, alive. options: as for launch()."""
         self.launch(**options)
         probe = "/readyz" if ready else "/healthz"
         wait_for(lambda: self._running() and self.admin.status(probe) == 200, probe + " 200")
@@ -156,7 +156,7 @@ class Server:
         self.process.send_signal(number)
 
     def wait_exit(self, timeout=None):
-        """The exit status, awaited; and no worker is left."""
+        """Waits for the exit, asserts that no worker is left, and returns the exit status."""
         workers = children(self.pid) or self._workers
         limit = timeout or (self.config["drain_timeout"] + 10) * SLACK
         assert wait_end(self.process, limit), f"wspushd does not end within {limit} s:\n{self.log()}"
@@ -167,14 +167,14 @@ class Server:
         return status
 
     def stop(self):
-        """A clean stop: exit status 0."""
+        """Stops the server and asserts exit status 0."""
         self.close_clients()
         self.signal(SIGTERM)
         status = self.wait_exit()
         assert status == 0, f"exit status {status} after SIGTERM:\n{self.log()}"
 
     def destroy(self):
-        """Ends whatever is left, as the last resort of a failed test."""
+        """Kills the remaining processes, as the last resort after a failed test."""
         if self.process is None:
             return
         pids = [self.pid, *children(self.pid), *self._workers]
@@ -183,36 +183,36 @@ class Server:
                 _kill(pid)
         self.process.wait(TIMEOUT)
 
-    # What must hold after every test.
+    # Checks after every test.
 
     def expect_log(self, pattern):
-        """This test makes error lines with `pattern`; they are no fault."""
+        """Allows error lines that match `pattern` in the log of this test."""
         self._expected.append(re.compile(pattern))
 
     def worker_pids(self):
         return children(self.pid)
 
     def home_of(self, channel):
-        """The slot of the worker that is a channel's home, "user:42": Redis Cluster's slot of it,
-        shared out evenly."""
+        """Returns the slot of the worker that is home to a channel such as "user:42": the channel's
+        Redis Cluster slot, scaled to the number of workers."""
         slot = binascii.crc_hqx(self.channel(channel).encode(), 0) % 16384
         return slot * self.config["workers"] // 16384
 
     def kill_worker(self, worker, number=SIGKILL):
-        """Kills a worker, as /api/stats describes it, and waits for its successor."""
+        """Kills a worker, given as its entry in /api/stats, and waits for its successor."""
         os.kill(worker["pid"], number)
         return self.wait_replaced(worker)
 
     def kill_workers(self):
-        """Kills all of them at once, and waits for their successors: who is killed may go on for a
-        while, and be the child that he was."""
+        """Kills all workers at once and waits for their successors. A killed worker can keep running
+        for a moment and still be listed as a child."""
         workers = self.admin.workers()
         for worker in workers:
             os.kill(worker["pid"], SIGKILL)
         return [self.wait_replaced(worker) for worker in workers]
 
     def wait_replaced(self, worker):
-        """Waits until another worker has the slot of this one, which has died; returns that."""
+        """Waits until a dead worker's slot has a new worker; returns the new one."""
         def replaced():
             try:
                 fresh = self.admin.workers()[worker["slot"]]
@@ -225,7 +225,7 @@ class Server:
         return fresh
 
     def check(self):
-        """Alive, the same workers, nothing bad in the log; then the next test may have it."""
+        """Asserts that the server is alive with the same workers and a clean log, so that tests can share it."""
         try:
             self.close_clients()
             self._running()
@@ -240,7 +240,7 @@ class Server:
             self._expected = []
 
     def _check_log(self):
-        text = self.log_path.read_text("utf-8")  # strictly: nothing else may be in it
+        text = self.log_path.read_text("utf-8")  # strictly: the log must be valid UTF-8
         fresh, self._log_checked = text[self._log_checked:], len(text)
         lines = fresh.split("\n")[:-1]
         bad = [line for line in lines
@@ -249,7 +249,7 @@ class Server:
         assert not bad, "in the log:\n" + "\n".join(bad[:20])
 
     def check_log(self):
-        """Only the log: for a server that has ended."""
+        """Checks only the log, for a server that has ended."""
         self._check_log()
 
     def log(self):
@@ -258,13 +258,13 @@ class Server:
     # Clients.
 
     def raw(self, **kwargs):
-        """A connected client that has not said anything."""
+        """Returns a connected client that has not sent anything."""
         client = Client(kwargs.pop("address", self.address), **kwargs)
         self.clients.append(client)
         return client
 
     def client(self, user, mode="binary", *, receive_buffer=None, address=None, **upgrade):
-        """A client that is ready: HELLO is in client.hello."""
+        """Returns a client that has received HELLO, which is in client.hello."""
         client = self.raw(receive_buffer=receive_buffer, address=address or self.address)
         client.send_upgrade(user, mode=mode, **upgrade)
         client.expect_upgrade()
@@ -291,17 +291,17 @@ class Server:
     # Pushes.
 
     def channel(self, name):
-        """"user:42", "all", "users" with this server's prefix."""
+        """Returns a channel name such as "user:42", "all" or "users" with this server's prefix."""
         return self.config["prefix"] + name
 
     def publish(self, channel, message):
-        """PUBLISHes bytes, or an envelope as a dict; returns Redis's reply."""
+        """PUBLISHes bytes, or an envelope given as a dict; returns Redis's reply."""
         if isinstance(message, dict):
             message = json.dumps(message, ensure_ascii=False)
         return self.redis.publish(self.channel(channel), message)
 
     def push(self, user, op=110, **envelope):
-        """An envelope to a user: push("42", 110, data={...})."""
+        """Publishes an envelope to a user: push("42", 110, data={...})."""
         return self.publish("user:" + user, {"op": op, **envelope})
 
     def subscribers(self, user):
@@ -324,7 +324,7 @@ def _kill(pid):
 
 
 def run_wspushd(*arguments, timeout=TIMEOUT):
-    """Runs wspushd to its end; returns (exit status, all it printed)."""
+    """Runs wspushd until it exits; returns (exit status, its output)."""
     done = subprocess.run([str(WSPUSHD), *map(str, arguments)], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout)
     return done.returncode, done.stdout.decode("utf-8", "backslashreplace")

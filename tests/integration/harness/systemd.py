@@ -1,4 +1,4 @@
-"""systemd's side of its two protocols: the notify socket, and listening sockets that are passed."""
+"""systemd's side of its two protocols: the notify socket and the passing of listening sockets."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ FIRST_FD = 3
 
 
 class NotifySocket:
-    """What $NOTIFY_SOCKET names. Messages are kept with the time of their arrival."""
+    """The socket of $NOTIFY_SOCKET. Keeps messages with the time of their arrival."""
 
     def __init__(self, name):
         self.name = name
@@ -28,7 +28,7 @@ class NotifySocket:
         return message
 
     def expect(self, key, value=None, timeout=TIMEOUT):
-        """The next message with this key (and value); others in between are kept."""
+        """Returns the next message with this key (and value); keeps the others."""
         deadline = time.monotonic() + timeout
         while True:
             left = deadline - time.monotonic()
@@ -45,20 +45,20 @@ class NotifySocket:
 
 
 def passing(sockets, names=(), pid=None, binary=WSPUSHD):
-    """Arguments for Server.start, so that it is started as systemd would: with sockets passed.
+    """Returns arguments for Server.start() that pass sockets to the server, as systemd does.
 
-    pid: what $LISTEN_PID says, where it is not to be the server's own; binary: of the server.
+    pid: the value of $LISTEN_PID, if not the server's own pid; binary: the server's.
     """
     numbers = [sock.fileno() for sock in sockets]
 
     def prepare():
         die_with_us()
-        # First out of the way, so that no dup2 closes the source of the next.
+        # Move the descriptors out of the way first, so that no dup2 closes the source of the next.
         copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in numbers]
         for i, fd in enumerate(copies):
             os.dup2(fd, FIRST_FD + i, inheritable=True)
 
-    # $LISTEN_PID can only be known in the process itself: the shell's $$ stays through exec.
+    # Only the process itself knows its $LISTEN_PID: the shell's $$ remains the same after exec.
     script = (f"LISTEN_PID={pid or '$$'} LISTEN_FDS={len(sockets)} "
               f"LISTEN_FDNAMES={':'.join(names)}; export LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; "
               'exec "$0" "$@"')

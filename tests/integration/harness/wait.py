@@ -1,4 +1,4 @@
-"""Waiting for events. Nothing here sleeps for a fixed time and hopes."""
+"""Waits for events, never for a fixed time."""
 
 import mmap
 import os
@@ -24,7 +24,7 @@ SANITIZED = _is_sanitized()
 
 
 def sanitizer_options(monkeypatch, options):
-    """Adds to ASAN_OPTIONS for the processes that the test starts; nothing to a plain build."""
+    """Adds to ASAN_OPTIONS for the processes that the test starts. No effect on a plain build."""
     before = os.environ.get("ASAN_OPTIONS")
     monkeypatch.setenv("ASAN_OPTIONS", f"{before}:{options}" if before else options)
 
@@ -37,7 +37,7 @@ TIMEOUT = 20 * SLACK
 
 
 def wait_for(condition, what, timeout=TIMEOUT, interval=0.01):
-    """Calls `condition` until its result is true, and returns that. Fails with `what`."""
+    """Calls `condition` until its result is true, and returns the result. Fails with `what`."""
     deadline = time.monotonic() + timeout
     while True:
         result = condition()

@@ -1,5 +1,5 @@
-"""wspush as a process, and servers for it to talk to: well-behaved ones by python3-websockets, and
-ones that say whatever bytes they are told to. Made here, so that wspush is tested without wspushd.
+"""wspush as a process, and servers to test it against without wspushd: well-behaved ones based on
+python3-websockets, and bare ones that send arbitrary bytes.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def hello(**members):
 
 
 class Wspush:
-    """A running wspush. Lines are read as they come; expect() waits for one."""
+    """A running wspush. Reads lines as they arrive; expect() waits for one."""
 
     def __init__(self, *arguments, stdin=subprocess.PIPE, env=None):
         self.process = subprocess.Popen(
@@ -58,7 +58,7 @@ class Wspush:
         self.process.stdin.flush()
 
     def expect(self, pattern):
-        """The next line, of either stream, in which the pattern is found."""
+        """Returns the next line of stdout or stderr that matches the pattern."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -69,7 +69,7 @@ class Wspush:
                 return line
 
     def wait(self):
-        """The exit status, once all output is read."""
+        """Reads all output, then returns the exit status."""
         status = self.process.wait(PATIENCE)
         for thread in self._threads:
             thread.join(PATIENCE)
@@ -85,8 +85,8 @@ class Wspush:
 
 
 class Peer:
-    """A WebSocket server by python3-websockets. `handler(peer, ws)` is run for each connection;
-    what it puts into `seen`, the test gets by next()."""
+    """A WebSocket server based on python3-websockets. Runs `handler(peer, ws)` for each connection;
+    the test gets with next() what the handler puts into `seen`."""
 
     def __init__(self, handler, **options):
         self.seen = queue.Queue()
@@ -131,7 +131,7 @@ class Peer:
 
 
 class RawPeer:
-    """A server that answers one handshake, and no further one, and then runs `talk(sock)`."""
+    """A server that answers only one handshake, and then runs `talk(sock)`."""
 
     def __init__(self, talk=None, answer=None):
         self._talk, self._answer = talk, answer
@@ -166,7 +166,7 @@ class RawPeer:
 
 @pytest.fixture
 def wspush():
-    """wspush(argument, ...) starts one."""
+    """wspush(argument, ...) starts a wspush."""
     made = []
 
     def start(*arguments, **options):
@@ -180,7 +180,7 @@ def wspush():
 
 @pytest.fixture
 def peer():
-    """peer(handler, ...) starts a server; peer(raw=talk or answer=...) a bare one."""
+    """peer(handler, ...) starts a Peer; peer(raw=talk or answer=...) a RawPeer."""
     made = []
 
     def start(handler=None, *, raw=None, answer=None, **options):
@@ -205,7 +205,7 @@ async def echo(_peer, ws):
 
 
 def closing(code, reason=""):
-    """A handler that greets and closes."""
+    """Returns a handler that greets and closes."""
     async def handler(peer, ws):
         peer.seen.put(time.monotonic())
         await ws.send(hello())
@@ -214,7 +214,7 @@ def closing(code, reason=""):
 
 
 def sending(*messages):
-    """A handler that greets, sends these, and then reports what comes."""
+    """Returns a handler that greets, sends these messages, and then reports those it receives."""
     async def handler(peer, ws):
         await ws.send(hello())
         for message in messages:
@@ -225,7 +225,7 @@ def sending(*messages):
 
 
 def refusing(status, body=b"", headers=()):
-    """A process_request that refuses every handshake."""
+    """Returns a process_request that refuses every handshake."""
     async def refuse(_path, _headers):
         return HTTPStatus(status), list(headers), body
     return refuse
