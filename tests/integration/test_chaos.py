@@ -35,7 +35,7 @@ BOTCHED = "supervisor fault:segv"
 """Where a bad version fails: its workers run already."""
 
 RECLAIM_S = 30
-"""Time within which the audit closes the unrecorded descriptors of a dead worker."""
+"""Time within which the audit closes the unrecorded descriptors of a dead worker, in seconds."""
 
 
 @pytest.fixture

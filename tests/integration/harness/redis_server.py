@@ -165,7 +165,7 @@ class Script:
 
 
 class MuteServer:
-    """Listens in place of Redis and accepts connections, but sends nothing except `greeting`, if given."""
+    """Listens in place of Redis and accepts connections, but sends nothing."""
 
     def __init__(self, port):
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
