@@ -1,4 +1,4 @@
-# wspushd. `make` builds the programs, `make help` lists the rest.
+# Builds wspushd. `make` builds the programs, `make help` lists the other targets.
 #
 #   V=1        shows the commands
 #   WERROR=1   makes warnings errors
@@ -20,12 +20,12 @@ HARDEN   := -fstack-protector-strong -fPIE
 FORTIFY  := -D_FORTIFY_SOURCE=2
 
 ifeq ($(SANITIZE),thread)
-# It knows no fences (-Wtsan): it need not, for those of shm/ order what is atomic in any case.
+# TSan does not support fences (-Wtsan); those of shm/ only order atomic accesses, so it need not.
 CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
 FORTIFY  :=
 else ifdef SANITIZE
 CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-FORTIFY  := # the sanitizers see more
+FORTIFY  := # the sanitizers detect more
 endif
 ifdef WERROR
 WARNINGS += -Werror
@@ -69,8 +69,8 @@ BENCH_SRC  := tools/bench.c $(wildcard tools/bench_*.c) tools/wspush_url.c tools
 TESTS      := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-# What the unit tests are linked with: the modules that stand alone. libjwt is the oracle
-# of the tokens' tests; the server does without it (common/jwt_key.c says why).
+# The modules that the unit tests are linked with. libjwt is the oracle of the token tests; the
+# server does not use it (see common/jwt_key.c).
 TESTED_SRC := $(wildcard common/*.c proto/*.c shm/*.c) $(addprefix master/,base.c deaths.c event_log.c) \
               $(addprefix worker/,descriptor_kind.c hold.c kernel.c last_words.c outbox.c \
                                   outbox_send.c redis_role.c sending.c unconfirmed.c unrest.c) \
@@ -97,12 +97,12 @@ $(PROGRAMS:%=$(BUILD)/%) $(VARIANTS:%=$(BUILD)/wspushd-%):
 $(BUILD)/libtested.a: $(call objects,$(TESTED_SRC))
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-# Looks into the shared memory of a running server, for the tests.
+# Reads the shared memory of a running server, for the tests.
 $(BUILD)/inspect: $(BUILD)/obj/tests/chaos/inspect.o $(BUILD)/obj/tests/chaos/find_segment.o $(BUILD)/libtested.a
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 
-# Writes over the shared memory of a running server, for the tests.
+# Overwrites parts of the shared memory of a running server, for the tests.
 $(BUILD)/scribble: $(BUILD)/obj/tests/chaos/scribble.o $(BUILD)/obj/tests/chaos/find_segment.o $(BUILD)/libtested.a
 	$(if $(V),,@echo '  LINK $@')
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
@@ -138,7 +138,7 @@ $(BUILD)/obj/%_files.o: $(BUILD)/%_files.c worker/embedded.h Makefile
 	$(if $(V),,@echo '  CC   $<')
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
 
-# Which build this is: common/version.h.
+# The name of this build: see common/version.h.
 BUILD_NAME := $(shell scripts/build-name $(VERSION))
 $(BUILD)/build-name: FORCE
 	@mkdir -p $(@D)
@@ -148,7 +148,7 @@ FORCE:
 $(BUILD)/obj/common/version.o: private CPPFLAGS_ALL += -DWSPUSHD_BUILD='"$(BUILD_NAME)"'
 $(BUILD)/obj/common/version.o: $(BUILD)/build-name
 
-# The layout of what is in shared memory, as a fingerprint: shm/layout.h.
+# The fingerprint of the layout of the shared memory: see shm/layout.h.
 $(BUILD)/obj/scripts/stored-structs.o: private CFLAGS_ALL += -g -gdwarf-4
 $(BUILD)/layout: scripts/layout $(BUILD)/obj/scripts/stored-structs.o
 	$(Q)scripts/layout $(BUILD)/obj/scripts/stored-structs.o >$@
@@ -168,15 +168,15 @@ asan: ## builds programs and unit tests with ASan and UBSan, under build/asan
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=1 all tests killpoints
 
 THREADED := test_threads test_ring_race
-tsan: ## lets threads use shared memory as the workers do, under ThreadSanitizer
+tsan: ## runs the threaded tests of the shared memory under ThreadSanitizer
 	$(Q)$(MAKE) -s BUILD=$(BUILD)/tsan SANITIZE=thread \
 	    $(THREADED:%=$(BUILD)/tsan/tests/%)
 	$(Q)scripts/unit $(BUILD)/tsan $(THREADED)
 
-model: ## tries every order of steps of the models beside the code, *.pml (spin); shows that they bite
+model: ## checks the models (*.pml) with spin in every order of steps, and that it finds planted mistakes
 	$(Q)scripts/model
 
-killpoints: $(BUILD)/inspect ## builds a wspushd whose workers can be made to die at each kill point, in build/killpoints
+killpoints: $(BUILD)/inspect ## builds build/killpoints/wspushd, whose workers can be made to die at each kill point
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/killpoints KILLPOINTS=1 $(BUILD)/killpoints/wspushd
 
 quick: ## runs the unit tests and some integration tests, in less than a minute
@@ -188,19 +188,19 @@ integration: ## runs the integration tests of the plain build
 test: ## runs all tests, plain and with sanitizers, as CI does
 	$(Q)scripts/test
 
-soak: ## the tests that kill and that fuzz, for SOAK_MINUTES (30) and FUZZ_MINUTES (60)
+soak: ## runs the kill and fuzz tests for SOAK_MINUTES (30) and FUZZ_MINUTES (60)
 	$(Q)scripts/soak
 
-check: ## format, static analysis, include directions, tables against documents, how the code reads
+check: ## checks format, static analysis, include directions, tables against documents, prose and names
 	$(Q)scripts/check
 
-run: ## starts Redis, the server and an example, ready to be tried
+run: ## starts Redis, the server and an example backend to try out
 	$(Q)scripts/run
 
-counts: all ## counts what is promised: allocations, system calls, bytes of a connection
+counts: all ## checks the documented limits: allocations, system calls, bytes of a connection
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/counts
 
-perfcheck: all $(BUILD)/instructions ## fails if anything costs 5 % more than it did
+perfcheck: all $(BUILD)/instructions ## fails if an operation costs 5 % more than the recorded value
 	$(Q)WSPUSHD_BUILD=$(BUILD) scripts/perfcheck
 
 install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(PREFIX)
@@ -220,7 +220,7 @@ install: all ## installs programs, manuals and systemd units below $(DESTDIR)$(P
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf ] || \
 	    install -D -m 644 push.conf $(DESTDIR)$(SYSCONFDIR)/wspushd/push.conf
 
-uninstall: ## removes what install has put there, but for the configuration
+uninstall: ## removes the installed files, except the configuration
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/wspushd $(DESTDIR)$(MANDIR)/man8/wspushd.8 \
 	    $(TOOLS:%=$(DESTDIR)$(BINDIR)/%) $(TOOLS:%=$(DESTDIR)$(MANDIR)/man1/%.1) \
 	    $(UNITS:%=$(DESTDIR)$(UNITDIR)/%)
@@ -229,9 +229,9 @@ uninstall: ## removes what install has put there, but for the configuration
 format: ## formats every .c and .h
 	$(Q)git ls-files -co --exclude-standard '*.c' '*.h' | xargs -r clang-format -i
 
-clean: ## removes what was built
+clean: ## removes the build directory
 	$(Q)rm -rf $(BUILD)
 
-help: ## this list
+help: ## prints this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
 	    while IFS='	' read -r target text; do printf '  make %-11s %s\n' "$$target" "$$text"; done

@@ -1,6 +1,6 @@
 /*
- * Prints the tables of the code, one row a line, fields parted by tabs: what scripts/check-tables
- * compares push.conf and docs/ with. Built and run by that script.
+ * Prints the tables of the code, one row on each line, fields separated by tabs.
+ * scripts/check-tables builds and runs it, and compares push.conf and docs/ with the output.
  */
 #include <stdio.h>
 
@@ -23,7 +23,7 @@ static void print_key(const struct config_section *section, const struct config_
            key->change == RESTART ? "restart" : "reload", key->help);
 }
 
-/* The direction has the handler behind it: TO_SERVER(on_auth) */
+/* The direction is followed by the handler: TO_SERVER(on_auth) */
 #define PRINT_OPCODE(name, number, direction, text) \
     printf("opcode\t%d\t%s\t%s\n", number, #name, #direction);
 #define PRINT_ERROR(name, code, text)            printf("error\t%s\n", code);

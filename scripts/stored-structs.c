@@ -1,8 +1,7 @@
 /*
- * Names every struct and enum that one version of the server leaves in memory for the next, for
- * scripts/layout, which reads the debugging information of this file and nothing else: each
- * variable here is a root, and what a root contains belongs to the layout, too. The program is
- * never linked.
+ * Names every struct and enum that one version of the server leaves in memory for the next.
+ * scripts/layout reads only the debugging information of this file: each variable here is a root,
+ * and what a root contains belongs to the layout, too. The program is never linked.
  */
 #include "shm/layout.h"
 #include "shm/regions.h"
@@ -14,7 +13,7 @@
 #define STRUCT(name) struct name struct_##name
 #define ENUM(name)   enum name enum_##name
 
-/* The segment. Byte rings and link buffers have no struct: what is in rings follows. */
+/* The segment. Byte rings and link buffers have no struct; the messages in rings follow below. */
 #define REGION_ROOT(name, count, bytes) char region_##name;
 REGIONS(REGION_ROOT)
 #undef REGION_ROOT
@@ -30,7 +29,7 @@ STRUCT(address_entry);
 STRUCT(topic);
 STRUCT(topic_member);
 
-/* Words that pack several things into integers, and what the values of fields mean. */
+/* Words that pack several values into integers, and the enums of fields. */
 ENUM(conn_state);
 ENUM(conn_flag);
 STRUCT(plan);
@@ -58,5 +57,6 @@ STRUCT(parcel_entry);
 STRUCT(parcel_frame);
 STRUCT(parcel_topic);
 
-/* What no struct shows. Arrays, because an array's length is in the debugging information. */
+/* Sizes that no struct shows, as arrays, because the length of an array is in the debugging
+ * information. */
 char layout_meaning[LAYOUT_MEANING];

@@ -1,10 +1,11 @@
-# Servers for tests, each built like wspushd but for a few files, with a definition:
+# Servers for tests, each built like wspushd except for a few files that are compiled with a
+# definition:
 #
-#   wspushd-faults   has bugs to order (common/fault.h)
-#   wspushd-next     has another layout, into which this one can be carried over (shm/migrate.h)
-#   wspushd-foreign  has another layout, into which it cannot
+#   wspushd-faults   has bugs that a test can trigger (common/fault.h)
+#   wspushd-next     has another layout, to which this one can be migrated (shm/migrate.h)
+#   wspushd-foreign  has another layout, to which it cannot
 #
-# The master of each has bugs to order.
+# The master of each has such bugs, too.
 
 VARIANTS := faults next foreign
 
