@@ -1,14 +1,14 @@
 /*
  * The console: connects as a user, shows every message decoded, sends requests. wspushd itself serves
- * it if push.conf has console = true, from the memory of the server, with a content security policy
- * that lets it load and reach nothing but its own server. console.json tells it what push.conf says.
+ * it if push.conf has console = true, from memory, with a content security policy that restricts it
+ * to its own server. console.json gives it the settings of push.conf.
  */
 import { OPCODES, PushClient, encode, opcodeName } from "./wspush.js";
 
 const KEPT = 500;       /* messages shown */
 const HEX_BYTES = 256;  /* of a message */
 const BUTTONS = 7;      /* opcodes of push.conf that have a button; the others are in the list */
-const HEALTH_MS = 3000; /* between two looks at whether the server is ready */
+const HEALTH_MS = 3000; /* between two checks of whether the server is ready */
 
 const find = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -17,9 +17,9 @@ let shown = 0;
 let method = "user";  /* how to log in: "user", "token", "session" or "proxy" */
 let settings = null;  /* console.json */
 let names = {};       /* of the opcodes in push.conf */
-let wasReady = false; /* the present client has had HELLO */
+let wasReady = false; /* the present client has received HELLO */
 
-/* What to send with the opcodes that the example application understands, by their names in push.conf:
+/* Suggested payloads for the opcodes of the example application, by their names in push.conf:
  * examples/backend.py. */
 const samples = {
     "add-friend": { payload: '{"to": "7", "text": "我们都好"}', hint: "The other user gets 110, and you learn whether they are online." },
@@ -71,7 +71,7 @@ function add(className, way, op, body, size, bytes) {
 
 const digits = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
 
-/* The opcode's four bytes stand out. */
+/* Highlights the opcode's four bytes. */
 function hex(message) {
     const out = element("span", "hex");
     const all = encode(message.op, message.bytes);
@@ -82,7 +82,7 @@ function hex(message) {
 
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 
-/* What some messages of the server mean. */
+/* The meaning of some of the server's messages. */
 const words = {
     [OPCODES.GAP]: ({ ms }) => `pushes may be missing: Redis was out of reach for ${seconds(ms)}`,
     [OPCODES.BYE]: ({ reason, reconnect_ms: ms }) => `the server ends this connection (${reason}); come back in ${seconds(ms)}`,
@@ -139,8 +139,8 @@ function showState(state, details) {
     if (state === "waiting" && !wasReady) explain(client);
 }
 
-/* A browser does not tell a page why a handshake failed. The server answers a plain request for the
- * same endpoint with what it says to the login. */
+/* A browser does not tell a page why a handshake failed. The server answers a plain request to the
+ * same endpoint with its reply to the login. */
 async function explain(failed) {
     const url = new URL(failed.url);
     url.protocol = location.protocol;
@@ -151,19 +151,19 @@ async function explain(failed) {
         return note("the login is accepted, but the handshake failed: see the server's log (origin_refused?) and that of a proxy in front of it", true);
     const { error, message } = await response.json();
     note(`${response.status} ${error}: ${message}`, true);
-    if (response.status < 500) { /* it would be the same again */
+    if (response.status < 500) { /* it would have the same result */
         disconnect();
         find("state").textContent = `refused: ${response.status}`;
         find("state").dataset.state = "failed";
     }
 }
 
-/* ---- What push.conf says ---- */
+/* ---- The settings of push.conf ---- */
 
-/* The path of console.json is relative: a proxy may have put both below a path of its own. */
+/* The path of console.json is relative: a proxy may serve both below a different path. */
 const fetchSettings = () => fetch("console.json").then((response) => response.json());
 
-/* The ways to log in that push.conf has and a browser can go: it cannot set a header of its own. */
+/* The login methods that push.conf allows and a browser supports: it cannot set custom headers. */
 const methods = {
     user: { label: "User", hint: "", has: ({ auth }) => auth.includes("none") },
     token: {
@@ -268,7 +268,7 @@ function address() {
     return url;
 }
 
-/* The cookie that carries the token or the session; gone with the tab. */
+/* The cookie that carries the token or the session; a session cookie. */
 function setCookie() {
     const name = method === "session" ? settings.session.cookie : method === "token" && !settings.jwt.query ? settings.jwt.cookie : "";
     if (name) document.cookie = `${name}=${find("secret").value.trim()}; path=/; SameSite=Strict`;

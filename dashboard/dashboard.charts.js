@@ -1,13 +1,13 @@
 /*
- * The charts: lines over the last hour or the last five minutes, drawn as SVG. Where samples are
- * missing there is a hole instead of an invented line.
+ * The charts: lines over the last hour or the last five minutes, drawn as SVG. A gap is left where
+ * samples are missing.
  */
 import { count, duration, microseconds, percent, perSecond } from "./dashboard.numbers.js";
 import { growth, last, quantile, span } from "./dashboard.samples.js";
 
-const HOLE_S = 25; /* between two samples: then nothing is drawn in between */
+const HOLE_S = 25; /* a longer time between two samples is drawn as a gap */
 const LINES = 4; /* of the grid, above the lowest */
-const NARROW = 480; /* pixels: so wide, every second time is named */
+const NARROW = 480; /* pixels: below this width only every second time is labelled */
 const margin = { left: 60, right: 14, top: 10, bottom: 24 };
 
 export const ranges = [
@@ -15,7 +15,7 @@ export const ranges = [
     { label: "last 5 minutes", seconds: 300, step: 60 },
 ];
 
-/* Each line's value is made of a sample and the one before it. */
+/* Each line's value is computed from a sample and the one before it. */
 const megabytes = (value) => `${count(value)} MB`;
 const line = (key, label, value) => ({ key, label, value });
 const rate = (field, factor = 1) => (from, to) => growth(field, from, to) * factor;
@@ -35,7 +35,7 @@ const charts = [
 ];
 
 let range = ranges[0];
-let cursor = null; /* seconds before the end at which the pointer is */
+let cursor = null; /* the pointer's position in seconds before the end */
 
 function svg(tag, attributes, text) {
     const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -44,7 +44,7 @@ function svg(tag, attributes, text) {
     return made;
 }
 
-/* The least of 1, 2, 5, 10, 20, 25, 50, ... that is not below: a whole number. */
+/* The smallest of 1, 2, 5, 10, 20, 25, 50, ... that is at least the value. */
 function roundUp(value) {
     const power = 10 ** Math.max(0, Math.floor(Math.log10(value)));
     return [1, 2, ...(power > 1 ? [2.5] : []), 5, 10].map((step) => step * power).find((step) => step >= value * 0.999);
@@ -89,7 +89,7 @@ function drawLine(chart, { key, drawn }, view) {
     }
 }
 
-/* What stood where the pointer is. */
+/* The values at the pointer. */
 function drawCursor(chart, reading, lines, view, format) {
     const times = lines.flatMap(({ drawn }) => drawn.flat());
     reading.hidden = cursor === null || !times.length;

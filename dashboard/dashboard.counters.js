@@ -1,12 +1,12 @@
 /*
- * The counters: those that are not zero, each with what it means and how fast it grows, and one line
- * for all that are.
+ * The counters: those that are not zero, each with its meaning and its rate, and one line for all
+ * that are zero.
  */
 import { element, find, setChildren, setText } from "./dashboard.page.js";
 import { atLeastSome, count } from "./dashboard.numbers.js";
 import { meaning } from "./dashboard.words.js";
 
-/* Counters whose growth is a fault, of this server or of somebody else. */
+/* Counters that grow because of a fault, of this server or of another party. */
 const bad = new Set(["pushes_dropped_total", "push_malformed_total", "handshakes_refused_total", "client_errors_total",
     "commands_malformed_total", "records_damaged_total", "ring_damages_total", "log_lines_lost_total", "gaps_total"]);
 

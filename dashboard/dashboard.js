@@ -1,8 +1,8 @@
 /*
- * The dashboard: asks its own server's /api/stats once a second and shows what has changed. When it is
- * opened it asks /api/history, too, so that the charts begin with the last hour; and again where it
- * has missed something, because it was hidden or the server away. Any worker may answer, because each
- * speaks for the whole node.
+ * The dashboard: requests /api/stats from its own server once a second and shows the changes. When it
+ * is opened it requests /api/history, too, so that the charts begin with the last hour; and again
+ * after it missed samples, because it was hidden or the server was down. Any worker may answer,
+ * because each has the numbers of the whole node.
  */
 import { ask, element, find, setChildren, setText } from "./dashboard.page.js";
 import { drawCharts, openCharts } from "./dashboard.charts.js";
@@ -13,11 +13,11 @@ import { noteStats } from "./dashboard.user.js";
 import { glossary, learnHelp } from "./dashboard.words.js";
 
 const EVERY_MS = 1000;
-const MISSED_S = 15; /* without a sample: the history knows more */
-const MEAN_S = 3; /* what a rate in a tile is the mean of */
+const MISSED_S = 15; /* without a sample: request the history again */
+const MEAN_S = 3; /* a rate in a tile is the mean over this time */
 const MINUTE_S = 60;
 
-let boot = null; /* of the server that has answered */
+let boot = null; /* of the server that answered */
 
 /* ---- The parts of the page ---- */
 
@@ -25,7 +25,7 @@ const rate = (field) => growth(field, before(MEAN_S), last());
 const inAll = (field) => `${count(last()[field])} in all`;
 const latency = (share) => microseconds(quantile(share, before(MINUTE_S), last()));
 
-/* Each: label, word of the glossary, what is large, what is small below it, whether it is bad. */
+/* Each: label, word of the glossary, large text, small text below it, whether it is bad. */
 const tiles = [
     ["connections", "connections", (s) => count(s.connections),
         (s) => `of ${count(s.capacity)}: ${percent((100 * s.connections) / s.capacity)}`, (s) => s.connections >= s.capacity],
@@ -80,7 +80,7 @@ function showHeader(stats) {
 
 /* ---- Workers ---- */
 
-/* Each: heading, class, what a cell shows, what it means. */
+/* Each: heading, class, content of a cell, meaning. */
 const columns = [
     ["slot", "number", ({ slot }) => String(slot), glossary.slot],
     ["pid", "number", ({ pid }) => (pid ? String(pid) : "–"), "The process that runs the slot now."],
@@ -167,7 +167,7 @@ async function learn() {
     try {
         learnHelp(await (await ask("metrics")).text());
     } catch {
-        /* the counters go without */
+        /* the counters are shown without */
     }
 }
 

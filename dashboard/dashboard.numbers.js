@@ -1,11 +1,11 @@
 /*
- * Numbers as people read them: whole, with separators of thousands and a unit.
+ * Formats numbers for people: whole, with thousands separators and a unit.
  */
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 export const count = (value) => whole.format(value);
 
-/* A little that is not nothing must not look like nothing. */
+/* A small value other than zero must not look like zero. */
 export const atLeastSome = (value) => (value > 0 && value < 0.5 ? "< 1" : count(value));
 
 export const perSecond = (value) => (value === undefined ? "–" : atLeastSome(value));

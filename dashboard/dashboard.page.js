@@ -1,5 +1,5 @@
 /*
- * What every part of the page uses: elements, and questions to the server.
+ * Helpers for every part of the page: elements, and requests to the server.
  */
 export const find = (id) => document.getElementById(id);
 
@@ -14,20 +14,20 @@ export function setText(of, text) {
     if (of.textContent !== text) of.textContent = text;
 }
 
-/* Puts these children there, unless they are there: what is open or selected stays so. */
+/* Sets these children unless they are already there, so that open or selected elements stay so. */
 export function setChildren(of, children) {
     if (children.length !== of.children.length || children.some((child, i) => child !== of.children[i]))
         of.replaceChildren(...children);
 }
 
-/* The page's own place, without the name and password that the address bar may have had: fetch refuses
- * an address with these. The browser sends them all the same. */
+/* The page's own location, without the name and password that the address bar may contain: fetch
+ * refuses an address with these. The browser still sends them. */
 const here = new URL(".", location.href);
 here.username = here.password = "";
 
 const TIMEOUT_MS = 5000;
 
-/* The server's answer; throws an Error with its words if it refuses. */
+/* Returns the server's answer; throws an Error with its message if it refuses. */
 export async function ask(path) {
     const response = await fetch(new URL(path, here), { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (response.ok) return response;

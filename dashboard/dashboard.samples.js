@@ -1,15 +1,15 @@
 /*
- * What the node's numbers were: the last hour of /api/history, and then an answer of /api/stats each
- * second. Both hold counters that only grow, so a rate is the difference of two samples over the time
- * between them.
+ * The history of the node's numbers: the last hour from /api/history, and then an answer of
+ * /api/stats each second. Both hold counters that only grow, so a rate is the difference of two
+ * samples over the time between them.
  *
  * A sample is { at, connections, pushes_received, ..., latency }: `at` in seconds of this browser's
  * clock, the others as in /api/history.
  */
 const KEPT_S = 3620;
-const FINE_S = 300; /* for so long a sample of each second is kept, then one of ten seconds */
+const FINE_S = 300; /* for this time a sample of each second is kept, then one of every ten seconds */
 const COARSE_S = 10;
-const LIKE_S = 0.5; /* two samples so near to each other are one */
+const LIKE_S = 0.5; /* two samples this close together count as one */
 
 let samples = []; /* oldest first */
 let bounds = []; /* of the latency's buckets, in microseconds; the last bucket has none */
@@ -29,7 +29,7 @@ function fromStats(stats, at) {
     };
 }
 
-/* Drops what is too old, and thins out what is shown in ten seconds' steps. */
+/* Drops samples that are too old, and thins out those that are shown in steps of ten seconds. */
 function prune(now) {
     let kept = -Infinity;
     samples = samples.filter(({ at }) => {
@@ -41,7 +41,7 @@ function prune(now) {
 
 export const last = () => samples.at(-1);
 
-/* Seconds since the last sample: more than a few if the page was hidden or the server away, less than 0
+/* Seconds since the last sample: more than a few if the page was hidden or the server down, less than 0
  * if this browser's clock was set back. */
 export const age = (at) => (samples.length ? at - last().at : Infinity);
 
@@ -50,13 +50,13 @@ export function forget() {
 }
 
 export function addStats(stats, at) {
-    samples = samples.filter((sample) => sample.at < at); /* a new one of the history may be as young */
+    samples = samples.filter((sample) => sample.at < at); /* the newest of the history may be as recent */
     bounds = stats.push_latency.buckets.map((bucket) => bucket.le_us).filter((bound) => bound !== undefined);
     samples.push(fromStats(stats, at));
     prune(at);
 }
 
-/* Adds what is not there yet. */
+/* Adds the samples that are not there yet. */
 export function addHistory(history, at) {
     const old = history.samples.map((sample) => ({ ...sample, at: at - (history.now_ms - sample.at_ms) / 1000 }));
     bounds = history.latency_le_us;
@@ -82,7 +82,7 @@ export function before(seconds) {
     return samples.findLast(({ at }) => end.at - at >= seconds - LIKE_S) ?? samples[0];
 }
 
-/* By how much a counter grows in a second, from one sample to another; undefined if they are one. */
+/* The growth of a counter per second between two samples; undefined if they are one. */
 export function growth(field, from, to) {
     return to.at > from.at ? Math.max(0, (to[field] - from[field]) / (to.at - from.at)) : undefined;
 }

@@ -1,13 +1,12 @@
 /*
- * The look-up of a user: their connections on this node, or what may be the reason that there are
- * none.
+ * Looks up a user: their connections on this node, or the possible reason for having none.
  */
 import { ask, element, find } from "./dashboard.page.js";
 import { bytes, count, duration } from "./dashboard.numbers.js";
 import { glossary, meaning } from "./dashboard.words.js";
 
 let stats = null; /* the last answer of /api/stats */
-let asked = 0; /* only the answer to the last question is shown */
+let asked = 0; /* only the answer to the last request is shown */
 
 export function noteStats(now) {
     stats = now;

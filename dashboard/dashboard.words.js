@@ -1,7 +1,7 @@
 /*
- * What the words on the page mean. Of counters that is the HELP of /metrics, so that there is one text
- * for each; the values of their labels, which have none there, are explained here, as are the tiles,
- * the charts and the columns of tables.
+ * Explains the words on the page. For counters it uses the HELP of /metrics, so that there is one text
+ * for each; the values of their labels, which have no HELP, are explained here, as are the tiles, the
+ * charts and the columns of tables.
  */
 
 /* Values of labels: by counter, then by value. tests/integration/test_dashboard.py fails if one is
@@ -94,7 +94,7 @@ export function learnHelp(text) {
     helps = new Map([...text.matchAll(/^# HELP (?:wspushd_)?(\w+) (.*)$/gm)].map(([, name, help]) => [name, help]));
 }
 
-/* What a counter means; of one with labels, what this value of the label means. "" if unknown. */
+/* The meaning of a counter or, if it has labels, of this value of the label. "" if unknown. */
 export function meaning(name, value) {
     if (value === undefined) return helps.get(name) ?? "";
     return values[name]?.[value] ?? (name === "requests_total" ? "an opcode of push.conf" : "");

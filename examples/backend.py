@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The backend of an application, in small: consumes what clients ask, and answers by pushes.
+"""A small example backend: consumes clients' requests and answers them with pushes.
 
     examples/backend.py [--redis redis://127.0.0.1:6379/0] [--name worker-1]
 
@@ -9,8 +9,8 @@
     client A ◀──110 {"to":"7","online":true}─ wspushd ◀─PUBLISH push:user:42 ─────┘ 0: B is not
 
 Any number of these may run: a consumer group gives each request to one of them. A request is
-acknowledged when it is done; what a dead program has left undone, another takes over. So a request
-may be done twice, which is why what it does here may be done twice.
+acknowledged when it is done; another program takes over the unfinished requests of a dead one. So a
+request may be processed twice, and processing here is idempotent.
 
 Needs Debian's python3-redis.
 """
@@ -26,12 +26,12 @@ import redis
 
 STREAM = "push:requests"
 GROUP = "app"
-ABANDONED_MS = 30_000  # unacknowledged for so long: whoever had it is dead
+ABANDONED_MS = 30_000  # unacknowledged for so long: its consumer is dead
 ADD_FRIEND, GET_INFO = 110, 111
 
 
 class BadRequest(Exception):
-    """What the client asked for makes no sense; said to the client."""
+    """The client's request is invalid; the message is sent to the client."""
 
 
 def say(text):
@@ -44,21 +44,23 @@ class Backend:
         self.prefix = prefix
 
     def push(self, user, op, data, conn=None):
-        """To every connection of the user, or to one. Returns whether the user is online."""
+        """Pushes to every connection of the user, or to one. Returns True if the user is online."""
         envelope = {"op": op, "data": data, **({"conn": conn} if conn else {})}
         return self.redis.publish(f"{self.prefix}user:{user}", json.dumps(envelope)) > 0
 
-    # What clients may ask for.
+    # The requests that clients may send.
 
     def add_friend(self, request):
-        """110 {"to":"7","text":"..."}: stored, pushed to the other, and the asker is told."""
+        """110 {"to":"7","text":"..."}: stores the text, pushes it to the other user, and tells the
+        sender."""
         asked = request.object()
         to, text = asked.get("to"), asked.get("text", "")
         if not isinstance(to, str) or not 1 <= len(to.encode()) <= 63:
             raise BadRequest('add friend needs {"to":"<user>"}')
         if not isinstance(text, str):
             raise BadRequest("text is not a string")
-        # Stored first: a push is a hint, and the other may be offline. Asking again changes nothing.
+        # Stored first: a push is a hint, and the other may be offline. A repeated request changes
+        # nothing.
         self.redis.hset(f"friend-requests:{to}", request.user, text)
         online = self.push(to, ADD_FRIEND, {"from": request.user, "text": text})
         self.push(request.user, ADD_FRIEND, {"to": to, "online": online}, request.conn)
@@ -66,7 +68,7 @@ class Backend:
         say(f"{request.user} asks {to} to be friends; {to} is {'online' if online else 'offline'}")
 
     def get_info(self, request):
-        """111: answers the connection that asks, and no other of the user's."""
+        """111: answers only the connection that sent the request."""
         waiting = self.redis.hgetall(f"friend-requests:{request.user}")
         self.push(request.user, GET_INFO, {
             "user": request.user,
@@ -74,14 +76,14 @@ class Backend:
             "friend_requests": [{"from": who.decode(), "text": text.decode()}
                                 for who, text in sorted(waiting.items())],
         }, request.conn)
-        say(f"{request.user} gets his info: {len(waiting)} friend requests")
+        say(f"{request.user} gets their info: {len(waiting)} friend requests")
 
     handlers = {ADD_FRIEND: add_friend, GET_INFO: get_info}
 
     # The stream.
 
     def handle(self, request):
-        """Does what is asked. A request that is wrong is answered, and done with."""
+        """Processes a request. An invalid one is answered with an error and is then done."""
         handler = self.handlers.get(request.op)
         try:
             if handler is None:
@@ -92,7 +94,7 @@ class Backend:
             say(f"{request.user} sent a bad request {request.op}: {wrong}")
 
     def run(self, name):
-        """Forever. A request is acknowledged only after it is done."""
+        """Runs forever. A request is acknowledged only after it is done."""
         create_group(self.redis)
         say(f"consumes {STREAM} as {name} of {GROUP}")
         while True:
@@ -100,7 +102,7 @@ class Backend:
             fresh = self.redis.xreadgroup(GROUP, name, {STREAM: ">"}, count=64,
                                           block=None if abandoned else 5000)
             for entry, fields in abandoned + (fresh[0][1] if fresh else []):
-                if fields:  # none: trimmed from the stream meanwhile
+                if fields:  # none: it was trimmed from the stream meanwhile
                     self.handle(Request(fields))
                 self.redis.xack(STREAM, GROUP, entry)
 
@@ -125,7 +127,7 @@ class Request:
 
 
 def create_group(connection):
-    """From the beginning of the stream, so that what came before the first start is not lost."""
+    """Creates the group at the beginning of the stream, so that earlier requests are not lost."""
     try:
         connection.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
     except redis.ResponseError as error:
@@ -146,8 +148,7 @@ def main():
             say(f"Redis: {error}; again in a second")
             time.sleep(1)
         except redis.ResponseError as error:
-            # Redis was emptied, before it was asked or while it was waited for: the group is made
-            # again.
+            # Redis was emptied, before or during the blocking read: the group is created again.
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
 

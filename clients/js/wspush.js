@@ -8,12 +8,13 @@
  *   client.on(110, (message) => show(message.data));  // a push with opcode 110
  *   client.send(110, { to: "7" });                    // a request
  *
- * It keeps the connection: it reconnects with growing random delays, as docs/protocol.md asks of
- * every client, notices a server that is silently gone, and gives up where the server says so. It
- * does not keep messages: what is sent while there is no connection is refused, and what was pushed
- * meanwhile has to be asked for, on "ready" and on "gap".
+ * It maintains the connection: it reconnects with growing random delays, as docs/protocol.md
+ * requires of every client, detects a server that has silently gone, and gives up if the server
+ * says so. It does not store messages: sending without a connection is refused, and the application
+ * has to fetch missed pushes on "ready" and on "gap".
  *
- * Node.js 22 and browsers have a WebSocket; before that: new PushClient(url, { WebSocket: require("ws") }).
+ * Node.js 22 and browsers have a WebSocket; in older versions:
+ * new PushClient(url, { WebSocket: require("ws") }).
  */
 
 export const OPCODES = Object.freeze({
@@ -33,7 +34,7 @@ const toUtf8 = new TextEncoder();
 
 /* ---- Messages ---- */
 
-/* The payload as bytes: what is neither bytes nor text travels as JSON. */
+/* The payload as bytes: any value that is neither bytes nor text is sent as JSON. */
 function payloadBytes(payload) {
     if (payload === undefined) return new Uint8Array(0);
     if (payload instanceof Uint8Array) return payload;
@@ -51,7 +52,7 @@ export function encode(op, payload) {
     return out;
 }
 
-/* { op, bytes, text, data }: text where the payload is UTF-8, data where it is JSON. */
+/* { op, bytes, text, data }: text if the payload is UTF-8, data if it is JSON. */
 export function decode(buffer) {
     const all = new Uint8Array(buffer);
     if (all.length < 4) throw new RangeError("a message begins with an opcode of 4 bytes");
@@ -78,8 +79,8 @@ const MOST_MS = 30000;
 /* The longest wait before attempt number `attempt`, from 0. */
 export const retryCeiling = (attempt) => Math.min(MOST_MS, FIRST_MS * 2 ** Math.min(attempt, 16));
 
-/* The codes after which a client must not come back by itself: the client's own mistakes, and
- * 4000 to 4099 but for "too slow" and "no heartbeat". */
+/* The codes after which a client must not reconnect by itself: the client's own mistakes, and 4000
+ * to 4099 except "too slow" and "no heartbeat". */
 export function mayReconnect(code) {
     if ([1000, 1002, 1003, 1007, 1009].includes(code)) return false;
     return !(code >= 4000 && code <= 4099) || code === 4008 || code === 4009;
@@ -87,7 +88,7 @@ export function mayReconnect(code) {
 
 /* ---- The client ---- */
 
-const SILENCE_MS = 10000; /* that a PING may go unanswered */
+const SILENCE_MS = 10000; /* for which a PING may go unanswered */
 
 /*
  * Events, by client.on(name, listener):
@@ -99,8 +100,8 @@ const SILENCE_MS = 10000; /* that a PING may go unanswered */
  *   "accepted" ({ op, id })     Redis has stored a request
  *   "error"   ({ code, op, message })   a request was refused
  *   "bye"     ({ reason, reconnect_ms })
- *   "message" (message)         every message; a number: those with that opcode
- *   "sent"    (message)         what was sent
+ *   "message" (message)         every message; a number as name: those with that opcode
+ *   "sent"    (message)         a message was sent
  */
 export class PushClient {
     #url; #WebSocket; #random; #socket = null; #state = "closed"; #attempt = 0; #byeDelay = null;
@@ -118,7 +119,7 @@ export class PushClient {
 
     get state() { return this.#state; }
 
-    /* Returns a function that takes the listener off again. */
+    /* Returns a function that removes the listener. */
     on(name, listener) {
         const key = String(name);
         if (!this.#listeners.has(key)) this.#listeners.set(key, new Set());
@@ -126,7 +127,7 @@ export class PushClient {
         return () => this.#listeners.get(key).delete(listener);
     }
 
-    /* Connects now, if there is no connection. */
+    /* Connects now unless there is a connection. */
     connect() {
         if (this.#socket) return;
         clearTimeout(this.#timer);
@@ -142,8 +143,8 @@ export class PushClient {
         this.#enter("connecting");
     }
 
-    /* Sends a request: payload as bytes, text, or anything that JSON can say. Returns whether there
-     * is a connection for it; what becomes of it, "accepted" and "error" tell. */
+    /* Sends a request: payload as bytes, text, or any value that JSON can represent. Returns false
+     * if there is no connection; "accepted" and "error" report the outcome. */
     send(op, payload) {
         if (this.#socket?.readyState !== 1) return false;
         const bytes = encode(op, payload);
@@ -152,7 +153,7 @@ export class PushClient {
         return true;
     }
 
-    /* Ends the connection, and comes back only by connect(). */
+    /* Ends the connection; only connect() reconnects. */
     close(code = 1000, reason = "") {
         clearTimeout(this.#timer);
         const socket = this.#socket;
@@ -170,7 +171,7 @@ export class PushClient {
             try {
                 listener(...values);
             } catch (error) {
-                /* A listener's mistake is its own: reported, and the connection goes on. */
+                /* An exception in a listener is reported, and the connection continues. */
                 queueMicrotask(() => { throw error; });
             }
         }
@@ -196,7 +197,7 @@ export class PushClient {
         else this.#emit(message.op, message);
     }
 
-    /* What the server says for itself. */
+    /* Handles the server's own messages. */
     #system = {
         [OPCODES.HELLO]: (hello) => {
             this.#attempt = 0;
@@ -216,8 +217,8 @@ export class PushClient {
         },
     };
 
-    /* Browsers show no WebSocket pings, so a server that is gone without a word (a laptop that
-     * slept, a network that changed) is noticed by a PING of ours that brings nothing. */
+    /* Browsers show no WebSocket pings, so a connection that is lost silently (a laptop that slept,
+     * a network that changed) is detected by a PING of ours that gets no answer. */
     #keepWatch() {
         clearInterval(this.#watch);
         this.#heard = Date.now();
@@ -232,10 +233,10 @@ export class PushClient {
                 this.#asked = this.send(OPCODES.PING);
             }
         }, 1000);
-        this.#watch.unref?.(); /* Node.js: it does not keep the process alive */
+        this.#watch.unref?.(); /* in Node.js, does not keep the process alive */
     }
 
-    /* The socket is no longer ours: whatever it still says is not heard. */
+    /* Abandons the socket: its later events are ignored. */
     #detach(socket) {
         clearInterval(this.#watch);
         socket.onopen = socket.onmessage = socket.onclose = null;
@@ -249,7 +250,7 @@ export class PushClient {
         else this.#finish(code, reason);
     }
 
-    /* Full jitter: the clients of a server that went away do not come back in waves. */
+    /* Full jitter: the clients of a server that stopped do not reconnect in waves. */
     #retry(code, reason) {
         const delay = this.#byeDelay ?? this.#random() * retryCeiling(this.#attempt++);
         this.#timer = setTimeout(() => this.connect(), delay);

@@ -1,8 +1,7 @@
-"""scripts/bench.sh --check: whether every peer does what it is measured at.
+"""scripts/bench.sh --check: checks that every peer delivers pushes correctly.
 
-A peer that loses pushes, sends them to others, or leaves out the way that they are to take would look
-fast. So each carries numbered pushes to a few users, and all of them must arrive, once, in order, at
-the user they are for.
+A peer that loses pushes, sends them to other users, or bypasses Redis would look fast. So each peer
+delivers numbered pushes to a few users, and every push must arrive once, in order, at its user.
 """
 
 import load
@@ -14,7 +13,7 @@ FIGURES = ("lost", "doubled", "late", "foreign")
 
 
 def _commands(redis):
-    """How many commands Redis has been given."""
+    """The number of commands that Redis has processed."""
     return redis.client.info("stats")["total_commands_processed"]
 
 
@@ -42,7 +41,7 @@ def _wrong_return(results):
 
 
 def _wrong(server, redis):
-    """What is wrong with a server that runs; nothing where all is well."""
+    """The faults of a running server; empty if there are none."""
     kind, common = server.kind, {"connections": USERS, "seconds": "300ms", "warmup": "100ms"}
     before = _commands(redis)
     results = load.run(server, ALONE, rate=1000, **common)

@@ -1,4 +1,4 @@
-"""wspush-bench, called, and what it says."""
+"""Runs wspush-bench and reads its results."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from harness.process import die_with_us
 from harness.wait import WSPUSHD
 
 BENCH = WSPUSHD.with_name("wspush-bench")
-LOST = 3        # its exit status where a server has lost something: a result, not a failure
+LOST = 3        # its exit status if a server lost a push: a result, not a failure
 
 
 def say(text):
@@ -24,7 +24,7 @@ def _command(server, modes, options):
 
 
 def start(server, modes, **options):
-    """Begins to run them, and returns the process; its output is their results, as JSON."""
+    """Starts the modes and returns the process, which prints their results as JSON."""
     return subprocess.Popen(
         [*_command(server, modes, options), "--json", "-", "--quiet"], stdout=subprocess.PIPE,
         text=True, preexec_fn=die_with_us)

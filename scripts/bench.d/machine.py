@@ -1,4 +1,4 @@
-"""What it was measured on and with: a number without these is none."""
+"""Describes the machine and the software that a measurement ran on."""
 
 import json
 import os
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def _said(*command):
-    """The first line that a program says of itself; None where there is no such program."""
+    """The first line of a program's version output; None if the program is missing."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=20, check=False)

@@ -1,7 +1,7 @@
-"""scripts/bench.sh: measures wspushd, alone or beside others, and draws what it found.
+"""scripts/bench.sh: measures wspushd, alone or compared with others, and draws the results.
 
-Without --against, --gaps or --scale: the modes of wspush-bench on a server and a Redis that are started
-for it, or on a server that runs already (--server).
+Without --against, --gaps or --scale, it runs the modes of wspush-bench on a server and a Redis that it
+starts, or on a server that is already running (--server).
 """
 
 import argparse
@@ -31,9 +31,9 @@ def arguments():
         prog="scripts/bench.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__)
     add = parser.add_argument
-    add("--against", metavar="NAME,...", help="beside these peers (all: each that is in bench/peers)")
-    add("--check", action="store_true", help="only whether each peer does what it should")
-    add("--gaps", action="store_true", help="what a kill, a reload and an upgrade do to clients")
+    add("--against", metavar="NAME,...", help="compare with these peers (all: each in bench/peers)")
+    add("--check", action="store_true", help="only check that each peer delivers its pushes")
+    add("--gaps", action="store_true", help="effect of a kill, a reload and an upgrade on clients")
     add("--scale", action="store_true", help="several nodes on one Redis, and no other part")
     add("--nodes", type=numbers, default=[1, 2, 4], metavar="N,...", help="so many (default 1,2,4)")
     add("--users", type=int, default=4000, help="of each node (default %(default)s)")
@@ -56,7 +56,7 @@ def arguments():
     add("--server", metavar="URL", help="of a wspushd that runs already, for its modes")
     add("--server-pid", type=int, help="of that server")
     add("--redis", default="redis://127.0.0.1:6379", metavar="URL", help="of that server")
-    if parser.parse_args().quick:      # what is given all the same counts
+    if parser.parse_args().quick:      # explicit options take precedence
         parser.set_defaults(rounds=2, connections=2000, seconds=1, kills=5, reloads=3,
                             gap_sizes=[100, 1000, 5000])
     how = parser.parse_args()
@@ -144,13 +144,13 @@ def measure_all(how, directory):
 
 
 def build():
-    """Unless WSPUSHD_BUILD names what is built already."""
+    """Builds the programs unless WSPUSHD_BUILD names a finished build."""
     if "WSPUSHD_BUILD" not in os.environ:
         subprocess.run(["make", "-s", "-C", ROOT, "all"], check=True)
 
 
 def in_folder(do, how):
-    """What `do` says, of what is built, in a folder that is gone afterwards."""
+    """Calls `do` with the build and a temporary folder; returns its result."""
     build()
     raise_descriptor_limit()
     directory = Path(tempfile.mkdtemp(prefix="wspushd-bench."))
@@ -162,7 +162,7 @@ def in_folder(do, how):
 
 def main():
     how = arguments()
-    own_peers = "BENCH_PEERS" in os.environ     # which bring what they need
+    own_peers = "BENCH_PEERS" in os.environ     # which do not need our build
     subprocess.run([ROOT / "scripts/setup", "bench" if how.against and not own_peers else "counts"],
                    check=True)
     out = Path(how.write) if how.write else ROOT / "build/bench"

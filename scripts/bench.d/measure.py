@@ -1,8 +1,8 @@
-"""What is measured: our own modes, ourselves beside the peers, and the gaps.
+"""The measurements: our own modes, the comparison with the peers, and the gaps.
 
-Machines are noisy, so ourselves and the peers are measured in rounds: in each round every server in
-turn, from its start to its end. What is compared are the medians of the rounds, where the rounds of
-each agree well enough.
+Machines are noisy, so wspushd and the peers are measured in rounds: in each round every server is
+started, measured and stopped in turn. The medians of the rounds are compared if the rounds of each
+server agree well enough.
 """
 
 import itertools
@@ -15,9 +15,9 @@ from servers import KINDS
 
 OWN_MODES = ["idle", "connect", "unicast", "burst", "topic", "broadcast", "upstream", "mixed",
              "churn", "steady", "crash", "reload", "upgrade"]
-RATE = 10000            # pushes a second, of the open loop
-AGREE = 2               # times that the highest round may be the lowest, for a ratio to be shown
-UNDISTURBED_MS = 5      # the longest that the machine itself may have stood still
+RATE = 10000            # pushes a second in the open loop
+AGREE = 2               # a ratio is shown if the highest round is at most this multiple of the lowest
+UNDISTURBED_MS = 5      # the longest stall of the machine itself that is accepted
 
 
 def own(stage, how):
@@ -48,8 +48,8 @@ def compare(stage, how, names):
 
 
 def _attempt(stage, name, take):
-    """A server's results; none, and a word about it, where it fails: the others are still worth
-    having."""
+    """A server's results; none, with a message, if it fails: the results of the others are still
+    useful."""
     try:
         with stage.run(KINDS[name]) as server:
             return take(server)
@@ -62,19 +62,19 @@ NAP = "1ms"
 
 
 def _one(server, how, turn):
-    """Where CPU is compared, clients do not have themselves woken: that costs the server more than
-    the push, or nothing, as it happens."""
+    """Makes clients poll at intervals where CPU is compared: to wake them costs the server more
+    than the push, or nothing, depending on chance."""
     common = _common(how)
     results = {result["mode"]: result for result in
                load.run(server, ["idle", "connect"], first=max(1, how.connections // 8), **common)}
-    if server.kind.login:   # and once they have logged in they are as any other
+    if server.kind.login:   # after the login they are like any other client
         return results
     results |= {result["mode"]: result for result in
                 load.run(server, ["unicast", "burst"], nap=NAP, **common)}
     if server.kind.broadcasts:
         [results["broadcast"]] = load.run(server.for_all, ["broadcast"], nap=NAP, **common)
     [results["open"]] = load.run(server, ["unicast"], rate=how.rate, **common)
-    if turn == 0:       # counting slows the server, so these are runs of their own
+    if turn == 0:       # counting slows the server, so these are separate runs
         counted = load.run(server, ["unicast", "burst"], "--syscalls", **common)
         for result in counted:
             results[result["mode"]]["calls"] = result["calls"]
@@ -83,8 +83,8 @@ def _one(server, how, turn):
 
 def gaps(stage, how, names):
     """[{"server", "connections", "round", "modes": {mode: result}}]: in rounds, too, for sizes are
-    compared. Peers come last, and once: they close thousands of connections, and nobody else is to
-    be measured right after that."""
+    compared. Peers come last, and once: they close thousands of connections, which would disturb a
+    measurement that follows."""
     out = []
     ours, peers = ([name for name in names if KINDS[name].ours == own] for own in (True, False))
     for turn, connections, name in [*itertools.product(range(how.rounds), how.gap_sizes, ours),
@@ -106,7 +106,7 @@ def _gaps_of_ours(server, how, connections):
 
 
 def _gaps_of_peer(server, connections):
-    """Twice each: every client has to come back in between."""
+    """Runs each event twice: every client has to reconnect in between."""
     out = {}
     for mode in ("steady", "crash", "reload"):
         [out[mode]] = load.run(server, [mode], connections=connections, events=2, every="3s",
@@ -114,7 +114,7 @@ def _gaps_of_peer(server, connections):
     return out
 
 
-# What the rounds say.
+# Evaluation of the rounds.
 
 def value(entry, mode, figure):
     return entry["modes"].get(mode, {}).get(figure)
@@ -131,13 +131,13 @@ def median(values):
 
 
 def steady(values):
-    """True if the rounds agree within AGREE: then their median says something."""
+    """True if the rounds agree within AGREE, so that their median is meaningful."""
     return bool(values) and min(values) > 0 and max(values) <= AGREE * min(values)
 
 
 def ratio(compared, name, ours, mode, figure):
-    """How many times ours a server's figure is, by the medians. None if the rounds of either do not
-    agree: then any ratio between nearly nothing and very much could have come out."""
+    """The ratio of a server's median to ours. None if the rounds of either do not agree, because
+    the ratio would be arbitrary."""
     theirs, base = figures(compared, name, mode, figure), figures(compared, ours, mode, figure)
     return median(theirs) / median(base) if steady(theirs) and steady(base) else None
 
@@ -151,7 +151,7 @@ def curve(compared, name, mode):
 
 
 def gap(entries, server, connections, mode):
-    """What all rounds' events of a mode did to clients, or None where there were none."""
+    """The effect on clients of a mode's events in all rounds, or None if there were none."""
     results = [entry["modes"][mode] for entry in entries if entry["server"] == server and
                entry["connections"] == connections and mode in entry["modes"]]
     events = [event for result in results for event in result["events"]]

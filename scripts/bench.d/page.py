@@ -8,7 +8,7 @@ import svg
 from measure import AGREE, UNDISTURBED_MS, curve, figures, gap, gap_growth, median, ratio, steady
 from servers import KINDS
 
-# What is compared: (name of the plot, mode, figure, title, note, unit, words of the table)
+# The comparisons: (name of the plot, mode, figure, title, note, unit, words of the table)
 MEASURES = [
     ("memory", "idle", "memory_bytes", "Memory of an idle connection",
      "user memory of all processes of the server, by its growth with more connections", "bytes",
@@ -31,7 +31,7 @@ MEASURES = [
      "p99 µs at {rate:,}/s"),
 ]
 
-LOGARITHMIC = {"latency-p99"}      # plots whose figures differ by powers of ten
+LOGARITHMIC = {"latency-p99"}      # plots with figures that differ by powers of ten
 
 # (mode, words of the table, of the plot, colour there, dashed)
 GAP_MODES = [("steady", "nothing happens", "nothing", 5, True),
@@ -76,8 +76,8 @@ class Page:
                         rows, "µs")
 
     def _beside(self, name, mode, figure):
-        """What is said beside a median: how many times ours it is; or, if the rounds do not agree, the
-        lowest and the highest."""
+        """The text next to a median: its ratio to ours or, if the rounds do not agree, the lowest and
+        the highest."""
         found = figures(self.compared, name, mode, figure)
         times = ratio(self.compared, name, "wspushd", mode, figure)
         if found and not steady(found):
@@ -183,7 +183,7 @@ class Page:
                    for result in entry["modes"].values())
 
     def _caution(self):
-        """How much of the machine others had while it was measured."""
+        """The share of the machine that other programs used during the measurement."""
         others = [result.get("share_others") for entry in self.compared
                   for mode, result in entry["modes"].items() if mode in ("unicast", "open")]
         found = median([share for share in others if share is not None])
@@ -214,7 +214,7 @@ class Page:
                           table(heads, rows), *self._growth()])
 
     def _growth(self):
-        """Whether it matters how many are connected."""
+        """The effect of the number of connections."""
         few, many = self._sizes()[0], self._sizes()[-1]
         found = [(text, gap_growth(self.gaps, "wspushd-2", mode, few, many))
                  for mode, text, *_ in GAP_MODES]
@@ -283,7 +283,7 @@ percentiles, system calls, the shares of the machine's CPU), are in
 
 
 def _rounded(value):
-    """What is measured has no more than six digits that mean anything."""
+    """Rounds figures to six digits; measurements have no more significant ones."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
@@ -295,7 +295,7 @@ def write(results, directory):
     """Writes results, plots and page below a directory; returns the files."""
     plots = directory / "benchmarks"
     plots.mkdir(parents=True, exist_ok=True)
-    results = _rounded(results)     # first: what is drawn from the file again is the same
+    results = _rounded(results)     # first, so that drawing from the file again gives the same page
     page = Page(results)
     compact = json.dumps(results, separators=(",", ":"))
     texts = {plots / "results.json": compact.replace('{"server"', '\n{"server"') + "\n"}

@@ -1,8 +1,8 @@
-"""Several nodes on one Redis: what a push, a user and a node cost each of them.
+"""Several nodes on one Redis: measures the cost of a push, a user and a node.
 
-For each number of nodes a Redis of its own, so that its tables begin empty, and nodes with one
-worker, a core's worth of server. What is measured is CPU time over work done, bytes, and counts; the
-clock only says how long a storm took on this machine, which Redis, nodes and clients share.
+Each number of nodes gets a new Redis, so that its tables are empty at first, and nodes with one
+worker, which can use one core. The measures are CPU time divided by the work done, bytes, and
+counts; elapsed time is used only for a storm on this machine, which Redis, nodes and clients share.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from harness.redis_server import RedisServer
 from harness.wait import wait_for
 from servers import Stage
 
-QUIET_S = 0.3       # in which what Redis did last has settled
+QUIET_S = 0.3       # for Redis's last work to settle
 FEW = 4             # users of a node that make it subscribe push:all, and cost next to nothing
 WINDOW = 256        # pushes to everybody under way, so that Redis is as busy as with those to users
 SAMPLE_S = 0.002    # between two looks at Redis's buffers
@@ -44,15 +44,15 @@ def measure(how, directory):
 
 
 class Run:
-    """The measurements on some nodes that have just been started."""
+    """The measurements on nodes that have just been started."""
 
     def __init__(self, how, redis, nodes):
         self.how, self.redis, self.nodes = how, redis, nodes
         self.count, self.users = len(nodes.servers), how.users * len(nodes.servers)
 
     def all(self, before):
-        """The order matters: Redis's memory is measured while its tables have not grown, and a
-        storm of connections has to find nobody who is leaving."""
+        """The order matters: Redis's memory is measured while its tables have not grown, and no
+        client may be leaving when a storm of connections begins."""
         alone = quiet_memory(self.redis)
         out = {"redis_nodes_bytes": alone - before, **self._idle()}
         with self._held() as held:
@@ -61,7 +61,7 @@ class Run:
         out |= {"node_user_bytes": held["memory_bytes"], "kernel_bytes": held["kernel_bytes"] / 2}
         return out | self._connect() | self._pushes() | self._everybody()
 
-    # Nobody is there.
+    # No client is connected.
 
     def _idle(self):
         with Spent(self.redis, self.nodes) as spent:
@@ -70,11 +70,12 @@ class Run:
         return {"idle_wakeups": spent.switches / each, "idle_node_us": sum(spent.node_us) / each,
                 "idle_commands": spent.commands / each, "idle_bytes": spent.bytes / each}
 
-    # Everybody is there, and nothing is pushed.
+    # All clients are connected, and nothing is pushed.
 
     @contextlib.contextmanager
     def _held(self):
-        """All users, connected by a wspush-bench that waits; its figures are there at the end."""
+        """Connects all users with a wspush-bench that waits; its figures are available at the
+        end."""
         figures = {}
         process = load.start(self.nodes, ["idle"], connections=self.users, seconds="60m",
                              first=max(1, self.users // 10))
@@ -85,7 +86,7 @@ class Run:
                 raise RuntimeError("wspush-bench has ended")
             yield figures
         finally:
-            process.terminate()     # asks for the end, and the figures
+            process.terminate()     # makes it end and print the figures
             said, _ = process.communicate(timeout=60)
         figures.update(json.loads(said)[0])
         self._wait_empty()
@@ -101,7 +102,7 @@ class Run:
         self.redis.client.client_kill_filter(_type="pubsub")
 
     def _wait_up(self, look=lambda: None, every=0.01):
-        """The nodes are asked first: Redis's CPU is being measured."""
+        """Asks the nodes first, because Redis's CPU is being measured."""
         def up():
             look()
             return all(node.admin.stats()["redis_links_up"] == 1 for node in self.nodes.servers) \
@@ -168,15 +169,15 @@ class Run:
                 "all_delivery_us": all_["server_us"]}
 
     def _everybody(self):
-        """push:all to so few users that there can be many of it: Redis sends one copy to each node,
-        whoever is there."""
+        """push:all to so few users that many such pushes are possible: Redis sends one copy to each
+        node, however many users are connected."""
         deliveries = FEW * self.count
         result, _ = self._load("broadcast", deliveries, window=WINDOW)
         return {"all_redis_us": result["redis_us"] * deliveries,
                 "all_copies": result["counts"]["receivers"] / result["counts"]["published"]}
 
 
-# What was spent meanwhile.
+# Costs between two points in time.
 
 def _memory(redis):
     """Redis's memory without the buffers for commands and short answers, which every connection
@@ -187,7 +188,7 @@ def _memory(redis):
 
 
 def quiet_memory(redis):
-    """The lowest of some time."""
+    """The lowest value within some time."""
     until, lowest = time.monotonic() + QUIET_S, _memory(redis)
     while time.monotonic() < until:
         lowest = min(lowest, _memory(redis))
@@ -196,14 +197,14 @@ def quiet_memory(redis):
 
 
 def switches(pid):
-    """How often its threads went to sleep: as often they woke."""
+    """How often its threads went to sleep, which is how often they woke."""
     return sum(int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)", path.read_text(), re.M)[1])
                for path in Path(f"/proc/{pid}/task").glob("*/status"))
 
 
 class Spent:
-    """CPU, commands and bytes between its beginning and its end. Looking takes Redis two commands,
-    whose own cost is taken off."""
+    """CPU, commands and bytes between its beginning and its end. A measurement takes two commands,
+    and their cost is subtracted."""
 
     def __init__(self, redis, nodes):
         self._redis = redis

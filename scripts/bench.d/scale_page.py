@@ -1,5 +1,5 @@
-"""docs/scaling.md and its plot, from the results: every number on the page is measured, or follows
-from measured ones and from the example's, which stand on the page, too.
+"""Writes docs/scaling.md and its plot from the results: every number on the page is measured, or
+computed from measured numbers and those of the example, which are on the page, too.
 """
 
 import json
@@ -10,7 +10,7 @@ import statistics
 import svg
 from page import table
 
-# (constant, symbol, unit, what it is)
+# (constant, symbol, unit, meaning)
 CONSTANTS = [
     ("Nodes", [
         ("node_user_bytes", "m_node", "bytes", "memory of a node for a connected user"),
@@ -48,7 +48,7 @@ CONSTANTS = [
     ]),
 ]
 
-# The example: what is to be served, and by what. (symbol, value, what it is)
+# The example: its load and its machines. (symbol, value, meaning)
 EXAMPLE = [
     ("N", 10_000_000, "users who are connected"),
     ("P", 50_000, "pushes to users a second"),
@@ -67,7 +67,7 @@ def _nodes(v):
     return max(v["by_memory"], v["by_pushes"], v["by_most"])
 
 
-# What follows: (symbol, formula, its function, unit, what it is). Later ones use earlier ones.
+# Derived values: (symbol, formula, its function, unit, meaning). Later ones use earlier ones.
 FOLLOWS = [
     ("How many nodes", [
         ("by_memory", "N · (m_node + m_kernel) / (memory · u)",
@@ -124,7 +124,7 @@ FOLLOWS = [
 
 
 def say(value):
-    """Three digits that count of what is large, too; whole numbers whole."""
+    """Three significant digits, also of large numbers; whole numbers without decimals."""
     if value == int(value):
         return f"{int(value):,}"
     if value < 1000:
@@ -133,7 +133,7 @@ def say(value):
 
 
 def fit(points):
-    """(at 0, for each) of the line nearest to the points; flat where there is one x only."""
+    """(at 0, for each) of the line nearest to the points; flat if there is only one x."""
     xs, ys = zip(*points)
     x, y = statistics.mean(xs), statistics.mean(ys)
     spread = sum((one - x) ** 2 for one in xs)
@@ -147,14 +147,14 @@ class Page:
         self.counts = sorted({entry["nodes"] for entry in self.entries})
 
     def at(self, name, count):
-        """A constant with so many nodes: the median of the rounds."""
+        """A constant with this number of nodes: the median of the rounds."""
         return statistics.median(entry[name] for entry in self.entries if entry["nodes"] == count)
 
     def over_all(self, name):
         return statistics.median(entry[name] for entry in self.entries)
 
     def values(self):
-        """{symbol: value}: the constants, the example's, and what follows."""
+        """{symbol: value}: the constants, the example's values, and the derived values."""
         out = {symbol: value for symbol, value, _ in EXAMPLE}
         for _, rows in CONSTANTS:
             out |= {symbol: self.over_all(name) for name, symbol, _, _ in rows if symbol}
@@ -232,7 +232,7 @@ class Page:
 
     @staticmethod
     def _filled(formula, values):
-        """The formula with the value of each symbol in it; nothing where there is none."""
+        """The formula with the value of each symbol inserted; empty if there is none."""
         filled = re.sub(r"\w+", lambda word: say(values[word[0]]) if word[0] in values else word[0],
                         formula)
         return filled if filled != formula else ""

@@ -66,15 +66,15 @@ KINDS = {kind.name: kind for kind in [
 
 
 def peers():
-    """The names of the peers that are there."""
+    """The names of the available peers."""
     return [kind.name for kind in KINDS.values()
             if kind.folder and os.access(PEERS / kind.folder / "run", os.X_OK)]
 
 
 class Running(NamedTuple):
-    """A server that runs: what wspush-bench is told of it."""
+    """A running server, as wspush-bench needs to know it."""
     kind: Kind
-    url: str                # of several nodes, those of all, with spaces between them
+    url: str                # of all nodes, separated by spaces
     pid: int
     publish: str
     options: dict
@@ -82,12 +82,12 @@ class Running(NamedTuple):
 
     @property
     def for_all(self):
-        """The same, with clients that get what is for all."""
+        """The same server, with clients that receive pushes to all."""
         return self._replace(url=self.url + self.kind.all_suffix)
 
 
 class Stage:
-    """Starts servers, one at a time, beside one Redis."""
+    """Starts servers, one at a time, with one Redis."""
 
     def __init__(self, directory, redis):
         self._directory, self._redis = Path(directory), redis
@@ -104,7 +104,7 @@ class Stage:
             yield running
 
     def _running(self, kind, ports, pids, servers=()):
-        """One server, or the nodes of one, as wspush-bench is told of it."""
+        """One server, or its nodes, as wspush-bench needs to know it."""
         publish = (f"http://127.0.0.1:{ports[0]}" if kind.http else
                    f"redis://127.0.0.1:{self._redis.port}")
         return Running(kind, " ".join(f"ws://127.0.0.1:{port}/ws" for port in ports), pids[0],
@@ -116,7 +116,7 @@ class Stage:
 
     @contextlib.contextmanager
     def nodes(self, count, connections):
-        """So many of ours on the one Redis, as one server for wspush-bench."""
+        """This many of our nodes on the one Redis, as one server for wspush-bench."""
         kind = KINDS["wspushd"]
         with contextlib.ExitStack() as stack:
             servers = []
@@ -168,7 +168,7 @@ class Stage:
 
 
 def _server_of(pid):
-    """The server that `run` has become, or that it waits for where it is a shell still."""
+    """The server that `run` has become, or the child that it waits for if it is still a shell."""
     def is_shell():
         return os.path.basename(os.readlink(f"/proc/{pid}/exe")) in ("sh", "bash", "dash")
 
@@ -189,7 +189,7 @@ def _await_ready(kind, process, log):
 
 
 def _end(process):
-    """The peer and what it has started: it has a session of its own, and so a process group."""
+    """The peer and its descendants, which share a session and so a process group."""
     for number, patience in [(signal.SIGTERM, 5), (signal.SIGKILL, 5)]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)

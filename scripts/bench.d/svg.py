@@ -1,5 +1,5 @@
-"""Plots as SVG, of bars and of lines. They are drawn for a page that may be light or dark, and say
-their numbers in text, so that nothing has to be read off an axis.
+"""Draws plots of bars and of lines as SVG. They suit light and dark pages, and show their numbers
+as text, so that no number has to be read off an axis.
 """
 
 import math
@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH = 760
 COLOURS = ["#2a6fdb", "#e07b39", "#3a9d5d", "#9159c1", "#c8426b", "#7a7f87", "#12949c", "#b08a1a"]
-"""The first is for wspushd, everywhere."""
+"""Colours; the first is always wspushd's."""
 
 STYLE = """
   text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #24292f; }
@@ -30,7 +30,7 @@ STYLE = """
 
 
 def number(value):
-    """Three digits that count, and no more: 0.064, 4.31, 17.2, 431, 12,400."""
+    """At most three significant digits: 0.064, 4.31, 17.2, 431, 12,400."""
     if value is None or math.isnan(value):
         return "–"
     if value == 0:
@@ -84,7 +84,7 @@ class Drawing:
 
 
 def dots(title, note, rows, unit=""):
-    """rows: as of bars. The axis is logarithmic, so a length would say nothing: a dot for the value,
+    """rows: as of bars. The axis is logarithmic, so lengths would mean nothing: a dot for the value,
     a thick line from the lowest to the highest."""
     left, right, top, step = 120, 250, 76, 34
     drawing = Drawing(top + step * len(rows) + 40, title, note)
@@ -142,7 +142,7 @@ def bars(title, note, rows, unit=""):
 
 
 def _decades(low, high):
-    """Where a logarithmic axis is marked."""
+    """The marks of a logarithmic axis."""
     exponent, marks = math.floor(math.log10(low)), []
     while 10.0 ** exponent <= high * 1.0001:
         steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
@@ -153,7 +153,7 @@ def _decades(low, high):
 
 
 def _spread(wanted, least):
-    """Moves labels apart, so that none lies on another; keeps their order."""
+    """Moves labels apart so that they do not overlap; keeps their order."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed = list(wanted)
     for earlier, later in zip(order, order[1:]):

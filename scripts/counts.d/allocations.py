@@ -1,9 +1,9 @@
 """Allocations of the workers for each push, delivery and echo, in the steady state.
 
-count_malloc.c stands before malloc in the server's processes and counts into a file that is mapped
-here. Before each count the same load runs once, so that what grows to the largest that was needed
-has grown. The server's clockwork (the probe every three seconds, by hiredis) allocates without any
-push: how much is counted first, with nothing to do, and taken off as time passes.
+count_malloc.c replaces malloc in the server's processes and counts into a file that is mapped here.
+Before each count the same load runs once, so that buffers have grown to their final size. The
+server's timers (the probe every three seconds, by hiredis) allocate even without pushes: this is
+counted first, on an idle server, and subtracted in proportion to the time.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ IDLE_SECONDS = 6                    # two probes
 LIMIT = 0
 NOISE = 0.0005                      # is 0 in the table: 20 calls of 40,000
 
-# As in count_malloc.c.
+# The same values as in count_malloc.c.
 PROCESSES, SITES = 16, 256
 KINDS = ("malloc", "calloc", "realloc", "aligned", "free")
 ROW = struct.Struct(f"=Q{len(KINDS)}Q{2 * SITES}Q")
@@ -43,7 +43,7 @@ def build_library():
 
 @contextlib.contextmanager
 def preloaded(library, path):
-    """Processes started within count into the file."""
+    """Makes processes that are started within count into the file."""
     path.write_bytes(bytes(PROCESSES * ROW.size))
     os.environ.update(LD_PRELOAD=str(library), COUNT_MALLOC=str(path))
     try:
@@ -72,7 +72,7 @@ class Tally:
 
 
 class Counting:
-    """What was called within: `allocations`, `frees`, `sites`, in `seconds`."""
+    """The calls within: `allocations`, `frees`, `sites`, in `seconds`."""
 
     def __init__(self, tally):
         self._tally = tally
@@ -92,7 +92,7 @@ class Counting:
 
 
 def where(pid, address):
-    """"function at file:line" of a return address; the library alone where nothing is known."""
+    """"function at file:line" of a return address; only the library if nothing is known."""
     base = {}
     with open(f"/proc/{pid}/maps") as file:
         for line in file:
@@ -112,7 +112,7 @@ def where(pid, address):
 
 
 def callers(sites, most=5):
-    """The callers in the order of their calls, those of all workers together."""
+    """The callers by number of calls, with all workers added up."""
     named = Counter()
     for (pid, address), calls in sites.items():
         named[where(pid, address) if address else "others"] += calls
@@ -130,7 +130,7 @@ def echo(node, clients):
 
 
 def loads(node, users, clients):
-    """(what, one round of it)."""
+    """(name of the load, function for one round)."""
     return [
         ("a raw push", lambda: node.push(users, clients, RAW)),
         ("an envelope push", lambda: node.push(users, clients, ENVELOPE)),

@@ -1,11 +1,12 @@
 /*
- * Counts allocations of the server's processes from outside: a library for LD_PRELOAD that stands
- * before glibc's malloc and notes each call, and who called, in a file that all processes map. The
+ * Counts allocations of the server's processes from outside: a library for LD_PRELOAD that wraps
+ * glibc's malloc and records each call with its caller in a file that all processes map. The
  * program scripts/counts builds it, and reads the file while the processes run.
  *
- * Workers are made by a raw clone(2), of which no handler tells: so each call asks the kernel whose
- * it is, which is slow and always right. A process has one row and is its only writer. It does not
- * count mmap(2), nor what is allocated before the file is mapped, and knows one thread a process.
+ * Workers are created by a raw clone(2), which runs no fork handlers: so each call asks the kernel
+ * for the pid, which is slow but always right. A process has one row and is its only writer. It
+ * counts neither mmap(2) nor allocations before the file is mapped, and supports only one thread in
+ * a process.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -20,7 +21,7 @@ enum { PROCESSES = 16, SITES = 256 };
 enum kind { MALLOC, CALLOC, REALLOC, ALIGNED, FREE, KINDS };
 
 struct site {
-    uint64_t caller, calls; /* the last site stands for all that have no room */
+    uint64_t caller, calls; /* the last site counts all callers that have no row */
 };
 
 struct row {
@@ -104,7 +105,7 @@ int posix_memalign(void **out, size_t alignment, size_t size)
 {
     note(ALIGNED, __builtin_return_address(0));
     *out = __libc_memalign(alignment, size);
-    return *out ? 0 : 12; /* ENOMEM: it is returned, and errno left alone */
+    return *out ? 0 : 12; /* ENOMEM is returned, and errno is not changed */
 }
 
 void free(void *at)

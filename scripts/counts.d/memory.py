@@ -1,13 +1,13 @@
 """Memory of an idle connection.
 
 It is the proportional set size of the master and all workers: a page that several of them map
-counts once in the sum. What 8,000 more connections add to it is what a connection costs; what the
-first 2,000 needed anyway is not counted with it. Buffers grow to the most that a turn of the loop
-has needed, so the first come in crowds, and the others in small groups. Nobody is asked anything by
-HTTP in between: answering touches memory of the worker that happens to do it.
+counts once in the sum. The growth from 8,000 more connections gives the cost of a connection; the
+first 2,000 cover the fixed costs. Buffers grow to the most that a turn of the loop has needed, so
+the first connect in crowds, and the others in small groups. No HTTP request is made in between,
+because answering one touches memory of the worker that answers.
 
-Pages of files, the program's and the libraries' code, are left out: their share falls and rises
-with whatever other process on the machine maps the same libraries.
+Pages of files, the program's and the libraries' code, are left out: their share depends on which
+other processes on the machine map the same libraries.
 """
 
 import re
@@ -16,7 +16,7 @@ from collections import Counter
 TITLE = "bytes of user memory for an idle connection"
 
 FIRST, LAST = 2000, 10000
-CROWD, GROUP = 1000, 100            # that connect at the same time
+CROWD, GROUP = 1000, 100            # clients that connect at the same time
 LIMIT = 192
 
 

@@ -1,4 +1,4 @@
-"""The parts that can be counted, and what each needs: scripts/counts and scripts/perfcheck."""
+"""The parts that scripts/counts and scripts/perfcheck can count, and their requirements."""
 
 import resource
 import sys
@@ -17,11 +17,11 @@ from stage import Stage                         # noqa: E402
 
 PARTS = {"allocations": allocations, "calls": system_calls, "memory": memory, "spread": spread,
          "redis": redis_deliveries, "slow": slow}
-DESCRIPTORS = 12000     # 10,000 clients and what else a process has open
+DESCRIPTORS = 12000     # 10,000 clients and the other open files of a process
 
 
 def _raise_descriptor_limit():
-    """For us, and for the server, which inherits it."""
+    """Raises the limit for this process and for the server, which inherits it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS:
         sys.exit(f"{sys.argv[0]}: needs {DESCRIPTORS} descriptors (ulimit -Hn is {hard})")
@@ -30,7 +30,7 @@ def _raise_descriptor_limit():
 
 
 def count(names, table):
-    """Counts these parts, or all where none is named."""
+    """Counts these parts, or all if none is named."""
     if unknown := set(names) - set(PARTS):
         sys.exit(f"{sys.argv[0]}: no such part: {' '.join(unknown)}; there are {' '.join(PARTS)}")
     if not WSPUSHD.exists():

@@ -1,8 +1,8 @@
-"""What Redis has to deliver for a push to a user: one message, whatever the number of workers.
+"""Counts Redis's deliveries for a push to a user: one message, whatever the number of workers.
 
-Two witnesses: PUBSUB NUMSUB and PUBLISH's reply, by which Redis says how many connections have the
-channel; and all bytes that Redis wrote, against those of one message and one reply for each
-PUBLISH.
+Measured in two ways: PUBSUB NUMSUB and PUBLISH's reply give the number of connections that
+subscribe to the channel; and all bytes that Redis wrote are compared with those of one message and
+one reply for each PUBLISH.
 """
 
 from stage import RAW

@@ -1,12 +1,13 @@
 """Clients that do not read.
 
-What one of them takes, in the kernel and in the server: 16 get push after push until the last is
-closed, and the most that was seen on the way counts. How long it takes until such a client sees its
-end: from the PUBLISH that was too much for the last.
+Counts the memory of one such client, in the kernel and in the server: 16 get push after push until
+the last is closed, and the highest value on the way counts. Also measures how long it takes until
+such a client sees the close, from the PUBLISH that exceeded the last one's limit.
 
-And that they stop nobody: a million pushes, as fast as Redis publishes them, for users none of whom
-reads. Redis throws out a subscriber for whom more than 32 MB wait (client-output-buffer-limit pubsub),
-so the link must not have been made anew; and each push must be in the books in the end.
+Then checks that slow clients do not delay others: a million pushes, as fast as Redis publishes them,
+to users who do not read. Redis disconnects a subscriber with more than 32 MB of pending output
+(client-output-buffer-limit pubsub), so the link must not have reconnected; and each push must be
+accounted for at the end.
 """
 
 import re
@@ -26,8 +27,8 @@ from stage import OP
 TITLE = "clients that do not read"
 
 CLIENTS = 16
-MEMORY_LIMIT, SECONDS_LIMIT = 512, 1        # KiB; until it sees its end
-SIZES = (64, 1024)                          # bytes of a push
+MEMORY_LIMIT, SECONDS_LIMIT = 512, 1        # KiB; until it sees the close
+SIZES = (64, 1024)                          # bytes in a push
 STUCK, FLOOD, FLOOD_SIZE = 100, 1_000_000, 64
 
 
@@ -41,7 +42,7 @@ def count(stage, table):
 
 
 def kernel_bytes(server):
-    """What the kernel holds for the server's ends of all connections to clients."""
+    """The kernel memory of the server's ends of all connections to clients."""
     listed = subprocess.run(["ss", "-tmnH", "state", "established",
                              f"( sport = :{server.address[1]} )"],
                             stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -50,7 +51,8 @@ def kernel_bytes(server):
 
 
 def seconds_to_see_the_end(clients, since):
-    """Of the last client. Who does not read sees it all the same: poll(2) says POLLHUP."""
+    """Waits for the last client's close, which poll(2) reports as POLLHUP even if the client does
+    not read."""
     poll = select.poll()
     for client in clients:
         poll.register(client.fileno(), 0)
@@ -79,7 +81,7 @@ def count_memory(table, node, size):
         return node.server.admin.counter(admin.RECEIVED)
 
     before, most, published = memory(), 0, 0
-    while True:     # the kernel's part is not to the byte the same for all: one may have room for more
+    while True:     # the kernel's part differs by some bytes between them: one may have room for more
         began = time.monotonic()
         heard = sum(node.publish(channels, message, times=8192 // size))
         if heard == 0:
@@ -94,7 +96,7 @@ def count_memory(table, node, size):
 
 
 def flood(stage, node):
-    """Publishes all pushes; returns the seconds that Redis took, and the most that waited there."""
+    """Publishes all pushes; returns the seconds that Redis took, and its largest pending output."""
     message = encode_binary(OP, b"x" * FLOOD_SIZE)
     path = stage.directory / "flood"
     with open(path, "wb") as file:
@@ -135,7 +137,7 @@ def count_flood(stage, table, node, policy):
 
 
 class Still:
-    """Whether a number has been the same for half a second."""
+    """True if a number has not changed for half a second."""
 
     def __init__(self):
         self._number, self._since = None, 0

@@ -1,9 +1,9 @@
 """How evenly connections are spread over the workers.
 
-A user's home follows from his name, and so do these counts: they are the same in every run. Numbers
-in a row are spread as well as can be, because the hash is a CRC; names without any order as well
-as chance does it. How well that is, other such names tell: where the server would put them is
-computed, as it has been seen to put the first.
+A user's home depends only on the user's name, so these counts are the same in every run.
+Consecutive numbers are spread as evenly as possible, because the hash is a CRC; unordered names are
+spread as evenly as random ones. Other such names show how even that is: their homes are computed,
+by the rule that the first names have confirmed.
 """
 
 import random
@@ -16,7 +16,7 @@ TITLE = "connections of the fullest worker / of the emptiest"
 
 WORKERS, USERS = 4, 8000
 LIMIT = 1.1
-SETS, SETS_LIMIT = 60, 1.05     # of as many names each
+SETS, SETS_LIMIT = 60, 1.05     # each with as many names
 
 
 def uuids(seed):

@@ -1,7 +1,7 @@
-"""What is counted takes place here: a Redis of our own, a server, and its clients.
+"""The environment of the counts: a private Redis, a server, and its clients.
 
-The clients are the swarm of the integration tests: plain sockets in this process, which read when
-they are told to.
+The clients are the swarm of the integration tests: plain sockets in this process, which read only
+on demand.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Stage:
 
     @contextlib.contextmanager
     def node(self, workers, **config):
-        """A server with nothing to do but what it is asked: no client is pinged meanwhile."""
+        """A server without other work: it pings no client meanwhile."""
         echo = opcode(ECHO, name="echo", to="echo")
         server = Server(self.directory, self.redis, opcodes=[echo], workers=workers,
                         max_connections=11000, heartbeat=600, prefix="push:", **config)
@@ -67,7 +67,7 @@ class Node:
                                        for channel in channels for _ in range(times))
 
     def receive(self, clients, each):
-        """Waits until each client has got so many messages, and throws them away."""
+        """Waits until each client has received this many messages, and discards them."""
         self.swarm.pump(lambda: sum(len(c.frames) for c in clients) >= each * len(clients),
                         f"{each} messages for each of {len(clients)} clients")
         for client in clients:
@@ -75,7 +75,8 @@ class Node:
             assert len(got) == each, f"{len(got)} messages instead of {each}"
 
     def push(self, users, clients, message=RAW, times=1):
-        """One round: the user of each client is pushed to, and each client receives."""
+        """One round: pushes to the user of each client, and waits until each client has
+        received."""
         replies = self.publish([f"user:{user}" for user in users], message, times)
         assert set(replies) == {1}, f"PUBLISH answered {set(replies)}"
         self.receive(clients, times)

@@ -1,11 +1,11 @@
 """System calls of the workers for each push.
 
-strace counts them, attached to the workers, while pushes come through Redis as fast as it takes
-them: many in one write. Clients are pushed to in rounds, and a round ends when all have received,
-so that to distinct users is to distinct users: no two pushes of a round can share a call.
+strace counts them, attached to the workers, while pushes come through Redis as fast as it accepts
+them, many in one write. Pushes go to clients in rounds, and a round ends when all clients have
+received theirs, so that no two pushes of a round to distinct users can share a call.
 
 strace makes the server slower, and a slower server finds more in each read. So the same load runs
-once more without, counted by the server itself: what it sent, what it read, and its turns, each of
+again without strace, counted by the server itself: its sends, its reads, and its turns, each of
 which waits in epoll once.
 """
 
@@ -22,13 +22,13 @@ TITLE = "system calls in the workers"
 WORKERS = 2
 CLIENTS, ROUNDS = 4000, 5           # 20,000 pushes to distinct users
 BURST, BURST_CLIENTS = 16, 1250     # 20,000 pushes, 16 for one user at a time
-IDLE_SECONDS = 4                    # one probe at least
+IDLE_SECONDS = 4                    # at least one probe
 LIMIT, BURST_LIMIT = 1.2, 0.1
 COUNTERS = ("send_calls_total", "redis_reads_total", "turns_total")
 
 
 class Trace:
-    """strace on processes for the time within; then `calls` is {name: calls}."""
+    """Runs strace on processes within the block; afterwards `calls` is {name: calls}."""
 
     def __init__(self, directory, pids):
         self._pids = pids

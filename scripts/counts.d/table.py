@@ -1,4 +1,4 @@
-"""The table that is printed, row by row as it is counted."""
+"""Prints the table, row by row as the counts are made."""
 
 _ROW = "  {:<44} {:>8} {:>12}  {}"
 
@@ -13,8 +13,8 @@ class Table:
         print(_ROW.format("", "at most", "counted", ""), flush=True)
 
     def row(self, what, limit, counted, digits=0):
-        """One promise; or without a limit, one number. What is just at its limit is ok. Returns
-        whether it is."""
+        """Adds one number and its limit, if it has one. A number equal to its limit is ok. Returns
+        True if it is ok."""
         ok = limit is None or counted <= limit
         self.rows += 1
         self.too_much += not ok
@@ -25,7 +25,7 @@ class Table:
 
     @staticmethod
     def note(text):
-        """What stands behind the row above."""
+        """Prints details of the row above."""
         print("      " + text, flush=True)
 
     def end(self, seconds):

@@ -1,7 +1,7 @@
 """Functions of the C files: their names and lengths.
 
-clang-format puts the brace that opens a function, and the one that closes it, alone at the beginning
-of a line, and nothing else. So a definition is found without parsing C.
+clang-format puts only the opening and closing braces of a function alone at the beginning of a line.
+So a definition is found without parsing C.
 """
 
 import re
@@ -17,7 +17,7 @@ NAME = re.compile(r"\b(?!__)(\w+)\(")
 
 
 def head_start(lines, brace):
-    """The first line of the head whose brace is at `brace`."""
+    """The first line of the function head with its brace at `brace`."""
     first = brace
     while first > 0 and not HEAD_ENDS.search(lines[first - 1]):
         first -= 1
@@ -39,7 +39,7 @@ def defined_in(path):
 
 
 def twice_in_a_folder():
-    """The names of static functions that two files of one folder have, with the files."""
+    """The names of static functions that occur in two files of one folder, with the files."""
     files = defaultdict(set)
     for folder in SERVER:
         for path in below(folder, ".c"):

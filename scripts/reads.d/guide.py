@@ -1,5 +1,5 @@
-"""HACKING.md, held to the tree: each file that it names in backquotes exists, and each name of the code
-occurs there."""
+"""Checks HACKING.md against the tree: each file that it names in backquotes exists, and each name of
+the code occurs there."""
 
 import re
 
@@ -12,7 +12,7 @@ NAME = re.compile(r"(?:struct )?(\w*[a-z]_\w+|[A-Z_]{4,}|\w+(?=\[\]|\())")
 
 
 def quoted():
-    """What stands in backquotes, outside of the blocks of commands."""
+    """The texts in backquotes, outside the blocks of commands."""
     return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text(GUIDE), flags=re.S | re.M))
 
 
@@ -28,7 +28,7 @@ def paths_and_names():
 
 
 def stale():
-    """The paths and names that HACKING.md has and the tree has not."""
+    """The paths and names in HACKING.md that the tree does not have."""
     paths, names = paths_and_names()
     code = "\n".join(text(path) for folder in CODE_FOLDERS
                      for path in below(folder, ".c", ".h", ".py", ".js")) + text(ROOT / "Makefile")

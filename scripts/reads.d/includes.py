@@ -1,4 +1,5 @@
-"""Includes within a folder: the largest set of modules that all include each other in the end.
+"""Includes within a folder: the largest set of modules that all include each other, directly or
+indirectly.
 
 A module is a .c file with its .h. The file that is called after its folder (worker/worker.c) may
 include everything, because it starts everything: its includes are not counted.
@@ -33,7 +34,7 @@ def reachable(edges, start):
 
 
 def largest_cycle(folder):
-    """(how many modules are in the folder's largest cycle, 0 without one; which)."""
+    """(number of modules in the folder's largest cycle, 0 without one; their names)."""
     edges = graph(folder)
     reach = {module: reachable(edges, module) for module in edges}
     cycles = [sorted(name(to) for to in reach[module] if module in reach[to]) for module in edges]

@@ -1,4 +1,4 @@
-"""Comments of the C files: how often turns of phrase occur that English sources do without.
+"""Comments of the C files: counts phrases that plain English sources avoid.
 
 Each is counted for 1,000 words of comments, because a clause in the place of a noun ("what waits",
 "who has it") makes a reader stop and guess which noun was meant.

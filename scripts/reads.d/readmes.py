@@ -1,8 +1,8 @@
-"""The tables of files in the READMEs, held to the tree.
+"""Checks the tables of files in the READMEs against the tree.
 
-Each file and folder beside a README has a row: a module (a .c file and its .h) by its name without
+Each file and folder next to a README has a row: a module (a .c file and its .h) by its name without
 ending, anything else by its full name, a folder with a slash behind it. Each name in the first
-column is something that exists; it may be a pattern (`../shm/*.pml`) and have arguments behind it.
+column must exist; it may be a pattern (`../shm/*.pml`) and be followed by arguments.
 """
 
 import re
@@ -30,7 +30,7 @@ def rows(readme):
 
 
 def modules(folder):
-    """{name as a row has it: the paths that it stands for} of what is beside a README."""
+    """{name in a row: the paths that it means} for the files next to a README."""
     found = {}
     for path in sorted(folder.iterdir()):
         if path.name[0] == "." or path.name in ("README.md", "build", "node_modules", "__pycache__"):
@@ -45,7 +45,7 @@ def modules(folder):
 
 
 def stands_for(folder, row):
-    """The paths that a row names: none if it names nothing."""
+    """The paths that a row names: empty if none exists."""
     if any(sign in row for sign in "*?["):
         return set(folder.glob(row)) if not row.startswith("../") else set(ROOT.glob(row[3:]))
     exact = folder / row
@@ -66,7 +66,7 @@ def named(folder, readme):
 
 
 def differences(readme):
-    """(modules without a row, rows of nothing) of one README."""
+    """(modules without a row, rows without a file) of one README."""
     folder = readme.parent
     paths, empty = named(folder, readme)
     missing = [module for module, parts in modules(folder).items() if not parts & paths]
@@ -74,6 +74,6 @@ def differences(readme):
 
 
 def without_row():
-    """(how many modules of all folders have no row; which)."""
+    """(number of modules in all folders without a row; their names)."""
     missing = [f"{name(readme)}: {module}" for readme in readmes() for module in differences(readme)[0]]
     return len(missing), missing

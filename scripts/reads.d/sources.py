@@ -15,7 +15,7 @@ def text(path):
 
 
 def below(folder, *suffixes):
-    """The files below a folder whose names end so, in order; without suffixes, all."""
+    """The files below a folder with these suffixes, in order; without suffixes, all files."""
     found = []
     for parent, folders, names in os.walk(ROOT / folder):
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT and name[0] != ".")

@@ -1,12 +1,12 @@
 /*
- * The floor: the least that a push server can do. It upgrades what looks like a WebSocket
+ * The floor: the least that a push server can do. It upgrades a request that looks like a WebSocket
  * handshake, reads Redis's pushes, and for each finds the user's descriptor in an array and calls
- * send(2) on the bytes as Redis sent them, with the frame's header written before them. It is what
- * wspushd's cost of a push is compared with, not something to run.
+ * send(2) on the bytes as Redis sent them, with the frame's header written before them. wspushd's
+ * cost of a push is compared with it; it is not meant for use.
  *
- * It refuses all that a server needs besides: no login, no limits, no heartbeat, no backlog (what a
- * socket does not take is dropped), nothing of what a client sends after its handshake is looked
- * at, and whatever Redis does that it does not expect ends it.
+ * It has nothing else that a server needs: no login, no limits, no heartbeat, no backlog (data that
+ * does not fit into a socket is dropped). It ignores everything that a client sends after its
+ * handshake, and exits on any unexpected reply from Redis.
  *
  *     floor PORT REDIS_PORT
  */
@@ -28,9 +28,9 @@ enum { USERS = 1 << 20, FDS = 1 << 20, INPUT = 1 << 20, EVENTS = 256 };
 
 static int fd_of[USERS];      /* 0: the user is away */
 static uint32_t user_of[FDS]; /* + 1; 0: not upgraded */
-static uint8_t input[INPUT];  /* what Redis sent and was not dealt with */
+static uint8_t input[INPUT];  /* bytes from Redis that are not processed yet */
 static size_t input_len;
-static uint32_t users; /* one more than the highest that has come */
+static uint32_t users; /* one more than the highest so far */
 static int epoll_fd, listen_fd, redis_fd;
 
 static _Noreturn void die(const char *what)
@@ -54,7 +54,7 @@ static void end(int fd)
     close(fd);
 }
 
-/* RFC 6455 §4.2.2: the answer to a key, of which `out` has room. */
+/* RFC 6455 §4.2.2: writes the answer to a key into `out`. */
 static void accept_key(char *out, const char *key)
 {
     char text[64 + 1];
@@ -65,7 +65,7 @@ static void accept_key(char *out, const char *key)
     EVP_EncodeBlock((uint8_t *)out, digest, sizeof(digest));
 }
 
-/* A head that has come in one piece: one of another kind costs its client the connection. */
+/* A head that arrived in one piece; otherwise the client is disconnected. */
 static void upgrade(int fd, const char *head)
 {
     const char *const user = strstr(head, "user=");
@@ -88,7 +88,7 @@ static void upgrade(int fd, const char *head)
     send(fd, response, (size_t)len, MSG_NOSIGNAL);
 }
 
-/* Of an upgraded client only its end is of interest. */
+/* Handles input of an upgraded client: only its end matters. */
 static void client_readable(int fd)
 {
     char bytes[8192];
@@ -141,7 +141,7 @@ static void push(const char *channel, size_t channel_len, uint8_t *payload, size
             send(fd_of[i], at, size, MSG_NOSIGNAL);
 }
 
-/* A number and its line's end. NULL where that has not come. */
+/* A number and its line end. NULL if they have not arrived. */
 static uint8_t *number(uint8_t *at, const uint8_t *end, size_t *value)
 {
     for (*value = 0; at < end && *at != '\r'; at++)
@@ -149,8 +149,8 @@ static uint8_t *number(uint8_t *at, const uint8_t *end, size_t *value)
     return at + 1 < end ? at + 2 : NULL;
 }
 
-/* One reply: an array of strings and numbers, whose last two are channel and payload. Returns what
- * is behind it, or NULL where it is not whole. */
+/* One reply: an array of strings and numbers, of which the last two are channel and payload.
+ * Returns the bytes after it, or NULL if it is incomplete. */
 static uint8_t *reply(uint8_t *at, const uint8_t *end)
 {
     uint8_t *part[2] = {NULL, NULL};
@@ -199,7 +199,8 @@ static int open_socket(const char *port, bool server)
     const int fd = socket(AF_INET, SOCK_STREAM | (server ? SOCK_NONBLOCK : 0), 0);
 
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* accepted ones inherit it */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1},
+               sizeof(int)); /* accepted sockets inherit it */
     if (server ? bind(fd, (const void *)&address, sizeof(address)) || listen(fd, 4096)
                : connect(fd, (const void *)&address, sizeof(address)))
         die(port);
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
     redis_fd = open_socket(argv[2], false);
     if (send(redis_fd, subscribe, sizeof(subscribe) - 1, 0) == -1)
         die("send");
-    redis_readable(); /* they stand from the answer on */
+    redis_readable(); /* the subscriptions are active after the reply */
     watch(listen_fd);
     watch(redis_fd);
     puts("READY");

@@ -1,8 +1,8 @@
 // A push server as the chat example of gorilla/websocket has it: two goroutines and a queue of 256
 // messages for each client, read and write buffers of 1024 bytes, the example's limits, deadlines
-// and pings, and a hub that knows who is there. It differs where that makes it cheaper: the
-// goroutine that reads from Redis gives messages to the queues itself, under a lock, where the
-// example's hub is a goroutine of its own that is sent them first.
+// and pings, and a hub that knows the clients. It differs in one point that makes it cheaper: the
+// goroutine that reads from Redis puts messages into the queues itself, under a lock, while the
+// example's hub is a separate goroutine that receives them first.
 //
 //	gorilla PORT REDIS_PORT
 package main
@@ -38,8 +38,8 @@ var upgrader = websocket.Upgrader{
 	WriteBufferPool: &sync.Pool{},
 }
 
-// What is for one user is written as it is; what is for all is prepared once, as the documentation
-// advises. (To prepare what is written once would cost more than to write it.)
+// A message for one user is written directly; one for all is prepared once, as the documentation
+// advises. (Preparing a message that is written once would cost more than writing it.)
 type message struct {
 	payload  []byte
 	prepared *websocket.PreparedMessage
@@ -85,7 +85,7 @@ func (h *hub) unregister(c *client) {
 	}
 }
 
-// A client whose queue is full loses the message.
+// A client with a full queue loses the message.
 func give(clients map[*client]bool, m *message) {
 	for c := range clients {
 		select {

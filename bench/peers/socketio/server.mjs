@@ -1,7 +1,8 @@
 // A push server on Socket.IO with its Redis adapter, as the documentation sets both up. A client
-// joins the room of its user; what a backend publishes for the user is emitted to the room.
+// joins the room of its user; a message that a backend publishes for the user is emitted to the
+// room.
 //
-// To those of this node only (`local`): as every node gets what is published, none has to tell the
+// To those of this node only (`local`): as every node gets each message, none has to tell the
 // others, which would be one more PUBLISH for each push, and every push twice with two nodes.
 //
 //     node server.mjs PORT REDIS_PORT

@@ -1,6 +1,6 @@
 // A push server on ws, as its README builds one, and node-redis: a map from a user's channel to the
-// sockets of the user, and one subscription for all. What comes from Redis stays a Buffer, and is
-// sent as text, as the README's broadcast does it.
+// sockets of the user, and one subscription for all. A message from Redis stays a Buffer, and is
+// sent as text, as in the README's broadcast.
 //
 //     node server.mjs PORT REDIS_PORT
 import { createServer } from 'node:http';
@@ -8,7 +8,7 @@ import { createClient } from 'redis';
 import { WebSocketServer } from 'ws';
 
 const [port, redisPort] = process.argv.slice(2).map(Number);
-const HEARTBEAT = 600_000; // ms: what wspushd is set to while it is measured; the README has 30 s
+const HEARTBEAT = 600_000; // ms: as wspushd is configured while it is measured; the README has 30 s
 
 const users = new Map(); // channel: Set of WebSocket
 
