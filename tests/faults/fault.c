@@ -1,6 +1,7 @@
 /*
- * See common/fault.h. Each row of the table is a way to die: by abort(3), by a pointer, by too deep
- * a recursion, by never coming back, by leaving; or later, when what was asked for is being sent.
+ * See common/fault.h. Each row of the table is a way to die: by abort(3), by a bad pointer, by too
+ * deep a recursion, by an endless loop, by exiting; or later, while the requested data is being
+ * sent.
  */
 #include "common/fault.h"
 
@@ -12,7 +13,7 @@
 
 static bool flush_is_the_last;
 
-/* Volatile, so that no compiler knows how these end. */
+/* Volatile, so that the compiler cannot predict how these end. */
 static volatile uintptr_t wrong = 8;
 static volatile bool forever = true;
 
@@ -40,7 +41,7 @@ static void spin(void)
         ;
 }
 
-/* No bug at all: the place to be killed at from outside. */
+/* No bug: a place to wait for a kill from outside. */
 static void stop(void)
 {
     raise(SIGSTOP);
@@ -51,7 +52,7 @@ static void leave(void)
     _exit(7);
 }
 
-/* As main's return does. */
+/* Like a return from main. */
 static void end(void)
 {
     exit(7);

@@ -1,11 +1,11 @@
 /*
- * The way of a push, of a handshake and of a request through proto/ and shm/, on input that is the
- * same in every run, for callgrind to count the instructions of (scripts/perfcheck). Each row of
- * the table is such a way: prepare() makes its input, pass() goes the way once.
+ * The paths of a push, of a handshake and of a request through proto/ and shm/, on input that is
+ * the same in every run, so that callgrind can count their instructions (scripts/perfcheck). Each
+ * row of the table is one path: prepare() makes its input, pass() runs it once.
  *
  *     valgrind --tool=callgrind --toggle-collect=measured build/instructions push_raw
  *
- * Without valgrind it only shows that every way can be gone: a way that goes wrong aborts.
+ * Without valgrind it only shows that every path works: a path that fails aborts.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ enum {
     RING_SIZE = 1 << 20
 };
 
-/* Ends the run: what is counted must have been done. */
+/* Ends the run: counted work must have succeeded. */
 static void must(bool done)
 {
     if (!done)
@@ -42,7 +42,7 @@ static size_t input_len[PASSES];
 static uint8_t out[2048];
 static uint8_t scratch[2048];
 
-/* Connections of users "1" to "9999", as a worker has them. */
+/* Connections of users "1" to "9999", set up as in a worker. */
 static void prepare_users(void)
 {
     static struct users_control control;
@@ -71,7 +71,7 @@ static unsigned user_of_pass(int pass)
     return 1 + (unsigned)pass * 7919u % (CONNECTIONS - 1);
 }
 
-/* What Redis sends for PUBLISH push:user:N payload. */
+/* The message that Redis sends for PUBLISH push:user:N payload. */
 static void prepare_pushes(const void *payload, size_t len)
 {
     prepare_users();
@@ -162,7 +162,7 @@ static void prepare_ring(void)
 
 /* ---- The ways ---- */
 
-/* From Redis's bytes to a frame for the user's connection. Returns the frame's size. */
+/* Turns Redis's bytes into a frame for the user's connection. Returns the frame's size. */
 static size_t push(int i, bool json)
 {
     struct resp_reply reply;
@@ -228,7 +228,7 @@ static void ring_entry(int i)
     ring_commit(&consumer);
 }
 
-/* A connection leaves the index and comes back. */
+/* Removes a connection from the index and adds it again. */
 static void index_change(int i)
 {
     const uint32_t fd = user_of_pass(i);
@@ -251,7 +251,7 @@ static const struct way {
     {"index_change", prepare_users, index_change},
 };
 
-/* What callgrind counts: its name is on scripts/perfcheck's command line. */
+/* The function that callgrind counts: scripts/perfcheck names it on its command line. */
 static __attribute__((noinline)) void measured(const struct way *way)
 {
     for (int i = 0; i < PASSES; i++)

@@ -1,6 +1,6 @@
 /*
- * A case of a configuration's tests: the text of a file and what config_load makes of it, which is
- * either messages or a configuration.
+ * A case of the configuration tests: the text of a file, and the result of config_load: messages or
+ * a configuration.
  */
 #ifndef WSPUSHD_TESTS_UNIT_CONFIG_CASE_H
 #define WSPUSHD_TESTS_UNIT_CONFIG_CASE_H
@@ -18,7 +18,7 @@
 static char path[] = "/tmp/wspushd-test-config-XXXXXX";
 static char messages[1 << 16];
 
-/* Every file gets these, so that it needs nothing else to be right. */
+/* Every file gets these lines, so that it is valid without any others. */
 #define LOOPBACK "listen = {\"127.0.0.1:8080\"}\n"
 
 static inline int make_file(void **state)
@@ -44,7 +44,7 @@ static inline void write_file(const void *bytes, size_t len)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Loads the file; `messages` gets what it prints, with "conf" for the file's path. */
+/* Loads the file; `messages` gets its output, with "conf" for the file's path. */
 static inline struct config *load_file(const struct config_override *override, size_t count)
 {
     char *printed = NULL;

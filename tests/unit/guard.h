@@ -1,6 +1,6 @@
 /*
- * What the parsers' tests share: input that ends exactly against an unreadable page, so that a
- * read of one byte too many is a crash and no luck; and every way to cut an input in pieces.
+ * Helpers for the parsers' tests: input that ends exactly at an unreadable page, so that a read of
+ * one byte too many always crashes; and every way to cut an input into pieces.
  *
  * A parser of whole buffers is given each prefix of its input by guard_prefixes(); one that takes
  * its input as it arrives is fed by guard_feed_all_ways(): whole, byte by byte, and in two pieces
@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-/* A buffer of at least `capacity` bytes whose end is followed by a PROT_NONE page. */
+/* A buffer of at least `capacity` bytes, followed by a PROT_NONE page. */
 struct guard {
     uint8_t *map;
     size_t capacity;
@@ -47,15 +47,15 @@ static inline void guard_close(struct guard *guard)
     guard->map = NULL;
 }
 
-/* The last `len` bytes before the unreadable page, for output that must not run over. */
+/* The last `len` bytes before the unreadable page, for output that must not overflow. */
 static inline uint8_t *guard_room(const struct guard *guard, size_t len)
 {
     assert_true(len <= guard->capacity);
     return guard->map + guard->capacity - len;
 }
 
-/* Copies the bytes so that they end against the page; the copy may be written to, and is good
- * until the next use of the same guard. */
+/* Copies the bytes so that they end at the page; the copy is writable, and valid until the next use
+ * of the same guard. */
 static inline uint8_t *guard_put(const struct guard *guard, const void *bytes, size_t len)
 {
     uint8_t *at = guard_room(guard, len);
@@ -65,7 +65,7 @@ static inline uint8_t *guard_put(const struct guard *guard, const void *bytes, s
 }
 
 /* An incremental parser under test: begin() resets it, feed() gives it one writable piece, end()
- * checks what came out of the whole input. */
+ * checks the result of the whole input. */
 struct guard_feeder {
     void (*begin)(void *context);
     void (*feed)(void *context, uint8_t *piece, size_t len);

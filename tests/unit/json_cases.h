@@ -1,6 +1,6 @@
 /*
  * Texts that are JSON and texts that are not, after RFC 8259 and the cases of JSONTestSuite: for
- * the tests of the scanner by itself and against jansson.
+ * the tests of the scanner, alone and against jansson.
  */
 #ifndef WSPUSHD_TESTS_JSON_CASES_H
 #define WSPUSHD_TESTS_JSON_CASES_H
@@ -60,7 +60,7 @@ static const struct text refused[] = {
     TEXT("1.e1"), TEXT("1e"), TEXT("1e+"), TEXT("1e-"), TEXT("1E"), TEXT("1.5e"), TEXT("0x1"),
     TEXT("1a"), TEXT("--1"), TEXT("1-1"), TEXT("1e1.5"), TEXT("1.2.3"), TEXT("[1.]"), TEXT("[-]"),
     TEXT("1_000"), TEXT("1,0"), TEXT("\xef\xbc\x91"),
-    /* white space that is none, and a byte order mark (§8.1) */
+    /* characters that are not JSON white space, and a byte order mark (§8.1) */
     TEXT("\f[]"), TEXT("[]\v"), TEXT("[\xc2\xa0]"), TEXT("\xef\xbb\xbf[]"),
     /* strings */
     TEXT("\"a"), TEXT("'a'"), TEXT("\"\n\""), TEXT("\"\t\""), TEXT("\"\0\""), TEXT("\"a\x1f\""),

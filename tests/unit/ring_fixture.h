@@ -1,6 +1,6 @@
 /*
- * What the tests of the ring share: a segment with one ring between two workers, both of its ends,
- * and entries that can be told from each other and from damaged ones.
+ * Fixture of the ring's tests: a segment with one ring between two workers, both of its ends, and
+ * entries that can be distinguished from each other and from damaged ones.
  */
 #ifndef WSPUSHD_TESTS_RING_FIXTURE_H
 #define WSPUSHD_TESTS_RING_FIXTURE_H
@@ -56,7 +56,7 @@ static inline uint64_t room(uint32_t len)
     return (16 + (uint64_t)len + 7) / 8 * 8;
 }
 
-/* An entry whose every byte follows from its number, and whether it arrived as it was sent. */
+/* Makes an entry with bytes that depend on its number, and checks that it arrived unchanged. */
 static inline uint8_t byte_of(uint64_t number, uint32_t i)
 {
     return (uint8_t)((number * 0x9e3779b97f4a7c15 >> 40) + i * 31);

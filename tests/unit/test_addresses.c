@@ -1,4 +1,4 @@
-/* Connections counted by address: against a model, at the edges of the table, and what a key is. */
+/* Connections counted by address: against a model, at the edges of the table, and the keys. */
 #include "shm/addresses.h"
 
 #include <setjmp.h>
@@ -29,7 +29,7 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(random_state >> 32) % below;
 }
 
-/* Keys that crowd together at the end of the table and run over it, and some anywhere. */
+/* Keys that cluster at the end of the table and wrap around it, and some anywhere. */
 static uint64_t key_number(uint32_t i)
 {
     return i % 3 ? (uint64_t)(i + 1) * SIZE + SIZE - 3 + i % 5 : (uint64_t)(i + 1) * 7919;

@@ -1,6 +1,6 @@
 /*
- * What others see of a backlog: the bytes of the connection that is on the descriptor now, and
- * never those of one that was.
+ * The backlog as others see it: the bytes of the descriptor's current connection, and never those
+ * of an earlier one.
  */
 #include "shm/backlog.h"
 
@@ -39,7 +39,7 @@ static void it_is_gone_with_its_connection(void **state)
     assert_int_equal(backlog_of(backlogs, FD, word(4, CONN_DIRTY)), 5);
 }
 
-/* A page that only idle connections lie on must not come into being by being looked at. */
+/* Reading must not allocate a page that holds only idle connections. */
 static void of_a_clean_connection_nothing_is_read(void **state)
 {
     (void)state;

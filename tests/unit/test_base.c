@@ -1,4 +1,4 @@
-/* The event base of a slot: made anew, and made around an epoll set that an upgrade has carried. */
+/* The event base of a slot: newly created, and made around an epoll set from before an upgrade. */
 #include "master/base.h"
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ static void forget(struct base *base)
     event_base_free(base->event_base);
 }
 
-/* How often the base hears of the slot's set in one turn. */
+/* The number of events that the base gets from the slot's set in one turn. */
 static int turns(struct base *base)
 {
     int count = 0;
@@ -78,7 +78,7 @@ static void one_made_anew_hears_of_clients(void **state)
     forget(&base);
 }
 
-/* Nobody is woken by what the master's own registration asks for. */
+/* The events of the master's own registration wake no worker. */
 static void until_a_worker_reads_it_is_quiet(void **state)
 {
     (void)state;
@@ -90,7 +90,7 @@ static void until_a_worker_reads_it_is_quiet(void **state)
     forget(&base);
 }
 
-/* What proc_pid_fdinfo(5) says of an epoll set: whether `fd` is registered. */
+/* True if `fd` is registered in an epoll set, by proc_pid_fdinfo(5). */
 static bool watches(int set, int fd)
 {
     char path[64], line[256];
@@ -104,7 +104,7 @@ static bool watches(int set, int fd)
     return found == fd;
 }
 
-/* The set of a version that has gone, in which it had `fd` registered besides. */
+/* The set of an earlier version, which had also registered `fd`. */
 static int left_behind(int fd)
 {
     struct base old;
@@ -113,7 +113,7 @@ static int left_behind(int fd)
     assert_int_equal(epoll_ctl(old.set, EPOLL_CTL_ADD, fd, &event), 0);
     const int kept = fcntl(old.set, F_DUPFD_CLOEXEC, 0);
     const int other = epoll_create1(EPOLL_CLOEXEC);
-    dup3(other, old.set, O_CLOEXEC); /* from which libevent may take what it likes */
+    dup3(other, old.set, O_CLOEXEC); /* from which libevent may take any number */
     close(other);
     forget(&old);
     return kept;

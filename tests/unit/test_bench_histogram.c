@@ -1,6 +1,6 @@
 /*
- * The histogram of wspush-bench: each value is told to 1/128 and never as less than it was, against
- * percentiles that are taken from the sorted values themselves.
+ * The histogram of wspush-bench: each value is reported within 1/128 and never too low, compared
+ * with percentiles of the sorted values.
  */
 #include "tools/bench_histogram.h"
 
@@ -41,8 +41,8 @@ static void small_values_are_exact(void **state)
     assert_true(histogram_mean(&histogram) == 100.5);
 }
 
-/* One value alone is told exactly, because nothing above it was recorded; with a larger one beside
- * it, as the top of its bucket: at least itself, at most 1/128 more. */
+/* A single value is reported exactly, because it is the maximum; with a larger one, it is reported
+ * as the top of its bucket: at least itself, at most 1/128 more. */
 static void assert_told(uint64_t value)
 {
     memset(&histogram, 0, sizeof(histogram));
@@ -82,7 +82,7 @@ static int by_size(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* The value of that rank in the sorted ones: the definition that the histogram approaches. */
+/* The value of that rank among the sorted ones: the definition that the histogram approximates. */
 static uint64_t exact_percentile(const uint64_t *sorted, size_t count, unsigned per_mille)
 {
     const size_t rank = (count * per_mille + 999) / 1000;

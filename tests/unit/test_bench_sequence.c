@@ -1,6 +1,6 @@
 /*
- * What wspush-bench makes of the numbers that a client receives, against a plain list of all that
- * came: in any order, with any of them missing or twice.
+ * wspush-bench's evaluation of the numbers that a client receives, against a plain list of them: in
+ * any order, with any of them missing or duplicated.
  */
 #include "tools/bench_sequence.h"
 
@@ -70,13 +70,13 @@ static void the_window_has_64_numbers(void **state)
     (void)state;
     sequence_take(&got, 100);
     assert_int_equal(sequence_take(&got, 100 - 63), ARRIVAL_LATE);
-    assert_int_equal(sequence_take(&got, 100 - 64), ARRIVAL_DOUBLED); /* cannot be told any more */
+    assert_int_equal(sequence_take(&got, 100 - 64), ARRIVAL_DOUBLED); /* can no longer be told */
     assert_int_equal(sequence_take(&got, 1000), ARRIVAL_FIRST);       /* farther than the window */
     assert_int_equal(sequence_take(&got, 999), ARRIVAL_LATE);
     assert_int_equal(got.distinct, 4);
 }
 
-/* Any order within the window, held against a list. */
+/* Any order within the window, compared with a list. */
 static void random_orders_are_told_apart(void **state)
 {
     enum { NUMBERS = 5000, SPAN = 60 };

@@ -1,6 +1,6 @@
 /*
- * What wspush-bench puts on the wire and reads from it: payloads, publications by Redis and HTTP,
- * and the dialects of the servers that it measures.
+ * wspush-bench on the wire: payloads, publications by Redis and HTTP, and the dialects of the
+ * servers that it measures.
  */
 #include "tools/bench_dialect.h"
 #include "tools/bench_medium.h"
@@ -50,7 +50,7 @@ static void what_is_no_payload_is_refused(void **state)
     assert_true(payload_read(&got, text, sizeof(text)));
 }
 
-/* Feeds a reply byte by byte: nothing is read before it is whole, and then all of it. */
+/* Feeds a reply byte by byte: it is read only once it is complete, and then entirely. */
 static void assert_reply(const struct medium *medium, const char *text, bool ok, int64_t receivers)
 {
     struct medium_reply reply;

@@ -1,5 +1,5 @@
-/* The board: reports that are read while others are written, and the line in which clients are to
- * come back. */
+/* The board: reports that are read while others are written, and the schedule by which clients
+ * reconnect. */
 #include "shm/board.h"
 
 #include <pthread.h>
@@ -106,7 +106,7 @@ static void long_texts_are_cut_and_say_so(void **state)
 
 enum { RACE_REPORTS = 20000 };
 
-/* Every byte of a report says which number it has. */
+/* Every byte of a report depends on its number. */
 static void *write_reports(void *unused)
 {
     char text[64];
@@ -169,8 +169,8 @@ static void each_part_of_a_board_is_checked(void **state)
 
 enum { WINDOW_S = 10, WINDOW_MS = WINDOW_S * 1000 };
 
-/* Adds the turns of the clients of all workers to `seconds`. `told[i]`: of worker i, when it tells
- * them; `from`: ranks that somebody has told before. */
+/* Adds the turns of the clients of all workers to `seconds`. `told[i]`: the time at which worker i
+ * tells its clients; `from`: ranks that an earlier worker has told. */
 static uint32_t take_turns(const uint32_t *told, uint32_t workers, uint32_t seconds[WINDOW_S])
 {
     uint32_t sum = 0;
@@ -234,7 +234,7 @@ static void a_successor_takes_the_turns_that_are_left(void **state)
     assert_int_equal(most(seconds), 200);
 }
 
-/* Those who came after the shares were written, which are few, share the places of others. */
+/* The few clients that connected after the shares were written share the places of others. */
 static void more_clients_than_the_share_have_turns_too(void **state)
 {
     const uint32_t share[] = {0, 100, 0};

@@ -1,5 +1,5 @@
 /*
- * How the limit on open files is shared out (common/budget.h).
+ * The distribution of the limit on open files (common/budget.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /*
- * The values of push.conf: every key's default and bounds, what each kind may look like, keys that
+ * The values of push.conf: every key's default and bounds, the syntax of each kind, keys that
  * contradict each other, opcodes and overrides.
  */
 #include "tests/unit/config_case.h"
@@ -46,8 +46,8 @@ static void defaults_are_the_table(void **state)
     config_free(config);
 }
 
-/* One bound of one INT: the bound itself is taken, one beyond it is refused with key, value, bound
- * and unit. share_descriptors and the like do not mind any number. */
+/* One bound of one INT: the bound itself is accepted, one beyond it is refused with key, value,
+ * bound and unit. share_descriptors and the like accept any number. */
 static void check_bound(const struct config_key *key, long bound, long step)
 {
     char line[128], wanted[256], unit[64];

@@ -1,5 +1,5 @@
 /*
- * Addresses, URLs and networks of push.conf: good and bad ones, and what they mean.
+ * Addresses, URLs and networks of push.conf: good and bad ones, and their meaning.
  */
 #include "tests/unit/config_case.h"
 
@@ -74,7 +74,7 @@ static void no_addresses_to_listen_on(void **state)
     assert_false(config_parse_listen(longest, &address, why));
 }
 
-/* The word " proxy" behind an address, and what only looks like it. */
+/* The word " proxy" after an address, and texts that only look like it. */
 static void listeners_behind_the_proxy_protocol(void **state)
 {
     static const struct {
@@ -276,7 +276,7 @@ static void trust(void **state)
     config_free(config);
 }
 
-/* What logs and answers say of it: everything but the password. */
+/* The form in logs and answers: everything except the password. */
 static void urls_of_redis_without_the_password(void **state)
 {
     static const struct {

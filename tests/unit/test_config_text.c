@@ -1,6 +1,6 @@
 /*
- * push.conf as a text: its forms, every mistake reported with its line and none left out, structure
- * that is broken, and files that are not what they should be.
+ * push.conf as a text: its syntax, every mistake reported with its line, broken structure, and
+ * files that are not regular text.
  */
 #include "tests/unit/config_case.h"
 
@@ -123,12 +123,12 @@ static void broken_structure_stops_there(void **state)
         if (!strstr(messages, cases[i][1]))
             fail_msg("%s: %s", text, messages);
     }
-    /* What stands before the break is checked all the same. */
+    /* The text before the break is checked nevertheless. */
     bad(LOOPBACK "heartbeat = 0\n}\nwatchdog = 0\n",
         "conf:2: heartbeat: 0 is below 1 second\nconf:3: expected a key, found }\n");
 }
 
-/* libconfuse's scanner is one for the process: a broken file must not spoil the next. */
+/* libconfuse's scanner is global to the process: a broken file must not affect the next. */
 static void a_broken_file_spoils_no_other(void **state)
 {
     static const char *const broken[] = {"node = \"x",   "node = 'x",  "/* x",        "jwt {",
@@ -164,7 +164,7 @@ static void files_that_are_no_text(void **state)
     assert_null(load_file(NULL, 0));
     assert_string_equal(messages, "conf: the file is larger than 1 MiB\n");
 
-    /* The same at sizes that are read, of characters that mean something. */
+    /* The same at sizes that are read, with characters that have a meaning. */
     for (size_t i = 0; i < 1 << 20; i++)
         junk[i] = "{}=+,\"'#/*$\\\n a1"[(uint8_t)junk[i] % 16];
     for (size_t len = 1; len <= 1 << 20; len *= 2) {

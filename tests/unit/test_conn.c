@@ -1,6 +1,6 @@
 /*
- * Connection records: every step of their life, what a half-done step leaves, references that
- * went stale, marks and names.
+ * Connection records: every step of their life, interrupted steps, stale references, marks and
+ * names.
  */
 #include "shm/conn.h"
 
@@ -47,7 +47,7 @@ static void a_word_keeps_its_parts_apart(void **state)
     assert_int_equal(word_owner(word), 0xab);
     assert_int_equal(word_state(word), CONN_CLOSING);
     assert_int_equal(word_flags(word), 0x1234);
-    /* What is too large for its place does not spill into the next. */
+    /* A value that is too large for its field does not overflow into the next. */
     assert_int_equal(word_make(1, 0x1ff, CONN_FREE, 0x10001), 0x00000001ff000001);
 }
 
@@ -115,7 +115,7 @@ static void a_refused_life(void **state)
     expect(&table[9], 1, 0, CONN_FREE);
 }
 
-/* One row for each state: those that may follow it. Whatever else is asked changes nothing. */
+/* One row for each state: the states that may follow it. Any other request changes nothing. */
 static void no_state_is_left_but_by_the_table(void **state)
 {
     (void)state;
@@ -144,7 +144,7 @@ static void no_state_is_left_but_by_the_table(void **state)
     assert_false(conn_may_become(CONN_OPEN, (enum conn_state)200));
 }
 
-/* What was greeted and closed in one turn: the flush that sends its HELLO finds nothing to do. */
+/* Greeted and closed in one turn: the flush that sends the HELLO finds nothing to do. */
 static void a_close_takes_the_greeting_away(void **state)
 {
     (void)state;
@@ -208,7 +208,7 @@ static void stale_references_are_recognised(void **state)
     assert_null(conn_deref(table, 11, ref, 2));
     assert_null(conn_deref(table, CAPACITY, (struct conn_ref){UINT32_MAX, 0}, 2));
     assert_null(conn_deref(table, CAPACITY, (struct conn_ref){11, 1}, 2));
-    /* The free record beside it has the same generation and, on worker 0, the same owner. */
+    /* The next record, which is free, has the same generation and, on worker 0, the same owner. */
     assert_null(conn_deref(table, CAPACITY, (struct conn_ref){12, 0}, 0));
 
     set_user(&table[11], "u");
@@ -223,7 +223,7 @@ static void stale_references_are_recognised(void **state)
     assert_ptr_equal(conn_deref(table, CAPACITY, next, 3), &table[11]);
 }
 
-/* What is on the way is nobody's, and everything that meant something to the old owner is gone. */
+/* A moving connection has no owner, and all state of the old owner is cleared. */
 static void a_connection_goes_to_another_worker(void **state)
 {
     (void)state;
@@ -312,7 +312,7 @@ static struct conn record_in(enum conn_state state, uint32_t flags, const char *
     return conn;
 }
 
-/* A row says for one flag in which states it may stand, as a bit for each. */
+/* Each row has the states in which one flag may be set, as a bit for each. */
 static void each_state_allows_its_flags(void **state)
 {
     (void)state;
@@ -447,7 +447,7 @@ static void names_go_round(void **state)
         assert_int_equal(back.fd, ref.fd);
         assert_int_equal(back.generation, ref.generation);
         for (size_t cut = 0; cut < len; cut++) {
-            /* A name that is cut short is another's name or none, but never this one's. */
+            /* A truncated name is that of another connection or invalid, but never this one's. */
             if (conn_name_parse(name, cut, &back_boot, &back))
                 assert_int_not_equal(back.generation, ref.generation);
         }

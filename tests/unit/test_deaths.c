@@ -1,5 +1,5 @@
 /*
- * Deaths in a row: who is replaced at once, and who has to wait.
+ * Repeated deaths: which workers are replaced at once, and which have to wait.
  */
 #include "master/deaths.h"
 

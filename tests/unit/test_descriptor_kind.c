@@ -1,6 +1,6 @@
 /*
  * Which descriptors the audit may close (worker/descriptor_kind.h): real ones, of every kind that
- * the server or a library has open, are told apart.
+ * the server or a library opens, are distinguished.
  */
 #include "worker/descriptor_kind.h"
 
@@ -40,7 +40,7 @@ static int inet_listener(const char *address, struct sockaddr_in *addr)
     return fd;
 }
 
-/* Listens at [::] for IPv4 as well; `addr` is how a client that speaks IPv4 reaches it. */
+/* Listens at [::] for IPv4 as well; `addr` is its address for an IPv4 client. */
 static int inet6_listener(struct sockaddr_in *addr)
 {
     const int off = 0;
@@ -91,7 +91,7 @@ static void expect_accepted(int listener, struct sockaddr_in addr)
     expect_kind(DESCRIPTOR_LISTENER, listener, listeners, 1, -1);
     assert_int_equal(descriptor_kind(accepted, &(struct descriptor_peers){.admin = listener}),
                      DESCRIPTOR_ACCEPTED);
-    close(client); /* whose end is no reason to know it less */
+    close(client); /* it must be recognized even after its peer closed */
     expect_kind(DESCRIPTOR_ACCEPTED, accepted, listeners, 3, -1);
     close(accepted);
     close(elsewhere);

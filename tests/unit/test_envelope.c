@@ -1,7 +1,7 @@
 /*
- * Pushes: every form of payload, every option, and for each error the inputs that must give it.
- * Input and scratch both end against an unreadable page, the scratch being no larger than the
- * header asks for.
+ * Pushes: every form of payload, every option, and for each error the inputs that must cause it.
+ * Input and scratch both end at an unreadable page, and the scratch has the minimum size from the
+ * header.
  */
 #include "proto/envelope.h"
 
@@ -34,7 +34,7 @@ static int close_pages(void **state)
 
 static enum push_error decode(struct push *push, const void *bytes, size_t len)
 {
-    /* What the last push left behind must not shine through. */
+    /* Fills the result so that no field of the last push remains. */
     memset(push, 0xa5, sizeof *push);
     return push_decode(push, guard_put(&input, bytes, len), len, guard_room(&scratch, len));
 }
@@ -89,7 +89,7 @@ static void decodes_raw_frames(void **state)
         assert_int_equal(decode(&push, "\0\0\0n", len), PUSH_SHORT);
     assert_int_equal(decode(&push, BYTES("\1\0\0\0")), PUSH_BAD_OP);
     assert_int_equal(decode(&push, BYTES("\xff\xff\xff\xff")), PUSH_BAD_OP);
-    /* Not an envelope: its first byte is no brace. */
+    /* Not an envelope: its first byte is not a brace. */
     assert_int_equal(decode(&push, BYTES(" {\"op\":110}")), PUSH_BAD_OP);
     assert_int_equal(decode(&push, BYTES("[{}]")), PUSH_BAD_OP);
     assert_int_equal(decode(&push, BYTES("hello")), PUSH_BAD_OP);
@@ -239,7 +239,7 @@ static void names_each_error(void **state)
     }
 }
 
-/* A push to one user whose name is `count` times `unit`. */
+/* A push to one user with a name of `count` times `unit`. */
 static enum push_error decode_user(const char *unit, size_t count)
 {
     char text[1024];
@@ -289,7 +289,7 @@ static void measures_keys_decoded(void **state)
     assert_int_equal(decode_key("\\u6211", PUSH_KEY_MAX / 3 + 1), PUSH_BAD_OPTION);
 }
 
-/* Whoever has to find the push that was wrong has its id. */
+/* The id identifies the malformed push in the log. */
 static void tells_the_id_of_a_malformed_push(void **state)
 {
     (void)state;
@@ -336,7 +336,7 @@ static void needs_every_byte(void **state)
     }
 }
 
-/* Whatever arrives: no read or write beyond the pages, and only what is promised comes out. */
+/* Random input: no read or write beyond the pages, and the result is as the header promises. */
 static void survives_damage(void **state)
 {
     (void)state;
@@ -348,7 +348,7 @@ static void survives_damage(void **state)
         char text[sizeof whole];
         memcpy(text, whole, sizeof whole);
         for (size_t n = guard_random_below(&random, 3); n > 0; n--) {
-            /* A byte from elsewhere in the text gives more that is nearly right. */
+            /* A byte from elsewhere in the text makes more texts that are nearly valid. */
             const size_t to = 1 + guard_random_below(&random, sizeof whole - 2);
             text[to] = guard_random_below(&random, 4) == 0
                            ? (char)guard_random(&random)

@@ -1,5 +1,5 @@
 /*
- * What libevent says becomes lines of the log (master/event_log.h), and never too many.
+ * libevent's messages become lines of the log (master/event_log.h), at a limited rate.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static void loop_again(evutil_socket_t fd, short what, void *arg)
         event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
-/* What the log has after libevent has warned so often; the caller frees it. */
+/* Returns the log after this many warnings by libevent; the caller frees it. */
 static char *log_of_warnings(int times)
 {
     char path[] = "/tmp/test_event_log.XXXXXX";

@@ -1,5 +1,5 @@
 /*
- * What people are told of pushes and messages that are malformed.
+ * The explanations of malformed pushes and messages.
  */
 #include "proto/explain.h"
 
@@ -140,7 +140,8 @@ static void long_names_are_cut_between_characters(void **state)
     assert_int_equal(strlen(out), strlen("unknown member \"\"") + 39);
 }
 
-/* What decode reports is told, whatever the text: never a NUL too few, never a byte read behind it.
+/* Explains every report of decode, for any text: the result is terminated, and no byte behind the
+ * text is read.
  */
 static void explains_every_prefix(void **state)
 {

@@ -1,4 +1,4 @@
-/* Addresses as proxies write them, and which of them X-Forwarded-For means. */
+/* Addresses as proxies write them, and the choice among them in X-Forwarded-For. */
 #include "tests/unit/guard.h"
 
 #include <arpa/inet.h>

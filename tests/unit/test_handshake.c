@@ -20,7 +20,7 @@
 static enum handshake_error check(const char *head, struct handshake *out)
 {
     static struct http_request request;
-    static char text[1024]; /* what `out` borrows from */
+    static char text[1024]; /* the memory that `out` points into */
     const int len = snprintf(text, sizeof(text), "%s\r\n", head);
     if (http_parse_request(&request, text, (size_t)len, sizeof(text)) != len)
         fail_msg("not a head: %s", text);
@@ -163,7 +163,8 @@ static void subprotocols(void **state)
         assert_true(slice_equal(out.protocol, cases[i].chosen));
         assert_int_equal(out.mode, cases[i].mode);
     }
-    /* Where only the subprotocol is wrong, the rest is filled in: the echo endpoint goes on. */
+    /* If only the subprotocol is wrong, the other fields are filled in: the echo endpoint
+     * continues. */
     struct handshake out;
     assert_int_equal(check(ALL "Sec-WebSocket-Protocol: chat\r\n", &out), HANDSHAKE_SUBPROTOCOL);
     assert_true(slice_equal(out.key, "dGhlIHNhbXBsZSBub25jZQ=="));

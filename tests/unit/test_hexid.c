@@ -1,4 +1,4 @@
-/* Names made of hexadecimal numbers: only what printf writes is one. */
+/* Names made of hexadecimal numbers: only printf's own form is valid. */
 #include "tests/unit/guard.h"
 
 #include <stdio.h>

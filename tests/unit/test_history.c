@@ -1,5 +1,5 @@
-/* The history of the node: samples that are read while others are written, and one that a death has
- * left half written. */
+/* The history of the node: samples that are read while others are written, and one that is half
+ * written because its writer died. */
 #include "shm/history.h"
 
 #include <pthread.h>
@@ -18,7 +18,7 @@ static int begin(void **state)
     return 0;
 }
 
-/* Sample n: every word says which one it is. */
+/* Sample n: every word depends on n. */
 static struct history_sample numbered(uint64_t n)
 {
     struct history_sample sample = {.at_ms = n * HISTORY_EVERY_MS,
@@ -78,8 +78,8 @@ static void the_last_hour_can_be_read(void **state)
         expect_numbered(n);
 }
 
-/* Whatever of a sample was written when its writer died: nobody sees it, nothing else is touched,
- * and the successor writes it again. */
+/* A sample that its dead writer left at any stage is invisible, leaves the others unchanged, and is
+ * written again by the successor. */
 static void a_half_written_sample_is_written_again(void **state)
 {
     uint64_t first;

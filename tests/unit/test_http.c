@@ -1,7 +1,7 @@
 /*
- * The HTTP head parser. Each good head is given in all its
- * prefixes, each ending against the guard page: all but the whole must ask for more. Each bad one
- * is written up to its offending byte: there it must fail, and not before.
+ * The HTTP head parser. Each good head is given in all its prefixes, each ending at the guard page:
+ * all except the whole must ask for more. Each bad one ends with its offending byte: it must fail
+ * there, and not before.
  */
 #include "tests/unit/guard.h"
 
@@ -144,12 +144,12 @@ static void hosts(void **state)
     }
 }
 
-/* --- what is refused, and where --- */
+/* --- bad heads, and where they fail --- */
 
 static void bad_heads_fail_at_their_byte(void **state)
 {
     static const struct {
-        const char *text; /* ends with the byte that cannot be right */
+        const char *text; /* ends with the first invalid byte */
         ssize_t error;
     } cases[] = {
         {"\x16", HTTP_BAD_SYNTAX}, /* a TLS client */
@@ -209,7 +209,7 @@ static void bad_heads_fail_at_their_byte(void **state)
     guard_close(&guard);
 }
 
-/* Parses `before`, the byte, and `after`; true where the head is good. */
+/* Parses `before`, the byte, and `after`; true if the head is good. */
 static bool good_with(const char *before, int byte, const char *after)
 {
     char head[128];
@@ -239,7 +239,7 @@ static void every_byte_in_every_element(void **state)
     }
 }
 
-/* Values are looked at a word at a time: at every place of a word and every length. */
+/* Values are scanned a word at a time: tests every position in a word and every length. */
 static void no_control_hides_in_a_value(void **state)
 {
     static const char start[] = "GET / HTTP/1.1\r\nA:";
@@ -307,8 +307,8 @@ static void a_head_may_be_max_long_and_no_longer(void **state)
     assert_int_equal(http_parse_request(&request, chrome, len - 1, len - 1), HTTP_TOO_LARGE);
     assert_int_equal(http_parse_request(&request, chrome, len - 2, len - 1), 0);
 
-    /* Bytes behind the head do not count; an error within `max` comes before the size, one behind
-     * it is not looked at. */
+    /* Bytes after the head do not count; an error within `max` takes precedence over the size, one
+     * after it is not seen. */
     char buf[64] = "GET / HTTP/1.1\r\n\r\n and forty bytes of something else";
     assert_int_equal(http_parse_request(&request, buf, 60, 18), 18);
     assert_int_equal(http_parse_request(&request, "GET / HTTP/1.0\r\n\r\n", 18, 14),

@@ -1,4 +1,4 @@
-/* What reads inside of an HTTP head: fields by name, lists, cookies, queries, percent-encoding. */
+/* Parsing inside an HTTP head: fields by name, lists, cookies, queries, percent-encoding. */
 #include "tests/unit/guard.h"
 
 #include "proto/http.h"

@@ -1,5 +1,5 @@
 /*
- * The JSON scanner: what it must take and refuse, every text ending against an unreadable page, and
+ * The JSON scanner: texts that it must accept and refuse, each ending at an unreadable page, and
  * the walks through objects and arrays.
  */
 #include "proto/json.h"
@@ -79,7 +79,7 @@ static void checks_every_byte_of_a_string(void **state)
                 text[0] = text[len + 1] = '"';
                 text[1 + at] = (char)byte;
                 bool good = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
-                /* "\x" is no escape, and the last backslash would escape the quote. */
+                /* "\x" is not an escape, and the last backslash would escape the quote. */
                 if (valid(text, len + 2) != good)
                     fail_msg("byte 0x%02x at %zu of %zu", (unsigned)byte, at, len);
             }
@@ -190,7 +190,7 @@ static void walks_an_array(void **state)
     assert_false(walk.failed);
 }
 
-/* How many members a walk finds; *failed tells how it ended. */
+/* The number of members that a walk finds; *failed is true if it ended with an error. */
 static size_t walk_all(struct json_walk walk, bool *failed)
 {
     struct json_value name, value;
@@ -203,7 +203,7 @@ static size_t walk_all(struct json_walk walk, bool *failed)
     return count;
 }
 
-/* A walk to the end says just what json_valid says, for the right kind of text. */
+/* A walk to the end agrees with json_valid, for the right kind of text. */
 static void check_walk(const char *text, size_t len)
 {
     const char *at = (const char *)guard_put(&page, text, len);
@@ -233,7 +233,7 @@ static void walks_fail_where_the_text_is_not_valid(void **state)
     assert_true(failed);
 }
 
-/* What is valid by itself is valid as a member: a payload at the limit can be wrapped. */
+/* A valid text is also valid as a member: a payload at the limit can be wrapped. */
 static void members_may_be_as_deep_as_values(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
- * Where JSON has its mistake: for chosen texts the place and the words, and for every text of the
- * scanner's tests, whole, cut and with one byte changed, that both agree whether there is one.
+ * Mistakes in JSON: for chosen texts the place and the message, and for every text of the scanner's
+ * tests, whole, cut and with one byte changed, that both agree on its validity.
  */
 #include "proto/json_error.h"
 

@@ -1,10 +1,9 @@
 /*
- * jansson as the second opinion on thousands of random and damaged texts: both must take and refuse
- * the same, and find the same members with the same values.
+ * Compares the scanner with jansson on thousands of random and damaged texts: both must accept and
+ * refuse the same, and find the same members with the same values.
  *
- * Where the two may differ: jansson refuses \u0000 in names and numbers that no double or 64-bit
- * integer holds, it lets a NUL byte behind a number pass, and it nests up to 2,048 deep. Nothing
- * else.
+ * The only permitted differences: jansson refuses \u0000 in names and numbers that do not fit into
+ * a double or a 64-bit integer, accepts a NUL byte after a number, and nests up to 2,048 deep.
  */
 #include "proto/json.h"
 
@@ -172,7 +171,7 @@ static void damage(struct writer *writer)
     }
 }
 
-/* Whether jansson's refusal is one of those that the head of this file names. */
+/* True if jansson's refusal is one of the differences in the head of this file. */
 static bool known_difference(const json_error_t *error)
 {
     switch (json_error_code(error)) {
@@ -207,7 +206,7 @@ static void compare_members(const char *text, size_t len, json_t *tree)
     json_decref(rebuilt);
 }
 
-/* Both opinions on one text; counts the valid ones. */
+/* Compares both on one text; counts the valid ones. */
 static size_t compare(const char *text, size_t len)
 {
     const char *at = (const char *)guard_put(&page, text, len);
@@ -247,7 +246,7 @@ static void agrees_with_jansson(void **state)
         good += compare(accepted[i].at, accepted[i].len);
     for (size_t i = 0; i < COUNT_OF(refused); i++)
         bad += !compare(refused[i].at, refused[i].len);
-    /* The damage damages, and not everything. */
+    /* The damage makes some texts invalid, but not all. */
     assert_true(good > ROUNDS);
     assert_true(bad > ROUNDS && bad < ROUNDS * DAMAGES);
 }

@@ -178,7 +178,7 @@ static void quotes_what_must_be_quoted(void **state)
     guard_close(&room);
 }
 
-/* What json_quote writes, json_valid takes, json_unescape undoes and jansson reads alike. */
+/* json_valid accepts the output of json_quote, and json_unescape and jansson decode it alike. */
 static void quoting_goes_there_and_back(void **state)
 {
     (void)state;
@@ -216,7 +216,7 @@ static void quoting_goes_there_and_back(void **state)
     }
 }
 
-/* Only halves change, wherever the text ends; what is no escape at all is left for the scanner. */
+/* Only half surrogates change, wherever the text ends; invalid escapes are left for the scanner. */
 static void half_pairs_are_masked(void **state)
 {
     static const struct {

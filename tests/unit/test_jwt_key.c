@@ -1,6 +1,6 @@
 /*
- * Keys of JSON Web Tokens: which files are taken for keys, and that a signature is right exactly
- * where libjwt, the oracle, has made it with the same key.
+ * Keys of JSON Web Tokens: the files that are accepted as keys, and that a signature is valid
+ * exactly if libjwt, the oracle, made it with the same key.
  */
 #include "common/jwt_key.h"
 
@@ -101,7 +101,7 @@ static char *sign(jwt_alg_t algorithm, const char *key)
     return text;
 }
 
-/* Whether the key takes the token; then also every bit of what was signed must count. */
+/* True if the key accepts the token; then every bit of the signed text must matter, too. */
 static bool verifies(const struct jwt_key *key, const char *text)
 {
     uint8_t buffer[TOKEN_MAX];
@@ -211,7 +211,7 @@ static void a_line_end_is_no_part_of_a_text(void **state)
     }
     free(text);
 
-    /* Of random bytes it is one like any other. */
+    /* For random bytes it is as good as any other. */
     memset(bytes, 0x80, sizeof(bytes));
     bytes[63] = '\n';
     bytes[64] = '\0';

@@ -1,6 +1,5 @@
 /*
- * The last kicks: each has a number, those that came after a login end it, and what was forgotten
- * is known to be.
+ * The last kicks: each has a number, those after a login end it, and forgotten ones are detected.
  */
 #include "shm/kicks.h"
 

@@ -1,6 +1,6 @@
 /*
- * The handler of a worker's last words: children of this test die in each way, and what they leave
- * in shared memory is read.
+ * The handler of a worker's last words: children of this test die in each way, and their words are
+ * read from shared memory.
  */
 #include "worker/last_words.h"
 
@@ -85,7 +85,7 @@ static void expect_signal(int status, int number)
     assert_int_equal(shared->fault.signal, number);
 }
 
-/* In this program, whose functions are not in the dynamic table: by its base address. */
+/* In this program, which has no functions in its dynamic table: by its base address. */
 static bool in_this_program(uint64_t address)
 {
     Dl_info there, here;
@@ -93,7 +93,7 @@ static bool in_this_program(uint64_t address)
            there.dli_fbase == here.dli_fbase;
 }
 
-/* Whether the address is within the function, which is short. */
+/* True if the address is within the function, which is short. */
 static bool is_in(uint64_t address, void (*function)(void))
 {
     return address >= (uint64_t)(uintptr_t)function &&
@@ -144,7 +144,7 @@ static void no_message_is_told_where_none_is_in_hand(void **state)
     assert_int_equal(shared->fault.message_len, 0);
 }
 
-/* A pointer gone wrong: the handler dies of it, after the signal is told. */
+/* A bad pointer: the handler dies of it, after it has recorded the signal. */
 static void lose_the_message(void)
 {
     last_words_message((const uint8_t *)(uintptr_t)8, 100);

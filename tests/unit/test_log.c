@@ -1,6 +1,6 @@
 /*
- * The log: what a line looks like, that an event is one line whatever it is fed, where values and
- * lines are cut, the limit on lines, and reopening.
+ * The log: the format of a line, one line for each event with any input, the truncation of values
+ * and lines, the limit on lines, and reopening.
  */
 #include "common/log.h"
 
@@ -65,7 +65,7 @@ static const char *logged(void)
     return read_file(path);
 }
 
-/* What stands after the time: it is different every time. */
+/* The text after the time, which differs every time. */
 static const char *after_time(void)
 {
     const char *at = strchr(logged(), ' ');
@@ -251,7 +251,7 @@ static void a_limit_counts_what_it_left_out(void **state)
     uint32_t second;
 
     (void)state;
-    do { /* again where the second changed on the way */
+    do { /* again if the second changed meanwhile */
         second = clock_mono_s();
         limit = (struct log_limit){0};
         suppressed = 99;
@@ -299,8 +299,8 @@ static void a_file_that_cannot_be_opened(void **state)
     assert_int_equal(lines(logged()), 1);
 }
 
-/* Logs to a pipe as stderr, and reads what came; JOURNAL_STREAM is its "device:inode" with `shift`
- * added. In a child: a process looks at its stderr only once. */
+/* Logs to a pipe as stderr, and reads the output; JOURNAL_STREAM is its "device:inode" with `shift`
+ * added. Runs in a child, because a process checks its stderr only once. */
 static const char *logged_to_stderr(ino_t shift)
 {
     int pipe_fd[2];

@@ -1,7 +1,7 @@
 /*
- * The log when nobody reads it: whatever stderr is, a line that cannot be written at once is lost,
- * counted and told of later, and the process that logs never waits. Each test gives a child of its
- * own a stderr, because a process looks at its stderr once.
+ * The log without a reader: with any kind of stderr, a line that cannot be written at once is lost,
+ * counted and reported later, and the process that logs never waits. Each test has its own child
+ * with its own stderr, because a process checks its stderr only once.
  */
 #include "common/log.h"
 
@@ -25,7 +25,7 @@ enum { MANY = 100000, CHILD_S = 20 };
 
 static char text[1 << 20];
 
-/* Runs `body` in a child whose stderr is `fd`; its exit status says which expectation failed. */
+/* Runs `body` in a child with `fd` as stderr; its exit status tells which expectation failed. */
 static void run_with_stderr(int fd, int (*body)(int peer), int peer)
 {
     int status;
@@ -43,7 +43,7 @@ static void run_with_stderr(int fd, int (*body)(int peer), int peer)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* Reads what there is; never waits. */
+/* Reads the available bytes; never waits. */
 static size_t read_all(int fd)
 {
     size_t len = 0;

@@ -1,6 +1,6 @@
 /*
- * Messages between their binary and their JSON shape: examples of every form, everything that must
- * be refused, and random payloads there and back.
+ * Conversion of messages between binary and JSON: examples of every form, everything that must be
+ * refused, and random payloads in both directions.
  */
 #include "proto/message.h"
 
@@ -118,7 +118,7 @@ static void reads_json(void **state)
         {"{\"op\":7,\"b64\":\"\"}", 7, PAYLOAD_BINARY, BYTES("")},
         {"{\"op\":7,\"b64\":\"/w==\"}", 7, PAYLOAD_BINARY, BYTES("\xff")},
         {"{\"op\":7,\"b64\":\"\\/+8\\u003d\"}", 7, PAYLOAD_BINARY, BYTES("\xff\xef")},
-        /* unknown members, options of an envelope among them, whatever they are */
+        /* unknown members with any value, among them options of an envelope */
         {"{\"x\":[{}],\"op\":7,\"id\":5,\"users\":0,\"ttl\":\"\"}", 7, PAYLOAD_UNKNOWN, BYTES("")},
         {"{\"op\":7,\"Data\":1,\"dat\":1,\"datas\":1,\"\":1}", 7, PAYLOAD_UNKNOWN, BYTES("")},
         /* names with escapes; the last of a name */
@@ -215,7 +215,7 @@ static void needs_every_byte(void **state)
 
 /* --- to JSON --- */
 
-/* Writes into a room of exactly the bound that the header promises. */
+/* Writes into a buffer of exactly the bound that the header promises. */
 static const char *to_json(const struct message *message, size_t *len)
 {
     const size_t bound = message_json_bound(message->len);
@@ -271,7 +271,7 @@ static void writes_json(void **state)
     }
 }
 
-/* A NULL payload of no bytes is no payload, in every form. */
+/* A NULL payload of no bytes means no payload, in every form. */
 static void writes_the_empty_payload(void **state)
 {
     (void)state;
@@ -326,7 +326,7 @@ static bool is_space(uint8_t c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-/* What comes back is the payload; of JSON, without the white space around it. */
+/* The result is the payload; for JSON, without the surrounding white space. */
 static void check_back(const struct message *sent, const struct message *back)
 {
     const uint8_t *payload = sent->payload;

@@ -1,6 +1,6 @@
 /*
- * Carries a segment with something in every region over into one of this layout: from the same
- * structs, and from structs that have grown since.
+ * Migrates a segment with data in every region into one of this layout: from the same structs, and
+ * from structs that have grown since.
  */
 #include "shm/migrate.h"
 
@@ -21,7 +21,7 @@
 
 enum { WORKERS = 3, CAPACITY = 1000, MEMBERSHIPS = 500, OTHER_LAYOUT = 77 };
 
-/* The old segment: a file, and where its regions lie. */
+/* The old segment: a file, and the places of its regions. */
 static size_t page;
 static int old_fd;
 static uint8_t *old_base;
@@ -90,7 +90,7 @@ static struct segment carry(const struct migrate_row *row)
     return segment;
 }
 
-/* Gives every word of a region a value of its own, so that a word in another place is found. */
+/* Gives every word of a region a unique value, so that a misplaced word is found. */
 static void scribble(enum region region)
 {
     uint32_t *word = old_region(region);
@@ -105,7 +105,7 @@ static void expect_zeros(const uint8_t *at, size_t size)
         assert_int_equal(at[i], 0);
 }
 
-/* Each element has its old bytes, and zeros behind them. */
+/* Each element has its old bytes, followed by zeros. */
 static void expect_region(const struct segment *segment, enum region region)
 {
     const struct regions new = regions_of(&segment->header->shape);
@@ -194,7 +194,7 @@ static void a_row_completes_what_it_copied(void **state)
     assert_int_equal(errno, ENOTSUP);
 }
 
-/* An index that the old version made is one for the new version. */
+/* An index made by the old version is valid for the new version. */
 static void users_are_found(void **state)
 {
     (void)state;

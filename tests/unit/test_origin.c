@@ -131,7 +131,7 @@ static void hosts(void **state)
     }
 }
 
-/* Nothing is read behind the end. */
+/* No byte is read past the end. */
 static void guarded(void **state)
 {
     static const char *const texts[] = {"https://a.b:443", "https://[::1]:8", "null", "http://[::"};

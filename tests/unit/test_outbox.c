@@ -1,6 +1,6 @@
 /*
- * The outbox with real sockets, and with what it calls upwards written down instead: when a
- * connection may end of a send, and what is done to a record on the way.
+ * The outbox with real sockets, while its upward calls are only recorded: when a send may end a
+ * connection, and how the record changes on the way.
  */
 #include "worker/outbox.h"
 
@@ -37,7 +37,7 @@ static struct worker worker = {
 };
 static int peer[CONNS];
 
-/* What the outbox has called since the last look. */
+/* The calls of the outbox since the last check. */
 static struct {
     int ended, backlogged, flushed, greeted;
 } calls;
@@ -122,7 +122,7 @@ static int end(void **state)
     return 0;
 }
 
-/* Gives the connection a frame of so many bytes. */
+/* Gives the connection a frame of this many bytes. */
 static void give(int i, size_t len)
 {
     static const uint8_t bytes[PAYLOAD];
@@ -130,7 +130,7 @@ static void give(int i, size_t len)
     outbox_add(&worker, conn_at(i), outbox_bytes(&worker, bytes, len));
 }
 
-/* Asks for room until what there is has been sent to make it. */
+/* Asks for room until waiting bytes have been sent to make it. */
 static void make_room(void)
 {
     const uint64_t sends = atomic_load(&worker.stats->sends);
@@ -141,7 +141,7 @@ static void make_room(void)
     }
 }
 
-/* Nobody reads what is sent to it, and it takes no more. */
+/* Its peer does not read, and it accepts no more bytes. */
 static void fill_socket(int i)
 {
     static const uint8_t bytes[65536];
@@ -159,7 +159,7 @@ static void what_fails_while_room_is_made_ends_with_the_turn(void **state)
     make_room();
     assert_int_equal(calls.ended, 0);
     assert_ptr_equal(conn_deref(worker.table, CAPACITY, ref, OWNER), conn_at(0));
-    give(0, 10); /* whoever has it in hand goes on with it */
+    give(0, 10); /* the code that is handling it continues */
     outbox_flush(&worker);
     assert_int_equal(calls.ended, 1);
     assert_null(conn_deref(worker.table, CAPACITY, ref, OWNER));
@@ -228,7 +228,7 @@ static void what_is_lost_is_looked_at_and_not_claimed(void **state)
     assert_int_equal(recv(peer[0], &(char){0}, 1, MSG_DONTWAIT), -1);
 }
 
-/* Damage, or a fault elsewhere: `held` leads to what another connection has. */
+/* Damage, or a fault elsewhere: `held` refers to the data of another connection. */
 static void what_is_kept_for_one_connection_is_not_taken_for_anothers(void **state)
 {
     (void)state;

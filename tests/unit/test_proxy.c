@@ -24,7 +24,7 @@ static void assert_client(const struct proxy_header *header, const char *address
     assert_int_equal(header->port, port);
 }
 
-/* Every part of it asks for more; the whole is taken, whatever follows. */
+/* Every prefix asks for more; the whole header is accepted, with anything after it. */
 static void assert_whole(struct proxy_header *header, const void *bytes, size_t len)
 {
     uint8_t more[1024];
@@ -108,7 +108,7 @@ static void binary(void **state)
     assert_client(&header, "2001:db8::1", 80);
     WHOLE(SIGNATURE "\x20\0\0\0");
     assert_false(header.has_client);
-    WHOLE(SIGNATURE "\x20\x11\0\x0c" V4_PAIR); /* LOCAL: whatever it says is not meant */
+    WHOLE(SIGNATURE "\x20\x11\0\x0c" V4_PAIR); /* LOCAL: its addresses are ignored */
     assert_false(header.has_client);
     WHOLE(SIGNATURE "\x21\0\0\3xyz"); /* UNSPEC */
     assert_false(header.has_client);

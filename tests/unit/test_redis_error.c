@@ -1,4 +1,4 @@
-/* Redis's errors by kind: what they begin with decides, and a whole word of it. */
+/* Redis's errors by kind: their first word decides, as a whole. */
 #include "proto/redis_error.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* What Redis says of itself: a primary that stands alone, or not. */
+/* Redis's report of its role: a standalone primary, or not. */
 #include "worker/redis_role.h"
 
 #include <setjmp.h>

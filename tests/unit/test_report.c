@@ -1,4 +1,4 @@
-/* Tickets and reports: what is written comes back, and nothing else is taken for one. */
+/* Tickets and reports: a written one is read back unchanged, and any other text is refused. */
 #include "tests/unit/guard.h"
 
 #include <stdlib.h>

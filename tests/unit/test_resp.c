@@ -110,7 +110,7 @@ static void reads_nulls(void **state)
     assert_int_equal(reply.type, RESP_ARRAY);
     assert_int_equal(reply.count, 0);
     assert_null(reply.value.at);
-    /* An empty array is another thing. */
+    /* An empty array is different. */
     assert_int_equal(parse(&reply, BYTES("*0\r\n")), 4);
     assert_int_equal(reply.type, RESP_ARRAY);
     assert_int_equal(reply.count, 0);
@@ -144,7 +144,7 @@ static void reads_arrays(void **state)
     assert_text(&reply.element[7], RESP_BULK, BYTES("x"));
 }
 
-/* Only the first reply is taken; the next begins where it ended. */
+/* Only the first reply is consumed; the next begins at its end. */
 static void leaves_the_next_reply(void **state)
 {
     (void)state;
@@ -246,7 +246,7 @@ static void check_prefix(void *context, uint8_t *prefix, size_t len)
     assert_int_equal(used, 0);
     assert_true(need > len);
     assert_true(need <= arrival->whole);
-    assert_true(need >= arrival->need); /* more bytes never tell less */
+    assert_true(need >= arrival->need); /* more bytes never lower the bound */
     arrival->need = need;
 }
 
@@ -277,7 +277,7 @@ static void wants_more_until_the_last_byte(void **state)
     }
 }
 
-/* A link that only calls again once it has what was needed gets there in a few calls. */
+/* A link that calls again only once it has the needed bytes finishes in a few calls. */
 static void need_leads_to_the_end(void **state)
 {
     (void)state;
@@ -312,12 +312,12 @@ static void need_tells_early_that_a_bulk_is_large(void **state)
     assert_int_equal(need_of("$536870912\r\n"), 12 + (size_t)HUGE_BULK + 2);
     assert_int_equal(need_of("*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1000000\r\n{"),
                      4 + 13 + 7 + 10 + 1000000 + 2);
-    /* Elements yet to come count with their least: "+\r\n". */
+    /* Elements yet to come count with their minimum: "+\r\n". */
     assert_int_equal(need_of("*3\r\n$1000\r\n"), 4 + 7 + 1000 + 2 + 2 * 3);
     assert_int_equal(need_of("*3\r\n"), 4 + 3 * 3);
 }
 
-/* Whatever arrives, a value handed out lies within the bytes that were taken. */
+/* For any input, a returned value is within the consumed bytes. */
 static void damage_is_survived(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /*
  * Rings, one step at a time: against a model, full and wrapping, and with ends that attach in the
- * middle. What happens between two that run at once is in test_ring_race.c.
+ * middle. The two ends run concurrently in test_ring_race.c.
  */
 #include "shm/ring.h"
 
@@ -62,7 +62,7 @@ static void the_largest_entry_fits_an_empty_ring(void **state)
     }
 }
 
-/* Nobody takes it, and the next commit goes past it. */
+/* It is not taken, and the next commit skips it. */
 static void a_cancelled_entry_is_not_seen(void **state)
 {
     (void)state;
@@ -122,7 +122,7 @@ static void a_wish_lasts_until_it_is_taken_back(void **state)
     for (uint32_t i = 0; i < 3; i++)
         ring_take(&consumer, NULL);
     assert_true(ring_commit(&consumer));
-    /* Somebody else needs less: that does not end it, and hides nothing from it. */
+    /* Another one needs less: the first wish remains, and is still honoured. */
     assert_true(ring_want_room(&producer, 50));
     assert_true(put(&producer, 2, 50));
     assert_true(ring_room_made(&producer));
@@ -141,10 +141,10 @@ static void a_successor_commits_for_a_wake_up_that_was_not_made(void **state)
     assert_false(ring_want_room(&producer, 100));
     while (ring_take(&consumer, NULL) != NULL)
         continue;
-    ring_commit(&consumer); /* and dies before it has woken anyone */
+    ring_commit(&consumer); /* and dies before it has woken the producer */
     ring_attach(&consumer, control, bytes, size);
     assert_true(ring_commit(&consumer));
-    /* And a producer that dies with a wish: its successor takes that back. */
+    /* A producer that dies with a wish: its successor cancels the wish. */
     ring_attach(&producer, control, bytes, size);
     ring_end_wish(&producer);
     assert_false(ring_commit(&consumer));
@@ -211,7 +211,7 @@ static void a_new_ring_has_published_nothing(void **state)
     assert_true(ring_valid(&producer));
 }
 
-/* A ring of its own, larger than RING_QUIET: the fixture's is one page. */
+/* A separate ring, larger than RING_QUIET: the fixture's has one page. */
 static struct ring_control quiet_control;
 static uint8_t quiet_bytes[2 * 4 * RING_QUIET]; /* mirrored by hand: nothing here crosses the end */
 
@@ -289,7 +289,7 @@ static void broken_rings_are_not_valid(void **state)
     assert_false(ring_valid(&consumer));
 }
 
-/* ---- Words that something has written over ---- */
+/* ---- Overwritten words ---- */
 
 static const uint64_t impossible[] = {3, (uint64_t)1 << 40, (uint64_t)1 << 62,
                                       -((uint64_t)1 << 20)};
@@ -366,7 +366,7 @@ static void an_entry_that_does_not_end_in_the_ring_empties_it(void **state)
     }
 }
 
-/* A death, and a word that is wrong: nobody knows which. */
+/* A death, and one wrong word: it is unknown which. */
 static void what_a_successor_cannot_put_right_is_skipped(void **state)
 {
     (void)state;
@@ -397,7 +397,7 @@ static void what_a_successor_cannot_put_right_is_skipped(void **state)
     }
 }
 
-/* Whatever is written over, nobody reads outside of the ring (ASan looks on), and in the end both
+/* Whichever word is overwritten, no read is outside the ring (ASan checks), and in the end both
  * ends agree again. */
 static void random_damage_is_confined(void **state)
 {
@@ -432,7 +432,7 @@ static void random_damage_is_confined(void **state)
     }
 }
 
-/* The model: entry i, for every i, has a length; four counters say how far each step has come. */
+/* The model: every entry i has a length; four counters hold the progress of each step. */
 enum { MODEL_ENTRIES = 200000 };
 static uint32_t model_len[MODEL_ENTRIES + 1];
 static struct {

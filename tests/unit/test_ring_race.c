@@ -1,6 +1,6 @@
 /*
- * Rings whose two ends run at once: two threads that sleep by the latch, their narrowest moments,
- * and a producer that is killed at random ones.
+ * Rings with both ends running at once: two threads that sleep on the latch, their narrowest race
+ * windows, and a producer that is killed at random moments.
  */
 #include "shm/ring.h"
 
@@ -21,8 +21,8 @@
 #include "tests/unit/ring_fixture.h"
 
 /*
- * Two threads, each with a slot of its own, as two workers would be. A lost wake-up leaves both
- * asleep, and that is found by the time limit of the poll.
+ * Two threads, each with its own slot, like two workers. A lost wake-up leaves both asleep, which
+ * the time limit of the poll detects.
  */
 enum { STRESS_ENTRIES = 1000000, STUCK_MS = 10000 };
 static struct slot *producer_slot(void)
@@ -42,7 +42,7 @@ static uint64_t microseconds(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Blocks until somebody wakes the slot. Returns false where nobody does. */
+/* Blocks until the slot is woken. Returns false if it is not. */
 static bool sleep_on(const struct slot *slot)
 {
     struct pollfd poll_fd = {.fd = slot->event_fd, .events = POLLIN};
@@ -142,7 +142,7 @@ static void two_threads_lose_no_entry(void **state)
 
 /*
  * The same two promises at their narrowest: in every round both threads do their half at the same
- * moment, and at least one of them has to see the other's. Without the barriers, both miss it a few
+ * moment, and at least one of them must see the other's. Without the barriers, both miss it a few
  * times in a hundred thousand rounds.
  */
 enum { ROUNDS = 300000, ROUNDS_US = 3000000 }; /* whichever is over first */
@@ -160,7 +160,7 @@ static void meet(unsigned self)
     }
 }
 
-/* Moves the two against each other in time. */
+/* Varies the time offset between the two threads. */
 static void dawdle(uint32_t round)
 {
     for (volatile uint32_t i = round * 0x9e3779b9 >> 27; i > 0; i--)
@@ -227,8 +227,8 @@ static void of_two_at_once_one_sees_the_other(void **state)
 }
 
 /*
- * A producer at full speed that is killed. Like a worker it goes on from what it had noted as done
- * (`input`, which lags behind), and leaves out what was published before.
+ * A producer at full speed that is killed. Like a worker it continues from its recorded progress
+ * (`input`, which lags behind), and skips the entries that were already published.
  */
 static _Atomic uint64_t *input;
 
@@ -247,7 +247,7 @@ static void produce_until_killed(uint64_t seed)
     }
 }
 
-/* Takes and commits all there is; every entry has to follow the one before. */
+/* Takes and commits all entries; each has to follow the one before. */
 static void consume_in_order(uint64_t *number)
 {
     const struct ring_entry *entry;

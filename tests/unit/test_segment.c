@@ -1,6 +1,6 @@
 /*
- * The shared segment: where its regions lie, that they are whole and apart, and that nothing is
- * opened that is not a segment of this layout.
+ * The shared segment: the places of its regions, that they are complete and do not overlap, and
+ * that only a segment of this layout is opened.
  */
 #include "shm/segment.h"
 
@@ -43,7 +43,7 @@ static struct segment_shape small_shape(void)
     };
 }
 
-/* Every piece that somebody uses by itself. */
+/* Every piece that is used separately. */
 struct piece {
     size_t start, size;
     bool own_pages;
@@ -133,7 +133,7 @@ static void structs_keep_to_their_cache_lines(void **state)
     assert_int_equal(sizeof(struct ring_control) % CACHE_LINE, 0);
 }
 
-/* The rings' and links' bytes, too, which nobody maps where they lie. */
+/* The rings' and links' bytes, too, which are never mapped in place. */
 static uint8_t *map_all(const struct segment *segment)
 {
     uint8_t *const all =
@@ -250,7 +250,7 @@ static void the_largest_sizes_do_not_overflow(void **state)
                                         1u << 31,    1u << 31,   1u << 31};
     struct segment segment;
 
-    /* 2^43 bytes and more: whether the machine can map it is its own affair. */
+    /* 2^43 bytes and more: the machine may or may not be able to map it. */
     if (segment_create(&segment, &shape, "node") == -1) {
         assert_int_not_equal(errno, EINVAL);
         return;
@@ -396,7 +396,7 @@ static void a_mirror_shows_the_same_bytes_twice(void **state)
     segment_close(&segment);
 }
 
-/* All of slot 1 is given back, and nothing of the others. */
+/* All of slot 1 is freed, and nothing of the others. */
 static void a_released_slot_is_zero_and_the_others_are_as_they_were(void **state)
 {
     (void)state;

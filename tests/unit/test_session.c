@@ -1,4 +1,4 @@
-/* What a session in Redis says of its user, well formed and not. */
+/* The user in a session stored in Redis, well formed and not. */
 #include "tests/unit/guard.h"
 
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void json_names_the_user(void **state)
     assert_user("{\"user\":\"a\\nb\"}", "a\nb"); /* the caller's to refuse */
 }
 
-/* The user's own name must be whole: what stands for the half is no part of any user's name. */
+/* The user's name must be complete: the substitute for a half surrogate is in no user's name. */
 static void half_a_pair_in_the_name(void **state)
 {
     char text[] = "{\"user\":\"4\\ud800\"}", name[NAME_MAX_LEN];

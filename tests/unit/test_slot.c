@@ -1,4 +1,4 @@
-/* Worker slots: the latch, the descriptors noted for a death, the names, and what is valid. */
+/* Worker slots: the latch, the descriptors recorded for a death, the names, and validity. */
 #include "shm/slot.h"
 
 #include <errno.h>
@@ -120,7 +120,7 @@ static void descriptors_are_noted_and_forgotten(void **state)
     assert_int_equal(noted(0), SLOT_AUX_MAX);
 }
 
-/* Admin clients once took all places, and a link to Redis found none. */
+/* Admin clients once took all places, and none was left for a link to Redis. */
 static void no_use_takes_the_places_of_another(void **state)
 {
     int visitors = 0, links = 0;
@@ -163,7 +163,7 @@ static void states_have_names(void **state)
     assert_string_equal(link_state_name((enum link_state)(LINK_UP + 1)), "unknown");
 }
 
-/* A slot that somebody runs, with something in every part. */
+/* A slot with a running worker and data in every part. */
 static void fill(void)
 {
     slot.pid = 4711;
@@ -187,7 +187,7 @@ static void fill(void)
 static void each_part_of_a_slot_is_checked(void **state)
 {
     (void)state;
-    assert_true(slot_valid(&slot, CAPACITY)); /* new, and nobody runs it */
+    assert_true(slot_valid(&slot, CAPACITY)); /* new, without a worker */
     fill();
     assert_true(slot_valid(&slot, CAPACITY));
     const struct slot good = slot;

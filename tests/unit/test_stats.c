@@ -1,4 +1,4 @@
-/* Statistics: that the table describes the struct, can be printed as it stands, and is summed. */
+/* Statistics: the table describes the struct, is printable as it is, and is summed. */
 #include "shm/stats.h"
 
 #include <ctype.h>
@@ -14,7 +14,7 @@
 static void each_counter_has_its_place(void **state)
 {
     (void)state;
-    /* Behind `first` the counters lie side by side, in the table's order. */
+    /* After `first` the counters are contiguous, in the table's order. */
     for (size_t i = 0; i < stats_table_len; i++)
         assert_int_equal(stats_table[i].offset, (i + 1) * sizeof(uint64_t));
     assert_true((stats_table_len + 1) * sizeof(uint64_t) <= sizeof(struct stats));

@@ -1,7 +1,7 @@
 /*
- * The streams between a socket and a worker: the bytes' way, and every point at which a worker can
- * die. A death is a copy of the words between two stores; since stream.c stores one after the
- * other, the copies are made by hand here, in the order in which it stores.
+ * The streams between a socket and a worker: the path of the bytes, and every point at which a
+ * worker can die. A death is a copy of the words between two stores; since stream.c stores one
+ * after the other, the copies are made by hand here, in the order in which it stores.
  */
 #include "shm/stream.h"
 
@@ -95,7 +95,7 @@ static void a_death_within_a_rewind_is_made_good(void **state)
     }
 }
 
-/* recv(2) had put 30 bytes behind the end, and the worker died before it noted them. */
+/* recv(2) had put 30 bytes after the end, and the worker died before it recorded them. */
 static void bytes_received_but_not_noted_are_found(void **state)
 {
     struct stream stream;

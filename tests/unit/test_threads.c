@@ -1,16 +1,16 @@
 /*
  * Workers as threads: rings, the connection table, indexes, counts and statistics, used by several
- * at once as the server's processes do. `make tsan` runs it under ThreadSanitizer, which sees each
- * access that no acquire and release put in order; what is checked here besides is that nothing is
- * torn or lost.
+ * at once as by the server's processes. `make tsan` runs it under ThreadSanitizer, which finds each
+ * access that is not ordered by acquire and release; the test itself checks that no data is torn or
+ * lost.
  *
- * Nothing but the code under test may bring order into it: so nobody sleeps here (poll(2) and
- * eventfd(2) synchronize), and descriptors go round by relaxed stores.
+ * Only the code under test may synchronize: so no thread sleeps here (poll(2) and eventfd(2)
+ * synchronize), and descriptors are passed on by relaxed stores.
  *
- * ThreadSanitizer tells places apart by their virtual address. A ring's bytes have two, one in each
- * half of the mirror, and what is written by the one and read by the other it would not see. So the
- * entries here are of one size that divides the ring's: none crosses its end, and each byte is only
- * ever used by its first address. Entries that do cross are in test_ring_race.c.
+ * ThreadSanitizer identifies memory by its virtual address. A ring's bytes have two, one in each
+ * half of the mirror, and it would miss a write by one and a read by the other. So the entries here
+ * have one size that divides the ring's: none crosses its end, and each byte is only ever used by
+ * its first address. Entries that do cross are in test_ring_race.c.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -140,7 +140,8 @@ static void entries_are_whole_when_they_are_seen(void **state)
 
 /* ---- Connections that change hands ---- */
 
-/* The kernel: who takes a number from here has it, and nothing is said about what was before. */
+/* Plays the kernel: a number taken from here belongs to the taker, without any synchronization with
+ * its earlier owner. */
 static _Atomic uint32_t free_fd[FDS];
 
 static uint32_t accept_fd(uint32_t seed)
@@ -195,7 +196,7 @@ static void open_worker(struct worker *worker, uint32_t id)
     worker->addresses = (struct addresses){segment.addresses + (size_t)id * addresses, addresses};
 }
 
-/* What a record says follows from its generation, so that a piece of another one shows. */
+/* A record's contents depend on its generation, so that a piece of another one is noticed. */
 static void fill_in(struct conn *conn, uint32_t generation)
 {
     memset(conn->address, (int)(generation & 0xff), sizeof(conn->address));
@@ -222,7 +223,7 @@ static void count(const struct worker *worker, int by)
                           memory_order_relaxed);
 }
 
-/* Accepts one, if there is a number, and gives it to the next worker, whose ring has room. */
+/* Accepts one if a number is free, and passes it to the next worker if its ring has room. */
 static void accept_one(struct worker *worker)
 {
     struct ring *const ring = &worker->out[(worker->id + 1 + worker->accepted % 2) % WORKERS];
@@ -299,7 +300,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* What every worker may read of the others, as the admin interface and the limits do. */
+/* Reads the state of the other workers, like the admin interface and the limits. */
 static const char *look(uint64_t *accepted, uint32_t *copies)
 {
     const uint32_t addresses = addresses_size(CAPACITY);

@@ -1,6 +1,6 @@
 /*
- * JSON Web Tokens taken apart, and their claims: every claim in every wrong type, headers that ask
- * for more than is given, and texts that are no tokens, cut at every byte.
+ * JSON Web Tokens taken apart, and their claims: every claim in every wrong type, headers that
+ * require unsupported features, and texts that are not tokens, cut at every byte.
  */
 #include "tests/unit/guard.h"
 
@@ -37,7 +37,7 @@ static char *make_token(const char *header, const char *payload, const char *sig
     return text;
 }
 
-/* Reads the text from before an unreadable page, into a buffer that ends at one. */
+/* Reads the text from before an unreadable page, into a buffer that ends at another. */
 static enum token_error read_text(struct token *token, const char *text)
 {
     static struct guard in, out;
@@ -208,7 +208,7 @@ static void leeway(void **state)
     }
 }
 
-/* As a login service writes a name that it has cut in the middle of a character. */
+/* A name as written by a login service that cut it in the middle of a character. */
 static void half_pairs_beside_the_user(void **state)
 {
     static const char *const payloads[] = {
@@ -229,7 +229,7 @@ static void half_pairs_beside_the_user(void **state)
     }
     assert_int_equal(read_token(&token, HS256, "{\"sub\":\"4\\ud83d\"}"), TOKEN_OK);
     assert_int_equal(json_unescape(user, &token.sub), 2);
-    assert_memory_equal(user, "4\0", 2); /* which is no user's name */
+    assert_memory_equal(user, "4\0", 2); /* which is not a valid user name */
 }
 
 static void audience_and_issuer(void **state)
@@ -309,7 +309,7 @@ static void texts_that_are_no_tokens(void **state)
         if (read_text(&token, texts[i]) != TOKEN_MALFORMED)
             fail_msg("\"%s\" was read", texts[i]);
     }
-    struct token token; /* no signature at all is one of no bytes, which no key makes */
+    struct token token; /* a missing signature is an empty one, which no key makes */
     assert_int_equal(read_text(&token, "eyJhbGciOiJIUzI1NiJ9.e30."), TOKEN_OK);
     assert_int_equal(token.signature_len, 0);
 }

@@ -57,7 +57,7 @@ static int begin(void **state)
     world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (world == MAP_FAILED)
         return -1;
-    /* Nothing may rely on what lies above `buckets`. */
+    /* Nothing may rely on the entries above `buckets`. */
     memset(world->heads, 0xee, sizeof(world->heads));
     topics = (struct topics){&world->control, world->heads, world->topic, world->member,
                              world->table,    CAPACITY,     CONNS,        0x9e3779b97f4a7c15};
@@ -103,7 +103,7 @@ static uint32_t join(uint32_t fd, uint32_t number)
     return member;
 }
 
-/* As the worker does: a topic without members goes. */
+/* As in the worker, a topic without members is removed. */
 static void leave(uint32_t fd, uint32_t number)
 {
     const uint32_t topic = find(number);
@@ -113,7 +113,7 @@ static void leave(uint32_t fd, uint32_t number)
     model[fd][number] = false;
 }
 
-/* The table says of every connection and topic what the model says. */
+/* The table agrees with the model on every connection and topic. */
 static void expect_model(void)
 {
     uint32_t members = 0;
@@ -270,7 +270,7 @@ static void it_agrees_when_every_hash_is_the_same(void **state)
     expect_model();
 }
 
-/* Whatever the chains hold. */
+/* With any contents of the chains. */
 static void a_rebuild_needs_only_the_records(void **state)
 {
     (void)state;
@@ -337,7 +337,7 @@ static void a_rebuild_drops_who_is_gone(void **state)
     conn_publish(&world->table[4], word_make(0, OWNER, CONN_SUBSCRIBING, 0));
     topics_rebuild(&topics, OWNER, CONNS);
     model[1][1] = model[2][1] = model[2][2] = model[3][1] = false;
-    world->table[3].topics = 0; /* not ours to change, and not ours to look at */
+    world->table[3].topics = 0; /* not ours to change or to read */
     expect_model();
     assert_int_equal(world->topic[find(1)].count, 3);
     assert_int_equal(world->topic[find(2)].count, 0);
@@ -355,7 +355,7 @@ static void a_table_found_odd_is_recognised(void **state)
     expect_model();
 }
 
-/* Each of these a change that was cut off could have left, if it had not said so. */
+/* An interrupted change could leave each of these states if it were not recorded. */
 static void broken_chains_are_not_valid(void **state)
 {
     (void)state;
@@ -398,7 +398,7 @@ static void broken_chains_are_not_valid(void **state)
 #undef EXPECT_BROKEN
 }
 
-/* What the worker does with the table, at full speed, until it is killed. */
+/* Uses the table like the worker, at full speed, until it is killed. */
 static void churn(uint64_t seed)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -447,7 +447,7 @@ static void a_killed_worker_leaves_an_intact_table_or_says_so(void **state)
         if (!topics_valid(&topics, OWNER))
             fail_msg("round %u: not valid", round);
     }
-    /* Both kinds of death have to have been seen. */
+    /* Both kinds of death must have occurred. */
     assert_in_range(intact, 1, 199);
     assert_true(world->control.topic_end <= NAMES + 1);
     assert_true(world->control.member_end <= NAMES * CONNS);

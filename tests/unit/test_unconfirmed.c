@@ -1,4 +1,4 @@
-/* Commands that Redis has not confirmed: kept until a batch behind them is, and in their order. */
+/* Commands that Redis has not confirmed are kept, in order, until a later batch is confirmed. */
 #include "worker/unconfirmed.h"
 
 #include <setjmp.h>
@@ -25,7 +25,7 @@ static void a_command_is_kept_until_a_batch_behind_it_is_confirmed(void **state)
     (void)state;
     add(&kept, "a");               /* of batch 1 */
     add(&kept, "b");               /* of batch 2 */
-    unconfirmed_drop(&kept, 1, 3); /* which of them it confirms is not known: none is dropped */
+    unconfirmed_drop(&kept, 1, 3); /* it is unknown which of them it confirms: none is dropped */
     assert_kept(&kept, "ab");
     add(&kept, "c"); /* of batch 3 or 4 */
     unconfirmed_drop(&kept, 2, 4);

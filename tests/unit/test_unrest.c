@@ -1,4 +1,4 @@
-/* What is noted is found, in order, with no more than its block; in tables of every awkward size.
+/* Recorded descriptors are found in order, with at most their block, in tables of awkward sizes.
  */
 #include "worker/unrest.h"
 

@@ -46,7 +46,7 @@ static int begin(void **state)
 {
     (void)state;
     world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    /* Nothing may rely on what lies above `buckets`. */
+    /* Nothing may rely on the entries above `buckets`. */
     memset(world->heads, 0xee, sizeof(world->heads));
     memset(world->siblings, 0xee, sizeof(world->siblings));
     users = (struct users){&world->control, world->heads, world->siblings,
@@ -66,7 +66,7 @@ static size_t user_name(char out[16], uint32_t number)
     return (size_t)snprintf(out, 16, "u%u", number);
 }
 
-/* Makes a record what it is before users_add. */
+/* Puts a record into its state before users_add. */
 static void set_up(uint32_t fd, uint32_t number)
 {
     struct conn *const conn = &users.table[fd];
@@ -214,7 +214,7 @@ static void the_newest_device_comes_first(void **state)
     assert_int_equal(seen, 32);
 }
 
-/* In whatever order they end: with a walk from the newest to each it would be 5,000,000,000 steps.
+/* In any order of ends: a walk from the newest to each would take 5,000,000,000 steps.
  */
 static void ending_100000_devices_of_one_user_is_linear(void **state)
 {
@@ -288,7 +288,7 @@ static void a_full_array_stops_growing(void **state)
     users.capacity = USERS_BUCKETS_MIN;
     for (uint32_t fd = 1; fd < USERS_BUCKETS_MIN; fd++)
         open_conn(fd, fd % 5);
-    users.control->count = USERS_BUCKETS_MIN + 1; /* no table can be so full: as if it were */
+    users.control->count = USERS_BUCKETS_MIN + 1; /* pretends an impossibly full table */
     users_remove(&users, 1);
     users_add(&users, 1);
     users.control->count = USERS_BUCKETS_MIN - 1;
@@ -336,7 +336,7 @@ static void a_rebuild_gives_the_same_sets(void **state)
     (void)state;
     run_model(20000, 500, CAPACITY - 1);
     for (uint32_t round = 0; round < 20; round++) {
-        /* Whatever the index holds. */
+        /* With any contents of the index. */
         for (uint32_t i = 0; i < CAPACITY; i++) {
             world->heads[i] = draw(2) == 0 ? UINT32_MAX : draw(CAPACITY);
             users.table[i].next = draw(UINT32_MAX);
@@ -406,7 +406,7 @@ static void an_index_found_odd_is_recognised(void **state)
     expect_all(2);
 }
 
-/* Each of these a change that was cut off could have left, if it had not said so. */
+/* An interrupted change could leave each of these states if it were not recorded. */
 static void broken_chains_are_not_valid(void **state)
 {
     (void)state;
@@ -466,7 +466,7 @@ static void hashes_depend_on_all_they_are_given(void **state)
     }
 }
 
-/* The bytes behind a name are not read: under the address sanitizer this would show. */
+/* The bytes behind a name are not read: the address sanitizer would report it. */
 static void hashes_read_no_further_than_the_name(void **state)
 {
     (void)state;
@@ -506,7 +506,7 @@ static void hashes_spread_names_that_are_alike(void **state)
     }
 }
 
-/* What the worker does with a record, at full speed, until it is killed. */
+/* Uses a record like the worker, at full speed, until it is killed. */
 static void churn(uint64_t seed)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -538,8 +538,8 @@ static void kill_at_random(void (*run)(uint64_t), uint64_t seed)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-/* What a successor does, too: the records that the dead one was about to add, or had taken out
- * and not yet released. */
+/* Like a successor, handles the records that the dead one was about to add, or had removed and not
+ * yet released. */
 static void finish_steps(void)
 {
     for (uint32_t fd = 1; fd < CAPACITY; fd++) {
@@ -569,7 +569,7 @@ static void a_killed_worker_leaves_an_intact_index_or_says_so(void **state)
         finish_steps();
         expect_all(round % 20 == 0 ? 200 : 3);
     }
-    /* Both kinds of death have to have been seen. */
+    /* Both kinds of death must have occurred. */
     assert_in_range(intact, 1, 199);
 }
 

@@ -6,8 +6,8 @@
 
 #include "proto/utf8.h"
 
-/* RFC 3629 §3, by decoding: the length of the code point at the beginning of the bytes, 0 where
- * they may be the beginning of one, -1 where they cannot. */
+/* RFC 3629 §3, by decoding: the length of the code point at the beginning of the bytes, 0 if they
+ * may be the beginning of one, -1 if they cannot. */
 static int reference_code_point(const uint8_t *at, size_t len)
 {
     static const struct {
@@ -18,7 +18,7 @@ static int reference_code_point(const uint8_t *at, size_t len)
     for (size_t extra = 0; extra < 4; extra++) {
         if ((at[0] & forms[extra].mask) != forms[extra].lead)
             continue;
-        /* Whether any filling of the bytes that are missing makes a valid code point. */
+        /* True if some values of the missing bytes make a valid code point. */
         uint32_t low = at[0] & (uint8_t)~forms[extra].mask, high = low;
         for (size_t i = 1; i <= extra; i++) {
             if (i < len && (at[i] & 0xc0) != 0x80)
@@ -109,8 +109,8 @@ static void every_code_point_is_valid_but_surrogates(void **state)
     }
 }
 
-/* The cases that every implementation is asked for (Autobahn 6.*, after Kuhn's stress test). Each
- * text ends with the byte at which it must be refused. */
+/* The usual cases for implementations (Autobahn 6.*, after Kuhn's stress test). Each text ends with
+ * the byte at which it must be refused. */
 static void wellknown_faults_are_refused_at_their_byte(void **state)
 {
     static const struct {

@@ -1,5 +1,5 @@
 /*
- * Graves, and what is judged to be poison: out of words and faults as workers leave them.
+ * Graves, and the detection of poison, from words and faults as workers leave them.
  */
 #include "shm/words.h"
 
@@ -12,7 +12,7 @@
 
 static const uint8_t build[BUILD_ID_SIZE] = {1, 2, 3};
 
-/* A slot's share, and the process that runs it. */
+/* A slot's part of the words, and the process that runs it. */
 static struct slot_words words;
 static struct fault fault;
 static struct grave grave[2];
@@ -41,7 +41,7 @@ static void live(void)
     assert_true(valid());
 }
 
-/* Dies by its own doing, that old. */
+/* Dies by its own fault, at this age. */
 static void die(uint32_t lived_ms)
 {
     grave_dig(grave, &words, &fault, incarnation, lived_ms);

@@ -82,7 +82,7 @@ static void every_length_form(void **state)
     wire_close(&wire);
 }
 
-/* All pairs of first bytes, against §5.2 and §5.5 said in another way. */
+/* All pairs of first bytes, against §5.2 and §5.5 in a different formulation. */
 static void every_start_of_a_frame(void **state)
 {
     (void)state;
@@ -250,7 +250,7 @@ static void text_must_be_utf8(void **state)
     put_frame(&wire, 0x00, "", 0, 3);
     put_frame(&wire, 0x80, "", 0, 3);
     expect_wire(server, &wire, "!1007");
-    /* A message does not inherit the state of the one before; binary is not looked at. */
+    /* A message does not inherit the state of the one before; binary is not checked. */
     put_frame(&wire, 0x82, "\xe2\xff", 2, 3);
     put_frame(&wire, 0x81, "\xe2\x82\xac", 3, 3);
     expect_wire(server, &wire, "B(e2ff)T(e282ac)");
@@ -288,7 +288,7 @@ static void idle_means_nothing_to_keep(void **state)
         session_feed(&session, wire.bytes + i, 1);
         assert_int_equal(ws_rx_idle(&session.rx), i + 1 == wire.len);
     }
-    /* So it may be forgotten: a new receiver goes on where the old one stopped. */
+    /* Its state may be discarded: a new receiver continues where the old one stopped. */
     session.rx = (struct ws_rx){0};
     wire.len = 0;
     put_frame(&wire, 0x82, "z", 1, 3);

@@ -1,7 +1,7 @@
 /*
  * The WebSocket receiver against random conversations: messages in random fragments, under random
- * masks, with pings between them, read in random pieces, come back as they were; and noise is read
- * whole as it is read byte by byte.
+ * masks, with pings between them, read in random pieces, are read back unchanged; and noise gives
+ * the same result whole and byte by byte.
  */
 #include "tests/unit/ws_transcript.h"
 
@@ -31,7 +31,7 @@ static size_t random_payload(uint64_t *random, uint8_t *out, bool text)
     return len;
 }
 
-/* Writes one message in random fragments, pings between them, and what it should be read as. */
+/* Writes one message in random fragments with pings between them, and the expected transcript. */
 static void random_message(uint64_t *random, struct wire *wire, struct session *expected,
                            bool masked)
 {
@@ -97,7 +97,7 @@ static void random_conversations_come_back(void **state)
     wire_close(&wire);
 }
 
-/* Anything may come: whole and byte by byte it is refused for the same reason, or read alike. */
+/* Random input, whole and byte by byte, is refused for the same reason or read alike. */
 static void noise_is_read_alike_in_pieces(void **state)
 {
     (void)state;

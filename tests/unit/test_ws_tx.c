@@ -12,7 +12,7 @@ static void mask_at_every_length_and_alignment(void **state)
     (void)state;
     struct guard guard = guard_open(128);
     for (size_t len = 0; len <= 100; len++) {
-        /* The end lies against the page, so each length is another alignment too. */
+        /* The end is at the page, so each length has a different alignment, too. */
         uint8_t *const data = guard_room(&guard, len);
         for (size_t i = 0; i < len; i++)
             data[i] = (uint8_t)(i * 3);

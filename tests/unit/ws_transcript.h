@@ -1,12 +1,12 @@
 /*
- * What the tests of the WebSocket receiver share. What a receiver makes of an input is written
- * down as one line of text, the transcript, so that a case is a pair of strings and every way to
- * cut its input must give the same one:
+ * Helpers for the tests of the WebSocket receiver. The result of an input is written as one line of
+ * text, the transcript, so that a case is a pair of strings and every way to cut its input must
+ * give the same transcript:
  *
  *   T(48656c6c6f)  a text message        B(...)  a binary one       i[..]  a ping   o[..]  a pong
  *   c1000[..]      a close, its code and reason  !1002  failed with that close code
  *
- * A control frame between two fragments stands where it came: T(4865i[]6c6c6f).
+ * A control frame between two fragments is written at its place: T(4865i[]6c6c6f).
  */
 #ifndef WSPUSHD_TESTS_WS_TRANSCRIPT_H
 #define WSPUSHD_TESTS_WS_TRANSCRIPT_H
@@ -191,7 +191,7 @@ static inline void session_close(struct session *session)
     test_free(session->text);
 }
 
-/* Feeds the wire in every way and holds each transcript against `expected`. */
+/* Feeds the wire in every way and compares each transcript with `expected`. */
 static inline void expect(struct ws_limits limits, const void *bytes, size_t len,
                           const char *expected)
 {
