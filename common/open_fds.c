@@ -1,5 +1,6 @@
 /*
- * See open_fds.h. Uses only system calls and string searches, because a signal handler calls it.
+ * See open_fds.h. Uses only system calls and string searches, because a signal handler calls
+ * open_fds_end.
  */
 #include "common/open_fds.h"
 
@@ -25,6 +26,13 @@ int open_fds_end(void)
         return -1;
     }
     return (int)strtol(found + sizeof(name) - 1, NULL, 10);
+}
+
+void open_fds_make_room(int count)
+{
+    const int highest = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, count - 1);
+    if (highest != -1)
+        close(highest);
 }
 
 bool open_fds_has(int fd)

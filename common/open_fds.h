@@ -14,6 +14,15 @@
  * read. Async-signal-safe. */
 int open_fds_end(void);
 
+/*
+ * Makes the descriptor table large enough for `count` descriptors. The kernel doubles a full table,
+ * and if processes share it, whichever opens a descriptor then waits for an RCU grace period (8 to
+ * 16 ms on an idle machine, far longer on a starved one), and with it all others that open one.
+ * Called before there are other processes, this takes no time. Does nothing above the limit on open
+ * files.
+ */
+void open_fds_make_room(int count);
+
 /* True if the descriptor is open: F_GETFD of fcntl(2). */
 bool open_fds_has(int fd);
 

@@ -6,6 +6,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/open_fds.h"
 #include "common/version.h"
 #include "master/change.h"
 #include "master/event_log.h"
@@ -30,7 +31,10 @@ enum {
     TOPICS_EACH = 16, /* topics of a connection, on average; unused memberships cost no memory */
     MEMBERSHIPS_MIN = 1 << 16,
     MEMBERSHIPS_MAX = 1 << 26,
-    PAGE = 4096
+    PAGE = 4096,
+    /* Descriptors for which the table has room from the start: 32 KiB of the kernel's memory. It is
+     * no larger because some loops of an upgrade go through the whole table. */
+    FIRST_TABLE = 4096
 };
 
 static int log_start_failure(const char *what)
@@ -150,6 +154,7 @@ static int start_master(struct master *master)
     if (!master->base || signals_open(master) == -1)
         return log_start_failure("event loop");
     budget_raise_limit();
+    open_fds_make_room(FIRST_TABLE);
     if (create_or_resume_segment(master) == -1)
         return log_start_failure("shared memory");
     master->slots = master->segment.header->shape.workers;
