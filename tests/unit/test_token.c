@@ -137,13 +137,29 @@ static void headers_that_are_refused(void **state)
     }
 }
 
+/* A payload, and what token_check says of it. */
+struct claim_case {
+    const char *payload;
+    enum token_error error;
+    uint32_t expires; /* if there is no error */
+};
+
+static void expect_claims(const struct claim_case *cases, size_t count,
+                          const struct token_rules *rules)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct token token;
+        uint32_t expires = 0;
+        assert_int_equal(read_token(&token, HS256, cases[i].payload), TOKEN_OK);
+        const enum token_error error = token_check(&token, rules, &expires);
+        if (error != cases[i].error || (error == TOKEN_OK && expires != cases[i].expires))
+            fail_msg("%s: %s, %u", cases[i].payload, token_error_text(error), expires);
+    }
+}
+
 static void claims(void **state)
 {
-    static const struct {
-        const char *payload;
-        enum token_error error;
-        uint32_t expires;
-    } cases[] = {
+    static const struct claim_case cases[] = {
         {"{\"sub\":\"42\"}", TOKEN_OK, 0},
         {"{\"sub\":\"42\",\"exp\":1700000001}", TOKEN_OK, NOW + 1},
         {"{\"sub\":\"42\",\"exp\":1700000001.75}", TOKEN_OK, NOW + 1},
@@ -173,23 +189,12 @@ static void claims(void **state)
     };
     const struct token_rules rules = {NOW, 0, "", ""};
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct token token;
-        uint32_t expires = 0;
-        assert_int_equal(read_token(&token, HS256, cases[i].payload), TOKEN_OK);
-        const enum token_error error = token_check(&token, &rules, &expires);
-        if (error != cases[i].error || (error == TOKEN_OK && expires != cases[i].expires))
-            fail_msg("%s: %s, %u", cases[i].payload, token_error_text(error), expires);
-    }
+    expect_claims(cases, sizeof(cases) / sizeof(cases[0]), &rules);
 }
 
 static void leeway(void **state)
 {
-    static const struct {
-        const char *payload;
-        enum token_error error;
-        uint32_t expires;
-    } cases[] = {
+    static const struct claim_case cases[] = {
         {"{\"sub\":\"u\",\"exp\":1699999941}", TOKEN_OK, NOW + 1},
         {"{\"sub\":\"u\",\"exp\":1699999940}", TOKEN_EXPIRED, 0},
         {"{\"sub\":\"u\",\"exp\":1e999}", TOKEN_OK, UINT32_MAX},
@@ -198,14 +203,7 @@ static void leeway(void **state)
     };
     const struct token_rules rules = {NOW, 60, "", ""};
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct token token;
-        uint32_t expires = 0;
-        assert_int_equal(read_token(&token, HS256, cases[i].payload), TOKEN_OK);
-        const enum token_error error = token_check(&token, &rules, &expires);
-        if (error != cases[i].error || (error == TOKEN_OK && expires != cases[i].expires))
-            fail_msg("%s: %s, %u", cases[i].payload, token_error_text(error), expires);
-    }
+    expect_claims(cases, sizeof(cases) / sizeof(cases[0]), &rules);
 }
 
 /* A name as written by a login service that cut it in the middle of a character. */
