@@ -23,7 +23,7 @@ let wasReady = false; /* the present client has received HELLO */
  * examples/backend.py. */
 const samples = {
     "add-friend": { payload: '{"to": "7", "text": "我们都好"}', hint: "The other user gets 110, and you learn whether they are online." },
-    "get-info": { payload: "{}", hint: "Your connection alone gets the answer: who has asked for you." },
+    "get-info": { payload: "{}", hint: "Only your connection gets the answer: the users who asked to be your friends." },
     echo: { payload: "hello", hint: "The server itself sends it back." },
     PING: { payload: "", hint: "The server answers PONG with the same payload." },
 };
